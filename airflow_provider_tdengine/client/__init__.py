@@ -1,0 +1,1 @@
+"""TDengine's REST and WebSocket protocols. Knows no Airflow and no migration."""

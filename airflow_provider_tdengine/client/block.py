@@ -1,0 +1,454 @@
+"""Blocks of rows: TDengine's raw blocks of 2.x and 3.x to numpy columns, and back for 3.x.
+
+A column knows which rows are NULL apart from its values. Values of variable length stay where they
+arrived: a column holds the bytes of the block and, a row, where its value starts and how long it is.
+Text is UTF-8 in both generations here; NCHAR travels as UCS-4 in 3.x and is converted a column at a time.
+
+Formats: DESIGN of the wire, measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0
+(`tests/contract/`); DECIMAL and BLOB after TDengine 3.3.6's `tdatablock.c` and `types.h`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from airflow_provider_tdengine.client.errors import BlockError
+from airflow_provider_tdengine.client.types import DECIMALS, TEXT, Field, Type, field_from_wire
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Value: TypeAlias = bool | int | float | str | bytes | Decimal | None
+"""A value as Python sees it; a timestamp is an integer in steps of its precision."""
+
+_HEAD = struct.Struct("<iiiiiQ")
+_COLUMN_HEAD = struct.Struct("<bi")
+_VERSIONS = (1, 2)
+_COLUMN_SEGMENT = -(1 << 31)
+_FIELD = struct.Struct("<65sb2xi")
+
+# DECIMAL(38) needs 38 digits; the default context of 28 would round.
+_EXACT = Context(prec=80)
+
+
+@dataclass(slots=True)
+class FixedColumn:
+    """Values of one width.
+
+    Parameters:
+        values: (rows,) of the type's numpy type; what stands at a NULL row means nothing.
+        nulls: (rows,) true where the row is NULL.
+    """
+
+    values: npt.NDArray[np.generic]
+    nulls: Flags
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: slice | Ints | Flags) -> FixedColumn:
+        return FixedColumn(self.values[rows], self.nulls[rows])
+
+
+@dataclass(slots=True)
+class VariableColumn:
+    """Values of varying length, as ranges of a buffer.
+
+    Parameters:
+        data: (bytes,) the buffer.
+        starts: (rows,) where each row's value starts in it.
+        lengths: (rows,) how many bytes it has; 0 at a NULL row.
+        nulls: (rows,) true where the row is NULL.
+    """
+
+    data: Bytes
+    starts: Ints
+    lengths: Ints
+    nulls: Flags
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, rows: slice | Ints | Flags) -> VariableColumn:
+        return VariableColumn(self.data, self.starts[rows], self.lengths[rows], self.nulls[rows])
+
+    def joined(self) -> Bytes:
+        """The values of all rows, one directly after the other."""
+        if not len(self.starts):
+            return self.data[:0]
+        ends = np.cumsum(self.lengths)
+        total = int(ends[-1])
+        offsets = ends - self.lengths
+        first = int(self.starts[0])
+        if np.array_equal(self.starts - first, offsets):
+            return self.data[first : first + total]
+        index = np.repeat(self.starts - offsets, self.lengths)
+        index += np.arange(total)
+        return self.data[index]
+
+    def to_bytes_list(self) -> list[bytes | None]:
+        raw = self.data.tobytes()
+        ranges = zip(self.starts.tolist(), self.lengths.tolist(), self.nulls.tolist(), strict=True)
+        return [None if null else raw[start : start + length] for start, length, null in ranges]
+
+
+Column: TypeAlias = FixedColumn | VariableColumn
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows as columns.
+
+    Parameters:
+        fields: what the columns are, in their order.
+        columns: as many columns as fields, each of `rows` rows.
+        rows: number of rows.
+    """
+
+    fields: tuple[Field, ...]
+    columns: tuple[Column, ...]
+    rows: int
+
+    def take(self, rows: slice | Ints | Flags) -> Block:
+        """Some of the rows: a slice, a boolean mask or row numbers."""
+        columns = tuple(column.take(rows) for column in self.columns)
+        if isinstance(rows, slice):
+            count = len(range(*rows.indices(self.rows)))
+        else:
+            count = int(np.count_nonzero(rows)) if rows.dtype == np.bool_ else len(rows)
+        return Block(self.fields, columns, count)
+
+    def select(self, indexes: Sequence[int]) -> Block:
+        """Some of the columns, by their numbers."""
+        return Block(tuple(self.fields[i] for i in indexes), tuple(self.columns[i] for i in indexes), self.rows)
+
+    def column_values(self, index: int) -> list[Value]:
+        """The values of one column as Python objects."""
+        return column_to_list(self.fields[index], self.columns[index])
+
+    def to_rows(self) -> Iterator[tuple[Value, ...]]:
+        """The rows as tuples of Python objects; for small results, copying never needs it."""
+        return zip(*(self.column_values(i) for i in range(len(self.fields))), strict=True)
+
+
+# --- Python values
+
+
+def column_to_list(field: Field, column: Column) -> list[Value]:
+    """A column's values as Python objects, None for NULL.
+
+    Text that is not UTF-8 keeps its bytes as surrogate escapes.
+    """
+    if isinstance(column, VariableColumn):
+        raw = column.to_bytes_list()
+        if field.type in TEXT:
+            return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
+        return list(raw)
+    if field.type in DECIMALS:
+        width = field.info.width
+        raw_values = column.values.tobytes()
+        values: list[Value] = [
+            Decimal(int.from_bytes(raw_values[i : i + width], "little", signed=True)).scaleb(-field.scale, _EXACT)
+            for i in range(0, len(raw_values), width)
+        ]
+    elif field.type is Type.BOOL:
+        values = [bool(value) for value in column.values.tolist()]
+    elif field.type is Type.FLOAT:
+        # The shortest text that reads back to the same 32 bits: 0.1, not 0.10000000149011612.
+        values = [float(value) for value in column.values.astype("U32")]
+    else:
+        values = column.values.tolist()
+    if column.nulls.any():
+        return [None if null else value for value, null in zip(values, column.nulls.tolist(), strict=True)]
+    return values
+
+
+def column_from_list(field: Field, values: Sequence[Value]) -> Column:
+    """The inverse of `column_to_list`.
+
+    Raises:
+        BlockError: a value is not of the field's type, or outside its range.
+    """
+    nulls = np.fromiter((value is None for value in values), np.bool_, len(values))
+    try:
+        if field.info.dtype is None:
+            return _variable_from_list(values, nulls)
+        if field.type in DECIMALS:
+            width = field.info.width
+            raw = b"".join(
+                int(Decimal(value or 0).scaleb(field.scale, _EXACT)).to_bytes(width, "little", signed=True)
+                for value in values
+            )
+            return FixedColumn(np.frombuffer(raw, field.info.dtype), nulls)
+        filled = [0 if value is None else value for value in values]
+        return FixedColumn(np.array(filled, field.info.dtype), nulls)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BlockError(f"a value of column {field.name!r} is no {field.sql_type}: {error}") from error
+
+
+def _variable_from_list(values: Sequence[Value], nulls: Flags) -> VariableColumn:
+    raw = [
+        b"" if value is None else value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+        for value in values
+    ]
+    lengths = np.fromiter((len(value) for value in raw), np.int64, len(raw))
+    return VariableColumn(np.frombuffer(b"".join(raw), np.uint8), _offsets(lengths), lengths, nulls)
+
+
+def _offsets(lengths: Ints) -> Ints:
+    """Where each value starts when they stand one directly after the other."""
+    return np.cumsum(lengths) - lengths
+
+
+# --- UTF-8 and UCS-4
+
+
+def _utf8_to_ucs4(field: Field, column: VariableColumn) -> tuple[Bytes, Ints]:
+    """All values as UCS-4LE one after the other, and how many bytes each has."""
+    text = column.joined()
+    try:
+        ucs4 = text.tobytes().decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BlockError(f"column {field.name!r} of type {field.sql_type} holds bytes that are not UTF-8") from error
+    is_first = (text & 0xC0) != 0x80
+    offsets = _offsets(column.lengths)
+    if not is_first[offsets[column.lengths > 0]].all():
+        raise BlockError(f"column {field.name!r} of type {field.sql_type} holds a character cut in two")
+    characters = np.concatenate(([0], np.cumsum(is_first)))
+    lengths = (characters[offsets + column.lengths] - characters[offsets]) * 4
+    return np.frombuffer(ucs4, np.uint8), lengths
+
+
+def _ucs4_to_utf8(field: Field, column: VariableColumn) -> VariableColumn:
+    if (column.lengths % 4).any():
+        raise BlockError(f"column {field.name!r} of type {field.sql_type} holds a cut UCS-4 character")
+    raw = column.joined().tobytes()
+    try:
+        text = raw.decode("utf-32-le", "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BlockError(f"column {field.name!r} of type {field.sql_type} holds bytes that are not UCS-4") from error
+    points = np.frombuffer(raw, "<u4")
+    sizes = np.ones(len(points) + 1, np.int64)
+    sizes[1:] += points > 0x7F
+    sizes[1:] += points > 0x7FF
+    sizes[1:] += points > 0xFFFF
+    sizes[0] = 0
+    ends = np.cumsum(sizes)
+    last = np.cumsum(column.lengths // 4)
+    starts = ends[last - column.lengths // 4]
+    return VariableColumn(np.frombuffer(text, np.uint8), starts, ends[last] - starts, column.nulls)
+
+
+# --- 3.x
+
+
+def encode_block(block: Block) -> bytes:
+    """A raw block as 3.3 sends it and as `write_raw_block_with_fields` of 3.x takes it.
+
+    Raises:
+        BlockError: a value is longer than the format can say, or NCHAR text is not UTF-8.
+    """
+    heads = bytearray()
+    sizes: list[int] = []
+    bodies: list[bytes] = []
+    for field, column in zip(block.fields, block.columns, strict=True):
+        heads += _COLUMN_HEAD.pack(field.type, field.wire_bytes)
+        before, body = _encode_column(field, column)
+        sizes.append(len(body))
+        bodies += (before, body)
+    payload = b"".join((heads, struct.pack(f"<{len(sizes)}i", *sizes), *bodies, b"\0"))
+    length = _HEAD.size + len(payload)
+    return _HEAD.pack(_VERSIONS[0], length, block.rows, len(block.fields), _COLUMN_SEGMENT, 0) + payload
+
+
+def _encode_column(field: Field, column: Column) -> tuple[bytes, bytes]:
+    """What stands before a column (null bitmap or offsets), and the column."""
+    if isinstance(column, FixedColumn):
+        bitmap = np.packbits(column.nulls).tobytes()
+        values = column.values
+        if column.nulls.any():
+            values = values.copy()
+            values[column.nulls] = np.zeros(1, values.dtype)[0]
+        return bitmap, values.tobytes()
+    if field.type is Type.NCHAR:
+        raw, lengths = _utf8_to_ucs4(field, column)
+    else:
+        raw, lengths = column.joined(), column.lengths
+    prefix = field.info.prefix
+    if lengths.size and int(lengths.max()) >= 1 << 8 * prefix:
+        raise BlockError(f"a value of column {field.name!r} has {int(lengths.max())} bytes, more than a block can hold")
+    present = np.flatnonzero(~column.nulls)
+    sizes = lengths[present]
+    starts = _offsets(sizes + prefix)
+    offsets = np.full(len(column), -1, "<i4")
+    offsets[present] = starts
+    body = np.empty(len(raw) + prefix * len(present), np.uint8)
+    is_value = np.ones(len(body), np.bool_)
+    for byte in range(prefix):
+        is_value[starts + byte] = False
+        body[starts + byte] = sizes >> 8 * byte & 0xFF
+    body[is_value] = raw
+    return offsets.tobytes(), body.tobytes()
+
+
+def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) -> Block:
+    """The rows of a raw block of 3.x.
+
+    Parameters:
+        raw: the block, without what the adapter puts before it.
+        names: the columns' names, which a block does not carry.
+
+    Raises:
+        BlockError: the bytes are no block, or end before it does.
+    """
+    raw = memoryview(raw)
+    if len(raw) < _HEAD.size:
+        raise BlockError(f"a block of {len(raw)} bytes is shorter than its head")
+    version, length, rows, count, _, _ = _HEAD.unpack_from(raw)
+    if version not in _VERSIONS:
+        raise BlockError(f"blocks of version {version} are not known")
+    if length > len(raw) or rows < 0 or count < 0:
+        raise BlockError(f"a block of {len(raw)} bytes claims {length} bytes, {rows} rows, {count} columns")
+    position = _HEAD.size + count * (_COLUMN_HEAD.size + 4)
+    if position > len(raw):
+        raise BlockError(f"a block of {len(raw)} bytes has no room for the heads of {count} columns")
+    if names is not None and len(names) != count:
+        raise BlockError(f"a block has {count} columns where {len(names)} were expected")
+    sizes = struct.unpack_from(f"<{count}i", raw, _HEAD.size + count * _COLUMN_HEAD.size)
+    fields, columns = [], []
+    for i, size in enumerate(sizes):
+        number, wire_bytes = _COLUMN_HEAD.unpack_from(raw, _HEAD.size + i * _COLUMN_HEAD.size)
+        try:
+            field = field_from_wire(names[i] if names else f"c{i}", number, wire_bytes)
+        except ValueError as error:
+            raise BlockError(f"a block's column {i} has the unknown type {number}") from error
+        before = (rows + 7) // 8 if field.info.width else rows * 4
+        if size < 0 or position + before + size > len(raw):
+            raise BlockError(f"a block of {len(raw)} bytes ends inside its column {i} ({field.type.name})")
+        fields.append(field)
+        columns.append(_decode_column(field, rows, raw[position : position + before + size], before))
+        position += before + size
+    return Block(tuple(fields), tuple(columns), rows)
+
+
+def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Column:
+    if field.info.dtype is not None:
+        if len(raw) - before != rows * field.info.width:
+            raise BlockError(f"column {field.name!r} has {len(raw) - before} bytes for {rows} rows of {field.type.name}")
+        bitmap = np.frombuffer(raw, np.uint8, before)
+        nulls = np.unpackbits(bitmap, count=rows).astype(np.bool_)
+        return FixedColumn(np.frombuffer(raw, field.info.dtype, rows, before), nulls)
+    prefix = field.info.prefix
+    data = np.frombuffer(raw, np.uint8, offset=before)
+    offsets = np.frombuffer(raw, "<i4", rows).astype(np.int64)
+    nulls = offsets == -1
+    starts = np.where(nulls, 0, offsets + prefix)
+    if rows and ((starts < prefix) & ~nulls | (starts > len(data))).any():
+        raise BlockError(f"a value of column {field.name!r} starts outside of the column")
+    lengths = np.zeros(rows, np.int64)
+    present = np.flatnonzero(~nulls)
+    for byte in range(prefix):
+        lengths[present] |= data[offsets[present] + byte].astype(np.int64) << 8 * byte
+    if rows and (starts + lengths > len(data)).any():
+        raise BlockError(f"a value of column {field.name!r} ends outside of the column")
+    column = VariableColumn(data, starts, lengths, nulls)
+    return _ucs4_to_utf8(field, column) if field.type is Type.NCHAR else column
+
+
+# --- 2.x
+
+
+def decode_block2(raw: bytes | memoryview, fields: Sequence[Field], lengths: Sequence[int], rows: int) -> Block:
+    """The rows of a block of 2.x, which names neither columns nor sizes itself.
+
+    Parameters:
+        raw: the block, without the result's number before it.
+        fields: the columns, as the answer to the query gave them.
+        lengths: bytes of a value of each column, as the answer to `fetch` gave them.
+        rows: number of rows, from the same answer.
+
+    Raises:
+        BlockError: sizes do not fit together.
+    """
+    if rows < 0 or len(lengths) != len(fields) or any(length < 0 for length in lengths):
+        raise BlockError(f"a block of {rows} rows and {len(lengths)} widths does not fit {len(fields)} columns")
+    if len(raw) != rows * sum(lengths):
+        raise BlockError(f"a block has {len(raw)} bytes where {rows} rows of {sum(lengths)} bytes were announced")
+    columns = []
+    position = 0
+    for field, width in zip(fields, lengths, strict=True):
+        part = memoryview(raw)[position : position + rows * width]
+        columns.append(_decode_column2(field, np.frombuffer(part, np.uint8).reshape(rows, width)))
+        position += rows * width
+    return Block(tuple(fields), tuple(columns), rows)
+
+
+def _decode_column2(field: Field, cells: npt.NDArray[np.uint8]) -> Column:
+    """A column of 2.x from its cells, (rows, width); NULL is a value there."""
+    rows, width = cells.shape
+    info = field.info
+    if info.dtype is not None:
+        if width != info.width or not info.null2:
+            raise BlockError(f"column {field.name!r} of type {field.type.name} has {width} bytes a value")
+        values = cells.reshape(-1).view(info.dtype)
+        bits = cells.reshape(-1).view(f"<u{info.width}")
+        return FixedColumn(values, bits == int.from_bytes(info.null2, "little"))
+    if width < 2 or not info.null2:
+        raise BlockError(f"column {field.name!r} of type {field.type.name} has {width} bytes a value")
+    lengths = cells[:, 0].astype(np.int64) | cells[:, 1].astype(np.int64) << 8
+    if rows and int(lengths.max()) > width - 2:
+        raise BlockError(f"a value of column {field.name!r} is longer than its cell of {width} bytes")
+    size = len(info.null2)
+    nulls = lengths == size
+    if width >= 2 + size:
+        nulls &= (cells[:, 2 : 2 + size] == 0xFF).all(axis=1)
+    starts = np.arange(rows, dtype=np.int64) * width + 2
+    return VariableColumn(cells.reshape(-1), starts, np.where(nulls, 0, lengths), nulls)
+
+
+# --- The description of columns that a written block carries
+
+
+def encode_fields(fields: Sequence[Field]) -> bytes:
+    """The fields of `write_raw_block_with_fields`, 72 bytes each.
+
+    Raises:
+        BlockError: a name has more than 64 bytes.
+    """
+    parts = []
+    for field in fields:
+        name = field.name.encode()
+        if len(name) > 64:
+            raise BlockError(f"the column name {field.name!r} has {len(name)} bytes, more than 64")
+        parts.append(_FIELD.pack(name, field.type, field.wire_bytes))
+    return b"".join(parts)
+
+
+def decode_fields(raw: bytes | memoryview) -> tuple[Field, ...]:
+    """The inverse of `encode_fields`.
+
+    Raises:
+        BlockError: the bytes are no fields.
+    """
+    if len(raw) % _FIELD.size:
+        raise BlockError(f"{len(raw)} bytes are not a number of fields")
+    try:
+        return tuple(
+            field_from_wire(name.rstrip(b"\0").decode(), number, wire_bytes)
+            for name, number, wire_bytes in _FIELD.iter_unpack(raw)
+        )
+    except ValueError as error:
+        raise BlockError(f"a written block describes a column that cannot be: {error}") from error
+
+
+def name_columns(block: Block, names: Sequence[str]) -> Block:
+    """The same rows under other column names."""
+    fields = tuple(replace(field, name=name) for field, name in zip(block.fields, names, strict=True))
+    return Block(fields, block.columns, block.rows)
