@@ -106,51 +106,83 @@ class IncompleteResult(TDengineError):
 
 
 CODES: dict[int, type[TDengineError]] = {
-    # Login. 2.x adapters answer 65535 for a wrong password; see error_for().
+    # Login and rights
+    0x0003: AuthenticationFailed,  # authentication failure
+    0x0351: AuthenticationFailed,  # invalid user
     0x0357: AuthenticationFailed,  # 855 authentication failure
-    0x0356: AuthenticationFailed,  # invalid user
-    0x020A: ConnectionFailed,  # disconnected
-    0x020B: ConnectionFailed,  # 523 unable to establish connection
-    0x0350: AuthenticationFailed,  # user does not exist (3.x), "user already exist" is 0x0351
+    0x0358: AuthenticationFailed,  # user not available
     0x1105: AuthenticationFailed,  # 4357 no auth info input (adapter)
-    # Rights
-    0x0303: PermissionDenied,  # insufficient privilege for operation (3.x: Insufficient privilege)
-    0x2644: PermissionDenied,  # 9796 permission denied or target object not exist (3.x parser)
-    0x0606: PermissionDenied,  # no write permission (2.x)
-    0x0508: PermissionDenied,  # vnode: no write auth (2.x)
-    # The server is not ready, or lost somebody on the way
-    0x0001: ServerBusy,  # action in progress
-    0x0002: ServerBusy,  # authentication required (2.x, while starting)
+    0x0214: PermissionDenied,  # no write permission (client)
+    0x0303: PermissionDenied,  # insufficient privilege for operation
+    0x0315: PermissionDenied,  # user is disabled
+    0x0512: PermissionDenied,  # database write operation denied (vnode)
+    0x2644: PermissionDenied,  # 9796 permission denied or target object not exist
+    # Nobody there, or lost on the way
     0x000B: ConnectionFailed,  # 11 unable to establish connection
-    0x0018: ConnectionFailed,  # conn is broken (3.x)
-    0x0019: ServerBusy,  # conn error / rpc timeout (3.x)
-    0x0020: ServerBusy,  # rpc max sessions (3.x)
-    0x0217: ServerBusy,  # query cancelled or no memory (2.x)
-    0x0312: ServerBusy,  # mnode not ready (2.x)
-    0x0320: ServerBusy,  # object is being created (3.x)
-    0x0369: ServerBusy,  # table is being created
-    0x0503: ServerBusy,  # vnode is not ready (2.x)
-    0x0507: ServerBusy,  # vnode missing data file / no disk permission (2.x)
-    0x050B: ServerBusy,  # vnode is closing, dropping, updating (2.x)
+    0x0018: ConnectionFailed,  # connection broken
+    0x0019: ConnectionFailed,  # rpc time-out
+    0x0020: ConnectionFailed,  # some node is not connected
+    0x0021: ConnectionFailed,  # some node's connection broke
+    0x0023: ConnectionFailed,  # network error
+    0x020B: ConnectionFailed,  # 523 invalid connection
+    0x0213: ConnectionFailed,  # disconnected from service
+    0x0215: ConnectionFailed,  # connection killed
+    # There, but not now
+    0x0001: ServerBusy,  # action in progress
+    0x0005: ServerBusy,  # system not ready
+    0x0009: ServerBusy,  # processing of request timed out
+    0x000A: ServerBusy,  # number of sessions reached limit (2.x)
+    0x0014: ServerBusy,  # database not ready
+    0x0022: ServerBusy,  # number of sessions reached limit (3.x)
+    0x0024: ServerBusy,  # network busy
+    0x0130: ServerBusy,  # server is starting
+    0x0131: ServerBusy,  # server is stopping
+    0x0212: ServerBusy,  # action in progress (client, 2.x)
+    0x0301: ServerBusy,  # message is progressing (2.x)
+    0x0309: ServerBusy,  # too many connections (2.x)
+    0x033C: ServerBusy,  # cluster not ready (2.x)
+    0x0387: ServerBusy,  # vgroup not ready, database unsynced
+    0x0396: ServerBusy,  # database is being created
+    0x03D3: ServerBusy,  # conflicting transaction not completed
+    0x03D5: ServerBusy,  # transaction: network unavailable
+    0x0500: ServerBusy,  # vnode: action in progress
+    0x050B: ServerBusy,  # vnode: memory is full, commit failed
+    0x050C: ServerBusy,  # vnode: memory is full, waiting for commit
+    0x050E: ServerBusy,  # vnode: balancing
+    0x0510: ServerBusy,  # vnode: closing
+    0x0511: ServerBusy,  # vnode: not synced
+    0x0513: ServerBusy,  # vnode: syncing
+    0x0528: ServerBusy,  # vnode: no buffer available
+    0x0529: ServerBusy,  # vnode: stopped
+    0x0531: ServerBusy,  # vnode: query busy
+    0x0707: ServerBusy,  # query not ready (2.x)
+    0x0903: ServerBusy,  # sync time-out
     0x090C: ServerBusy,  # sync: not the leader
-    0x0914: ServerBusy,  # sync: leader is restoring
     0x0911: ServerBusy,  # sync: not ready to propose
-    0x03D3: ServerBusy,  # conflict transaction not completed
-    0x2501: ServerBusy,  # scheduler: job not running / dropped
+    0x0914: ServerBusy,  # sync: restoring
+    0x0916: ServerBusy,  # sync: buffer full
+    0x0917: ServerBusy,  # sync: write stall
     # Objects
-    0x0381: AlreadyExists,  # 897 database already exists
-    0x0360: AlreadyExists,  # 864 table / super table already exists
-    0x0603: AlreadyExists,  # 1539 table already exists (3.x vnode)
+    0x0360: AlreadyExists,  # 864 table (2.x) or super table (3.x) already exists
+    0x0369: AlreadyExists,  # tag already exists
     0x036B: AlreadyExists,  # 875 column already exists
-    0x0369 + 0x10000: AlreadyExists,  # never sent; keeps the tag code's place in taoserror.h visible
-    0x0383: DatabaseMissing,  # invalid database name (2.x)
-    0x0388: DatabaseMissing,  # database not exist (3.x)
+    0x0381: AlreadyExists,  # 897 database already exists
+    0x0525: AlreadyExists,  # vnode: column already exists
+    0x0603: AlreadyExists,  # 1539 table already exists (3.x)
+    0x0217: DatabaseMissing,  # database not specified or available
     0x0380: DatabaseMissing,  # 896 database not specified or available
+    0x0383: DatabaseMissing,  # invalid database name
+    0x0388: DatabaseMissing,  # database not exist (3.x)
+    0x2616: DatabaseMissing,  # database not specified (3.x)
+    0x0218: TableMissing,  # table does not exist (client)
     0x0362: TableMissing,  # 866 table does not exist
-    0x0618: TableMissing,  # table not exist (3.x vnode)
-    0x2603: TableMissing,  # 9731 table does not exist (3.x parser)
-    0x2662: TableMissing,  # 9826 fail to get table info (3.x parser), or its database; see error_for()
+    0x036D: TableMissing,  # super table does not exist (2.x)
+    0x0618: TableMissing,  # vnode: table not exist
+    0x061A: TableMissing,  # vnode: super table not exist
+    0x2603: TableMissing,  # 9731 table does not exist (3.x)
+    0x2662: TableMissing,  # 9826 fail to get table info; of its database, too: see error_for()
     # Values
+    0x0224: RowRejected,  # value out of range
     0x060B: RowRejected,  # 1547 timestamp data out of range
     0x2653: RowRejected,  # 9811 value too long for column or tag
     # Statements
@@ -158,4 +190,26 @@ CODES: dict[int, type[TDengineError]] = {
     0x0216: StatementRejected,  # 534 syntax error (2.x), bad value in INSERT (both)
     0x2600: StatementRejected,  # 9728 syntax error (3.x)
     0x2602: StatementRejected,  # 9730 invalid column name (3.x)
+    0x2617: StatementRejected,  # 9751 invalid identifier (3.x)
 }
+"""What a code means, where it means the same in every version; all else is a StatementRejected."""
+
+_ADAPTER_FAILED = 0xFFFF
+
+
+def error_for(code: int, message: str, statement: str | None = None) -> TDengineError:
+    """The exception for an error code that a server answered.
+
+    Parameters:
+        code: as it came, with or without the sign bits that 3.x errors carry internally.
+        message: the server's words.
+        statement: the SQL that was sent.
+    """
+    code &= 0xFFFF
+    kind = CODES.get(code, StatementRejected)
+    if code == _ADAPTER_FAILED and "invalid connection" in message:
+        # What adapters of 2.4 and 2.6 make of a refused login (measured 2.4.0.18, 2.6.0.66).
+        kind = AuthenticationFailed
+    elif kind is TableMissing and "Database not exist" in message:
+        kind = DatabaseMissing
+    return kind(f"The server says: {message}", code=code, statement=statement)

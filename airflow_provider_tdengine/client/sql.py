@@ -1,0 +1,164 @@
+"""Pieces of SQL: identifiers, literals, conditions, and statements cut by bytes.
+
+What is written here reads back equal in 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (measured).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from decimal import Decimal
+
+from airflow_provider_tdengine.client.types import Precision
+
+MAX_STATEMENT_BYTES = 1_000_000
+"""The longest statement that every version takes: `maxSQLLength` of 2.x is 1,048,576 by default."""
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def identifier(name: str) -> str:
+    """A table, column or tag name in backticks, which keep its case and let keywords be names.
+
+    Raises:
+        ValueError: the name has a backtick, which no version can escape, or is empty.
+    """
+    if not name or "`" in name:
+        raise ValueError(f"{name!r} cannot be a name: it is empty or has a backtick, which TDengine cannot escape")
+    return f"`{name}`"
+
+
+def string(text: str | bytes) -> str:
+    """A string literal; only backslash and single quote need anything."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    return f"'{text.translate(_ESCAPES)}'"
+
+
+def timestamp(moment: datetime, precision: Precision) -> int:
+    """A moment as a number of steps since 1970-01-01 UTC.
+
+    Parameters:
+        moment: an aware datetime; one without a zone is taken as UTC.
+        precision: of the database that the number is for.
+    """
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    passed = aware - _EPOCH
+    microseconds = (passed.days * 86400 + passed.seconds) * 1_000_000 + passed.microseconds
+    if precision is Precision.NS:
+        return microseconds * 1000
+    return microseconds if precision is Precision.US else microseconds // 1000
+
+
+def literal(value: object) -> str:
+    """A value as SQL text: the text that reads back to exactly this value.
+
+    Raises:
+        ValueError: the value has no text that TDengine reads (NaN, infinity, an unknown type).
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} cannot be written in SQL")
+        return repr(value)
+    if isinstance(value, (str, bytes)):
+        return string(value)
+    if isinstance(value, datetime):
+        return string((value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat(timespec="microseconds"))
+    raise ValueError(f"a {type(value).__name__} cannot be written in SQL")
+
+
+_PLACEHOLDER = re.compile(
+    r"""'(?:\\.|''|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|(?P<positional>\?|%s)|%\((?P<name>\w+)\)s|(?P<percent>%%)""",
+    re.DOTALL,
+)
+
+
+def bind(statement: str, parameters: Iterable[object] | dict[str, object] | None) -> str:
+    """A statement with its placeholders replaced by literals; text in quotes is left alone.
+
+    Parameters:
+        statement: with `?` or `%s` for a sequence of parameters, `%(name)s` for a mapping.
+        parameters: None means that the statement is sent as it is.
+
+    Raises:
+        ValueError: too few or too many parameters, a name that is missing, or a value without a literal.
+    """
+    if parameters is None:
+        return statement
+    named = parameters if isinstance(parameters, dict) else {}
+    positional = iter(() if isinstance(parameters, dict) else parameters)
+
+    def replace(match: re.Match[str]) -> str:
+        if match["percent"]:
+            return "%"
+        if match["name"]:
+            if match["name"] not in named:
+                raise ValueError(f"the statement asks for parameter {match['name']!r}, which was not given")
+            return literal(named[match["name"]])
+        if not match["positional"]:
+            return match[0]
+        try:
+            return literal(next(positional))
+        except StopIteration:
+            raise ValueError("the statement has more placeholders than parameters") from None
+
+    bound = _PLACEHOLDER.sub(replace, statement)
+    left = sum(1 for _ in positional)
+    if left:
+        raise ValueError(f"{left} parameters more than the statement has placeholders")
+    return bound
+
+
+def name_range(first: str | None, last: str | None) -> list[str]:
+    """Conditions that a subtable's name lies between two names, both included.
+
+    Names compare as UTF-8 bytes, as a server compares them (measured in all four versions).
+    """
+    return [f"tbname {sign} {string(name)}" for sign, name in ((">=", first), ("<=", last)) if name is not None]
+
+
+def time_range(column: str, start: int | None, end: int | None) -> list[str]:
+    """Conditions that `start <= column < end`, in steps of the database's precision."""
+    return [
+        f"{identifier(column)} {sign} {bound}" for sign, bound in ((">=", start), ("<", end)) if bound is not None
+    ]
+
+
+def where(conditions: Iterable[str]) -> str:
+    """A WHERE clause with a space before it, or nothing."""
+    text = " AND ".join(conditions)
+    return f" WHERE {text}" if text else ""
+
+
+def cut(head: str, parts: Iterable[str], limit: int = MAX_STATEMENT_BYTES) -> Iterator[tuple[str, int]]:
+    """Statements of as many parts as fit into a number of bytes.
+
+    Parameters:
+        head: what every statement starts with.
+        parts: pieces of which any number may follow the head.
+        limit: bytes of UTF-8 that a statement may have; a part that is longer stands alone.
+
+    Returns:
+        Statements, each with the number of its parts.
+    """
+    start = len(head.encode("utf-8", "surrogateescape"))
+    pending: list[str] = []
+    size = start
+    for part in parts:
+        length = len(part.encode("utf-8", "surrogateescape")) + 1
+        if pending and size + length > limit:
+            yield f"{head} {' '.join(pending)}", len(pending)
+            pending, size = [], start
+        pending.append(part)
+        size += length
+    if pending:
+        yield f"{head} {' '.join(pending)}", len(pending)
