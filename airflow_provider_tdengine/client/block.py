@@ -91,7 +91,8 @@ class VariableColumn:
             return self.data[first : first + total]
         index = np.repeat(self.starts - offsets, self.lengths)
         index += np.arange(total)
-        return self.data[index]
+        joined: Bytes = self.data[index]
+        return joined
 
     def to_bytes_list(self) -> list[bytes | None]:
         raw = self.data.tobytes()
@@ -183,7 +184,7 @@ def column_from_list(field: Field, values: Sequence[Value]) -> Column:
         if field.type in DECIMALS:
             width = field.info.width
             raw = b"".join(
-                int(Decimal(value or 0).scaleb(field.scale, _EXACT)).to_bytes(width, "little", signed=True)
+                int(Decimal(str(value or 0)).scaleb(field.scale, _EXACT)).to_bytes(width, "little", signed=True)
                 for value in values
             )
             return FixedColumn(np.frombuffer(raw, field.info.dtype), nulls)
@@ -341,7 +342,9 @@ def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) ->
 def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Column:
     if field.info.dtype is not None:
         if len(raw) - before != rows * field.info.width:
-            raise BlockError(f"column {field.name!r} has {len(raw) - before} bytes for {rows} rows of {field.type.name}")
+            raise BlockError(
+                f"column {field.name!r} has {len(raw) - before} bytes for {rows} rows of {field.type.name}"
+            )
         bitmap = np.frombuffer(raw, np.uint8, before)
         nulls = np.unpackbits(bitmap, count=rows).astype(np.bool_)
         return FixedColumn(np.frombuffer(raw, field.info.dtype, rows, before), nulls)

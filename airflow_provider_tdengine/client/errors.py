@@ -11,7 +11,9 @@ _SHOWN = 300
 def shorten(statement: str, limit: int = _SHOWN) -> str:
     """A statement as an error shows it: one line, at most `limit` characters."""
     line = " ".join(statement[: limit * 2].split())
-    return line if len(line) <= limit and len(statement) <= limit * 2 else f"{line[:limit]}… ({len(statement)} characters)"
+    return (
+        line if len(line) <= limit and len(statement) <= limit * 2 else f"{line[:limit]}… ({len(statement)} characters)"
+    )
 
 
 class TDengineError(Exception):

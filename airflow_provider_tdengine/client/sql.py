@@ -72,7 +72,9 @@ def literal(value: object) -> str:
     if isinstance(value, (str, bytes)):
         return string(value)
     if isinstance(value, datetime):
-        return string((value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat(timespec="microseconds"))
+        return string(
+            (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat(timespec="microseconds")
+        )
     raise ValueError(f"a {type(value).__name__} cannot be written in SQL")
 
 
@@ -128,9 +130,7 @@ def name_range(first: str | None, last: str | None) -> list[str]:
 
 def time_range(column: str, start: int | None, end: int | None) -> list[str]:
     """Conditions that `start <= column < end`, in steps of the database's precision."""
-    return [
-        f"{identifier(column)} {sign} {bound}" for sign, bound in ((">=", start), ("<", end)) if bound is not None
-    ]
+    return [f"{identifier(column)} {sign} {bound}" for sign, bound in ((">=", start), ("<", end)) if bound is not None]
 
 
 def where(conditions: Iterable[str]) -> str:

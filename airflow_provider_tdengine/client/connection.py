@@ -1,0 +1,146 @@
+"""A server as this package talks to it: which version it is, which ways it offers, and sessions by the best of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.dialect import Dialect
+from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
+from airflow_provider_tdengine.client.rest import RestSession
+from airflow_provider_tdengine.client.result import Session, all_rows
+from airflow_provider_tdengine.client.websocket import PATHS, PathMissing, WebSocketSession
+
+log = logging.getLogger(__name__)
+
+OLDEST = (2, 4)
+"""2.0 to 2.3 have no taosAdapter; 1.x neither its types nor its SQL."""
+
+# Adapters of 3.0 leave binary queries unanswered; asking them would cost a time-out.
+_BINARY_SINCE = (3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server turned out to be.
+
+    Parameters:
+        version_text: as it says it, such as "3.3.3.0.alpha".
+        version: as numbers, such as (3, 3, 3, 0).
+        websocket_path: where WebSocket sessions begin, None where only REST is to be had.
+        binary: whether blocks come in binary frames, without a second request (3.3 and later).
+    """
+
+    version_text: str
+    version: tuple[int, ...]
+    websocket_path: str | None
+    binary: bool
+
+
+class Client:
+    """One server and account. Safe to share between threads; each thread takes its own sessions.
+
+    Nothing is sent before something is asked for; then the server is asked once what it is.
+
+    Parameters:
+        address: where the server is.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        """What the server is.
+
+        Raises:
+            UnsupportedServer: older than 2.4, or no TDengine.
+            TDengineError: no connection or no login.
+        """
+        with self._lock:
+            if self._server is None:
+                self._server = _discover(self.address)
+            return self._server
+
+    @property
+    def generation(self) -> int:
+        """2 or 3."""
+        return self.server.version[0]
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect.of(self.server.version)
+
+    def session(self, database: str | None = None) -> Session:
+        """A new session, over WebSocket where there is one.
+
+        Parameters:
+            database: of statements that name none.
+
+        Raises:
+            TDengineError: no connection or no login.
+        """
+        if self.server.websocket_path:
+            return self.websocket_session(database)
+        return RestSession(self.address, self.generation, database)
+
+    def websocket_session(self, database: str | None = None) -> WebSocketSession:
+        """A new WebSocket session, for blocks.
+
+        Raises:
+            ConnectionFailed: the server has no WebSocket, or no connection came about.
+        """
+        server = self.server
+        if server.websocket_path is None:
+            raise ConnectionFailed(f"{self.address} serves no WebSocket")
+        return WebSocketSession(self.address, server.websocket_path, database, binary=server.binary)
+
+    def rows(self, statement: str) -> list[tuple[Value, ...]]:
+        """All rows of a statement whose answer is small, in a session of its own."""
+        with self.session() as session:
+            return all_rows(session.query(statement))
+
+    def execute(self, statement: str) -> int:
+        """Run a statement in a session of its own.
+
+        Returns:
+            Rows that it changed.
+        """
+        with self.session() as session:
+            return session.query(statement).affected
+
+
+def _discover(address: Address) -> Server:
+    session, path = _first_session(address)
+    with session:
+        rows = all_rows(session.query("select server_version()"))
+        text = str(rows[0][0]) if rows else ""
+        version = tuple(int(part) for part in text.split(".") if part.isdigit())
+        if not version:
+            raise UnsupportedServer(f"{address} does not say which version of TDengine it is")
+        if version < OLDEST:
+            raise UnsupportedServer(
+                f"{address} is TDengine {text}; this provider needs 2.4 or later "
+                "(upgrade that server to 2.4 or 2.6 first, which keeps its data files)"
+            )
+        binary = isinstance(session, WebSocketSession) and version >= _BINARY_SINCE and session.supports_binary()
+    way = "REST" if path is None else f"WebSocket {path}" + (", binary frames" if binary else ", fetch in two steps")
+    log.info("%s is TDengine %s, read and written over %s", address, text, way)
+    return Server(text, version, path, binary)
+
+
+def _first_session(address: Address) -> tuple[Session, str | None]:
+    """A session of a server of which nothing is known yet, and its WebSocket path."""
+    for path in PATHS if address.is_websocket else ():
+        try:
+            return WebSocketSession(address, path), path
+        except PathMissing:
+            continue
+    if address.is_websocket:
+        log.warning("%s serves no WebSocket; going on over REST, which is slower", address)
+    return RestSession(address), None

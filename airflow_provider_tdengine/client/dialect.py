@@ -1,0 +1,81 @@
+"""What 2.x and 3.x say differently in SQL: one object a generation, everything else is the same.
+
+Measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`tests/contract/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.sql import identifier, string
+from airflow_provider_tdengine.client.types import Field, Precision, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The SQL of one generation.
+
+    Parameters:
+        generation: 2 or 3.
+        quotes_database: whether a database's name takes backticks; 2.4 refuses them everywhere.
+        has_select_tags: whether `SELECT TAGS` reads tags, one row a subtable; 3.0 does not have it.
+    """
+
+    generation: int
+    quotes_database: bool
+    has_select_tags: bool
+
+    @classmethod
+    def of(cls, version: tuple[int, ...]) -> Dialect:
+        """The dialect of a server's version, such as (3, 3, 3, 0)."""
+        return cls(
+            generation=version[0],
+            quotes_database=version >= (2, 6),
+            has_select_tags=version >= (3, 1),
+        )
+
+    def database(self, name: str) -> str:
+        """A database's name as statements say it.
+
+        Raises:
+            ValueError: the name needs quotes and this version takes none, or it has a backtick.
+        """
+        if self.quotes_database:
+            return identifier(name)
+        if not name.replace("_", "").isalnum() or not name.isascii() or name[0].isdigit():
+            raise ValueError(f"{name!r} cannot be a database of TDengine before 2.6: letters, digits and _ only")
+        return name
+
+    def table(self, database: str, name: str) -> str:
+        """A table's name with its database."""
+        return f"{self.database(database)}.{identifier(name)}"
+
+    def type_name(self, field: Field) -> str:
+        """A column's type as CREATE says it."""
+        if self.generation == 2 and field.type is Type.VARCHAR:
+            return f"BINARY({field.length})"
+        return field.sql_type
+
+    def bounds_by_table(self, table: str, time_column: str, conditions: str) -> str:
+        """Rows, first and last timestamp of each subtable: columns name, rows, first, last.
+
+        Subtables without rows are missing in 2.x and 3.0, and have 0 rows in 3.3.
+        """
+        grouping = "GROUP BY" if self.generation == 2 else "PARTITION BY"
+        ts = identifier(time_column)
+        return f"SELECT tbname, COUNT(*), FIRST({ts}), LAST({ts}) FROM {table}{conditions} {grouping} tbname"
+
+    def tags(self, table: str, tags: list[Field], conditions: str) -> str:
+        """Each subtable once, empty ones too: its name and its tags."""
+        columns = ", ".join(["tbname", *(identifier(tag.name) for tag in tags)])
+        if self.generation == 2:
+            # 2.x answers one row a subtable when only tags are asked for.
+            return f"SELECT {columns} FROM {table}{conditions}"
+        if self.has_select_tags:
+            return f"SELECT TAGS {columns} FROM {table}{conditions}"
+        return f"SELECT DISTINCT {columns} FROM {table}{conditions}"
+
+    def create_database(self, name: str, precision: Precision, keep_days: int | None) -> str:
+        """A database with the source's precision; what is not said is the server's default."""
+        keep = "" if keep_days is None else f" KEEP {keep_days}"
+        return f"CREATE DATABASE IF NOT EXISTS {self.database(name)} PRECISION {string(precision.value)}{keep}"

@@ -1,0 +1,261 @@
+"""SQL over REST, both generations: the last resort for copying, and what serves SQL in hooks.
+
+Answers as recorded in `tests/contract/`: 3.x gives a code, 2.x a status; both send errors with HTTP 200.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import TypedDict
+from urllib.parse import quote
+
+import httpx
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.block import Block, Value, column_from_list
+from airflow_provider_tdengine.client.errors import (
+    AuthenticationFailed,
+    CertificateRejected,
+    ConnectionFailed,
+    IncompleteResult,
+    PermissionDenied,
+    ServerBusy,
+    TDengineError,
+    Timeout,
+    error_for,
+)
+from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+
+_STATUS: dict[int, type[TDengineError]] = {
+    401: AuthenticationFailed,
+    403: PermissionDenied,
+    429: ServerBusy,
+    502: ServerBusy,
+    503: ServerBusy,
+    504: ServerBusy,
+}
+_OK = 200
+
+
+class Answer(TypedDict, total=False):
+    """The JSON of an answer, keys of both generations."""
+
+    status: str
+    code: int
+    desc: str
+    column_meta: list[tuple[str, int | str, int]]
+    data: list[list[Value]]
+    rows: int
+
+
+class _HideStatements(logging.Filter):
+    """Drops the line that httpx logs for each statement: the address in it may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        return not any(isinstance(arg, httpx.URL) and arg.path.startswith("/rest/") for arg in args)
+
+
+logging.getLogger("httpx").addFilter(_HideStatements())
+
+
+class RestSession:
+    """Statements over REST. Stateless at the server: `close` only gives back the TCP connection.
+
+    Parameters:
+        address: the server and account.
+        generation: 2 or 3; decides where exact timestamps are asked for.
+        database: the database of statements that name none.
+    """
+
+    def __init__(self, address: Address, generation: int = 3, database: str | None = None) -> None:
+        self._address = address
+        self._generation = generation
+        self._database = database or address.database
+        auth = None if address.token else httpx.BasicAuth(address.user, address.password)
+        context = address.ssl_context()
+        self._http = httpx.Client(
+            base_url=address.rest_url,
+            auth=auth,
+            params={"token": address.token} if address.token else None,
+            verify=True if context is None else context,
+            timeout=httpx.Timeout(address.timeout, connect=address.connect_timeout),
+            trust_env=False,
+        )
+
+    def query(self, statement: str) -> RestResult:
+        """Send a statement and take its whole answer.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        # sqlt of 2.x says timestamps as integers; 3.x has only text, which keeps all digits.
+        answer = self.post(statement, "sqlt" if self._generation == 2 else "sql")
+        return RestResult(answer, statement)
+
+    def post(self, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:
+        """The JSON of an answer that was a success.
+
+        Parameters:
+            statement: SQL.
+            verb: what follows /rest/: sql, sqlt (2.x, integers for timestamps), sqlutc (2.x).
+            time_zone: IANA name in which 3.x writes timestamps.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        path = f"/rest/{verb}/{quote(self._database)}" if self._database else f"/rest/{verb}"
+        params = {"tz": time_zone} if time_zone else None
+        try:
+            response = self._http.post(path, content=statement.encode("utf-8", "surrogateescape"), params=params)
+        except httpx.TimeoutException as error:
+            raise Timeout(
+                f"{self._address} did not answer within {self._address.timeout:g} s", statement=statement
+            ) from error
+        except httpx.TransportError as error:
+            raise connection_error(self._address, error) from error
+        return _checked(self._address, response, statement)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connection_error(address: Address, error: Exception) -> ConnectionFailed:
+    """What to say of a connection that did not come about or broke."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    text = " ".join(str(cause) for cause in causes)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes) or "CERTIFICATE_VERIFY" in text:
+        return CertificateRejected(
+            f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
+            "or switch verification off if you know what that means"
+        )
+    if any(sign in text for sign in ("Name or service not known", "nodename nor servname", "getaddrinfo", "resolve")):
+        return ConnectionFailed(f"The host {address.host!r} of {address} is not known; check its spelling and DNS")
+    if "refused" in text.lower():
+        return ConnectionFailed(
+            f"Nothing listens at {address}; check host and port, and that the taosAdapter runs (usually port 6041)"
+        )
+    return ConnectionFailed(f"The connection to {address} failed: {error or type(error).__name__}")
+
+
+def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:
+    try:
+        answer: Answer = json.loads(response.content)
+    except ValueError as error:
+        if response.status_code != _OK:
+            kind = _STATUS.get(response.status_code, ConnectionFailed)
+            raise kind(f"{address} answered HTTP {response.status_code}", statement=statement) from error
+        raise ConnectionFailed(f"{address} does not speak TDengine's REST protocol", statement=statement) from error
+    if not isinstance(answer, dict) or not {"code", "status"} & answer.keys():
+        kind = _STATUS.get(response.status_code, ConnectionFailed)
+        raise kind(f"{address} (HTTP {response.status_code}) does not speak TDengine's REST protocol")
+    code = int(answer.get("code", 0))
+    if code or answer.get("status") == "error":
+        if response.status_code in _STATUS and response.status_code not in (401, 403):
+            message = f"{address} cannot do it now: {answer.get('desc', '')}"
+            raise ServerBusy(message, code=code, statement=statement)
+        raise error_for(code, str(answer.get("desc", "")), statement)
+    return answer
+
+
+class RestResult:
+    """The answer to a statement over REST, whole."""
+
+    def __init__(self, answer: Answer, statement: str) -> None:
+        self._statement = statement
+        self._data = answer.get("data") or []
+        announced = answer.get("rows", len(self._data))
+        metas = answer.get("column_meta") or []
+        is_update = [meta[0] for meta in metas] == ["affected_rows"]
+        self.affected = int(str(self._data[0][0])) if is_update and self._data else 0
+        if is_update:
+            self._data = []
+        elif announced != len(self._data):
+            raise IncompleteResult(
+                f"{len(self._data)} rows arrived where {announced} were announced", statement=statement
+            )
+        self.fields = () if is_update else tuple(_field(*meta) for meta in metas)
+        self._times = [i for i, field in enumerate(self.fields) if field.type is Type.TIMESTAMP]
+        self.precision = self._precision()
+
+    def _precision(self) -> Precision | None:
+        """From the digits of 3.x timestamps; the integers of 2.x do not say what they count."""
+        for row in self._data:
+            for i in self._times:
+                text = row[i]
+                if isinstance(text, str) and "." in text:
+                    digits = len(re.split(r"[Z+-]", text.split(".")[1])[0])
+                    return Precision.of_number(max(0, (digits + 2) // 3 - 1))
+        return None
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows as one block."""
+        if not self._data:
+            return
+        columns = []
+        for i, field in enumerate(self.fields):
+            values: Sequence[Value] = [row[i] for row in self._data]
+            if field.type is Type.TIMESTAMP:
+                values = [parse_timestamp(value, self.precision or Precision.MS) for value in values]
+            elif field.type is Type.JSON:
+                values = [
+                    None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+                    for value in values
+                ]
+            elif field.type in (Type.VARBINARY, Type.GEOMETRY, Type.BLOB):
+                values = [bytes.fromhex(value) if isinstance(value, str) else value for value in values]
+            columns.append(column_from_list(field, values))
+        yield Block(self.fields, tuple(columns), len(self._data))
+
+
+def _field(name: str, kind: int | str, length: int) -> Field:
+    """A column as `column_meta` describes it: a type's number in 2.x, its name in 3.x."""
+    if isinstance(kind, int):
+        return Field(name, Type(kind), length)
+    return field_from_sql(name, kind, length)
+
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?")
+
+
+def parse_timestamp(value: Value, precision: Precision) -> int | None:
+    """A timestamp as an answer writes it, as an integer; no digit is lost.
+
+    Parameters:
+        value: an integer already, text such as 2021-01-01T00:00:00.000000001Z, or None.
+        precision: what the integer shall count.
+
+    Raises:
+        IncompleteResult: the text is no timestamp.
+    """
+    if value is None or isinstance(value, int):
+        return value
+    match = _RFC3339.fullmatch(str(value))
+    if match is None:
+        raise IncompleteResult(f"{value!r} arrived where a timestamp was expected")
+    day, clock, fraction, zone = match.groups()
+    seconds = _seconds(day, clock, zone)
+    digits = 3 * (precision.number + 1)
+    return seconds * precision.per_second + int((fraction or "0").ljust(9, "0")[:digits])
+
+
+def _seconds(day: str, clock: str, zone: str | None) -> int:
+    moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}")
+    return (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1)

@@ -1,0 +1,58 @@
+"""What a session is and what it answers: the same over WebSocket and REST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client.block import Block, Value
+from airflow_provider_tdengine.client.types import Field, Precision
+
+
+class Result(Protocol):
+    """The answer to a statement."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The columns; none for a statement that changes something."""
+        ...
+
+    @property
+    def affected(self) -> int:
+        """Rows that the statement changed; 0 for a query."""
+        ...
+
+    @property
+    def precision(self) -> Precision | None:
+        """What the integers of TIMESTAMP columns count; None where the answer does not say (REST of 2.x)."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows, block by block; each block can be read once."""
+        ...
+
+
+class Session(Protocol):
+    """A logged-in session. One thread uses it at a time."""
+
+    def query(self, statement: str) -> Result:
+        """Send a statement; its rows are read through the result."""
+        ...
+
+    def close(self) -> None:
+        """End the session; harmless when it has ended."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def all_rows(result: Result) -> list[tuple[Value, ...]]:
+    """All rows of a result as Python values; for answers that are known to be small."""
+    return [row for block in result.blocks() for row in block.to_rows()]
