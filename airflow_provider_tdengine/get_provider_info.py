@@ -1,0 +1,105 @@
+"""What Airflow is told about this provider; `conn_fields` also feeds the hook's form for Airflow 3.1."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from typing_extensions import Unpack
+
+from airflow_provider_tdengine import __version__
+from airflow_provider_tdengine.client.address import DEFAULT_PORT, SCHEMES
+
+_HOOK = "airflow_provider_tdengine.hooks.tdengine"
+
+
+class ConnFieldSchema(TypedDict, total=False):
+    """What a field may hold; keys of JSON schema."""
+
+    type: list[str]
+    default: str | bool
+    enum: list[str]
+    format: str
+    minimum: float
+
+
+class ConnField(TypedDict):
+    """A field of the connection form that is stored in `extra`."""
+
+    label: str
+    description: str
+    schema: ConnFieldSchema
+
+
+RELABELING = {"schema": "Database", "login": "User"}
+PLACEHOLDERS = {
+    "host": "host name of the taosAdapter",
+    "port": str(DEFAULT_PORT),
+    "login": "root",
+    "schema": "for statements that name none",
+}
+
+
+def get_provider_info() -> dict[str, object]:
+    """The provider's metadata, after Airflow's provider_info.schema.json."""
+    return {
+        "package-name": "airflow-provider-tdengine",
+        "name": "TDengine",
+        "description": "Migrates data from old `TDengine <https://tdengine.com/>`__ servers to a current cluster.",
+        "versions": [__version__],
+        "integrations": [
+            {"integration-name": "TDengine", "external-doc-url": "https://docs.tdengine.com/", "tags": ["service"]}
+        ],
+        "hooks": [{"integration-name": "TDengine", "python-modules": [_HOOK]}],
+        "connection-types": [
+            {
+                "connection-type": "tdengine",
+                "hook-class-name": f"{_HOOK}.TDengineHook",
+                "hook-name": "TDengine",
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": dict(RELABELING),
+                    "placeholders": dict(PLACEHOLDERS),
+                },
+                "conn-fields": conn_fields(),
+            }
+        ],
+    }
+
+
+def conn_fields() -> dict[str, ConnField]:
+    """The fields of the connection form that are stored in `extra`."""
+    return {
+        "protocol": _field(
+            "Protocol",
+            "ws, wss: WebSocket (REST where the server has none). http, https: REST only. wss, https: with TLS",
+            "string",
+            default=SCHEMES[0],
+            enum=list(SCHEMES),
+        ),
+        "token": _field("Token", "Token of TDengine Cloud, in place of user and password", "string", format="password"),
+        "connect_timeout": _field(
+            "Connection time-out", "Seconds for the connection and the login, each (default 20)", "number", minimum=0
+        ),
+        "timeout": _field(
+            "Answer time-out", "Seconds to wait for an answer to a statement (default 300)", "number", minimum=0
+        ),
+        "verify": _field(
+            "Verify certificate",
+            "Whether the server's certificate must be trusted (wss, https)",
+            "boolean",
+            default=True,
+        ),
+        "ca_file": _field(
+            "CA file", "File on the workers with certificates to trust in place of the system's", "string"
+        ),
+        "compression": _field(
+            "Compression", "Compress WebSocket messages; worth it on slow networks only", "boolean", default=False
+        ),
+        "timezone": _field(
+            "Time zone", "IANA name, such as Asia/Shanghai, of timestamps in results of SQL (default UTC)", "string"
+        ),
+    }
+
+
+def _field(label: str, description: str, kind: str, **schema: Unpack[ConnFieldSchema]) -> ConnField:
+    return {"label": label, "description": description, "schema": {**schema, "type": [kind, "null"]}}
