@@ -1,0 +1,97 @@
+"""Users: their passwords, and what they may do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from airflow_provider_tdengine.testing.generation import Generation
+
+
+@dataclass
+class Account:
+    """A user.
+
+    Parameters:
+        name: in lower case.
+        password: in clear text; this is a box for tests.
+        privilege: "super", or "writable" and "readable" of 2.x.
+        create_databases: 3.x's CREATEDB.
+        rights: what 3.x has granted: (right, database), where "*" is every database.
+    """
+
+    name: str
+    password: str
+    privilege: str
+    create_databases: bool = False
+    rights: set[tuple[str, str]] = field(default_factory=set)
+    created: int = field(default_factory=lambda: time.time_ns() // 10**6)
+
+
+class Accounts:
+    """The users of a box.
+
+    Parameters:
+        generation: whose rules.
+        password: of root.
+    """
+
+    def __init__(self, generation: Generation, password: str) -> None:
+        self.generation = generation
+        self.users = {"root": Account("root", password, "super", create_databases=True)}
+
+    def find(self, name: str) -> Account:
+        """A user by name.
+
+        Raises:
+            BoxError: there is none.
+        """
+        if name not in self.users:
+            raise self.generation.errors("user_missing")
+        return self.users[name]
+
+    def login(self, name: str, password: str) -> None:
+        """Check a password.
+
+        Raises:
+            BoxError: wrong user or password.
+        """
+        account = self.users.get(name)
+        if account is None or account.password != password:
+            raise self.generation.errors("wrong_password")
+
+    def create(self, name: str, password: str, create_databases: bool) -> None:
+        """Add a user, who may write in 2.x and do nothing yet in 3.x.
+
+        Raises:
+            BoxError: there is one of that name.
+        """
+        if name in self.users:
+            raise self.generation.errors("user_exists")
+        self.users[name] = Account(name, password, "writable", create_databases)
+
+    def drop(self, name: str) -> None:
+        """Remove a user.
+
+        Raises:
+            BoxError: there is none, or it is root.
+        """
+        if self.find(name).privilege == "super":
+            raise self.generation.errors("denied")
+        del self.users[name]
+
+    def is_super(self, name: str) -> bool:
+        return self.find(name).privilege == "super"
+
+    def may(self, name: str, right: str, database: str) -> bool:
+        """True if a user may "read" or "write" in a database."""
+        account = self.find(name)
+        if account.privilege == "super":
+            return True
+        if self.generation.number == 2:
+            return right == "read" or account.privilege == "writable"
+        return any((granted, where) in account.rights for granted in (right, "all") for where in (database, "*"))
+
+    def may_create_databases(self, name: str) -> bool:
+        account = self.find(name)
+        return account.create_databases or (self.generation.number == 2 and account.privilege == "writable")

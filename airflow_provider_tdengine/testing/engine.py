@@ -1,0 +1,289 @@
+"""Carries out statements: reads them, finds who is responsible, and counts what was read and written."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Block, Flags
+from airflow_provider_tdengine.client.types import Precision, Type
+from airflow_provider_tdengine.testing import catalog_views, structure, writes
+from airflow_provider_tdengine.testing.access import Access, Session, Store
+from airflow_provider_tdengine.testing.accounts import Accounts
+from airflow_provider_tdengine.testing.bulk import BulkStatement, is_create_children, is_insert
+from airflow_provider_tdengine.testing.catalog_views import Catalog, View
+from airflow_provider_tdengine.testing.errors import BoxError
+from airflow_provider_tdengine.testing.expressions import like_pattern
+from airflow_provider_tdengine.testing.frames import Frame, Scan, Vector, block_frame, number_vector, text_vector
+from airflow_provider_tdengine.testing.generation import generation_of
+from airflow_provider_tdengine.testing.parser import parse
+from airflow_provider_tdengine.testing.query import Result, equalities, narrow, select_frame, select_scan
+from airflow_provider_tdengine.testing.storage import Database, SuperTable
+from airflow_provider_tdengine.testing.syntax import (
+    AlterDatabase,
+    AlterTable,
+    AlterUser,
+    CreateDatabase,
+    CreateTable,
+    CreateUser,
+    Delete,
+    Describe,
+    DropDatabase,
+    DropTables,
+    DropUser,
+    Grant,
+    Name,
+    Select,
+    SelectItem,
+    SetTags,
+    Show,
+    ShowCreate,
+    Star,
+    Statement,
+    TableName,
+    UseDatabase,
+)
+
+_REMEMBERED = 100_000
+
+
+class Engine:
+    """The server behind the protocols.
+
+    Parameters:
+        version: such as "2.4.0.18" or "3.3.3.0"; its first number says which generation it is.
+        password: of root.
+
+    Attributes:
+        statements: those that ran, the latest 100,000.
+        rows_read: rows of tables that were handed out, as they stand there: no counts, no names.
+        rows_written: rows that were accepted.
+    """
+
+    def __init__(self, version: str, password: str) -> None:
+        generation = generation_of(version)
+        self.generation = generation
+        self.store = Store(version, generation, Accounts(generation, password))
+        self.statements: deque[str] = deque(maxlen=_REMEMBERED)
+        self.rows_read = 0
+        self.rows_written = 0
+        self._lock = threading.RLock()
+
+    def execute(self, sql: str, session: Session) -> Result | int:
+        """Carry out a statement.
+
+        Returns:
+            The rows of an answer, or the number of rows affected.
+
+        Raises:
+            BoxError: what the server says instead.
+        """
+        with self._lock:
+            self.statements.append(sql)
+            access = Access(self.store, session)
+            self.store.accounts.find(session.user)
+            if is_insert(sql):
+                rows = writes.insert(access, BulkStatement(sql, self.generation))
+                self.rows_written += rows
+                return rows
+            if is_create_children(sql):
+                writes.create_children(access, BulkStatement(sql, self.generation))
+                return 0
+            return _Execution(access, sql).carry_out(parse(sql, self.generation))
+
+    def write_block(self, session: Session, table: str, block: bytes, fields: bytes | None) -> int:
+        """Take a raw block of 3.x; raises as `execute` does."""
+        with self._lock:
+            rows = writes.write_block(Access(self.store, session), table, block, fields)
+            self.rows_written += rows
+            return rows
+
+    def handed_out(self, rows: int) -> None:
+        """Count rows that a client has got."""
+        with self._lock:
+            self.rows_read += rows
+
+
+class _Execution:
+    """One statement of one session."""
+
+    def __init__(self, access: Access, sql: str) -> None:
+        self.access = access
+        self.sql = sql
+        self.generation = access.generation
+        self.functions = self.session_functions()
+
+    def carry_out(self, statement: Statement) -> Result | int:
+        match statement:
+            case Select():
+                return self.select(statement)
+            case Show():
+                return self.show(statement)
+            case ShowCreate():
+                return self.show_create(statement)
+            case Describe():
+                _, table = self.access.source(statement.name, "table_missing")
+                return self.listed(catalog_views.describe(self.generation, table.schema))
+            case Delete():
+                return self.delete(statement)
+            case CreateUser() | AlterUser() | DropUser() | Grant():
+                self.access.require_super()
+                self.change_users(statement)
+                return 0
+            case UseDatabase():
+                self.access.session.database = self.access.database(statement.name, "read").name
+                return 0
+            case SetTags():
+                structure.set_tags(self.access, statement, self.sql)
+                return 0
+            case _:
+                self.change_structure(statement)
+                return 0
+
+    def change_structure(self, statement: Statement) -> None:
+        match statement:
+            case CreateDatabase():
+                structure.create_database(self.access, statement)
+            case AlterDatabase():
+                structure.alter_database(self.access, statement)
+            case DropDatabase():
+                structure.drop_database(self.access, statement)
+            case CreateTable():
+                structure.create_table(self.access, statement)
+            case DropTables():
+                structure.drop_tables(self.access, statement)
+            case AlterTable():
+                structure.alter_table(self.access, statement)
+            case _:
+                raise self.unknown()
+
+    def unknown(self) -> BoxError:
+        return self.generation.errors("unknown", what=self.sql[:300])
+
+    # --- SELECT
+
+    def session_functions(self) -> dict[str, Vector]:
+        """Functions without arguments that say something about server and session."""
+        store, session = self.access.store, self.access.session
+        functions = {
+            "server_version": text_vector("", store.version),
+            "client_version": text_vector("", store.version),
+            "server_status": number_vector("", 1, Type.INT),
+            "database": text_vector("", session.database or "", 64),
+        }
+        if self.generation.number > 2:
+            functions["timezone"] = text_vector("", "UTC (UTC, +0000)", 94)
+            functions["current_user"] = text_vector("", f"{session.user}@127.0.0.1", 64)
+        return functions
+
+    def select(self, select: Select) -> Result:
+        source = select.source
+        if source is None:
+            return select_frame(select, self.no_rows_but_one())
+        if isinstance(source, Select):
+            inner = self.select(source)
+            return select_frame(select, self.framed(inner.block, inner.precision))
+        if source.database == "information_schema":
+            view = catalog_views.information_schema(self.catalog(), source.name, equalities(select.where))
+            if view is None:
+                raise self.generation.errors("query_table_missing")
+            return select_frame(select, self.framed(view.block(), Precision.MS))
+        database, table = self.access.source(source, "query_table_missing")
+        return select_scan(select, Scan(table, database.precision, self.generation, self.functions))
+
+    def framed(self, block: Block, precision: Precision) -> Frame:
+        return block_frame(block, precision, self.generation, self.functions)
+
+    def no_rows_but_one(self) -> Frame:
+        def load(name: str) -> Vector:
+            raise KeyError(name)
+
+        return Frame((), 1, load, Precision.MS, self.generation, self.functions)
+
+    def delete(self, delete: Delete) -> int:
+        """DELETE FROM a table or super table, by time and by what is the same in all rows of a table."""
+        database = self.access.named(delete.name, "write", "query_database_missing")
+        table = database.tables.get(delete.name.name) or database.stables.get(delete.name.name)
+        if table is None:
+            raise self.generation.errors("query_table_missing")
+        scan = Scan(table, database.precision, self.generation, self.functions)
+        if narrow(delete.where, scan):
+            raise self.generation.errors("bad_expression", why="DELETE takes conditions on timestamp and tags only")
+        deleted = 0
+        for each in scan.tables:
+            rows = each.between(scan.low, scan.high)
+            if rows.stop > rows.start:
+                keep = ~_range_mask(len(each.timestamps()), rows)
+                each.rows.keep(keep)
+                deleted += rows.stop - rows.start
+        return deleted
+
+    # --- The catalog
+
+    def catalog(self) -> Catalog:
+        return Catalog(self.generation, self.access.visible(), self.access.store.accounts)
+
+    def listed(self, view: View) -> Result:
+        return Result(view.block(), Precision.MS)
+
+    def show(self, show: Show) -> Result:
+        if show.table is not None:
+            items = (SelectItem(Name("tbname"), "tbname"), SelectItem(Star(), "*"))
+            return self.select(Select(items, show.table, tags=True))
+        database: Database | None = None
+        if show.what in catalog_views.SHOWN_OF_A_DATABASE:
+            database = self.access.named(TableName(show.database, ""), "read")
+        view = catalog_views.show(self.catalog(), show.what, database)
+        if view is None:
+            raise self.unknown()
+        if show.like is not None:
+            matches = like_pattern(show.like).fullmatch
+            view = View(view.fields, [row for row in view.rows if matches(str(row[0]))])
+        return self.listed(view)
+
+    def show_create(self, show: ShowCreate) -> Result:
+        if show.kind == "database":
+            database = self.access.database(show.name.name, "read")
+            return self.listed(catalog_views.show_create_database(database))
+        _, table = self.access.source(show.name, "table_missing")
+        if show.kind == "stable" and not isinstance(table, SuperTable):
+            raise self.generation.errors("no_super_table")
+        return self.listed(catalog_views.show_create_table(self.generation, table))
+
+    # --- Users
+
+    def change_users(self, statement: CreateUser | AlterUser | DropUser | Grant) -> None:
+        accounts = self.access.store.accounts
+        match statement:
+            case CreateUser(name, password, create_databases):
+                accounts.create(name, password, create_databases)
+            case AlterUser(name, password, privilege):
+                account = accounts.find(name)
+                account.password = account.password if password is None else password
+                if privilege is not None:
+                    account.privilege = "readable" if privilege == "read" else "writable"
+            case DropUser(name):
+                accounts.drop(name)
+            case Grant():
+                self.grant(statement)
+
+    def grant(self, grant: Grant) -> None:
+        """GRANT and REVOKE; the box knows rights on whole databases."""
+        if grant.table != "*":
+            raise self.unknown()
+        if grant.database != "*":
+            self.access.database(grant.database, "read")
+        rights = self.access.store.accounts.find(grant.user).rights
+        changed = {(right, grant.database) for right in grant.rights}
+        if grant.revoke:
+            rights -= changed
+        else:
+            rights |= changed
+
+
+def _range_mask(rows: int, chosen: slice) -> Flags:
+    mask = np.zeros(rows, np.bool_)
+    mask[chosen] = True
+    return mask

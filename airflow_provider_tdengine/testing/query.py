@@ -1,0 +1,411 @@
+"""SELECT: which tables and rows, in which groups, in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Ints, Value, column_to_list
+from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.testing.aggregates import Groups, aggregate, aggregates_in
+from airflow_provider_tdengine.testing.expressions import comparable, constant, evaluate, truth
+from airflow_provider_tdengine.testing.frames import Frame, Scan, Vector
+from airflow_provider_tdengine.testing.storage import SuperTable
+from airflow_provider_tdengine.testing.syntax import (
+    Binary,
+    Call,
+    Expression,
+    In,
+    Literal,
+    Name,
+    Select,
+    SelectItem,
+    Star,
+    children,
+)
+from airflow_provider_tdengine.testing.values import duration_steps, parse_time
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+
+
+@dataclass
+class Result:
+    """The rows of an answer.
+
+    Parameters:
+        block: all of them.
+        precision: of their timestamps.
+        is_data: rows as they stand in tables, rather than counts, names or settings.
+    """
+
+    block: Block
+    precision: Precision
+    is_data: bool = False
+
+
+def select_frame(select: Select, frame: Frame) -> Result:
+    """SELECT from rows that are there already: a view of the catalog, an inner query, or no table at all."""
+    if select.where is not None:
+        frame = frame.take(truth(select.where, frame))
+    return _Query(select, frame, None, None).result()
+
+
+def select_scan(select: Select, scan: Scan) -> Result:
+    """SELECT from a table or super table."""
+    rest = narrow(select.where, scan)
+    if _is_of_tables(select, scan, rest):
+        return _Query(select, scan.table_frame(), None, None).result()
+    frame, counts = scan.row_frame()
+    for condition in rest:
+        chosen = truth(condition, frame)
+        tables = np.repeat(np.arange(len(counts)), counts)[chosen]
+        counts = np.bincount(tables, minlength=len(counts)).astype(np.int64)
+        frame = frame.take(chosen)
+    return _Query(select, frame, scan, counts).result()
+
+
+def _is_of_tables(select: Select, scan: Scan, rest: Sequence[Expression]) -> bool:
+    """True where the answer has a row a table: nothing but tags and names is asked for."""
+    if select.tags:
+        return True
+    one_a_table = select.distinct or scan.generation.tags_a_table
+    if not (scan.is_super and one_a_table and not rest and scan.low is None and scan.high is None):
+        return False
+    if select.group or select.partition or select.interval:
+        return False
+    return all(
+        bool(names) and all(scan.is_of_table(name) for name in names) and not aggregates_in(item.expression)
+        for item in select.items
+        for names in (_names_in(item.expression),)
+    )
+
+
+# --- WHERE: what narrows the tables and the time, and what has to be tested row by row
+
+
+def _names_in(expression: Expression) -> set[str]:
+    if isinstance(expression, Name):
+        return {expression.name}
+    if isinstance(expression, Star):
+        return {"*"}
+    return {name for child in children(expression) for name in _names_in(child)}
+
+
+def _conditions(expression: Expression | None) -> list[Expression]:
+    """What AND joins."""
+    if expression is None:
+        return []
+    if isinstance(expression, Binary) and expression.operator == "and":
+        return _conditions(expression.left) + _conditions(expression.right)
+    return [expression]
+
+
+def narrow(where: Expression | None, scan: Scan) -> list[Expression]:
+    """Leave out tables and times; the conditions that remain need the rows."""
+    rest: list[Expression] = []
+    of_tables: list[Expression] = []
+    constants = scan.table_frame()
+    for condition in _conditions(where):
+        compared = _compared(condition)
+        names = _names_in(condition)
+        if compared and compared[0] == scan.source.schema.timestamp:
+            _narrow_time(scan, compared[1], constant(compared[2], constants))
+        elif names and all(scan.is_of_table(name) for name in names):
+            if not _narrow_names(scan, condition, compared, constants):
+                of_tables.append(condition)
+        else:
+            rest.append(condition)
+    for condition in of_tables:
+        chosen = truth(condition, scan.table_frame())
+        scan.tables = [table for table, keep in zip(scan.tables, chosen.tolist(), strict=True) if keep]
+    return rest
+
+
+def equalities(where: Expression | None) -> dict[str, Value]:
+    """The columns that WHERE wants to be equal to a constant."""
+    wanted: dict[str, Value] = {}
+    for condition in _conditions(where):
+        compared = _compared(condition)
+        if compared and compared[1] == "=" and isinstance(compared[2], Literal):
+            wanted[compared[0]] = compared[2].value
+    return wanted
+
+
+def _compared(condition: Expression) -> tuple[str, str, Expression] | None:
+    """The column, the operator and the constant of a comparison, if it is one."""
+    if not isinstance(condition, Binary) or condition.operator not in _MIRRORED:
+        return None
+    if isinstance(condition.left, Name) and not _names_in(condition.right):
+        return condition.left.name, condition.operator, condition.right
+    if isinstance(condition.right, Name) and not _names_in(condition.left):
+        return condition.right.name, _MIRRORED[condition.operator], condition.left
+    return None
+
+
+def _narrow_time(scan: Scan, operator: str, value: Value) -> None:
+    if isinstance(value, str):
+        try:
+            value = parse_time(value, scan.precision)
+        except ValueError as error:
+            raise scan.generation.errors("bad_expression", why=str(error)) from error
+    if not isinstance(value, (int, float)):
+        raise scan.generation.errors("bad_expression", why=f"{value!r} is no timestamp")
+    low, high = -(1 << 63), (1 << 63) - 1
+    if operator in (">", ">=", "="):
+        low = math.floor(value) + 1 if operator == ">" else math.ceil(value)
+    if operator in ("<", "<=", "="):
+        high = math.ceil(value) - 1 if operator == "<" else math.floor(value)
+    scan.low = low if scan.low is None else max(scan.low, low)
+    scan.high = high if scan.high is None else min(scan.high, high)
+
+
+def _narrow_names(
+    scan: Scan, condition: Expression, compared: tuple[str, str, Expression] | None, frame: Frame
+) -> bool:
+    """Use the names' index for a comparison of tbname, or for a list of names; false if it is neither."""
+    if not isinstance(scan.source, SuperTable):
+        return False
+    tables = scan.source.tables
+    if isinstance(condition, In) and condition.operand == Name("tbname") and not condition.negated:
+        if not all(isinstance(value, Literal) for value in condition.values):
+            return False
+        wanted = dict.fromkeys(str(value.value) for value in condition.values if isinstance(value, Literal))
+        _keep_tables(scan, [name for name in wanted if name in tables])
+        return True
+    if compared is None or compared[0] != "tbname":
+        return False
+    _, operator, expression = compared
+    name = str(constant(expression, frame))
+    low = name if operator in (">", ">=", "=") else None
+    high = name if operator in ("<", "<=", "=") else None
+    _keep_tables(scan, scan.source.names_between(low, high, operator == ">", operator == "<"))
+    return True
+
+
+def _keep_tables(scan: Scan, names: Sequence[str]) -> None:
+    """Leave out the tables that have none of these names."""
+    assert isinstance(scan.source, SuperTable)
+    tables = scan.source.tables
+    if len(scan.tables) == len(tables):
+        scan.tables = [tables[name] for name in names]
+    else:
+        kept = set(names)
+        scan.tables = [table for table in scan.tables if table.name in kept]
+
+
+# --- The rest of SELECT
+
+
+class _Query:
+    """One SELECT over one frame.
+
+    Parameters:
+        select: the statement.
+        frame: the rows that WHERE has left.
+        scan: the tables that they come from, None for rows of anything else.
+        counts: rows a table of the scan.
+    """
+
+    def __init__(self, select: Select, frame: Frame, scan: Scan | None, counts: Ints | None) -> None:
+        self.select = select
+        self.frame = frame
+        self.scan = scan
+        self.counts = counts
+        self.generation = frame.generation
+        self.items = self.expanded()
+
+    def expanded(self) -> list[SelectItem]:
+        """The SELECT list with `*` as columns."""
+        items: list[SelectItem] = []
+        for item in self.select.items:
+            match item.expression:
+                case Star():
+                    items += [SelectItem(Name(field.name), field.name) for field in self.frame.fields]
+                case Call(function="first" | "last" | "last_row" as function, arguments=(Star(),)):
+                    items += [
+                        SelectItem(Call(function, (Name(field.name),)), f"{function}({field.name})")
+                        for field in self.frame.fields
+                    ]
+                case _:
+                    items.append(item)
+        return items
+
+    def result(self) -> Result:
+        aggregated = any(aggregates_in(item.expression) for item in self.items)
+        if aggregated or self.select.group or self.select.interval:
+            vectors, frame, rows = self.grouped()
+        else:
+            frame, rows = self.frame, self.frame.rows
+            vectors = [evaluate(item.expression, frame) for item in self.items]
+        fields = tuple(replace(v.field, name=item.heading) for v, item in zip(vectors, self.items, strict=True))
+        columns = tuple(vector.expand(rows) for vector in vectors)
+        order = self.ordering(columns, frame, rows)
+        block = Block(fields, columns, rows)
+        if order is not None:
+            block = block.take(order)
+        if self.select.distinct:
+            block = _distinct(block)
+        if self.select.limit is not None:
+            block = block.take(slice(self.select.offset, self.select.offset + self.select.limit))
+        return Result(block, frame.precision, self.scan is not None and not aggregated)
+
+    # --- Order
+
+    def ordering(self, columns: tuple[Column, ...], frame: Frame, rows: int) -> Ints | None:
+        """The row numbers in the order of ORDER BY."""
+        if not self.select.order:
+            return None
+        keys: list[Ints] = []
+        for key in self.select.order:
+            column = self.order_column(key.expression, columns, frame, rows)
+            ranks = _ranks(column)
+            keys.append(~ranks if key.descending else ranks)
+        if len(keys) == 1:
+            return np.argsort(keys[0], kind="stable")
+        return np.lexsort(tuple(reversed(keys)))
+
+    def order_column(self, expression: Expression, columns: tuple[Column, ...], frame: Frame, rows: int) -> Column:
+        if isinstance(expression, Literal) and isinstance(expression.value, int):
+            if not 1 <= expression.value <= len(columns):
+                raise self.generation.errors("bad_expression", why=f"there is no column {expression.value}")
+            return columns[expression.value - 1]
+        for item, column in zip(self.items, columns, strict=True):
+            if expression == item.expression or (isinstance(expression, Name) and expression.name == item.heading):
+                return column
+        return evaluate(expression, frame).expand(rows)
+
+    # --- Groups
+
+    def grouped(self) -> tuple[list[Vector], Frame, int]:
+        """The values of the SELECT list, one a group; the frame of the groups; how many there are."""
+        select = self.select
+        if select.group and select.interval and not self.generation.interval_prepends_start:
+            raise self.generation.errors("group_and_window")
+        keys = select.group or select.partition
+        per_table = (
+            self.scan is not None
+            and Name("tbname") in keys
+            and all(isinstance(key, Name) and self.scan.is_of_table(key.name) for key in keys)
+        )
+        groups, tables = self.groups(keys, per_table)
+        starts: Ints | None = None
+        if select.interval:
+            groups, starts, parents = self.windows(groups)
+            tables = None if tables is None else tables[parents]
+        calls = {call for item in self.items for call in aggregates_in(item.expression)}
+        calls |= {call for key in select.order for call in aggregates_in(key.expression)}
+        computed: dict[Expression, Vector] = {call: aggregate(call, self.frame, groups) for call in calls}
+        emitted = np.flatnonzero(self.emitted(groups, calls))
+        computed = {call: Vector(v.field, v.column.take(emitted)) for call, v in computed.items()}
+        frame = self.group_frame(groups, tables, starts, emitted)
+        self.add_columns(frame, per_table)
+        return [evaluate(item.expression, frame, computed) for item in self.items], frame, len(emitted)
+
+    def add_columns(self, frame: Frame, per_table: bool) -> None:
+        """What 2.x adds to the SELECT list by itself."""
+        if self.select.interval and self.generation.interval_prepends_start:
+            self.items = [SelectItem(Name("_wstart"), "ts"), *self.items]
+        if self.select.group and self.generation.group_appends_key:
+            keys = [key for key in self.select.group if isinstance(key, Name)]
+            self.items = [*self.items, *(SelectItem(key, key.name) for key in keys)]
+
+    def times(self) -> Ints:
+        """The timestamps of the frame's rows; zeros where it has none."""
+        name = (
+            self.scan.source.schema.timestamp
+            if self.scan
+            else next((field.name for field in self.frame.fields if field.type is Type.TIMESTAMP), None)
+        )
+        if name is None:
+            return np.zeros(self.frame.rows, np.int64)
+        column = self.frame.column(name).column
+        assert isinstance(column, FixedColumn)
+        return column.values.astype(np.int64, copy=False)
+
+    def groups(self, keys: Sequence[Expression], per_table: bool) -> tuple[Groups, Ints | None]:
+        """The groups, and each group's table where a group is a table."""
+        times = self.times()
+        if per_table and self.counts is not None:
+            starts = np.cumsum(self.counts) - self.counts
+            return Groups(None, starts, self.counts, True, times), np.arange(len(self.counts))
+        if not keys:
+            by_time = self.scan is None or not self.scan.is_super
+            return Groups(None, np.zeros(1, np.int64), np.array([self.frame.rows]), by_time, times), None
+        ranks = [_ranks(evaluate(key, self.frame).expand(self.frame.rows)) for key in keys]
+        return _groups_of(ranks, times), None
+
+    def windows(self, groups: Groups) -> tuple[Groups, Ints, Ints]:
+        """The windows of INTERVAL in each group: groups, starts of the windows, and the group of each."""
+        assert self.select.interval is not None
+        width = duration_steps(self.select.interval.count, self.select.interval.unit, self.frame.precision)
+        if width <= 0:
+            raise self.generation.errors("bad_expression", why="the interval is shorter than a step of the precision")
+        starts = groups.times // width * width
+        parent = np.repeat(np.arange(len(groups)), groups.counts)
+        of_row = np.empty(len(starts), np.int64)
+        of_row[slice(None) if groups.order is None else groups.order] = parent
+        windows = _groups_of([of_row, starts], groups.times)
+        first = windows.first_rows()
+        return windows, starts[first], of_row[first]
+
+    def emitted(self, groups: Groups, calls: set[Call]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Which groups are in the answer: those with rows, and all of them where something is counted in 3.x."""
+        counts_all = self.generation.counts_nothing and any(call.function == "count" for call in calls)
+        if counts_all and not self.select.interval:
+            return np.ones(len(groups), np.bool_)
+        return groups.counts > 0
+
+    def group_frame(self, groups: Groups, tables: Ints | None, starts: Ints | None, emitted: Ints) -> Frame:
+        """A row a group: what its rows have in common."""
+        first = groups.first_rows()[emitted]
+        per_table = self.scan.table_frame() if self.scan is not None and tables is not None else None
+
+        def load(name: str) -> Vector:
+            if name == "_wstart" and starts is not None:
+                return _times_vector(name, starts[emitted])
+            if per_table is not None and tables is not None and self.scan is not None and self.scan.is_of_table(name):
+                vector = per_table.column(name)
+                return Vector(vector.field, vector.column.take(tables[emitted]))
+            vector = self.frame.column(name)
+            return Vector(vector.field, vector.column.take(first))
+
+        frame = self.frame
+        return Frame(frame.fields, len(emitted), load, frame.precision, frame.generation, frame.functions)
+
+
+def _times_vector(name: str, values: Ints) -> Vector:
+    return Vector(Field(name, Type.TIMESTAMP, 8), FixedColumn(values, np.zeros(len(values), np.bool_)))
+
+
+def _groups_of(ranks: Sequence[Ints], times: Ints) -> Groups:
+    """The rows with equal ranks, in the order of the ranks and then of time."""
+    order = np.lexsort((times, *reversed(ranks)))
+    changes = np.zeros(len(order), np.bool_)
+    changes[:1] = True
+    for rank in ranks:
+        ordered = rank[order]
+        changes[1:] |= ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(changes)
+    counts = np.diff(np.append(starts, len(order)))
+    return Groups(order, starts, counts, True, times)
+
+
+def _ranks(column: Column) -> Ints:
+    """Whole numbers that order as the values do, NULL first."""
+    if isinstance(column, FixedColumn) and column.values.dtype.kind == "i" and not column.nulls.any():
+        return column.values.astype(np.int64, copy=False)
+    values = comparable(Vector(Field("", Type.BIGINT), column))
+    _, inverse = np.unique(values, return_inverse=True)
+    return np.where(column.nulls, -1, inverse).astype(np.int64)
+
+
+def _distinct(block: Block) -> Block:
+    """Each row once, where it stands first."""
+    values: list[list[Value]] = [column_to_list(f, c) for f, c in zip(block.fields, block.columns, strict=True)]
+    first: dict[tuple[Value, ...], int] = {}
+    for number, row in enumerate(zip(*values, strict=True)):
+        first.setdefault(row, number)
+    return block.take(np.fromiter(first.values(), np.int64, len(first)))
