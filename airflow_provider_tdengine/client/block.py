@@ -10,6 +10,7 @@ Formats: DESIGN of the wire, measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2 an
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ _COLUMN_HEAD = struct.Struct("<bi")
 _VERSIONS = (1, 2)
 _COLUMN_SEGMENT = -(1 << 31)
 _FIELD = struct.Struct("<65sb2xi")
+
+_MAX_BLOCK = (1 << 31) - 1
 
 # DECIMAL(38) needs 38 digits; the default context of 28 would round.
 _EXACT = Context(prec=80)
@@ -83,15 +86,10 @@ class VariableColumn:
         """The values of all rows, one directly after the other."""
         if not len(self.starts):
             return self.data[:0]
-        ends = np.cumsum(self.lengths)
-        total = int(ends[-1])
-        offsets = ends - self.lengths
         first = int(self.starts[0])
-        if np.array_equal(self.starts - first, offsets):
-            return self.data[first : first + total]
-        index = np.repeat(self.starts - offsets, self.lengths)
-        index += np.arange(total)
-        joined: Bytes = self.data[index]
+        if np.array_equal(self.starts - first, _offsets(self.lengths)):
+            return self.data[first : first + int(self.lengths.sum())]
+        joined: Bytes = self.data[_ranges(self.starts, self.lengths)]
         return joined
 
     def to_bytes_list(self) -> list[bytes | None]:
@@ -182,30 +180,81 @@ def column_from_list(field: Field, values: Sequence[Value]) -> Column:
         if field.info.dtype is None:
             return _variable_from_list(values, nulls)
         if field.type in DECIMALS:
-            width = field.info.width
-            raw = b"".join(
-                int(Decimal(str(value or 0)).scaleb(field.scale, _EXACT)).to_bytes(width, "little", signed=True)
-                for value in values
-            )
+            raw = b"".join(_decimal_bytes(field, 0 if value is None else value) for value in values)
             return FixedColumn(np.frombuffer(raw, field.info.dtype), nulls)
-        filled = [0 if value is None else value for value in values]
-        return FixedColumn(np.array(filled, field.info.dtype), nulls)
-    except (TypeError, ValueError, OverflowError) as error:
+        if field.info.dtype.kind == "f":
+            return FixedColumn(_floats_from_list(values, field.info.dtype), nulls)
+        return FixedColumn(_integers_from_list(field, values, field.info.dtype), nulls)
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise BlockError(f"a value of column {field.name!r} is no {field.sql_type}: {error}") from error
 
 
+def _decimal_bytes(field: Field, value: Value) -> bytes:
+    if isinstance(value, bytes):
+        raise TypeError("it is bytes, not a number")
+    exact = Decimal(str(value)).scaleb(field.scale, _EXACT)
+    whole = int(exact)
+    if whole != exact or (field.digits and abs(whole) >= 10**field.digits):
+        raise ValueError(f"{value} has more digits")
+    return whole.to_bytes(field.info.width, "little", signed=True)
+
+
+def _floats_from_list(values: Sequence[Value], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    if any(isinstance(value, (str, bytes)) for value in values):
+        raise TypeError("it is text, not a number")
+    doubles = np.array([0.0 if value is None else float(value) for value in values], "<f8")
+    with np.errstate(over="ignore"):
+        floats = doubles.astype(dtype)
+    if (np.isinf(floats) & ~np.isinf(doubles)).any():
+        raise OverflowError(f"it is outside of the type's range, {np.abs(doubles).max()}")
+    return floats
+
+
+def _integers_from_list(field: Field, values: Sequence[Value], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    integers = [0 if value is None else operator.index(value) for value in values]  # type: ignore[arg-type]
+    # Checked here: numpy before 2 wraps what is out of range.
+    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    low, high = (0, 1) if field.type is Type.BOOL else (int(limits.min), int(limits.max))
+    if integers and not low <= min(integers) <= max(integers) <= high:
+        raise OverflowError(f"expected {low} to {high}, got {min(integers)} to {max(integers)}")
+    return np.array(integers, dtype)
+
+
 def _variable_from_list(values: Sequence[Value], nulls: Flags) -> VariableColumn:
-    raw = [
-        b"" if value is None else value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
-        for value in values
-    ]
+    raw = [b"" if value is None else _as_bytes(value) for value in values]
     lengths = np.fromiter((len(value) for value in raw), np.int64, len(raw))
     return VariableColumn(np.frombuffer(b"".join(raw), np.uint8), _offsets(lengths), lengths, nulls)
+
+
+def _as_bytes(value: Value) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, bytes):
+        return value
+    raise TypeError(f"it is a {type(value).__name__}")
+
+
+# --- Ranges of a buffer
 
 
 def _offsets(lengths: Ints) -> Ints:
     """Where each value starts when they stand one directly after the other."""
     return np.cumsum(lengths) - lengths
+
+
+def _ranges(starts: Ints, counts: Ints, step: int = 1) -> Ints:
+    """The numbers `start, start + step, …` of each row, `count` of them, one row directly after the other."""
+    index = np.repeat(starts - _offsets(counts) * step, counts)
+    index += np.arange(0, len(index) * step, step)
+    return index
+
+
+def _at_any_byte(data: Bytes, code: str) -> Ints:
+    """A view of a buffer as numbers that begin at each of its bytes, to read and write them at odd places."""
+    dtype = np.dtype(code)
+    count = max(len(data) - dtype.itemsize + 1, 0)
+    view: Ints = np.ndarray((count,), dtype, np.ascontiguousarray(data), strides=(1,))
+    return view
 
 
 # --- UTF-8 and UCS-4
@@ -218,33 +267,37 @@ def _utf8_to_ucs4(field: Field, column: VariableColumn) -> tuple[Bytes, Ints]:
         ucs4 = text.tobytes().decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
     except UnicodeDecodeError as error:
         raise BlockError(f"column {field.name!r} of type {field.sql_type} holds bytes that are not UTF-8") from error
+    if len(ucs4) == 4 * len(text):
+        return np.frombuffer(ucs4, np.uint8), column.lengths * 4
     is_first = (text & 0xC0) != 0x80
     offsets = _offsets(column.lengths)
     if not is_first[offsets[column.lengths > 0]].all():
         raise BlockError(f"column {field.name!r} of type {field.sql_type} holds a character cut in two")
-    characters = np.concatenate(([0], np.cumsum(is_first)))
+    characters = np.zeros(len(text) + 1, np.int64)
+    np.cumsum(is_first, out=characters[1:])
     lengths = (characters[offsets + column.lengths] - characters[offsets]) * 4
     return np.frombuffer(ucs4, np.uint8), lengths
 
 
 def _ucs4_to_utf8(field: Field, column: VariableColumn) -> VariableColumn:
-    if (column.lengths % 4).any():
+    if (column.lengths & 3).any():
         raise BlockError(f"column {field.name!r} of type {field.sql_type} holds a cut UCS-4 character")
-    raw = column.joined().tobytes()
+    counts = column.lengths >> 2
+    points = _at_any_byte(column.data, "<u4")[_ranges(column.starts, counts, 4)]
     try:
-        text = raw.decode("utf-32-le", "surrogatepass").encode("utf-8", "surrogatepass")
+        text = points.tobytes().decode("utf-32-le", "surrogatepass").encode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise BlockError(f"column {field.name!r} of type {field.sql_type} holds bytes that are not UCS-4") from error
-    points = np.frombuffer(raw, "<u4")
-    sizes = np.ones(len(points) + 1, np.int64)
-    sizes[1:] += points > 0x7F
-    sizes[1:] += points > 0x7FF
-    sizes[1:] += points > 0xFFFF
-    sizes[0] = 0
-    ends = np.cumsum(sizes)
-    last = np.cumsum(column.lengths // 4)
-    starts = ends[last - column.lengths // 4]
-    return VariableColumn(np.frombuffer(text, np.uint8), starts, ends[last] - starts, column.nulls)
+    lengths = counts
+    if len(text) != len(points):
+        sizes = np.ones(len(points), np.uint8)
+        for limit in (0x7F, 0x7FF, 0xFFFF):
+            sizes += points > limit
+        ends = np.zeros(len(points) + 1, np.int64)
+        np.cumsum(sizes, out=ends[1:])
+        last = np.cumsum(counts)
+        lengths = ends[last] - ends[last - counts]
+    return VariableColumn(np.frombuffer(text, np.uint8), _offsets(lengths), lengths, column.nulls)
 
 
 # --- 3.x
@@ -254,30 +307,32 @@ def encode_block(block: Block) -> bytes:
     """A raw block as 3.3 sends it and as `write_raw_block_with_fields` of 3.x takes it.
 
     Raises:
-        BlockError: a value is longer than the format can say, or NCHAR text is not UTF-8.
+        BlockError: a value is longer than the format can say, NCHAR text is not UTF-8, or a column's
+            values are not of its field's type and the block's number of rows.
     """
     heads = bytearray()
     sizes: list[int] = []
-    bodies: list[bytes] = []
+    bodies: list[npt.NDArray[np.generic]] = []
     for field, column in zip(block.fields, block.columns, strict=True):
+        if len(column) != block.rows:
+            raise BlockError(f"column {field.name!r} has {len(column)} rows in a block of {block.rows}")
         heads += _COLUMN_HEAD.pack(field.type, field.wire_bytes)
         before, body = _encode_column(field, column)
-        sizes.append(len(body))
+        sizes.append(body.nbytes)
         bodies += (before, body)
-    payload = b"".join((heads, struct.pack(f"<{len(sizes)}i", *sizes), *bodies, b"\0"))
-    length = _HEAD.size + len(payload)
-    return _HEAD.pack(_VERSIONS[0], length, block.rows, len(block.fields), _COLUMN_SEGMENT, 0) + payload
+    length = _HEAD.size + len(heads) + 4 * len(sizes) + sum(body.nbytes for body in bodies) + 1
+    if length > _MAX_BLOCK:
+        raise BlockError(f"{block.rows} rows have {length} bytes, more than a block can hold")
+    head = _HEAD.pack(_VERSIONS[0], length, block.rows, len(block.fields), _COLUMN_SEGMENT, 0)
+    return b"".join((head, heads, struct.pack(f"<{len(sizes)}i", *sizes), *(body.data for body in bodies), b"\0"))
 
 
-def _encode_column(field: Field, column: Column) -> tuple[bytes, bytes]:
+def _encode_column(field: Field, column: Column) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
     """What stands before a column (null bitmap or offsets), and the column."""
     if isinstance(column, FixedColumn):
-        bitmap = np.packbits(column.nulls).tobytes()
-        values = column.values
-        if column.nulls.any():
-            values = values.copy()
-            values[column.nulls] = np.zeros(1, values.dtype)[0]
-        return bitmap, values.tobytes()
+        return np.packbits(column.nulls), _fixed_bytes(field, column)
+    if field.info.dtype is not None:
+        raise BlockError(f"column {field.name!r} of type {field.sql_type} holds values of varying length")
     if field.type is Type.NCHAR:
         raw, lengths = _utf8_to_ucs4(field, column)
     else:
@@ -285,18 +340,35 @@ def _encode_column(field: Field, column: Column) -> tuple[bytes, bytes]:
     prefix = field.info.prefix
     if lengths.size and int(lengths.max()) >= 1 << 8 * prefix:
         raise BlockError(f"a value of column {field.name!r} has {int(lengths.max())} bytes, more than a block can hold")
-    present = np.flatnonzero(~column.nulls)
-    sizes = lengths[present]
-    starts = _offsets(sizes + prefix)
-    offsets = np.full(len(column), -1, "<i4")
-    offsets[present] = starts
-    body = np.empty(len(raw) + prefix * len(present), np.uint8)
-    is_value = np.ones(len(body), np.bool_)
-    for byte in range(prefix):
-        is_value[starts + byte] = False
-        body[starts + byte] = sizes >> 8 * byte & 0xFF
-    body[is_value] = raw
-    return offsets.tobytes(), body.tobytes()
+    total = len(raw) + prefix * (len(lengths) - int(np.count_nonzero(column.nulls)))
+    if total > _MAX_BLOCK:
+        raise BlockError(f"column {field.name!r} has {total} bytes, more than a block can hold")
+    cells = np.where(column.nulls, 0, lengths + prefix)
+    starts = _offsets(cells)
+    offsets = np.where(column.nulls, -1, starts).astype("<i4")
+    body = np.empty(total, np.uint8)
+    present = slice(None) if total == len(raw) + prefix * len(lengths) else np.flatnonzero(~column.nulls)
+    starts, sizes = starts[present], lengths[present]
+    _at_any_byte(body, f"<u{prefix}")[starts] = sizes
+    # Two bytes at a time where values cannot be odd.
+    unit, code = (2, "<u2") if field.type is Type.NCHAR else (1, "u1")
+    is_value = np.ones(total // unit, np.bool_)
+    for place in range(prefix // unit):
+        is_value[starts // unit + place] = False
+    body.view(code)[is_value] = raw.view(code)
+    return offsets, body
+
+
+def _fixed_bytes(field: Field, column: FixedColumn) -> npt.NDArray[np.generic]:
+    values = column.values
+    if values.dtype != field.info.dtype:
+        if not (field.type is Type.BOOL and values.dtype == np.bool_):
+            raise BlockError(f"column {field.name!r} of type {field.sql_type} holds values of {values.dtype}")
+        values = values.view(np.uint8)
+    if column.nulls.any():
+        values = values.copy()
+        values[column.nulls] = np.zeros(1, values.dtype)[0]
+    return np.ascontiguousarray(values)
 
 
 def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) -> Block:
@@ -315,7 +387,7 @@ def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) ->
     version, length, rows, count, _, _ = _HEAD.unpack_from(raw)
     if version not in _VERSIONS:
         raise BlockError(f"blocks of version {version} are not known")
-    if length > len(raw) or rows < 0 or count < 0:
+    if length > len(raw) or rows < 0 or count < 0 or (rows and not count):
         raise BlockError(f"a block of {len(raw)} bytes claims {length} bytes, {rows} rows, {count} columns")
     position = _HEAD.size + count * (_COLUMN_HEAD.size + 4)
     if position > len(raw):
@@ -346,21 +418,24 @@ def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Col
                 f"column {field.name!r} has {len(raw) - before} bytes for {rows} rows of {field.type.name}"
             )
         bitmap = np.frombuffer(raw, np.uint8, before)
-        nulls = np.unpackbits(bitmap, count=rows).astype(np.bool_)
+        nulls = np.unpackbits(bitmap, count=rows).view(np.bool_)
         return FixedColumn(np.frombuffer(raw, field.info.dtype, rows, before), nulls)
     prefix = field.info.prefix
     data = np.frombuffer(raw, np.uint8, offset=before)
     offsets = np.frombuffer(raw, "<i4", rows).astype(np.int64)
     nulls = offsets == -1
-    starts = np.where(nulls, 0, offsets + prefix)
-    if rows and ((starts < prefix) & ~nulls | (starts > len(data))).any():
+    some_null = bool(nulls.any())
+    first = offsets[~nulls] if some_null else offsets
+    if first.size and not 0 <= int(first.min()) <= int(first.max()) <= len(data) - prefix:
         raise BlockError(f"a value of column {field.name!r} starts outside of the column")
-    lengths = np.zeros(rows, np.int64)
-    present = np.flatnonzero(~nulls)
-    for byte in range(prefix):
-        lengths[present] |= data[offsets[present] + byte].astype(np.int64) << 8 * byte
-    if rows and (starts + lengths > len(data)).any():
+    sizes = _at_any_byte(data, f"<u{prefix}")[first].astype(np.int64)
+    if first.size and int((first + sizes).max()) > len(data) - prefix:
         raise BlockError(f"a value of column {field.name!r} ends outside of the column")
+    starts, lengths = first + prefix, sizes
+    if some_null:
+        starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        starts[~nulls] = first + prefix
+        lengths[~nulls] = sizes
     column = VariableColumn(data, starts, lengths, nulls)
     return _ucs4_to_utf8(field, column) if field.type is Type.NCHAR else column
 
@@ -380,7 +455,7 @@ def decode_block2(raw: bytes | memoryview, fields: Sequence[Field], lengths: Seq
     Raises:
         BlockError: sizes do not fit together.
     """
-    if rows < 0 or len(lengths) != len(fields) or any(length < 0 for length in lengths):
+    if rows < 0 or (rows and not fields) or len(lengths) != len(fields) or any(length < 0 for length in lengths):
         raise BlockError(f"a block of {rows} rows and {len(lengths)} widths does not fit {len(fields)} columns")
     if len(raw) != rows * sum(lengths):
         raise BlockError(f"a block has {len(raw)} bytes where {rows} rows of {sum(lengths)} bytes were announced")
@@ -400,20 +475,24 @@ def _decode_column2(field: Field, cells: npt.NDArray[np.uint8]) -> Column:
     if info.dtype is not None:
         if width != info.width or not info.null2:
             raise BlockError(f"column {field.name!r} of type {field.type.name} has {width} bytes a value")
-        values = cells.reshape(-1).view(info.dtype)
-        bits = cells.reshape(-1).view(f"<u{info.width}")
-        return FixedColumn(values, bits == int.from_bytes(info.null2, "little"))
+        flat = cells.reshape(-1)
+        return FixedColumn(flat.view(info.dtype), flat.view(f"<u{width}") == _number2(info.null2))
     if width < 2 or not info.null2:
         raise BlockError(f"column {field.name!r} of type {field.type.name} has {width} bytes a value")
-    lengths = cells[:, 0].astype(np.int64) | cells[:, 1].astype(np.int64) << 8
+    flat = cells.reshape(-1)
+    lengths = _at_any_byte(flat, "<u2")[::width].astype(np.int64)
     if rows and int(lengths.max()) > width - 2:
         raise BlockError(f"a value of column {field.name!r} is longer than its cell of {width} bytes")
     size = len(info.null2)
     nulls = lengths == size
     if width >= 2 + size:
-        nulls &= (cells[:, 2 : 2 + size] == 0xFF).all(axis=1)
+        nulls &= _at_any_byte(flat[2:], f"<u{size}")[::width] == _number2(info.null2)
     starts = np.arange(rows, dtype=np.int64) * width + 2
-    return VariableColumn(cells.reshape(-1), starts, np.where(nulls, 0, lengths), nulls)
+    return VariableColumn(flat, starts, np.where(nulls, 0, lengths), nulls)
+
+
+def _number2(null: bytes) -> int:
+    return int.from_bytes(null, "little")
 
 
 # --- The description of columns that a written block carries
@@ -427,7 +506,7 @@ def encode_fields(fields: Sequence[Field]) -> bytes:
     """
     parts = []
     for field in fields:
-        name = field.name.encode()
+        name = field.name.encode("utf-8", "surrogatepass")
         if len(name) > 64:
             raise BlockError(f"the column name {field.name!r} has {len(name)} bytes, more than 64")
         parts.append(_FIELD.pack(name, field.type, field.wire_bytes))
@@ -444,7 +523,7 @@ def decode_fields(raw: bytes | memoryview) -> tuple[Field, ...]:
         raise BlockError(f"{len(raw)} bytes are not a number of fields")
     try:
         return tuple(
-            field_from_wire(name.rstrip(b"\0").decode(), number, wire_bytes)
+            field_from_wire(name.partition(b"\0")[0].decode(), number, wire_bytes)
             for name, number, wire_bytes in _FIELD.iter_unpack(raw)
         )
     except ValueError as error:
@@ -455,3 +534,24 @@ def name_columns(block: Block, names: Sequence[str]) -> Block:
     """The same rows under other column names."""
     fields = tuple(replace(field, name=name) for field, name in zip(block.fields, names, strict=True))
     return Block(fields, block.columns, block.rows)
+
+
+def raw_rows(raw: bytes | memoryview) -> int:
+    """How many rows an unopened block of 3.x has."""
+    if len(raw) < _HEAD.size:
+        raise BlockError(f"a block of {len(raw)} bytes is shorter than its head")
+    return int(_HEAD.unpack_from(raw)[2])
+
+
+def raw_timestamps(raw: bytes | memoryview) -> Ints:
+    """The first column of an unopened block of 3.x, which is its timestamps; (rows,), not copied.
+
+    Raises:
+        BlockError: the block is cut, or its first column is no timestamp.
+    """
+    rows = raw_rows(raw)
+    count = _HEAD.unpack_from(raw)[3]
+    start = _HEAD.size + count * (_COLUMN_HEAD.size + 4) + (rows + 7) // 8
+    if rows < 0 or count < 1 or raw[_HEAD.size] != Type.TIMESTAMP or len(raw) < start + 8 * rows:
+        raise BlockError(f"a block of {len(raw)} bytes does not begin with {rows} timestamps")
+    return np.frombuffer(raw, "<i8", rows, start)

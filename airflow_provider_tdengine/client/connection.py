@@ -12,7 +12,7 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.websocket import PATHS, PathMissing, WebSocketSession
+from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, PathMissing, WebSocketSession
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ OLDEST = (2, 4)
 
 # Adapters of 3.0 leave binary queries unanswered; asking them would cost a time-out.
 _BINARY_SINCE = (3, 1)
+
+_LONG_MESSAGES_SINCE = (2, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Server:
         version: as numbers, such as (3, 3, 3, 0).
         websocket_path: where WebSocket sessions begin, None where only REST is to be had.
         binary: whether blocks come in binary frames, without a second request (3.3 and later).
+        max_message: bytes of the longest WebSocket message that it takes.
     """
 
     version_text: str
     version: tuple[int, ...]
     websocket_path: str | None
     binary: bool
+    max_message: int
 
 
 class Client:
@@ -98,7 +102,14 @@ class Client:
         server = self.server
         if server.websocket_path is None:
             raise ConnectionFailed(f"{self.address} serves no WebSocket")
-        return WebSocketSession(self.address, server.websocket_path, database, binary=server.binary)
+        return WebSocketSession(
+            self.address,
+            server.websocket_path,
+            database,
+            binary=server.binary,
+            generation=server.version[0],
+            max_message=server.max_message,
+        )
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small, in a session of its own."""
@@ -131,7 +142,8 @@ def _discover(address: Address) -> Server:
         binary = isinstance(session, WebSocketSession) and version >= _BINARY_SINCE and session.supports_binary()
     way = "REST" if path is None else f"WebSocket {path}" + (", binary frames" if binary else ", fetch in two steps")
     log.info("%s is TDengine %s, read and written over %s", address, text, way)
-    return Server(text, version, path, binary)
+    max_message = MAX_MESSAGE_24 if version < _LONG_MESSAGES_SINCE else MAX_MESSAGE
+    return Server(text, version, path, binary, max_message)
 
 
 def _first_session(address: Address) -> tuple[Session, str | None]:

@@ -101,6 +101,10 @@ class BlockError(TDengineError):
     """Bytes that are no block of rows: cut, damaged or of an unknown format."""
 
 
+class StructureChanged(TDengineError):
+    """A table has other columns than when it was described."""
+
+
 class IncompleteResult(TDengineError):
     """Fewer rows arrived than the server said there are."""
 

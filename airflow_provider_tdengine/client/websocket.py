@@ -11,6 +11,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import TypedDict, cast
 
@@ -30,7 +31,8 @@ from airflow_provider_tdengine.client.errors import (
     UnsupportedServer,
     error_for,
 )
-from airflow_provider_tdengine.client.rest import connection_error
+from airflow_provider_tdengine.client.rest import RestSession, connection_error
+from airflow_provider_tdengine.client.result import Result
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,9 @@ PATHS = ("/ws", "/rest/ws")
 
 MAX_MESSAGE = 4 * 1024 * 1024 - 1024
 """An adapter of 3.0 closes the socket on a longer message."""
+
+MAX_MESSAGE_24 = 512
+"""The same for an adapter of 2.4 (measured 2.4.0.18), which leaves some 400 bytes for a statement."""
 
 _HEAD = struct.Struct("<QQQ")
 _QUERY = struct.Struct("<HI")
@@ -57,6 +62,9 @@ _VERSION = 1
 
 # Where the one block waits that a `fetch_block` asked for: it carries no req_id. Requests count from 1.
 _BLOCK = 0
+
+# What a text frame has around a statement, with room for a long request number.
+_ENVELOPE = 120
 
 
 class _Answer(TypedDict, total=False):
@@ -95,6 +103,8 @@ class WebSocketSession:
         path: one of `PATHS`.
         database: the database of statements and of written blocks.
         binary: whether queries and blocks go in binary frames, which 3.3 and later answer.
+        generation: 2 or 3, for longer statements, which go over REST.
+        max_message: bytes of the longest message that the adapter takes.
 
     Raises:
         PathMissing: no WebSocket at this path.
@@ -102,13 +112,26 @@ class WebSocketSession:
         ConnectionFailed: nobody there, or the login is not answered.
     """
 
-    def __init__(self, address: Address, path: str, database: str | None = None, *, binary: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        path: str,
+        database: str | None = None,
+        *,
+        binary: bool = False,
+        generation: int = 3,
+        max_message: int = MAX_MESSAGE,
+    ) -> None:
         self._address = address
         self._last_request = 0
+        self.bytes_sent = 0
         self._early: dict[int, bytes | _Answer] = {}
         self._timeout = address.connect_timeout
         self._socket = _open(address, path)
         self._binary = binary
+        self._max_message = max_message
+        self._open_rest = partial(RestSession, address, generation, database)
+        self._long_statements: RestSession | None = None
         try:
             self.ask("conn", user=address.user, password=address.password, db=database or address.database or "")
         except Timeout as error:
@@ -123,18 +146,37 @@ class WebSocketSession:
 
     # --- Statements
 
-    def query(self, statement: str) -> WebSocketResult:
+    def query(self, statement: str) -> Result:
         """Send a statement; its rows are read through the result.
 
         Raises:
             TDengineError: of the kind of failure.
         """
+        if self._is_too_long(statement):
+            return self._rest().query(statement)
         if self._binary:
             raw = statement.encode("utf-8", "surrogateescape")
             request = self._send_binary(0, _BINARY_QUERY, _QUERY.pack(_VERSION, len(raw)) + raw)
         else:
             request = self._send_text("query", sql=statement)
         return WebSocketResult(self, self._take_answer(request, statement), statement)
+
+    def _is_too_long(self, statement: str) -> bool:
+        # Six is the most that JSON makes of a character; nearly every statement is far below.
+        if len(statement) * 6 + _ENVELOPE <= self._max_message:
+            return False
+        encoded = statement if self._binary else json.dumps(statement, ensure_ascii=False)
+        return len(encoded.encode("utf-8", "surrogateescape")) + _ENVELOPE > self._max_message
+
+    def _rest(self) -> RestSession:
+        if self._long_statements is None:
+            log.info(
+                "%s takes WebSocket messages of %d bytes; longer statements go over REST",
+                self._address,
+                self._max_message,
+            )
+            self._long_statements = self._open_rest()
+        return self._long_statements
 
     def supports_binary(self, timeout: float = 3.0) -> bool:
         """Whether the adapter answers a query in a binary frame; those before 3.3 stay silent.
@@ -187,7 +229,7 @@ class WebSocketSession:
             table, block.take(slice(half, None))
         )
 
-    def write_raw_block(self, table: str, raw: bytes, fields: bytes) -> int:
+    def write_raw_block(self, table: str, raw: bytes | memoryview, fields: bytes) -> int:
         """Send a block of 3.x as it is. The server checks neither precision nor, at equal width, types.
 
         Parameters:
@@ -227,6 +269,7 @@ class WebSocketSession:
     def _send(self, message: bytes, *, text: bool) -> None:
         try:
             self._socket.send(message, text=text)
+            self.bytes_sent += len(message)
         except (ConnectionClosed, OSError) as error:
             raise self._lost(error) from error
 
@@ -296,6 +339,8 @@ class WebSocketSession:
 
     def close(self) -> None:
         """End the session; harmless when it has ended."""
+        if self._long_statements:
+            self._long_statements.close()
         self._socket.close()
 
     def __enter__(self) -> Self:

@@ -1,0 +1,1 @@
+"""The engine: catalog, schema, plan, copy, verify. Knows no Airflow."""

@@ -1,0 +1,250 @@
+"""What a database holds: its options, super tables, subtables with tags, and normal tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.result import all_rows
+from airflow_provider_tdengine.client.sql import string, where
+from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
+from airflow_provider_tdengine.migration.findings import Finding
+from airflow_provider_tdengine.migration.options import MigrationOptions
+
+_MINUTES_A_DAY = 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database's options, as far as they decide how rows are copied.
+
+    Parameters:
+        name: its name.
+        precision: of its timestamps.
+        keep_days: how many days back it holds rows.
+    """
+
+    name: str
+    precision: Precision
+    keep_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A super table, or a normal table, which has no tags.
+
+    Parameters:
+        name: its name.
+        columns: the first is the timestamp.
+        tags: of its subtables; none for a normal table.
+        second_key: the column that is the second part of the primary key (3.3), None if there is none.
+    """
+
+    name: str
+    columns: tuple[Field, ...]
+    tags: tuple[Field, ...] = ()
+    second_key: str | None = None
+
+    @property
+    def is_super(self) -> bool:
+        return bool(self.tags)
+
+    @property
+    def time_column(self) -> str:
+        return self.columns[0].name
+
+
+@dataclass(frozen=True, slots=True)
+class Subtable:
+    """A subtable.
+
+    Parameters:
+        name: its name.
+        tags: a value for each tag of its super table.
+    """
+
+    name: str
+    tags: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which tables of a database are meant.
+
+    Parameters:
+        stables: names or patterns of super tables; empty for all, and all normal tables.
+        tables: names or patterns of subtables and normal tables; empty for all.
+    """
+
+    stables: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: MigrationOptions) -> Scope:
+        return cls(_names(options.stables), _names(options.tables))
+
+    def has_stable(self, name: str) -> bool:
+        return not self.stables or _matches(name, self.stables)
+
+    def has_table(self, name: str) -> bool:
+        """Whether a subtable of a super table in scope is meant."""
+        return not self.tables or _matches(name, self.tables)
+
+    def has_normal_table(self, name: str) -> bool:
+        return _matches(name, self.tables) if self.tables else not self.stables
+
+    def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
+        """Super tables that were named and are not there."""
+        there = sorted(table.name for table in tables if table.is_super)
+        return [
+            Finding(
+                "Option 'stables'",
+                f"the database {catalog.name!r} of {catalog.client.address} has no super table {pattern!r}",
+                f"It has {_enumerate(there)}",
+            )
+            for pattern in self.stables
+            if not any(fnmatchcase(name, pattern) for name in there)
+        ]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _enumerate(names: list[str], most: int = 10) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+class Catalog:
+    """A database of a server, read on demand.
+
+    Parameters:
+        client: the server.
+        name: the database.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def database(self) -> Database | None:
+        """Its options, None if there is no such database."""
+        for row in self._by_column_name(_databases(self.client.generation, self.name)):
+            if row["name"] == self.name:
+                return Database(self.name, Precision(str(row["precision"])), _keep_days(str(row["keep"])))
+        return None
+
+    def missing(self, option: str) -> Finding:
+        """What to say when there is no such database."""
+        names = [str(row["name"]) for row in self._by_column_name("SHOW DATABASES")]
+        visible = sorted(set(names) - {"information_schema", "performance_schema", "log"})
+        return Finding(
+            f"Option {option!r}",
+            f"{self.client.address} has no database {self.name!r}",
+            f"It has {_enumerate(visible)}",
+        )
+
+    def tables(self, scope: Scope) -> list[Table]:
+        """Super tables and normal tables in scope, by name."""
+        stables = [self.describe(name) for name in sorted(self._stable_names()) if scope.has_stable(name)]
+        normal = [self.describe(name) for name in sorted(self.normal_tables(scope))]
+        return stables + normal
+
+    def subtables(self, stable: Table, scope: Scope, conditions: list[str] | None = None) -> Iterator[Subtable]:
+        """The subtables of a super table, empty ones too, as the server streams them.
+
+        Parameters:
+            stable: the super table.
+            scope: which subtables are meant.
+            conditions: SQL conditions on `tbname`.
+        """
+        dialect = self.client.dialect
+        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions or ()))
+        with self.client.session() as session:
+            for block in session.query(statement).blocks():
+                for name, *tags in block.to_rows():
+                    if scope.has_table(str(name)):
+                        yield Subtable(str(name), tuple(tags))
+
+    def owners(self) -> dict[str, str | None]:
+        """All subtables and normal tables by name, with their super table, None for normal tables."""
+        return dict(self._all_tables())
+
+    def table(self, name: str) -> str:
+        """A table of this database in SQL."""
+        return self.client.dialect.table(self.name, name)
+
+    def _stable_names(self) -> list[str]:
+        if self.client.generation == 2:
+            rows = self._by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
+            return [str(row["name"]) for row in rows]
+        statement = f"SELECT stable_name FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
+        return [str(name) for (name,) in self.client.rows(statement)]
+
+    def normal_tables(self, scope: Scope) -> list[str]:
+        """The names of the normal tables in scope."""
+        return [name for name, stable in self._all_tables() if stable is None and scope.has_normal_table(name)]
+
+    def _all_tables(self) -> Iterator[tuple[str, str | None]]:
+        if self.client.generation == 2:
+            for row in self._by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables"):
+                yield str(row["table_name"]), str(row["stable_name"]) or None
+            return
+        statement = (
+            "SELECT table_name, stable_name FROM information_schema.ins_tables "
+            f"WHERE db_name = {string(self.name)} AND type IN ('NORMAL_TABLE', 'CHILD_TABLE')"
+        )
+        with self.client.session() as session:
+            for block in session.query(statement).blocks():
+                for name, stable in block.to_rows():
+                    yield str(name), None if stable is None else str(stable)
+
+    def describe(self, name: str) -> Table:
+        """The structure of a super table or normal table.
+
+        Raises:
+            TableMissing: there is none of that name.
+        """
+        columns, tags = [], []
+        second_key = None
+        for row in self._by_column_name(f"DESCRIBE {self.table(name)}"):
+            field = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
+            note = str(row["note"]).upper()
+            if note == "TAG":
+                tags.append(field)
+                continue
+            columns.append(field)
+            if "PRIMARY KEY" in note:
+                second_key = field.name
+        return Table(name, tuple(columns), tuple(tags), second_key)
+
+    def _by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
+        """Rows by column name in lower case: columns differ from version to version."""
+        with self.client.session() as session:
+            result = session.query(statement)
+            names = [field.name.lower() for field in result.fields]
+            for row in all_rows(result):
+                yield dict(zip(names, row, strict=True))
+
+
+def _databases(generation: int, name: str) -> str:
+    if generation == 2:
+        return "SHOW DATABASES"
+    return f"SELECT name, `precision`, `keep` FROM information_schema.ins_databases WHERE name = {string(name)}"
+
+
+def _keep_days(text: str) -> int:
+    """The days of a KEEP such as "3650,3650,3650" (2.x, days) or "5256000m,5256000m,5256000m" (3.x, minutes)."""
+    last = text.rpartition(",")[2].strip()
+    if last.endswith("m"):
+        return int(last[:-1]) // _MINUTES_A_DAY
+    return int(last.removesuffix("d"))

@@ -1,0 +1,298 @@
+"""Copying one batch: its subtables divided among workers, each with its own sessions, position and retries."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
+from airflow_provider_tdengine.migration.dense import copy_unit
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
+from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore, Span
+from airflow_provider_tdengine.migration.schema import coarser
+from airflow_provider_tdengine.migration.sparse import copy_group, groups
+from airflow_provider_tdengine.migration.text import TEXTLESS
+from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 3.0
+"""Seconds between checkpoints: what a killed task reads again at most, besides blocks in flight."""
+
+SPARSE_BELOW = 500
+"""Rows a subtable below which many subtables are read with one query."""
+
+ROWS_A_UNIT = 1_000_000
+
+_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copied batch came to.
+
+    Parameters:
+        rows: rows that the target confirmed, over all tries of the batch.
+        bytes: bytes of blocks and statements that it confirmed.
+        seconds: how long this try took.
+        strategy: dense or sparse.
+    """
+
+    rows: int
+    bytes: int
+    seconds: float
+    strategy: str
+
+
+class Stopped(Exception):
+    """Somebody asked the batch to stop; its checkpoint is saved."""
+
+
+def copy_batch(
+    source: Catalog,
+    target: Catalog,
+    batch: Batch,
+    options: MigrationOptions,
+    progress: ProgressStore,
+    *,
+    stop: threading.Event | None = None,
+    report: Callable[[Checkpoint], None] | None = None,
+) -> Copied:
+    """Copy a batch, going on from its checkpoint if it has one.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        batch: what is copied.
+        options: workers, unit, strategy and scope.
+        progress: where the checkpoint is kept.
+        stop: set by somebody who wants it to stop soon.
+        report: called with the checkpoint each time it is saved.
+
+    Raises:
+        MigrationStopped: a table is missing or its columns do not fit.
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    started = time.monotonic()
+    run = _Run(source, target, batch, options, stop or threading.Event())
+    checkpoint = _resume(batch, progress) or Checkpoint(batch.identity)
+    strategy = run.strategy
+    if not checkpoint.spans:
+        checkpoint.spans = run.divide(options.workers)
+    threads = max(1, len(checkpoint.spans))
+    with ThreadPoolExecutor(threads, thread_name_prefix="copy") as pool:
+        futures = [pool.submit(run.copy_span, checkpoint, span) for span in checkpoint.spans if not span.done]
+        try:
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, SAVE_EVERY, FIRST_EXCEPTION)
+                _save(run, checkpoint, progress, report)
+                for future in done:
+                    future.result()
+        except BaseException:
+            run.stop.set()
+            wait(futures)
+            _save(run, checkpoint, progress, report)
+            raise
+    _save(run, checkpoint, progress, report)
+    if not all(span.done for span in checkpoint.spans):
+        raise Stopped(f"The batch {batch.label} was stopped; its progress is saved")
+    return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, strategy)
+
+
+def _save(
+    run: _Run, checkpoint: Checkpoint, progress: ProgressStore, report: Callable[[Checkpoint], None] | None
+) -> None:
+    with run.lock:
+        progress.save(checkpoint.to_dict())
+    if report:
+        report(checkpoint)
+
+
+def _resume(batch: Batch, progress: ProgressStore) -> Checkpoint | None:
+    stored = progress.load()
+    if stored is None:
+        return None
+    try:
+        checkpoint = Checkpoint.from_dict(stored)
+    except (KeyError, TypeError, ValueError):
+        log.warning("The stored checkpoint cannot be read; batch %s starts anew", batch.label)
+        return None
+    if checkpoint.batch != batch.identity:
+        log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, batch.identity)
+        return None
+    log.info("Batch %s goes on after %d rows", batch.label, checkpoint.rows)
+    return checkpoint
+
+
+class _Run:
+    """What the workers of a batch share."""
+
+    def __init__(
+        self, source: Catalog, target: Catalog, batch: Batch, options: MigrationOptions, stop: threading.Event
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.batch = batch
+        self.stop = stop
+        self.lock = threading.Lock()
+        self._unit = options.unit_length
+        self._scope = Scope.of(options)
+        ours, theirs = _database(source, "source_database"), _database(target, "target_database")
+        scale = time_scale(ours.precision, theirs.precision)
+        if scale is None:
+            raise MigrationStopped([coarser(ours, theirs)])
+        self._scale = scale
+        self._steps = ours.precision.per_second
+        self._tables = self._source_tables()
+        self._transcoders: dict[str, Transcoder] = {}
+        self.extents = self._extents()
+        self.strategy = self._choose(options.strategy)
+
+    def _source_tables(self) -> dict[str, Table]:
+        """The batch's super table, or its normal tables, by name."""
+        if self.batch.stable is not None:
+            return {self.batch.stable: self.source.describe(self.batch.stable)}
+        first, last = self.batch.first.encode(), self.batch.last.encode()
+        names = [name for name in self.source.normal_tables(self._scope) if first <= name.encode() <= last]
+        return {name: self.source.describe(name) for name in names}
+
+    def _extents(self) -> list[Extent]:
+        names = (self.batch.first, self.batch.last)
+        found = [
+            extent
+            for table in self._tables.values()
+            for extent in extents(self.source, table, self.batch.start, self.batch.end, names)
+            if self.batch.stable is None or self._scope.has_table(extent.name)
+        ]
+        return sorted(found, key=lambda extent: extent.name.encode())
+
+    def _choose(self, asked: str) -> str:
+        if asked != "auto":
+            return asked
+        rows = sum(extent.rows for extent in self.extents)
+        mean = rows / max(1, len(self.extents))
+        textless = any(column.type in TEXTLESS for table in self._tables.values() for column in table.columns)
+        sparse = self.batch.stable is not None and len(self.extents) > 1 and mean < SPARSE_BELOW and not textless
+        chosen = "sparse" if sparse else "dense"
+        log.info(
+            "Batch %s: %d rows of %d tables, %.0f a table: %s", self.batch.label, rows, len(self.extents), mean, chosen
+        )
+        return chosen
+
+    def table_of(self, name: str) -> Table:
+        """The structure of a subtable or normal table."""
+        return self._tables[self.batch.stable or name]
+
+    def transcoder(self, name: str) -> Transcoder:
+        """How blocks of a subtable or normal table become blocks of the target."""
+        table = self.table_of(name)
+        with self.lock:
+            if table.name not in self._transcoders:
+                try:
+                    counterpart = self.target.describe(table.name)
+                    self._transcoders[table.name] = Transcoder(table.columns, counterpart.columns, self._scale)
+                except (TDengineError, ValueError) as error:
+                    if isinstance(error, TDengineError) and error.retryable:
+                        raise
+                    finding = Finding(f"Table {table.name!r} of the target", str(error), "Run schema sync first")
+                    raise MigrationStopped([finding]) from error
+            return self._transcoders[table.name]
+
+    def divide(self, workers: int) -> list[Span]:
+        """The batch in at most as many spans as workers, of about as many rows."""
+        units = list(self._units(self.extents, self.batch.start, self.batch.end, workers))
+        total = sum(unit.rows for unit in units)
+        spans: list[Span] = []
+        first, rows = 0, 0
+        for i, unit in enumerate(units):
+            rows += unit.rows
+            if i + 1 == len(units) or rows * workers >= total * (len(spans) + 1):
+                spans.append(Span(units[first].table, units[first].start, unit.table, unit.end))
+                first = i + 1
+        return spans
+
+    def remaining(self, span: Span) -> Iterator[Unit]:
+        """What a span has still to do."""
+        low, high = span.table.encode(), span.last_table.encode()
+        for extent in self.extents:
+            if low <= extent.name.encode() <= high:
+                start = span.time if extent.name == span.table else self.batch.start
+                end = span.last_time if extent.name == span.last_table else self.batch.end
+                yield from self._units([extent], start, end)
+
+    def _units(self, extents: list[Extent], start: int | None, end: int | None, workers: int = 1) -> Iterator[Unit]:
+        """Tables, and slices of large ones: reading a slice again costs little when a connection is lost."""
+        share = math.ceil(sum(extent.rows for extent in extents) / workers) or 1
+        for extent in extents:
+            if self.strategy == "sparse":
+                count = 1
+            elif self._unit is None:
+                count = math.ceil(extent.rows / min(ROWS_A_UNIT, share))
+            else:
+                length = extent.last + 1 - extent.first
+                count = math.ceil(length / (self._unit / timedelta(seconds=1) * self._steps))
+            is_whole = count == 1 and (start, end) == (self.batch.start, self.batch.end)
+            for a, b in slices(extent, start, end, count):
+                yield Unit(extent.name, a, b, extent.rows if is_whole else extent.rows // count, is_whole)
+
+    # --- Workers
+
+    def copy_span(self, checkpoint: Checkpoint, span: Span) -> None:
+        """Copy a span to its end, over lost sessions and busy servers; what no retry cures is raised."""
+        failures = 0
+        while not span.done and not self.stop.is_set():
+            before = (span.table, span.time)
+            try:
+                with Sessions(self.source, self.target) as sessions:
+                    self._copy_remaining(checkpoint, span, sessions)
+            except TDengineError as error:
+                failures = 1 if (span.table, span.time) != before else failures + 1
+                if not error.retryable or failures >= _ATTEMPTS:
+                    raise
+                pause = min(30.0, 0.5 * 2**failures) * random.uniform(0.5, 1)
+                log.warning("%s; going on at table %s in %.1f s", error, span.table, pause)
+                self.stop.wait(pause)
+
+    def _copy_remaining(self, checkpoint: Checkpoint, span: Span, sessions: Sessions) -> None:
+        units = self.remaining(span)
+        work = self._copy_groups(units, sessions) if self.strategy == "sparse" else self._copy_units(units, sessions)
+        for step in work:
+            with self.lock:
+                checkpoint.rows += step.rows
+                checkpoint.bytes += step.bytes
+                span.table, span.time = step.table, step.time
+            if self.stop.is_set():
+                return
+        with self.lock:
+            span.done = True
+
+    def _copy_units(self, units: Iterator[Unit], sessions: Sessions) -> Iterator[Step]:
+        for unit in units:
+            yield from copy_unit(
+                sessions, self.source, self.target, self.table_of(unit.table), self.transcoder(unit.table), unit
+            )
+
+    def _copy_groups(self, units: Iterator[Unit], sessions: Sessions) -> Iterator[Step]:
+        for group in groups(units):
+            table = self.table_of(group[0].table)
+            yield copy_group(sessions, self.source, self.target, table, self.transcoder(table.name), group)
+
+
+def _database(catalog: Catalog, option: str) -> Database:
+    database = catalog.database()
+    if database is None:
+        raise MigrationStopped([catalog.missing(option)])
+    return database

@@ -1,0 +1,329 @@
+"""Every option of a migration: its default, its check and its explanation.
+
+The one home of options: the trigger form, the operators and the docs are drawn from `OPTIONS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+
+import pendulum
+from pendulum.parsing.exceptions import ParserError
+
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a person needs to know of an option.
+
+    Parameters:
+        title: its name in the form.
+        section: where it stands in the form.
+        explanation: what it does and when to change it.
+        choices: the values that it takes, with what each means; empty where any value of the type will do.
+        examples: values to show.
+        format: `date-time` for a moment.
+        minimum: the smallest number that it takes.
+        maximum: the largest number.
+    """
+
+    title: str
+    section: str
+    explanation: str
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+    format: str | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+_T = TypeVar("_T")
+
+
+def _option(
+    default: _T,
+    title: str,
+    section: str,
+    explanation: str,
+    *,
+    choices: Mapping[str, str] | None = None,
+    examples: tuple[str, ...] = (),
+    format: str | None = None,
+    minimum: int | None = None,
+    maximum: int | None = None,
+) -> _T:
+    option = Option(title, section, explanation, choices or {}, examples, format, minimum, maximum)
+    field: _T = dataclasses.field(default=default, metadata={"option": option})
+    return field
+
+
+_MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
+_READING, _VERIFICATION = "Reading", "Verification"
+
+
+@dataclass(frozen=True)
+class MigrationOptions:
+    """What is asked of a migration, as plain values; `checked` says what cannot be.
+
+    Each field is explained in `OPTIONS`.
+    """
+
+    name: str = _option(
+        "",
+        "Name",
+        _MIGRATION,
+        "What this migration is called in logs and reports. Default: source and target database.",
+        examples=("plant north to centre",),
+    )
+    mode: str = _option(
+        "history",
+        "Mode",
+        _MIGRATION,
+        "Which rows are copied.",
+        choices={"history": "all rows of a period, then it ends"},
+    )
+    schema: str = _option(
+        "always",
+        "Schema",
+        _MIGRATION,
+        "What happens to databases, super tables and tables before rows are copied.",
+        choices={
+            "always": "what is missing in the target is created, then rows are copied",
+            "none": "the target has all tables already; only rows are copied",
+            "only": "tables are created, no rows are copied",
+        },
+    )
+    source_conn_id: str = _option(
+        "tdengine_source",
+        "Source connection",
+        _SOURCE,
+        "The Airflow connection (type TDengine) of the server that is read. TDengine 2.4 or later, 3.0 or later.",
+    )
+    source_database: str = _option("", "Source database", _SOURCE, "The database that is read.", examples=("power",))
+    target_conn_id: str = _option(
+        "tdengine_target",
+        "Target connection",
+        _TARGET,
+        "The Airflow connection (type TDengine) of the server that is written. TDengine 3.0 or later.",
+    )
+    target_database: str = _option(
+        "", "Target database", _TARGET, "The database that is written. Default: the source database's name."
+    )
+    create_database: bool = _option(
+        True,
+        "Create the target database",
+        _TARGET,
+        "Create the target database when it is missing, with the source's precision and KEEP. Switch it off when "
+        "databases are made by somebody else; then a missing one stops the migration.",
+    )
+    stables: str = _option(
+        "",
+        "Super tables",
+        _SCOPE,
+        "Only these super tables, separated by commas; `*` and `?` stand for any characters. "
+        "Default: all super tables and normal tables.",
+        examples=("meters", "meters, sensor_*"),
+    )
+    tables: str = _option(
+        "",
+        "Tables",
+        _SCOPE,
+        "Only these subtables and normal tables, separated by commas; `*` and `?` stand for any characters. "
+        "Default: all.",
+        examples=("d1001, d1002", "d10*"),
+    )
+    start: str | None = _option(
+        None,
+        "Start",
+        _SCOPE,
+        "Rows from this moment on. A time without zone is UTC. Default: from the first row.",
+        format="date-time",
+        examples=("2021-01-01T00:00:00Z",),
+    )
+    end: str | None = _option(
+        None,
+        "End",
+        _SCOPE,
+        "Rows before this moment. A time without zone is UTC. Default: the moment at which the run was created, "
+        "so that a retry sees the same rows.",
+        format="date-time",
+        examples=("2022-01-01T00:00:00Z",),
+    )
+    unit: str = _option(
+        "auto",
+        "Unit",
+        _READING,
+        "The longest period of one subtable that is read with one query: a number with m, h, d or w, or `auto` for "
+        "slices of about 1,000,000 rows. Shorter ones make a lost connection cost less.",
+        examples=("auto", "12h", "30d"),
+    )
+    workers: int = _option(
+        2,
+        "Workers",
+        _READING,
+        "Threads of each copy task; each holds one session at the source and one at the target. More help when the "
+        "servers are far away or have many cores; the adapters' connection pools must hold workers x parallel tasks.",
+        minimum=1,
+        maximum=64,
+    )
+    strategy: str = _option(
+        "auto",
+        "Strategy",
+        _READING,
+        "How rows are read and written.",
+        choices={
+            "auto": "decided a batch, from its rows a subtable",
+            "dense": "one query a subtable, rows as binary blocks",
+            "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
+        },
+    )
+    verify: str = _option(
+        "count",
+        "Verification",
+        _VERIFICATION,
+        "What is compared after copying. A difference fails the run.",
+        choices={
+            "count": "rows, first and last timestamp of every subtable",
+            "none": "nothing; the run's colour then says nothing about completeness",
+        },
+    )
+
+    @classmethod
+    def checked(cls, values: Mapping[str, object]) -> MigrationOptions:
+        """Options from a form's or caller's values.
+
+        Parameters:
+            values: by option name; what is missing or None has its default.
+
+        Raises:
+            MigrationStopped: all that is wrong, at once.
+        """
+        findings = [
+            Finding(f"Option {name!r}", "there is no such option", f"The options are {', '.join(OPTIONS)}")
+            for name in values.keys() - OPTIONS.keys()
+        ]
+        given = {}
+        for field in dataclasses.fields(cls):
+            value = values.get(field.name)
+            if isinstance(value, str):
+                value = value.strip()
+            if value is None:
+                continue
+            given[field.name] = value
+            findings += _check_value(field, value)
+        if findings:
+            raise MigrationStopped(findings)
+        options = cls(**given)  # type: ignore[arg-type]
+        findings += options._check_together()
+        if findings:
+            raise MigrationStopped(findings)
+        return options
+
+    def _check_together(self) -> list[Finding]:
+        findings = []
+        if not self.source_database:
+            findings.append(Finding("Option 'source_database'", "it is empty", "Name the database that is to be read"))
+        if self.window_start and self.window_end and self.window_start >= self.window_end:
+            findings.append(
+                Finding(
+                    "Options 'start' and 'end'",
+                    f"start {self.start} is not before end {self.end}",
+                    "Give a start that is earlier than the end",
+                )
+            )
+        same_database = self.target_database in ("", self.source_database)
+        if self.source_conn_id == self.target_conn_id and same_database:
+            findings.append(
+                Finding(
+                    "Options 'source_conn_id' and 'target_conn_id'",
+                    f"both name {self.source_conn_id!r}, and the database {self.source_database!r}",
+                    "Give another connection or another target_database; a database cannot be copied onto itself",
+                )
+            )
+        return findings
+
+    @property
+    def target(self) -> str:
+        """The target database's name."""
+        return self.target_database or self.source_database
+
+    @property
+    def label(self) -> str:
+        """What the migration is called."""
+        return self.name or f"{self.source_database} to {self.target}"
+
+    @property
+    def window_start(self) -> datetime | None:
+        return None if not self.start else _moment(self.start)
+
+    @property
+    def window_end(self) -> datetime | None:
+        return None if not self.end else _moment(self.end)
+
+    @property
+    def unit_length(self) -> timedelta | None:
+        """The longest period of a unit, None where rows decide."""
+        return None if self.unit == "auto" else _duration(self.unit)
+
+    def ended(self, created: datetime) -> MigrationOptions:
+        """The same with an end: the moment of creation where none was given."""
+        return self if self.end else dataclasses.replace(self, end=created.isoformat())
+
+    def to_dict(self) -> dict[str, str | int | bool | None]:
+        """For JSON and for `checked`."""
+        return dataclasses.asdict(self)
+
+
+OPTIONS: dict[str, Option] = {
+    field.name: cast(Option, field.metadata["option"]) for field in dataclasses.fields(MigrationOptions)
+}
+
+_DURATION = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _moment(text: str) -> datetime:
+    """An aware moment of an ISO 8601 text; UTC where it names no zone."""
+    parsed = pendulum.parse(text, tz="UTC")
+    if not isinstance(parsed, pendulum.DateTime):
+        raise ValueError(f"{text!r} is not a moment")
+    return parsed
+
+
+def _duration(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{text!r} is not a duration")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _check_value(field: dataclasses.Field[object], value: object) -> list[Finding]:
+    """What is wrong with one value."""
+    option = OPTIONS[field.name]
+    name = f"Option {field.name!r}"
+    expected = type(field.default) if field.default is not None else str
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        return [Finding(name, f"{value!r} is a {type(value).__name__}", f"Give a {expected.__name__}")]
+    if option.choices and value not in option.choices:
+        return [Finding(name, f"{value!r} is not one of its values", f"Choose one of {', '.join(option.choices)}")]
+    if isinstance(value, int) and not isinstance(value, bool):
+        low, high = option.minimum or value, option.maximum or value
+        if not low <= value <= high:
+            return [Finding(name, f"{value} is out of range", f"Give a number from {low} to {high}")]
+    if option.format == "date-time" and value:
+        try:
+            _moment(str(value))
+        except (ParserError, ValueError):
+            return [Finding(name, f"{value!r} is not a moment", "Give one such as 2021-01-01T00:00:00Z")]
+    if field.name == "unit" and value != "auto":
+        try:
+            _duration(str(value))
+        except ValueError:
+            return [Finding(name, f"{value!r} is not a duration", "Give auto, or a number with s, m, h, d or w")]
+    return []

@@ -1,0 +1,218 @@
+"""A migration cut into batches: which range of subtables, over which period, with how many rows."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client.result import Session, all_rows
+from airflow_provider_tdengine.client.sql import identifier, name_range, time_range, timestamp, where
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on_blockers
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.schema import compare, read_structure
+
+log = logging.getLogger(__name__)
+
+ROWS_A_BATCH = 1_000_000
+"""A batch has about this many rows: starting a task costs a second, copying them a few."""
+
+MOST_BATCHES = 1024
+"""Airflow's default for `[core] max_map_length`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The work of one copy task: a range of subtables by name, over a period.
+
+    Parameters:
+        stable: the super table; None for a range of normal tables.
+        first: the first table's name, by UTF-8 bytes.
+        last: the last table's name.
+        tables: how many tables have rows in it.
+        start: from which timestamp on, in steps of the source's precision; None for the first row.
+        end: before which timestamp.
+        rows: how many rows it had when it was planned.
+    """
+
+    stable: str | None
+    first: str
+    last: str
+    tables: int
+    start: int | None
+    end: int | None
+    rows: int
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(**values)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """For JSON."""
+        return asdict(self)
+
+    @property
+    def identity(self) -> str:
+        """What a checkpoint must agree with: tables and period, not the rows, which may have grown."""
+        return f"{self.stable}|{self.first}|{self.last}|{self.start}|{self.end}"
+
+    @property
+    def label(self) -> str:
+        """How it reads in Airflow's grid."""
+        names = self.first if self.first == self.last else f"{self.first} … {self.last}"
+        return f"{self.stable or 'tables'} {names}"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a table's rows lie.
+
+    Parameters:
+        name: the table.
+        rows: how many there are.
+        first: the first timestamp, in steps of the database's precision.
+        last: the last timestamp.
+    """
+
+    name: str
+    rows: int
+    first: int
+    last: int
+
+
+def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
+    """The period of a migration in steps of a database's precision."""
+    moments = (options.window_start, options.window_end)
+    start, end = (None if moment is None else timestamp(moment, database.precision) for moment in moments)
+    return start, end
+
+
+def extents(
+    catalog: Catalog,
+    table: Table,
+    start: int | None,
+    end: int | None,
+    names: tuple[str | None, str | None] = (None, None),
+) -> list[Extent]:
+    """The subtables of a super table that have rows in a period, by name; or the normal table itself.
+
+    Parameters:
+        catalog: the database.
+        table: a super table or a normal table.
+        start: from which timestamp on, None for the first row.
+        end: before which timestamp, None for no end.
+        names: the first and the last subtable's name.
+    """
+    times = time_range(table.time_column, start, end)
+    found = []
+    with catalog.client.session() as session:
+        if not table.is_super:
+            return normal_extent(session, catalog, table, times)
+        statement = catalog.client.dialect.bounds_by_table(
+            catalog.table(table.name), table.time_column, where(name_range(*names) + times)
+        )
+        for block in session.query(statement).blocks():
+            # 2.x appends the subtable's name a second time.
+            for name, rows, first, last in zip(*(block.column_values(i) for i in range(4)), strict=True):
+                if isinstance(rows, int) and rows and isinstance(first, int) and isinstance(last, int):
+                    found.append(Extent(str(name), rows, first, last))
+    found.sort(key=lambda extent: extent.name.encode())
+    return found
+
+
+def normal_extent(session: Session, catalog: Catalog, table: Table, times: list[str]) -> list[Extent]:
+    """Where the rows of a normal table lie; nothing for an empty one."""
+    ts = identifier(table.time_column)
+    statement = f"SELECT COUNT(*), FIRST({ts}), LAST({ts}) FROM {catalog.table(table.name)}{where(times)}"
+    for rows, first, last in all_rows(session.query(statement)):
+        if isinstance(rows, int) and rows and isinstance(first, int) and isinstance(last, int):
+            return [Extent(table.name, rows, first, last)]
+    return []
+
+
+def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> list[Batch]:
+    """The batches of a migration.
+
+    Parameters:
+        source: the source database.
+        target: the target database, whose structure must fit.
+        options: scope and period.
+
+    Raises:
+        MigrationStopped: findings that stand in the way, or more batches than Airflow can map.
+    """
+    scope = Scope.of(options)
+    structure = read_structure(source, target, scope)
+    if structure.target is None:
+        raise MigrationStopped([target.missing("target_database")])
+    stop_on_blockers(compare(structure, creates=False))
+    start, end = window(options, structure.source)
+    groups: dict[str | None, list[Extent]] = {}
+    for table in structure.tables:
+        found = [extent for extent in extents(source, table, start, end) if scope.has_table(extent.name)]
+        groups.setdefault(table.name if table.is_super else None, []).extend(found)
+    total = sum(extent.rows for group in groups.values() for extent in group)
+    size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
+    batches = [batch for stable, group in groups.items() for batch in _cut(stable, group, start, end, size)]
+    if len(batches) > MOST_BATCHES:
+        raise MigrationStopped(
+            [
+                Finding(
+                    "Option 'stables'",
+                    f"{len(groups)} super tables make {len(batches)} batches, more than the {MOST_BATCHES} tasks that "
+                    "Airflow maps by default",
+                    "Migrate them in several runs, some super tables each",
+                )
+            ]
+        )
+    log.info("%d rows of %d tables in %d batches", total, sum(map(len, groups.values())), len(batches))
+    return batches
+
+
+def _cut(stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int) -> Iterator[Batch]:
+    """Batches of about `size` rows; a giant table is cut by time."""
+    pending: list[Extent] = []
+    rows = 0
+    for extent in sorted(group, key=lambda extent: extent.name.encode()):
+        is_giant = extent.rows >= 2 * size
+        if pending and (is_giant or rows + extent.rows > size):
+            yield _batch(stable, pending, start, end)
+            pending, rows = [], 0
+        if is_giant:
+            yield from _cut_by_time(stable, extent, start, end, size)
+        else:
+            pending.append(extent)
+            rows += extent.rows
+    if pending:
+        yield _batch(stable, pending, start, end)
+
+
+def _batch(stable: str | None, group: list[Extent], start: int | None, end: int | None) -> Batch:
+    rows = sum(extent.rows for extent in group)
+    return Batch(stable, group[0].name, group[-1].name, len(group), start, end, rows)
+
+
+def _cut_by_time(stable: str | None, extent: Extent, start: int | None, end: int | None, size: int) -> Iterator[Batch]:
+    for a, b in slices(extent, start, end, math.ceil(extent.rows / size)):
+        share = round(extent.rows * ((extent.last + 1 if b is None else b) - (extent.first if a is None else a)))
+        rows = min(extent.rows, share // max(1, extent.last + 1 - extent.first))
+        yield Batch(stable, extent.name, extent.name, 1, a, b, rows)
+
+
+def slices(extent: Extent, start: int | None, end: int | None, count: int) -> list[tuple[int | None, int | None]]:
+    """A period in so many parts of the same length, measured over where the rows lie.
+
+    The first part begins where the period begins, the last one ends where it ends, so that nothing lies between.
+    """
+    low = extent.first if start is None else max(extent.first, start)
+    high = extent.last + 1 if end is None else min(extent.last + 1, end)
+    count = max(1, min(count, high - low))
+    inner = [low + (high - low) * i // count for i in range(1, count)]
+    bounds = [start, *inner, end]
+    return list(pairwise(bounds))

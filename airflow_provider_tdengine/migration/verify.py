@@ -1,0 +1,108 @@
+"""Source and target compared: rows, first and last timestamp of every table."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.convert import time_scale
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.plan import Extent, extents, window
+from airflow_provider_tdengine.migration.schema import read_structure
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A table that is not the same on both sides.
+
+    Parameters:
+        table: the subtable or normal table.
+        what: rows, first or last.
+        source: what the source has; a timestamp in steps of the target's precision, None for no row.
+        target: what the target has.
+    """
+
+    table: str
+    what: str
+    source: int | None
+    target: int | None
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What was compared and what differs.
+
+    Parameters:
+        tables: tables compared, those without rows on both sides left out.
+        rows: rows of the source.
+        target_rows: rows of the target.
+        stables: rows of the source by super table; normal tables are under "".
+        differences: what is not the same.
+    """
+
+    tables: int = 0
+    rows: int = 0
+    target_rows: int = 0
+    stables: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON; of many differences the first ones."""
+        shown = [asdict(difference) for difference in self.differences[:_SHOWN]]
+        return {**asdict(self), "differences": shown, "different": len(self.differences)}
+
+
+def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Comparison:
+    """Compare every table of a migration over its period.
+
+    Raises:
+        MigrationStopped: a database or super table is missing.
+    """
+    scope = Scope.of(options)
+    structure = read_structure(source, target, scope)
+    if structure.target is None:
+        raise MigrationStopped([target.missing("target_database")])
+    comparison = Comparison()
+    for table in structure.tables:
+        counterpart = structure.counterparts.get(table.name)
+        theirs = {} if counterpart is None else _extents(target, counterpart, structure.target, scope, options)
+        ours = _extents(source, table, structure.source, scope, options)
+        scale = time_scale(structure.source.precision, structure.target.precision) or 1
+        _compare(table, ours, theirs, scale, comparison)
+    return comparison
+
+
+def _extents(
+    catalog: Catalog, table: Table, database: Database, scope: Scope, options: MigrationOptions
+) -> dict[str, Extent]:
+    found = extents(catalog, table, *window(options, database))
+    return {extent.name: extent for extent in found if scope.has_table(extent.name)}
+
+
+def _compare(
+    table: Table, ours: dict[str, Extent], theirs: dict[str, Extent], scale: int, comparison: Comparison
+) -> None:
+    for name in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(name), theirs.get(name)
+        comparison.tables += 1
+        comparison.rows += one.rows if one else 0
+        comparison.target_rows += other.rows if other else 0
+        facts = (
+            ("rows", one.rows if one else 0, other.rows if other else 0),
+            ("first", one.first * scale if one else None, other.first if other else None),
+            ("last", one.last * scale if one else None, other.last if other else None),
+        )
+        comparison.differences += [
+            Difference(name, what, before, after) for what, before, after in facts if before != after
+        ]
+    group = table.name if table.is_super else ""
+    comparison.stables[group] = comparison.stables.get(group, 0) + sum(extent.rows for extent in ours.values())
