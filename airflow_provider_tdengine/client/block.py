@@ -333,6 +333,8 @@ def _encode_column(field: Field, column: Column) -> tuple[npt.NDArray[np.generic
         return np.packbits(column.nulls), _fixed_bytes(field, column)
     if field.info.dtype is not None:
         raise BlockError(f"column {field.name!r} of type {field.sql_type} holds values of varying length")
+    if (column.lengths[column.nulls] != 0).any():
+        column = replace(column, lengths=np.where(column.nulls, 0, column.lengths))
     if field.type is Type.NCHAR:
         raw, lengths = _utf8_to_ucs4(field, column)
     else:
@@ -537,10 +539,17 @@ def name_columns(block: Block, names: Sequence[str]) -> Block:
 
 
 def raw_rows(raw: bytes | memoryview) -> int:
-    """How many rows an unopened block of 3.x has."""
+    """How many rows an unopened block of 3.x has.
+
+    Raises:
+        BlockError: the bytes are no block.
+    """
     if len(raw) < _HEAD.size:
         raise BlockError(f"a block of {len(raw)} bytes is shorter than its head")
-    return int(_HEAD.unpack_from(raw)[2])
+    rows = int(_HEAD.unpack_from(raw)[2])
+    if rows < 0:
+        raise BlockError(f"a block of {len(raw)} bytes claims {rows} rows")
+    return rows
 
 
 def raw_timestamps(raw: bytes | memoryview) -> Ints:
@@ -552,6 +561,6 @@ def raw_timestamps(raw: bytes | memoryview) -> Ints:
     rows = raw_rows(raw)
     count = _HEAD.unpack_from(raw)[3]
     start = _HEAD.size + count * (_COLUMN_HEAD.size + 4) + (rows + 7) // 8
-    if rows < 0 or count < 1 or raw[_HEAD.size] != Type.TIMESTAMP or len(raw) < start + 8 * rows:
+    if count < 1 or len(raw) < start + 8 * rows or raw[_HEAD.size] != Type.TIMESTAMP:
         raise BlockError(f"a block of {len(raw)} bytes does not begin with {rows} timestamps")
     return np.frombuffer(raw, "<i8", rows, start)
