@@ -11,6 +11,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import TypedDict, cast
@@ -446,7 +447,7 @@ def _is_2x(fetched: _Answer, raw: memoryview) -> bool:
 
 def _open(address: Address, path: str) -> ClientConnection:
     try:
-        return connect(
+        connection = connect(
             address.websocket_url(path),
             ssl=address.ssl_context(),
             open_timeout=address.connect_timeout,
@@ -458,6 +459,8 @@ def _open(address: Address, path: str) -> ClientConnection:
             proxy=None,
             logger=_QUIET,
         )
+        # As a context manager, which websockets asks for; the session's own end closes it.
+        return ExitStack().enter_context(connection)
     except InvalidStatus as error:
         status = error.response.status_code
         if status in (400, 404, 405):

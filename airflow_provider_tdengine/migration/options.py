@@ -31,6 +31,7 @@ class Option:
         format: `date-time` for a moment.
         minimum: the smallest number that it takes.
         maximum: the largest number.
+        required: whether it must be given.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Option:
     format: str | None = None
     minimum: int | None = None
     maximum: int | None = None
+    required: bool = False
 
 
 _T = TypeVar("_T")
@@ -57,8 +59,9 @@ def _option(
     format: str | None = None,
     minimum: int | None = None,
     maximum: int | None = None,
+    required: bool = False,
 ) -> _T:
-    option = Option(title, section, explanation, choices or {}, examples, format, minimum, maximum)
+    option = Option(title, section, explanation, choices or {}, examples, format, minimum, maximum, required)
     field: _T = dataclasses.field(default=default, metadata={"option": option})
     return field
 
@@ -105,7 +108,9 @@ class MigrationOptions:
         _SOURCE,
         "The Airflow connection (type TDengine) of the server that is read. TDengine 2.4 or later, 3.0 or later.",
     )
-    source_database: str = _option("", "Source database", _SOURCE, "The database that is read.", examples=("power",))
+    source_database: str = _option(
+        "", "Source database", _SOURCE, "The database that is read.", examples=("power",), required=True
+    )
     target_conn_id: str = _option(
         "tdengine_target",
         "Target connection",
@@ -226,9 +231,11 @@ class MigrationOptions:
         return options
 
     def _check_together(self) -> list[Finding]:
-        findings = []
-        if not self.source_database:
-            findings.append(Finding("Option 'source_database'", "it is empty", "Name the database that is to be read"))
+        findings = [
+            Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
+            for name, option in OPTIONS.items()
+            if option.required and not getattr(self, name)
+        ]
         if self.window_start and self.window_end and self.window_start >= self.window_end:
             findings.append(
                 Finding(

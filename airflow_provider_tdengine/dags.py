@@ -1,0 +1,130 @@
+"""The ready-made migration: a DAG with a form that explains every option, and its stages as a task group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
+
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.operators.migration import (
+    OptionValues,
+    TDenginePlanOperator,
+    TDengineRangeMigrationOperator,
+    TDengineResolveOperator,
+    TDengineSchemaSyncOperator,
+    TDengineVerifyOperator,
+)
+
+_DOC = """
+Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or later).
+
+**resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
+work into batches, **copy** copies them side by side, **verify** compares every table. Green means compared.
+"""
+
+_TYPES = {str: "string", int: "integer", bool: "boolean"}
+
+
+def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, Param]:
+    """The form: a Param for each option.
+
+    Parameters:
+        defaults: values by option name, in place of the options' own defaults.
+
+    Raises:
+        ValueError: there is no option of a name.
+    """
+    given = dict(defaults or {})
+    if unknown := given.keys() - OPTIONS.keys():
+        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
+    own = MigrationOptions().to_dict()
+    return {name: _param(name, given.get(name, own[name])) for name in OPTIONS}
+
+
+def _param(name: str, default: object) -> Param:
+    option = OPTIONS[name]
+    kind = _TYPES[type(MigrationOptions().to_dict()[name] or "")]
+    schema: dict[str, Any] = {"title": option.title, "section": option.section}
+    optional = kind == "string" and not option.required and not option.choices
+    schema["type"] = [kind, "null"] if optional else kind
+    if option.choices:
+        schema["enum"] = list(option.choices)
+        schema["values_display"] = {value: f"{value}: {meaning}" for value, meaning in option.choices.items()}
+    if option.examples:
+        schema["examples"] = list(option.examples)
+    if option.format:
+        schema["format"] = option.format
+    if option.minimum is not None:
+        schema["minimum"] = option.minimum
+    if option.maximum is not None:
+        schema["maximum"] = option.maximum
+    if option.required:
+        schema["minLength"] = 1
+        if not default:
+            return Param(description_md=option.explanation, **schema)
+    return Param(default or None if optional else default, description_md=option.explanation, **schema)
+
+
+def migration(
+    group_id: str = "migration",
+    options: OptionValues | None = None,
+    *,
+    parallel_batches: int | None = 4,
+    prefix_group_id: bool = True,
+) -> TaskGroup:
+    """The stages of a migration, for a DAG of your own.
+
+    Parameters:
+        group_id: the group's name.
+        options: values by option name, templated; None takes them from the run's Params.
+        parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
+            and as many at the target. None leaves it to Airflow's limits.
+        prefix_group_id: whether task ids begin with the group's name.
+    """
+    with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
+        resolve = TDengineResolveOperator(task_id="resolve", options=options)
+        resolved: Any = resolve.output
+        sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
+        plan = TDenginePlanOperator(task_id="plan", options=resolved)
+        copy = TDengineRangeMigrationOperator.partial(
+            task_id="copy", options=resolved, max_active_tis_per_dagrun=parallel_batches
+        ).expand(batch=plan.output)
+        # Without rows there are no batches, and the copy is skipped; the tables are compared all the same.
+        verify = TDengineVerifyOperator(task_id="verify", options=resolved, trigger_rule="none_failed")
+        sync >> plan >> copy >> verify
+    return group
+
+
+def migration_dag(
+    dag_id: str = "tdengine_migration",
+    *,
+    defaults: Mapping[str, object] | None = None,
+    parallel_batches: int | None = 4,
+    **dag_arguments: Any,
+) -> DAG:
+    """A DAG that migrates what its trigger form says.
+
+    Parameters:
+        dag_id: the DAG's name.
+        defaults: values by option name that the form shows first.
+        parallel_batches: how many batches are copied at the same time.
+        dag_arguments: of `DAG`, such as schedule or default_args.
+
+    Raises:
+        ValueError: `defaults` names an option that does not exist.
+    """
+    arguments: dict[str, Any] = {
+        "schedule": None,
+        "catchup": False,
+        "tags": ["tdengine"],
+        "doc_md": _DOC,
+        **dag_arguments,
+        "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},
+        "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
+    }
+    with DAG(dag_id, **arguments) as dag:
+        migration(parallel_batches=parallel_batches, prefix_group_id=False)
+    return dag

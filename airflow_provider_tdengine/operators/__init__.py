@@ -1,0 +1,1 @@
+"""Operators: the engine's stages as Airflow tasks."""

@@ -1,0 +1,251 @@
+"""One operator a stage of a migration: resolve, schema sync, plan, copy of one batch, verify.
+
+Each is a thin face of a function in `migration`; on its own, or put together by `dags.migration_dag`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.copy import Stopped, copy_batch
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.plan import Batch, make_plan
+from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
+from airflow_provider_tdengine.migration.schema import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.verify import verify
+from airflow_provider_tdengine.operators.progress import task_progress
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+OptionValues = Mapping[str, str | int | bool | None]
+
+
+class MigrationOperator(BaseOperator):
+    """What the stages have in common: options, and the two databases that they name.
+
+    Parameters:
+        options: values by the names in `migration.options.OPTIONS`, templated; or what
+            `TDengineResolveOperator` returned. None takes them from the run's Params.
+    """
+
+    template_fields: Sequence[str] = ("options",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    ui_color = "#e8f3ff"
+
+    def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.options = options
+
+    def migration_options(self, context: Context) -> MigrationOptions:
+        """The options, checked; the end is the run's creation where none was given.
+
+        Raises:
+            AirflowFailException: all that is wrong with them.
+        """
+        given = self.options
+        if given is None:
+            given = {name: value for name, value in context["params"].items() if name in OPTIONS}
+        with clear_failures():
+            return MigrationOptions.checked(given).ended(context["dag_run"].run_after)
+
+    def source(self, options: MigrationOptions) -> Catalog:
+        """The source database."""
+        return Catalog(_client(options.source_conn_id, "source_conn_id"), options.source_database)
+
+    def target(self, options: MigrationOptions) -> Catalog:
+        """The target database."""
+        return Catalog(_client(options.target_conn_id, "target_conn_id"), options.target)
+
+
+def _client(connection_id: str, option: str) -> Client:
+    try:
+        return TDengineHook(connection_id).get_client()
+    except AirflowException as error:
+        finding = Finding(f"Option {option!r}", str(error), "Create that connection under Admin, Connections")
+        raise MigrationStopped([finding]) from error
+
+
+@contextmanager
+def clear_failures() -> Iterator[None]:
+    """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry."""
+    try:
+        yield
+    except MigrationStopped as error:
+        raise AirflowFailException(str(error)) from None
+    except TDengineError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
+class TDengineResolveOperator(MigrationOperator):
+    """Checks the options and asks both servers who they are; the first task of a migration.
+
+    Returns:
+        The options, complete, with the end of the period fixed.
+    """
+
+    def execute(self, context: Context) -> dict[str, str | int | bool | None]:
+        """Check; nothing is written."""
+        options = self.migration_options(context)
+        with clear_failures():
+            source, target = self.source(options), self.target(options)
+            read_structure(source, target, Scope.of(options))
+            if target.client.generation < 3:
+                raise MigrationStopped(
+                    [
+                        Finding(
+                            "Option 'target_conn_id'",
+                            f"{target.client.address} is TDengine {target.client.server.version_text}",
+                            "Give a server of 3.0 or later; older ones can only be a source",
+                        )
+                    ]
+                )
+        log.info("Migration %s: rows from %s up to %s", options.label, options.start or "the first", options.end)
+        return options.to_dict()
+
+
+class TDengineSchemaSyncOperator(MigrationOperator):
+    """Creates in the target what it lacks: database, super tables, subtables with tags, normal tables.
+
+    Returns:
+        What was created, see `migration.schema.SchemaReport`.
+    """
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Compare both sides, then create; findings stop it before anything is written."""
+        options = self.migration_options(context)
+        if options.schema == "none":
+            log.info("Schema is none: the target is taken as it is")
+            return {}
+        with clear_failures():
+            sync = SchemaSync(
+                self.source(options),
+                self.target(options),
+                Scope.of(options),
+                create_database=options.create_database,
+            )
+            report = sync.run()
+        log.info(
+            "Created: %d super tables, %d tables, %d columns; %d tables were there",
+            len(report.stables),
+            report.tables,
+            len(report.columns),
+            report.existing,
+        )
+        return report.to_dict()
+
+
+class TDenginePlanOperator(MigrationOperator):
+    """Cuts the migration into batches, for the mapped copy tasks.
+
+    Returns:
+        A `migration.plan.Batch` each, as dictionaries.
+    """
+
+    def execute(self, context: Context) -> list[dict[str, str | int | None]]:
+        """Count rows by subtable, and cut."""
+        options = self.migration_options(context)
+        if options.schema == "only":
+            log.info("Schema is only: no rows are copied")
+            return []
+        with clear_failures():
+            batches = make_plan(self.source(options), self.target(options), options)
+        return [batch.to_dict() for batch in batches]
+
+
+class TDengineRangeMigrationOperator(MigrationOperator):
+    """Copies one batch; at a retry it goes on from its checkpoint.
+
+    Parameters:
+        batch: one of the dictionaries that `TDenginePlanOperator` returns.
+        options: as of all stages.
+
+    Returns:
+        Rows, bytes, seconds and strategy.
+    """
+
+    template_fields: Sequence[str] = ("options", "batch")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batch": "json"}
+
+    def __init__(self, *, batch: Mapping[str, object], **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", "{{ batch_label }}")
+        super().__init__(**kwargs)
+        self.batch = batch
+        self._stop = threading.Event()
+
+    def execute(self, context: Context) -> dict[str, str | int | float]:
+        """Copy the batch."""
+        options = self.migration_options(context)
+        batch = Batch.from_dict(dict(self.batch))
+        context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
+        progress: ProgressStore = task_progress(context)
+        with clear_failures():
+            try:
+                copied = copy_batch(
+                    self.source(options),
+                    self.target(options),
+                    batch,
+                    options,
+                    progress,
+                    stop=self._stop,
+                    report=lambda checkpoint: _report(batch, checkpoint),
+                )
+            except Stopped as stopped:
+                raise AirflowException(str(stopped)) from None
+        rate = copied.rows / copied.seconds if copied.seconds else 0
+        log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
+        return {
+            "rows": copied.rows,
+            "bytes": copied.bytes,
+            "seconds": round(copied.seconds, 3),
+            "strategy": copied.strategy,
+        }
+
+    def on_kill(self) -> None:
+        """Let the workers end; what the target has confirmed is in the checkpoint."""
+        self._stop.set()
+
+
+def _report(batch: Batch, checkpoint: Checkpoint) -> None:
+    share = min(100.0, 100 * checkpoint.rows / batch.rows) if batch.rows else 100.0
+    log.info("Batch %s: %d of about %d rows, %.0f %%", batch.label, checkpoint.rows, batch.rows, share)
+
+
+class TDengineVerifyOperator(MigrationOperator):
+    """Compares every table of source and target; a difference fails the task.
+
+    Returns:
+        What was compared, see `migration.verify.Comparison`.
+    """
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Compare; nothing is written."""
+        options = self.migration_options(context)
+        if options.verify == "none" or options.schema == "only":
+            log.warning("Nothing is compared (verify is %s, schema is %s)", options.verify, options.schema)
+            return {}
+        with clear_failures():
+            comparison = verify(self.source(options), self.target(options), options)
+        if comparison.differences:
+            shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
+            raise AirflowFailException(
+                f"{len(comparison.differences)} differences in {comparison.tables} tables, the first ones:\n{shown}\n"
+                "Clear the copy tasks of these tables to copy them again, then this task"
+            )
+        log.info("Equal: %d tables, %d rows (rows, first and last timestamp)", comparison.tables, comparison.rows)
+        return comparison.to_dict()

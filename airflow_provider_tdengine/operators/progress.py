@@ -1,0 +1,49 @@
+"""Where a task keeps its checkpoint: Airflow's task state store, which survives retry and clear (3.3 and later)."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressStore
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+    from pydantic import JsonValue
+
+log = logging.getLogger(__name__)
+
+_KEY = "checkpoint"
+
+# What airflow.sdk calls NEVER_EXPIRE, a name that Airflow 3.1 and 3.2 do not have.
+_NEVER = timedelta.max
+
+
+class TaskStateProgress:
+    """Keeps the checkpoint of a task instance.
+
+    Parameters:
+        store: the task's state store.
+    """
+
+    def __init__(self, store: TaskStateStoreAccessor) -> None:
+        self._store = store
+
+    def load(self) -> dict[str, object] | None:
+        stored = self._store.get(_KEY)
+        return dict(stored) if isinstance(stored, dict) else None
+
+    def save(self, checkpoint: dict[str, object]) -> None:
+        # The default would forget it after 30 days; a migration may be paused for longer.
+        self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+
+
+def task_progress(context: Context) -> ProgressStore:
+    """Where this task keeps its checkpoint."""
+    store: TaskStateStoreAccessor | None = context.get("task_state_store")  # type: ignore[assignment]
+    if store is None:
+        log.info("This Airflow has no task state store (3.3 has); a retried task copies its batch from the beginning")
+        return MemoryProgress()
+    return TaskStateProgress(store)
