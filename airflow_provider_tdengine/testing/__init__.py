@@ -1,11 +1,27 @@
 """TDengine in a box: an in-process server for demos and tests. Knows no Airflow and no migration.
 
-with TDengineBox(version="2.4.0.18") as box:
-    box.execute("create database d")
-    ...  # clients connect to box.url
+    with TDengineBox(version="2.4.0.18") as box:
+        box.execute("create database d")
+        ...  # clients connect to box.url
+
+Importing this package is cheap, since pytest does it for the fixtures; the server is imported when it is named.
 """
 
-from airflow_provider_tdengine.testing.box import TDengineBox
-from airflow_provider_tdengine.testing.errors import BoxError
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.testing.box import TDengineBox
+    from airflow_provider_tdengine.testing.errors import BoxError
 
 __all__ = ["BoxError", "TDengineBox"]
+
+_HOMES = {"TDengineBox": "box", "BoxError": "errors"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -68,7 +68,7 @@ class Access:
     def require_super(self) -> None:
         """Raises BoxError where the user is not root."""
         if not self.store.accounts.is_super(self.session.user):
-            raise self.generation.errors("denied")
+            raise self.generation.errors("denied_administration")
 
     def named(self, name: TableName, right: str, missing: str = "database_missing", denied: str = "denied") -> Database:
         """The database that a table's name means.

@@ -70,6 +70,20 @@ class Accounts:
             raise self.generation.errors("user_exists")
         self.users[name] = Account(name, password, "writable", create_databases)
 
+    def alter(self, name: str, password: str | None, privilege: str | None, create_databases: bool | None) -> None:
+        """Change what is not None.
+
+        Raises:
+            BoxError: there is no such user.
+        """
+        account = self.find(name)
+        if password is not None:
+            account.password = password
+        if privilege is not None:
+            account.privilege = privilege
+        if create_databases is not None:
+            account.create_databases = create_databases
+
     def drop(self, name: str) -> None:
         """Remove a user.
 
@@ -77,7 +91,7 @@ class Accounts:
             BoxError: there is none, or it is root.
         """
         if self.find(name).privilege == "super":
-            raise self.generation.errors("denied")
+            raise self.generation.errors("denied_administration")
         del self.users[name]
 
     def is_super(self, name: str) -> bool:

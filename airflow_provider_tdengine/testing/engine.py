@@ -46,6 +46,9 @@ from airflow_provider_tdengine.testing.syntax import (
     UseDatabase,
 )
 
+MAX_STATEMENT_BYTES = 1 << 20
+"""`maxSQLLength` of 2.x; 3.x has no more."""
+
 _REMEMBERED = 100_000
 
 
@@ -70,6 +73,12 @@ class Engine:
         self.rows_read = 0
         self.rows_written = 0
         self._lock = threading.RLock()
+
+    def receive(self, sql: str, session: Session) -> Result | int:
+        """Carry out a statement that came over the wire, where there is a limit to its length; else as `execute`."""
+        if len(sql.encode()) > MAX_STATEMENT_BYTES:
+            raise self.generation.errors("too_long_statement")
+        return self.execute(sql, session)
 
     def execute(self, sql: str, session: Session) -> Result | int:
         """Carry out a statement.
@@ -116,31 +125,27 @@ class _Execution:
         self.functions = self.session_functions()
 
     def carry_out(self, statement: Statement) -> Result | int:
+        answer: Result | int = 0
         match statement:
             case Select():
-                return self.select(statement)
+                answer = self.select(statement)
             case Show():
-                return self.show(statement)
+                answer = self.show(statement)
             case ShowCreate():
-                return self.show_create(statement)
+                answer = self.show_create(statement)
             case Describe():
                 _, table = self.access.source(statement.name, "table_missing")
-                return self.listed(catalog_views.describe(self.generation, table.schema))
+                answer = self.listed(catalog_views.describe(self.generation, table.schema))
             case Delete():
-                return self.delete(statement)
+                answer = self.delete(statement)
             case CreateUser() | AlterUser() | DropUser() | Grant():
                 self.access.require_super()
                 self.change_users(statement)
-                return 0
             case UseDatabase():
                 self.access.session.database = self.access.database(statement.name, "read").name
-                return 0
-            case SetTags():
-                structure.set_tags(self.access, statement, self.sql)
-                return 0
             case _:
                 self.change_structure(statement)
-                return 0
+        return answer
 
     def change_structure(self, statement: Statement) -> None:
         match statement:
@@ -156,6 +161,8 @@ class _Execution:
                 structure.drop_tables(self.access, statement)
             case AlterTable():
                 structure.alter_table(self.access, statement)
+            case SetTags():
+                structure.set_tags(self.access, statement, self.sql)
             case _:
                 raise self.unknown()
 
@@ -259,11 +266,8 @@ class _Execution:
         match statement:
             case CreateUser(name, password, create_databases):
                 accounts.create(name, password, create_databases)
-            case AlterUser(name, password, privilege):
-                account = accounts.find(name)
-                account.password = account.password if password is None else password
-                if privilege is not None:
-                    account.privilege = "readable" if privilege == "read" else "writable"
+            case AlterUser():
+                accounts.alter(statement.name, statement.password, statement.privilege, statement.create_databases)
             case DropUser(name):
                 accounts.drop(name)
             case Grant():

@@ -36,6 +36,8 @@ class ErrorTable:
 _BOTH: dict[str, tuple[int, str]] = {
     "database_exists": (0x0381, "Database already exists"),
     "out_of_keep": (0x060B, "Timestamp data out of range"),
+    "too_long_statement": (0x0219, "SQL statement too long"),
+    "denied_administration": (0x0303, "Insufficient privilege for operation"),
     "no_login": (0x1105, "no auth info input"),
     "user_exists": (0x0351, "User already exists"),
     "user_missing": (0x0350, "User not exist"),

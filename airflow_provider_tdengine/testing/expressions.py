@@ -116,34 +116,36 @@ class _Evaluation:
             return self.computed[expression]
         match expression:
             case Literal(value=value):
-                return literal(value)
+                vector = literal(value)
             case Duration(count=count, unit=unit):
-                return literal(self.steps(count, unit))
+                vector = literal(self.steps(count, unit))
             case Name(name=name):
-                return self.frame.column(name)
-            case Unary(operator="not", operand=operand):
-                return self.negation(self.value(operand))
-            case Unary(operand=operand):
-                return self.arithmetic("-", literal(0), self.value(operand))
-            case Binary(operator="and" | "or" as word, left=left, right=right):
-                return self.logic(word, self.value(left), self.value(right))
-            case Binary(operator=word, left=left, right=right) if word in _COMPARE:
-                return self.compare(word, self.value(left), self.value(right))
-            case Binary(operator=word, left=left, right=right):
-                return self.arithmetic(word, self.value(left), self.value(right))
+                vector = self.frame.column(name)
+            case Unary() | Binary():
+                vector = self.operation(expression)
             case IsNull(operand=operand, negated=negated):
-                vector = self.value(operand)
-                return self.flags(vector.column.nulls ^ negated, None, vector.constant)
+                tested = self.value(operand)
+                vector = self.flags(tested.column.nulls ^ negated, None, tested.constant)
             case In():
-                return self.membership(expression)
+                vector = self.membership(expression)
             case Like():
-                return self.like(expression)
+                vector = self.like(expression)
             case Cast(operand=operand, target=target):
-                return self.cast(self.value(operand), target)
+                vector = self.cast(self.value(operand), target)
             case Call():
-                return self.call(expression)
+                vector = self.call(expression)
             case _:
                 raise self.error("`*` is no value here")
+        return vector
+
+    def operation(self, expression: Unary | Binary) -> Vector:
+        if isinstance(expression, Unary):
+            operand = self.value(expression.operand)
+            return self.negation(operand) if expression.operator == "not" else self.arithmetic("-", literal(0), operand)
+        word, left, right = expression.operator, self.value(expression.left), self.value(expression.right)
+        if word in ("and", "or"):
+            return self.logic(word, left, right)
+        return self.compare(word, left, right) if word in _COMPARE else self.arithmetic(word, left, right)
 
     def error(self, why: str) -> Exception:
         return self.frame.generation.errors("bad_expression", why=why)

@@ -125,6 +125,7 @@ class Generation:
         denormal_floats: INSERT takes numbers below the smallest normal one.
         websocket_paths: where it serves WebSockets.
         binary_messages: it knows the WebSocket's binary messages, and answers what it does not know.
+        max_message: bytes of a WebSocket message, beyond which the socket is closed; 0 for any number.
         unauthorized_status: HTTP status where nobody is named.
     """
 
@@ -150,6 +151,7 @@ class Generation:
     denormal_floats: bool
     websocket_paths: tuple[str, ...]
     binary_messages: bool
+    max_message: int
     unauthorized_status: int
 
     def type_name(self, kind: Type) -> str:
@@ -191,6 +193,7 @@ GENERATION_2 = Generation(
     denormal_floats=True,
     websocket_paths=("/rest/ws",),
     binary_messages=False,
+    max_message=512,
     unauthorized_status=200,
 )
 
@@ -217,6 +220,7 @@ GENERATION_3 = Generation(
     denormal_floats=False,
     websocket_paths=("/ws", "/rest/ws"),
     binary_messages=True,
+    max_message=0,
     unauthorized_status=401,
 )
 

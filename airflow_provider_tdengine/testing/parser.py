@@ -405,10 +405,14 @@ class _Parser:
     def alter_user(self) -> AlterUser:
         name = self.identifier()
         if self.take("pass"):
-            return AlterUser(name, self.text(), None)
-        if self.generation.number == 2 and self.take("privilege"):
-            return AlterUser(name, None, self.one_of("read", "write"))
-        raise self.error()
+            return AlterUser(name, password=self.text())
+        if self.generation.number == 2:
+            self.expect("privilege")
+            privileges = {"read": "readable", "write": "writable"}
+            return AlterUser(name, privilege=privileges[self.one_of("read", "write")])
+        option = self.one_of("createdb", "sysinfo", "enable")
+        value = self.integer() == 1
+        return AlterUser(name, create_databases=value if option == "createdb" else None)
 
     def set_tags(self, name: TableName) -> SetTags:
         values: list[tuple[str, str]] = []

@@ -124,7 +124,7 @@ class _Handler:
                 raise interface.generation.errors("database_missing")
             session.database = database
         times = self.times_for(request.query.get("tz"))
-        answer = interface.engine.execute(sql, session)
+        answer = interface.engine.receive(sql, session)
         if isinstance(answer, int):
             return rest_affected(answer, interface.generation)
         if interface.faults.rest_rows is not None:

@@ -29,7 +29,7 @@ def create_database(access: Access, statement: CreateDatabase) -> None:
     if statement.quoted and not access.generation.quoted_databases:
         raise errors("bad_expression", why="invalid db name")
     if not access.store.accounts.may_create_databases(access.session.user):
-        raise errors("denied")
+        raise errors("denied_administration")
     if statement.name in access.store.databases:
         if statement.if_not_exists:
             return

@@ -304,11 +304,12 @@ class CreateUser:
 
 @dataclass(frozen=True)
 class AlterUser:
-    """ALTER USER: a new password, or 2.x's read and write privilege."""
+    """ALTER USER: a new password, 2.x's privilege, or 3.x's CREATEDB; None where it stays."""
 
     name: str
-    password: str | None
-    privilege: str | None
+    password: str | None = None
+    privilege: str | None = None
+    create_databases: bool | None = None
 
 
 @dataclass(frozen=True)

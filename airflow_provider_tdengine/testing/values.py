@@ -13,7 +13,8 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, Value, column_from_list
+from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, Value, column_from_list, column_to_list
+from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
 from airflow_provider_tdengine.testing.generation import Generation
 from airflow_provider_tdengine.testing.parser import unquote
@@ -133,15 +134,16 @@ class Literals:
             return self._integers(field, texts, nulls)
         if field.type in (Type.FLOAT, Type.DOUBLE):
             return self._floats(field, texts, nulls)
+        if field.type is Type.TIMESTAMP:
+            return self._timestamps(field, texts, nulls)
         readers: dict[Type, Callable[[str], Value]] = {
             Type.BOOL: _bool,
-            Type.TIMESTAMP: self._timestamp,
             Type.VARBINARY: _binary,
             Type.GEOMETRY: _geometry,
             Type.JSON: self._json,
         }
         reader = _decimal if field.type in DECIMALS else readers.get(field.type, _text)
-        values = [None if null else self._read(reader, texts, i) for i, null in enumerate(nulls)]
+        values = _read(reader, texts, nulls)
         if field.type in (Type.VARCHAR, Type.NCHAR, Type.VARBINARY, Type.GEOMETRY):
             _check_lengths(field, values)
         return column_from_list(field, values)
@@ -152,16 +154,7 @@ class Literals:
         Raises:
             BadValueError: the tag cannot take it.
         """
-        from airflow_provider_tdengine.client.block import column_to_list  # noqa: PLC0415
-
         return column_to_list(field, self.column(field, [text]))[0]
-
-    @staticmethod
-    def _read(reader: Callable[[str], Value], texts: Sequence[str], index: int) -> Value:
-        try:
-            return reader(texts[index])
-        except ValueError as error:
-            raise BadValueError(index, str(error)) from error
 
     def _integers(self, field: Field, texts: Sequence[str], nulls: list[bool]) -> Column:
         name = field.info.sql.lower()
@@ -198,6 +191,12 @@ class Literals:
             raise BadValueError(int(np.argmax(bad)), "illegal float data")
         return FixedColumn(array.astype(field.info.dtype), np.array(nulls, np.bool_))
 
+    def _timestamps(self, field: Field, texts: Sequence[str], nulls: list[bool]) -> Column:
+        try:
+            return column_from_list(field, [int(text) for text in texts])
+        except (ValueError, BlockError):
+            return column_from_list(field, _read(self._timestamp, texts, nulls))
+
     def _timestamp(self, text: str) -> int:
         if text.lstrip("-").isdigit():
             return int(text)
@@ -232,6 +231,17 @@ class Literals:
         if not self.generation.normalizes_json:
             return body
         return json.dumps(dict(sorted(value.items())), separators=(",", ":"), ensure_ascii=False)
+
+
+def _read(reader: Callable[[str], Value], texts: Sequence[str], nulls: Sequence[bool]) -> list[Value]:
+    """Each value by itself; an error says which one it was."""
+    values: list[Value] = []
+    for text, null in zip(texts, nulls, strict=True):
+        try:
+            values.append(None if null else reader(text))
+        except ValueError as error:
+            raise BadValueError(len(values), str(error)) from error
+    return values
 
 
 def _integer(index: int, text: str, name: str) -> int:

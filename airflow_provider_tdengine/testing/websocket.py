@@ -78,7 +78,7 @@ class WebSocketInterface:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One session, until it is closed or cut."""
-        socket = web.WebSocketResponse(max_msg_size=0, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=self.engine.generation.max_message, compress=False)
         await socket.prepare(request)
         session = _Session(self, self.token is not None and request.query.get("token") == self.token)
         pending: set[asyncio.Task[None]] = set()
@@ -198,7 +198,7 @@ class _Session:
     def query(self, action: str, request: int, sql: str) -> Json:
         session = self.connected()
         self.interface.faults.check(sql)
-        answer = self.engine.execute(sql, session)
+        answer = self.engine.receive(sql, session)
         is_update = isinstance(answer, int)
         fields = () if isinstance(answer, int) else answer.block.fields
         if not isinstance(answer, int):
@@ -260,30 +260,32 @@ class _Session:
     # --- Binary messages
 
     def binary(self, message: bytes) -> Answer:
-        if len(message) < _HEAD.size:
-            return self.failure("", 0, BoxError(0xFFFF, "the message is shorter than its head"))
-        request, number, action = _HEAD.unpack_from(message)
-        body = message[_HEAD.size :]
-        if action == _FETCH_RAW_BLOCK:
-            return self.fetch_raw_block(request, number)
         names = {
             _WRITE_RAW_BLOCK: "write_raw_block",
             _WRITE_WITH_FIELDS: "write_raw_block_with_fields",
             _BINARY_QUERY: "binary_query",
         }
-        if action not in names:
-            return self.failure("", request, BoxError(0xFFFF, f"unknown binary action {action}"))
+        request, number, action = _HEAD.unpack_from(message.ljust(_HEAD.size, b"\0"))
+        if action == _FETCH_RAW_BLOCK:
+            return self.fetch_raw_block(request, number)
+        name = names.get(action, "")
         try:
+            if not name:
+                raise BoxError(0xFFFF, f"unknown binary action {action}")
+            body = message[_HEAD.size :]
             if action == _BINARY_QUERY:
-                _, length = _QUERY.unpack_from(body)
-                sql = body[_QUERY.size : _QUERY.size + length].decode("utf-8", "replace")
-                return self.query(names[action], request, sql)
+                return self.binary_query(request, body)
             self.write(body, action == _WRITE_WITH_FIELDS)
+            return self.head(name, request)
         except BoxError as error:
-            return self.failure(names[action], request, error)
+            return self.failure(name, request, error)
         except struct.error:
-            return self.failure(names[action], request, BoxError(0xFFFF, "the message ends too early"))
-        return self.head(names[action], request)
+            return self.failure(name, request, BoxError(0xFFFF, "the message ends too early"))
+
+    def binary_query(self, request: int, body: bytes) -> Json:
+        _, length = _QUERY.unpack_from(body)
+        sql = body[_QUERY.size : _QUERY.size + length].decode("utf-8", "replace")
+        return self.query("binary_query", request, sql)
 
     def write(self, body: bytes, with_fields: bool) -> None:
         session = self.connected()

@@ -28,6 +28,14 @@ class _Target:
     fields: tuple[Field, ...]
     rows: NewRows
 
+    def is_like(self, other: _Target) -> bool:
+        """True if the rows of both can be converted together."""
+        return (
+            self.fields == other.fields
+            and self.database is other.database
+            and self.table.schema.keys == other.table.schema.keys
+        )
+
 
 # --- Subtables
 
@@ -134,7 +142,7 @@ def insert(access: Access, statement: BulkStatement) -> int:
     parts: list[tuple[Table, Part]] = []
     run: list[_Target] = []
     for target in targets:
-        if run and (run[-1].fields != target.fields or run[-1].database is not target.database):
+        if run and not run[-1].is_like(target):
             parts += _parts(access, statement, run)
             run = []
         run.append(target)
