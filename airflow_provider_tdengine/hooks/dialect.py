@@ -42,6 +42,6 @@ class TDengineDialect(Dialect):
         ]
 
     def generate_replace_sql(self, table: str, values: object, target_fields: Sequence[str], **kwargs: object) -> str:
-        """An INSERT: a row replaces the one of the same timestamp."""
+        """An INSERT: a row replaces the one of the same timestamp (in 2.x: in databases of UPDATE 1)."""
         sql: str = self.generate_insert_sql(table, values, target_fields, **kwargs)
         return sql
