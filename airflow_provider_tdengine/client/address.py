@@ -12,6 +12,7 @@ SCHEMES = ("ws", "wss", "http", "https")
 DEFAULT_PORT = 6041
 
 _EXPECTED = "expected ws://, wss://, http:// or https:// and a host, such as ws://root:taosdata@localhost:6041"
+_ESCAPES = "in a password, / ? # @ : are written %2F %3F %23 %40 %3A"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Address:
         """
         if self.scheme not in SCHEMES:
             raise AddressError(f"The protocol {self.scheme!r} is not known; expected one of {', '.join(SCHEMES)}")
-        if not self.host or any(sign in self.host for sign in "/?#@ "):
+        if not _is_host(self.host):
             raise AddressError(f"The host {self.host!r} is not a host name; {_EXPECTED}")
         if not 0 < self.port < 65536:
             raise AddressError(f"The port {self.port} is not a TCP port; expected 1 to 65535, usually {DEFAULT_PORT}")
@@ -73,14 +74,20 @@ class Address:
         Raises:
             AddressError: no scheme, an unknown one, no host, or a port that is none.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise AddressError(f"{_without_secrets(url)} is no address ({error}); {_EXPECTED}") from None
         shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else "The address"
         if parts.scheme not in SCHEMES or "://" not in url:
             raise AddressError(f"{_without_secrets(url)} has no scheme that is known; {_EXPECTED}")
         try:
-            port = parts.port or DEFAULT_PORT
+            port = DEFAULT_PORT if parts.port is None else parts.port
         except ValueError:
-            raise AddressError(f"{shown} has a port that is no number from 1 to 65535") from None
+            raise AddressError(f"{shown} has a port that is no number from 1 to 65535; {_ESCAPES}") from None
+        query = parse_qs(parts.query, keep_blank_values=True)
+        if "#" in url or query.keys() - {"token"} or "/" in parts.path.strip("/"):
+            raise AddressError(f"{shown} has more than a database and ?token=… after the host; {_ESCAPES}")
         given: dict[str, object] = {"scheme": parts.scheme, "host": parts.hostname or "", "port": port}
         if parts.username is not None:
             given["user"] = unquote(parts.username)
@@ -88,8 +95,8 @@ class Address:
             given["password"] = unquote(parts.password)
         if parts.path.strip("/"):
             given["database"] = unquote(parts.path.strip("/"))
-        if tokens := parse_qs(parts.query).get("token"):
-            given["token"] = tokens[0]
+        if "token" in query:
+            given["token"] = query["token"][0] or None
         return cls(**{**given, **settings})  # type: ignore[arg-type]
 
     @property
@@ -113,7 +120,7 @@ class Address:
 
     def websocket_url(self, path: str) -> str:
         """Where WebSocket sessions begin; it holds the token, so it is not for logs."""
-        query = f"?token={quote(self.token)}" if self.token else ""
+        query = f"?token={quote(self.token, safe='')}" if self.token else ""
         return f"{'wss' if self.is_tls else 'ws'}://{self.netloc}{path}{query}"
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -135,6 +142,14 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}"
+
+
+def _is_host(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return bool(host) and host.isprintable() and not any(sign in host for sign in "/?#@[] ")
 
 
 def _without_secrets(url: str) -> str:

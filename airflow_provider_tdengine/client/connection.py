@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.block import Value
@@ -127,11 +127,12 @@ class Client:
 
 
 def _discover(address: Address) -> Server:
-    session, path = _first_session(address)
+    # A database that is missing is not the server's failure; whoever opens a session for it hears of it.
+    session, path = _first_session(replace(address, database=None))
     with session:
         rows = all_rows(session.query("select server_version()"))
         text = str(rows[0][0]) if rows else ""
-        version = tuple(int(part) for part in text.split(".") if part.isdigit())
+        version = tuple(int(part) for part in text.split(".") if part.isdecimal())
         if not version:
             raise UnsupportedServer(f"{address} does not say which version of TDengine it is")
         if version < OLDEST:

@@ -5,12 +5,17 @@ Sources of the codes: TDengine `taoserror.h` of 2.4 and 3.3, and the recordings 
 
 from __future__ import annotations
 
+import re
+
 _SHOWN = 300
+
+# CREATE USER and ALTER USER carry a password; one that the cut leaves without its closing quote counts, too.
+_PASSWORD = re.compile(r"""(\bPASS\s+)(?:'(?:\\.|[^'\\])*(?:'|$)|"(?:\\.|[^"\\])*(?:"|$))""", re.IGNORECASE)
 
 
 def shorten(statement: str, limit: int = _SHOWN) -> str:
-    """A statement as an error shows it: one line, at most `limit` characters."""
-    line = " ".join(statement[: limit * 2].split())
+    """A statement as an error shows it: one line, at most `limit` characters, without passwords."""
+    line = _PASSWORD.sub(r"\1'…'", " ".join(statement[: limit * 2].split()))
     return (
         line if len(line) <= limit and len(statement) <= limit * 2 else f"{line[:limit]}… ({len(statement)} characters)"
     )

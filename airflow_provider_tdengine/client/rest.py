@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
@@ -29,7 +30,9 @@ from airflow_provider_tdengine.client.errors import (
     ServerBusy,
     TDengineError,
     Timeout,
+    UnsupportedServer,
     error_for,
+    shorten,
 )
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
 
@@ -42,6 +45,7 @@ _STATUS: dict[int, type[TDengineError]] = {
     504: ServerBusy,
 }
 _OK = 200
+_SHOWN = 200
 
 
 class Answer(TypedDict, total=False):
@@ -60,7 +64,7 @@ class _HideStatements(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         args = record.args if isinstance(record.args, tuple) else ()
-        return not any(isinstance(arg, httpx.URL) and arg.path.startswith("/rest/") for arg in args)
+        return not any(isinstance(arg, httpx.URL) and arg.path.startswith("/rest/sql") for arg in args)
 
 
 logging.getLogger("httpx").addFilter(_HideStatements())
@@ -87,6 +91,7 @@ class RestSession:
             params={"token": address.token} if address.token else None,
             # Without TLS there is nothing to verify; loading the system's certificates would cost 20 ms.
             verify=False if context is None else context,
+            headers=None if address.compression else {"Accept-Encoding": "identity"},
             timeout=httpx.Timeout(address.timeout, connect=address.connect_timeout),
             trust_env=False,
         )
@@ -112,15 +117,19 @@ class RestSession:
         Raises:
             TDengineError: of the kind of failure.
         """
-        path = f"/rest/{verb}/{quote(self._database)}" if self._database else f"/rest/{verb}"
+        path = f"/rest/{verb}/{quote(self._database, safe='')}" if self._database else f"/rest/{verb}"
         params = {"tz": time_zone} if time_zone else None
         try:
             response = self._http.post(path, content=statement.encode("utf-8", "surrogateescape"), params=params)
+        except httpx.ConnectTimeout as error:
+            raise Timeout(
+                f"{self._address} did not accept a connection within {self._address.connect_timeout:g} s"
+            ) from error
         except httpx.TimeoutException as error:
             raise Timeout(
                 f"{self._address} did not answer within {self._address.timeout:g} s", statement=statement
             ) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise connection_error(self._address, error) from error
         return _checked(self._address, response, statement)
 
@@ -147,7 +156,9 @@ def connection_error(address: Address, error: Exception) -> ConnectionFailed:
             f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
             "or switch verification off if you know what that means"
         )
-    if any(sign in text for sign in ("Name or service not known", "nodename nor servname", "getaddrinfo", "resolve")):
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
+        return ConnectionFailed(f"{address} does not speak TLS; {address.scheme[:-1]}:// is for servers without it")
+    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
         return ConnectionFailed(f"The host {address.host!r} of {address} is not known; check its spelling and DNS")
     if "refused" in text.lower():
         return ConnectionFailed(
@@ -156,24 +167,42 @@ def connection_error(address: Address, error: Exception) -> ConnectionFailed:
     return ConnectionFailed(f"The connection to {address} failed: {error or type(error).__name__}")
 
 
+def login_refused(address: Address, error: AuthenticationFailed) -> AuthenticationFailed:
+    """The same error, saying which account was refused where."""
+    account = "the token" if address.token else f"the account {address.user!r} with the password given"
+    return AuthenticationFailed(f"{address} refuses {account}. {error.message}", code=error.code)
+
+
 def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:
+    # Values of VARCHAR need not be UTF-8.
+    text = response.content.decode("utf-8", "surrogateescape")
     try:
-        answer: Answer = json.loads(response.content)
+        answer: Answer = json.loads(text)
     except ValueError as error:
-        if response.status_code != _OK:
-            kind = _STATUS.get(response.status_code, ConnectionFailed)
-            raise kind(f"{address} answered HTTP {response.status_code}", statement=statement) from error
-        raise ConnectionFailed(f"{address} does not speak TDengine's REST protocol", statement=statement) from error
-    if not isinstance(answer, dict) or not {"code", "status"} & answer.keys():
-        kind = _STATUS.get(response.status_code, ConnectionFailed)
-        raise kind(f"{address} (HTTP {response.status_code}) does not speak TDengine's REST protocol")
-    code = int(answer.get("code", 0))
+        if response.status_code == _OK and text.lstrip().startswith("{"):
+            raise IncompleteResult(f"The answer of {address} is cut or damaged", statement=statement) from error
+        raise _no_answer_of_tdengine(address, response, text) from error
+    code = answer.get("code", 0) if isinstance(answer, dict) else None
+    if not isinstance(code, int) or not {"code", "status"} & answer.keys():
+        raise _no_answer_of_tdengine(address, response, text)
     if code or answer.get("status") == "error":
         if response.status_code in _STATUS and response.status_code not in (401, 403):
             message = f"{address} cannot do it now: {answer.get('desc', '')}"
             raise ServerBusy(message, code=code, statement=statement)
-        raise error_for(code, str(answer.get("desc", "")), statement)
+        refusal = error_for(code, str(answer.get("desc", "")), statement)
+        raise login_refused(address, refusal) if isinstance(refusal, AuthenticationFailed) else refusal
+    if "head" in answer and "column_meta" not in answer:
+        raise UnsupportedServer(f"{address} answers as TDengine 1.x does; this provider needs 2.4 or later")
     return answer
+
+
+def _no_answer_of_tdengine(address: Address, response: httpx.Response, text: str) -> TDengineError:
+    status = response.status_code
+    kind = _STATUS.get(status, ServerBusy if status >= 500 else UnsupportedServer)
+    if kind is AuthenticationFailed:
+        return login_refused(address, AuthenticationFailed(f"HTTP {status}"))
+    said = shorten(text, _SHOWN).encode("utf-8", "replace").decode()
+    return kind(f"{address} does not answer as TDengine's REST does, but HTTP {status}: {said or 'nothing'}")
 
 
 class RestResult:
@@ -184,15 +213,21 @@ class RestResult:
         self._data = answer.get("data") or []
         announced = answer.get("rows", len(self._data))
         metas = answer.get("column_meta") or []
-        is_update = [meta[0] for meta in metas] == ["affected_rows"]
-        self.affected = int(str(self._data[0][0])) if is_update and self._data else 0
-        if is_update:
-            self._data = []
-        elif announced != len(self._data):
+        try:
+            fields = tuple(_field(*meta) for meta in metas)
+        except (TypeError, ValueError) as error:
+            raise UnsupportedServer(f"The server sent a column that is not known: {error}") from error
+        if announced != len(self._data):
             raise IncompleteResult(
                 f"{len(self._data)} rows arrived where {announced} were announced", statement=statement
             )
-        self.fields = () if is_update else tuple(_field(*meta) for meta in metas)
+        if not all(isinstance(row, list) and len(row) == len(fields) for row in self._data):
+            raise IncompleteResult(f"a row arrived that has not {len(fields)} values", statement=statement)
+        is_update = [(field.name, field.type) for field in fields] == [("affected_rows", Type.INT)]
+        self.affected = int(str(self._data[0][0])) if is_update and self._data else 0
+        if is_update:
+            self._data = []
+        self.fields = () if is_update else fields
         self._times = [i for i, field in enumerate(self.fields) if field.type is Type.TIMESTAMP]
         self.precision = self._precision()
 
@@ -221,7 +256,7 @@ class RestResult:
                     for value in values
                 ]
             elif field.type in (Type.VARBINARY, Type.GEOMETRY, Type.BLOB):
-                values = [bytes.fromhex(value) if isinstance(value, str) else value for value in values]
+                values = [_from_hex(value) if isinstance(value, str) else value for value in values]
             columns.append(column_from_list(field, values))
         yield Block(self.fields, tuple(columns), len(self._data))
 
@@ -233,7 +268,14 @@ def _field(name: str, kind: int | str, length: int) -> Field:
     return field_from_sql(name, kind, length)
 
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?")
+def _from_hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise IncompleteResult(f"{shorten(text, _SHOWN)!r} arrived where hexadecimal digits were expected") from error
+
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def parse_timestamp(value: Value, precision: Precision) -> int | None:
@@ -252,7 +294,10 @@ def parse_timestamp(value: Value, precision: Precision) -> int | None:
     if match is None:
         raise IncompleteResult(f"{value!r} arrived where a timestamp was expected")
     day, clock, fraction, zone = match.groups()
-    seconds = _seconds(day, clock, zone)
+    try:
+        seconds = _seconds(day, clock, zone)
+    except ValueError as error:
+        raise IncompleteResult(f"{value!r} arrived where a timestamp was expected: {error}") from error
     digits = 3 * (precision.number + 1)
     return seconds * precision.per_second + int((fraction or "0").ljust(9, "0")[:digits])
 

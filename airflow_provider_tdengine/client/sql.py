@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 
+import numpy as np
+
 from airflow_provider_tdengine.client.types import Precision
 
 MAX_STATEMENT_BYTES = 1_000_000
@@ -32,7 +34,10 @@ def identifier(name: str) -> str:
 
 
 def string(text: str | bytes) -> str:
-    """A string literal; only backslash and single quote need anything."""
+    """A string literal; only backslash and single quote need anything.
+
+    A NUL character is beyond SQL: all versions refuse a statement with one (measured).
+    """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     return f"'{text.translate(_ESCAPES)}'"
@@ -61,14 +66,16 @@ def literal(value: object) -> str:
     """
     if value is None:
         return "NULL"
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, Decimal)):
-        return str(value)
-    if isinstance(value, float):
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, (float, Decimal)):
         if not math.isfinite(value):
             raise ValueError(f"{value} cannot be written in SQL")
-        return repr(value)
+        return format(value, "f") if isinstance(value, Decimal) else float.__repr__(value)
     if isinstance(value, (str, bytes)):
         return string(value)
     if isinstance(value, datetime):
@@ -79,7 +86,7 @@ def literal(value: object) -> str:
 
 
 _PLACEHOLDER = re.compile(
-    r"""'(?:\\.|''|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|(?P<positional>\?|%s)|%\((?P<name>\w+)\)s|(?P<percent>%%)""",
+    r"""'(?:\\.|''|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|/\*.*?\*/|(?P<positional>\?|%s)|%\((?P<name>\w+)\)s|(?P<percent>%%)""",
     re.DOTALL,
 )
 

@@ -7,32 +7,45 @@ side by side. All facts measured on 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`te
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
+import ssl
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from typing_extensions import Self
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from airflow_provider_tdengine.client.address import Address
-from airflow_provider_tdengine.client.block import Block, decode_block, decode_block2, encode_block, encode_fields
+from airflow_provider_tdengine.client.block import (
+    Block,
+    decode_block,
+    decode_block2,
+    encode_block,
+    encode_fields,
+    raw_rows,
+)
 from airflow_provider_tdengine.client.errors import (
+    AddressError,
     AuthenticationFailed,
     BlockError,
     ConnectionFailed,
+    DatabaseMissing,
     ServerBusy,
     TDengineError,
     Timeout,
     UnsupportedServer,
     error_for,
 )
-from airflow_provider_tdengine.client.rest import RestSession, connection_error
+from airflow_provider_tdengine.client.rest import RestSession, connection_error, login_refused
 from airflow_provider_tdengine.client.result import Result
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 
@@ -54,7 +67,8 @@ _WRITE = struct.Struct("<iH")
 _NEW_STYLE = b"\xff" * 8
 _FETCHED = struct.Struct("<QQHQQII")
 _RESULT = struct.Struct("<QB")
-_ROWS = struct.Struct("<8xi")
+_LENGTH = struct.Struct("<I")
+_BLOCK_HEAD = struct.Struct("<iiii")
 
 _WRITE_RAW_BLOCK_WITH_FIELDS = 5
 _BINARY_QUERY = 6
@@ -62,7 +76,7 @@ _FETCH_RAW_BLOCK = 7
 _VERSION = 1
 
 # Where the one block waits that a `fetch_block` asked for: it carries no req_id. Requests count from 1.
-_BLOCK = 0
+_BLOCK = -1
 
 # What a text frame has around a statement, with room for a long request number.
 _ENVELOPE = 120
@@ -133,13 +147,20 @@ class WebSocketSession:
         self._max_message = max_message
         self._open_rest = partial(RestSession, address, generation, database)
         self._long_statements: RestSession | None = None
+        database = database or address.database
         try:
-            self.ask("conn", user=address.user, password=address.password, db=database or address.database or "")
+            self.ask("conn", user=address.user, password=address.password, db=database or "")
         except Timeout as error:
             raise Timeout(
                 f"The login at {address} was not answered within {address.connect_timeout:g} s: the adapter is "
                 "overloaded or its connection pool is used up; use fewer workers or mapped tasks, or raise the pool"
             ) from error
+        except AuthenticationFailed as error:
+            self.close()
+            raise login_refused(address, error) from error
+        except DatabaseMissing as error:
+            self.close()
+            raise DatabaseMissing(f"There is no database {database!r} at {address}", code=error.code) from error
         except BaseException:
             self.close()
             raise
@@ -153,7 +174,7 @@ class WebSocketSession:
         Raises:
             TDengineError: of the kind of failure.
         """
-        if self._is_too_long(statement):
+        if self._is_too_long(statement) or not (self._binary or _is_utf8(statement)):
             return self._rest().query(statement)
         if self._binary:
             raw = statement.encode("utf-8", "surrogateescape")
@@ -172,7 +193,7 @@ class WebSocketSession:
     def _rest(self) -> RestSession:
         if self._long_statements is None:
             log.info(
-                "%s takes WebSocket messages of %d bytes; longer statements go over REST",
+                "%s takes WebSocket messages of UTF-8 and %d bytes; other statements go over REST",
                 self._address,
                 self._max_message,
             )
@@ -180,21 +201,21 @@ class WebSocketSession:
         return self._long_statements
 
     def supports_binary(self, timeout: float = 3.0) -> bool:
-        """Whether the adapter answers a query in a binary frame; those before 3.3 stay silent.
+        """Whether the adapter answers a query in a binary frame; those before 3.3 stay silent, or close the session.
 
         Parameters:
             timeout: seconds after which silence is a no.
         """
         raw = b"select 1"
-        request = self._send_binary(0, _BINARY_QUERY, _QUERY.pack(_VERSION, len(raw)) + raw)
         try:
-            answer = cast(_Answer, self._receive(request, timeout))
-        except Timeout:
-            return False
-        if answer.get("code"):
-            return False
-        self.free(answer["id"])
-        return True
+            request = self._send_binary(0, _BINARY_QUERY, _QUERY.pack(_VERSION, len(raw)) + raw)
+            answer = self._receive(time.monotonic() + timeout, request)
+            if isinstance(answer, dict) and not answer.get("code") and answer.get("id"):
+                self.free(answer["id"])
+                return True
+        except (ConnectionFailed, TimeoutError):
+            log.debug("%s knows no binary queries", self._address, exc_info=True)
+        return False
 
     def ask(self, action: str, **arguments: object) -> _Answer:
         """One text request and its answer.
@@ -220,9 +241,9 @@ class WebSocketSession:
             BlockError: one row alone is longer than a message may be, or cannot be encoded.
             ConnectionFailed: the socket is gone.
         """
-        raw = encode_block(block)
-        if len(raw) <= MAX_MESSAGE:
-            return [self.write_raw_block(table, raw, encode_fields(block.fields))]
+        raw, fields = encode_block(block), encode_fields(block.fields)
+        if len(raw) + len(fields) <= MAX_MESSAGE:
+            return [self.write_raw_block(table, raw, fields)]
         if block.rows < 2:
             raise BlockError(f"a row of table {table!r} has {len(raw)} bytes, more than a message may have")
         half = block.rows // 2
@@ -242,8 +263,7 @@ class WebSocketSession:
             The request whose confirmation `confirm` must check.
         """
         name = table.encode()
-        rows = _ROWS.unpack_from(raw)[0]
-        body = b"".join((_WRITE.pack(rows, len(name)), name, raw, fields))
+        body = b"".join((_WRITE.pack(raw_rows(raw), len(name)), name, raw, fields))
         return self._send_binary(0, _WRITE_RAW_BLOCK_WITH_FIELDS, body)
 
     def confirm(self, request: int, table: str) -> None:
@@ -272,25 +292,45 @@ class WebSocketSession:
             self._socket.send(message, text=text)
             self.bytes_sent += len(message)
         except (ConnectionClosed, OSError) as error:
+            if isinstance(error.__cause__, (BlockingIOError, ssl.SSLWantWriteError)):
+                self._abort()
+                raise Timeout(
+                    f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
+                ) from error
             raise self._lost(error) from error
 
     def _take_answer(self, request: int, statement: str | None) -> _Answer:
-        answer = cast(_Answer, self._receive(request))
-        if code := answer.get("code"):
-            raise error_for(code, answer.get("message", ""), statement)
+        answer = self._await(statement, request)
+        if not isinstance(answer, dict):
+            raise self._not_an_adapter()
+        _raise_if_failed(answer, statement)
         return answer
 
-    def _receive(self, key: int, timeout: float | None = None) -> bytes | _Answer:
-        """The answer to a request; what comes before it is kept for later."""
-        while key not in self._early:
+    def _await(self, statement: str | None, *requests: int) -> bytes | _Answer:
+        """The answer to the first of some requests that is answered.
+
+        Raises:
+            Timeout: there is none in time. The session is over then: an answer that comes late must not be taken
+                for that of a later request, and at the adapter the session stands in the way of others.
+            ConnectionFailed: the session is lost, or what came is no adapter's message.
+        """
+        try:
+            return self._receive(time.monotonic() + self._timeout, *requests)
+        except TimeoutError as error:
+            self._abort()
+            raise Timeout(f"{self._address} did not answer within {self._timeout:g} s", statement=statement) from error
+
+    def _receive(self, deadline: float, *requests: int) -> bytes | _Answer:
+        """What `_await` gives; what comes before it is kept for later."""
+        while True:
+            for request in requests:
+                if request in self._early:
+                    return self._early.pop(request)
             try:
-                message = self._socket.recv(timeout or self._timeout)
-            except TimeoutError as error:
-                raise Timeout(f"{self._address} did not answer within {timeout or self._timeout:g} s") from error
-            except (ConnectionClosed, OSError) as error:
+                message = self._socket.recv(max(0.0, deadline - time.monotonic()))
+            except ConnectionClosed as error:
                 raise self._lost(error) from error
             self._keep(message)
-        return self._early.pop(key)
 
     def _keep(self, message: str | bytes) -> None:
         try:
@@ -302,7 +342,10 @@ class WebSocketSession:
             else:
                 self._early[_BLOCK] = message
         except (ValueError, KeyError, TypeError, struct.error) as error:
-            raise ConnectionFailed(f"{self._address} sent a message that is none of a TDengine adapter's") from error
+            raise self._not_an_adapter() from error
+
+    def _not_an_adapter(self) -> ConnectionFailed:
+        return ConnectionFailed(f"{self._address} sent a message that is none of a TDengine adapter's")
 
     def _lost(self, error: Exception) -> ConnectionFailed:
         return ConnectionFailed(f"The session at {self._address} was lost: {error or type(error).__name__}")
@@ -325,24 +368,29 @@ class WebSocketSession:
             fetched = self._take_answer(request, statement)
             if fetched.get("completed"):
                 return None
-            self._send_text("fetch_block", id=result)
-            return fetched, memoryview(cast(bytes, self._receive(_BLOCK)))
-        message = memoryview(cast(bytes, self._receive(request)))
-        try:
-            code, length = _FETCHED.unpack_from(message)[5:]
-            end = _FETCHED.size + length
-            if code:
-                raise error_for(code, bytes(message[_FETCHED.size : end]).decode("utf-8", "replace"), statement)
-            finished = _RESULT.unpack_from(message, end)[1]
-        except (struct.error, TypeError) as error:
-            raise BlockError(f"{self._address} sent a block that is cut") from error
-        return None if finished else ({}, message[end + _RESULT.size + 4 :])
+            answer = self._await(statement, _BLOCK, self._send_text("fetch_block", id=result))
+        else:
+            fetched, answer = {}, self._await(statement, request)
+        if isinstance(answer, dict):
+            # A block has no text: this is an error.
+            _raise_if_failed(answer, statement)
+            raise self._not_an_adapter()
+        if not self._binary:
+            return fetched, memoryview(answer)
+        return _opened(memoryview(answer), statement)
 
     def close(self) -> None:
         """End the session; harmless when it has ended."""
         if self._long_statements:
             self._long_statements.close()
         self._socket.close()
+
+    def _abort(self) -> None:
+        """End the session without a goodbye, which would wait for a peer that does not answer."""
+        # Not SSLSocket.shutdown, which takes the TLS state away from the thread that is reading.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -367,8 +415,13 @@ class WebSocketResult:
         self._id = answer.get("id", 0)
         self._statement = statement
         self.affected = answer.get("affected_rows", 0)
-        self.precision = Precision.of_number(answer.get("precision", 0))
         self.fields = () if answer.get("is_update") else _fields(answer)
+        try:
+            self.precision = Precision.of_number(answer.get("precision", 0))
+        except (IndexError, TypeError) as error:
+            raise UnsupportedServer(
+                f"The server sent the unknown precision {answer.get('precision')}", statement=statement
+            ) from error
 
     def blocks(self) -> Iterator[Block]:
         """The rows, block by block; the next block is on its way while one is used.
@@ -378,8 +431,8 @@ class WebSocketResult:
         """
         names = [field.name for field in self.fields]
         for fetched, raw in self._fetched():
-            if _is_2x(fetched, raw):
-                yield decode_block2(raw[8:], self.fields, fetched["lengths"] or (), fetched["rows"])
+            if fetched and not self._is_3x(fetched, raw):
+                yield self._decode_2x(fetched, raw)
             else:
                 yield decode_block(self._block_of_3x(fetched, raw), names)
 
@@ -392,29 +445,40 @@ class WebSocketResult:
         for fetched, raw in self._fetched():
             yield self._block_of_3x(fetched, raw)
 
+    def _is_3x(self, fetched: _Answer, raw: memoryview) -> bool:
+        """Whether an answer to `fetch_block` is one of 3.x, by all that its head says and 2.x has values for."""
+        if len(raw) < 16 + _BLOCK_HEAD.size or int.from_bytes(raw[8:16], "little") != self._id:
+            return False
+        _, length, rows, count = _BLOCK_HEAD.unpack_from(raw, 16)
+        return (length, rows, count) == (len(raw) - 16, fetched.get("rows"), len(self.fields))
+
+    def _decode_2x(self, fetched: _Answer, raw: memoryview) -> Block:
+        lengths, rows = fetched.get("lengths"), fetched.get("rows")
+        if not isinstance(rows, int) or not isinstance(lengths, list) or not all(isinstance(n, int) for n in lengths):
+            raise BlockError("a block was announced without its rows and lengths", statement=self._statement)
+        if int.from_bytes(raw[:8], "little") != self._id:
+            raise BlockError("a block arrived that is cut or belongs to another result", statement=self._statement)
+        return decode_block2(raw[8:], self.fields, lengths, rows)
+
     def _block_of_3x(self, fetched: _Answer, raw: memoryview) -> memoryview:
+        """A block without what the adapter puts before it, complete."""
         if not fetched:
             return raw
-        if len(raw) < 16 or int.from_bytes(raw[8:16], "little") != self._id:
+        if not self._is_3x(fetched, raw):
             raise BlockError("a block arrived that is cut or belongs to another result", statement=self._statement)
         return raw[16:]
 
     def _fetched(self) -> Iterator[tuple[_Answer, memoryview]]:
         if not self.fields:
             return
-        finished = False
         pending = self._session.start_fetch(self._id)
-        try:
-            while True:
-                fetched = self._session.finish_fetch(pending, self._id, self._statement)
-                if fetched is None:
-                    finished = True
-                    return
-                pending = self._session.start_fetch(self._id)
+        while fetched := self._session.finish_fetch(pending, self._id, self._statement):
+            pending = self._session.start_fetch(self._id)
+            try:
                 yield fetched
-        finally:
-            if not finished:
+            except GeneratorExit:
                 self._let_go(pending)
+                raise
 
     def _let_go(self, pending: int) -> None:
         """Leave a result before its end: the fetch in flight is taken, then the result is freed."""
@@ -427,22 +491,51 @@ class WebSocketResult:
 
 
 def _fields(answer: _Answer) -> tuple[Field, ...]:
-    names, types = answer.get("fields_names") or (), answer.get("fields_types") or ()
-    lengths = answer.get("fields_lengths") or ()
-    digits = answer.get("fields_precisions") or [0] * len(names)
-    scales = answer.get("fields_scales") or [0] * len(names)
     try:
+        names, types = answer.get("fields_names") or (), answer.get("fields_types") or ()
+        lengths = answer.get("fields_lengths") or ()
+        digits = answer.get("fields_precisions") or [0] * len(names)
+        scales = answer.get("fields_scales") or [0] * len(names)
         return tuple(
             Field(name, Type(kind), length, digit, scale)
             for name, kind, length, digit, scale in zip(names, types, lengths, digits, scales, strict=True)
         )
-    except ValueError as error:
-        raise UnsupportedServer(f"The server sent a column of a type that is not known: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise UnsupportedServer(f"The server sent columns that are not known: {error}") from error
 
 
-def _is_2x(fetched: _Answer, raw: memoryview) -> bool:
-    """Whether a message is a block of 2.x: its size follows from the rows; one of 3.x has a head of 28 bytes more."""
-    return bool(fetched) and len(raw) == 8 + fetched.get("rows", 0) * sum(fetched.get("lengths") or ())
+def _is_utf8(statement: str) -> bool:
+    """Whether a text frame carries a statement as it is; adapters put U+FFFD for bytes that are not UTF-8."""
+    try:
+        statement.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _raise_if_failed(answer: _Answer, statement: str | None) -> None:
+    code = answer.get("code", 0)
+    if not isinstance(code, int) or code:
+        raise error_for(code if isinstance(code, int) else -1, str(answer.get("message", "")), statement)
+
+
+def _opened(message: memoryview, statement: str) -> tuple[_Answer, memoryview] | None:
+    """The block in an answer to `fetch_raw_block`, None at the end of a result."""
+    try:
+        code, length = _FETCHED.unpack_from(message)[5:]
+        end = _FETCHED.size + length
+        if code:
+            raise error_for(code, bytes(message[_FETCHED.size : end]).decode("utf-8", "replace"), statement)
+        if _RESULT.unpack_from(message, end)[1]:
+            return None
+        start = end + _RESULT.size + _LENGTH.size
+        size = _LENGTH.unpack_from(message, start - _LENGTH.size)[0]
+    except struct.error as error:
+        raise BlockError("an answer to a fetch arrived that is cut", statement=statement) from error
+    block = message[start : start + size]
+    if len(block) != size or size < _BLOCK_HEAD.size or _BLOCK_HEAD.unpack_from(block)[1] > size:
+        raise BlockError(f"a block arrived with {len(block)} bytes of {size}", statement=statement)
+    return {}, block
 
 
 def _open(address: Address, path: str) -> ClientConnection:
@@ -460,23 +553,37 @@ def _open(address: Address, path: str) -> ClientConnection:
             logger=_QUIET,
         )
         # As a context manager, which websockets asks for; the session's own end closes it.
-        return ExitStack().enter_context(connection)
+        ExitStack().enter_context(connection)
     except InvalidStatus as error:
         status = error.response.status_code
-        if status in (400, 404, 405):
-            raise PathMissing(f"{address} serves no WebSocket at {path} (HTTP {status})") from error
         if status in (401, 403):
-            raise AuthenticationFailed(f"{address} refuses the account or token (HTTP {status})") from error
-        raise ServerBusy(f"{address} answered HTTP {status} to a WebSocket") from error
+            raise login_refused(address, AuthenticationFailed(f"HTTP {status}")) from error
+        if status in (429, 500, 502, 503, 504):
+            raise ServerBusy(f"{address} cannot open a WebSocket now (HTTP {status})") from error
+        raise PathMissing(f"{address} serves no WebSocket at {path} (HTTP {status})") from error
+    except InvalidURI:
+        # Its text has the address with the token.
+        raise AddressError(f"{address} cannot be the address of a WebSocket") from None
     except TimeoutError as error:
         raise Timeout(f"{address} did not accept a connection within {address.connect_timeout:g} s") from error
-    except (InvalidHandshake, WebSocketException) as error:
+    except (EOFError, InvalidHandshake, WebSocketException) as error:
+        if isinstance(error, EOFError) or isinstance(error.__cause__, (EOFError, OSError)):
+            raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
         raise PathMissing(f"{address} does not speak WebSocket at {path}: {error}") from error
     except OSError as error:
         raise connection_error(address, error) from error
+    _limit_sends(connection, address.timeout)
+    return connection
+
+
+def _limit_sends(connection: ClientConnection, seconds: float) -> None:
+    """Let sending fail after a time: websockets waits for ever for a peer that has stopped reading."""
+    interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
 
 # websockets logs whole frames on its own logger when that is set to DEBUG; they hold passwords.
 _QUIET = logging.getLogger(f"{__name__}.frames")
 _QUIET.setLevel(logging.INFO)
 _QUIET.propagate = False
+_QUIET.addHandler(logging.NullHandler())
