@@ -278,15 +278,18 @@ def _split_insert(operation: str) -> tuple[str, str | None]:
 
 
 def _parameter(value: object, zone: tzinfo) -> object:
-    """A value that `literal` can write: naive moments get the connection's zone, numpy scalars become Python's."""
+    """A value that `literal` can write: naive moments get the connection's zone."""
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=zone)
         # pandas' timestamps have nanoseconds, which the text of a datetime leaves out.
         return aware.isoformat() if getattr(value, "nanosecond", 0) else aware
     if isinstance(value, date):
         return datetime.combine(value, time(), zone)
-    if isinstance(value, (np.number, np.bool_)) and not isinstance(value, np.timedelta64):
-        return value.item()
+    if isinstance(value, np.datetime64):
+        # As numpy counts them, from 1970 in UTC.
+        return None if np.isnat(value) else f"{value.astype('datetime64[ns]')}+00:00"
+    if isinstance(value, np.timedelta64):
+        raise ValueError("a duration cannot be written in SQL")
     return value
 
 

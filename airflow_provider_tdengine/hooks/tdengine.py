@@ -13,7 +13,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.address import DEFAULT_PORT, SCHEMES
-from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, DatabaseMissing, TDengineError
+from airflow_provider_tdengine.client.errors import AddressError, DatabaseMissing, TDengineError
 from airflow_provider_tdengine.get_provider_info import PLACEHOLDERS, RELABELING, conn_fields
 from airflow_provider_tdengine.hooks.dbapi import TDengineConnection, split
 from airflow_provider_tdengine.hooks.dialect import TDengineDialect
@@ -131,30 +131,26 @@ class TDengineHook(DbApiHook):
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]
         """Whether the server can be used, and in a sentence: which it is and how it is reached, or why not."""
         try:
-            client = self.get_client()
-            server = client.server
-            if database := self.database:
+            return True, self._describe_server()
+        except TDengineError as error:
+            # What was sent is no news to whoever fills in the form.
+            error.statement = None
+            return False, str(error)
+        except ValueError as error:
+            return False, str(error)
+
+    def _describe_server(self) -> str:
+        client, database, zone = self.get_client(), self.database, self.time_zone
+        server, where = client.server, str(client.address)
+        if database:
+            try:
                 client.rows(f"SHOW {client.dialect.database(database)}.STABLES")
-            # The time zone is part of the connection, too.
-            zone = self.time_zone
-        except (TDengineError, ValueError) as error:
-            return False, self._reason(error)
+            except DatabaseMissing as error:
+                raise DatabaseMissing(f"There is no database {database!r} at {where}", code=error.code) from error
+            where += f", database {database}"
         way = "REST" if server.websocket_path is None else "WebSocket"
         way += " with binary frames" if server.binary else ""
-        where = f"{client.address}" + (f", database {database}" if database else "")
-        return True, f"TDengine {server.version_text} ({client.generation}.x) at {where}, {way}, time zone {zone}"
-
-    def _reason(self, error: TDengineError | ValueError) -> str:
-        if not isinstance(error, TDengineError):
-            return str(error)
-        error.statement = None
-        if isinstance(error, AuthenticationFailed):
-            address = self.address
-            account = "token" if address.token else f"login of user {address.user!r}"
-            return f"{address} refuses the {account}. {error}"
-        if isinstance(error, DatabaseMissing):
-            return f"{self.address} has no database {self.database!r}. {error}"
-        return str(error)
+        return f"TDengine {server.version_text} ({client.generation}.x) at {where}, {way}, time zone {zone}"
 
     # --- What common-sql asks for
 

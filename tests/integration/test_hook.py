@@ -87,7 +87,7 @@ def test_a_wrong_password(hook: TDengineHook, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(hook.connection, "password", "wr0ng-Secret")
     ok, message = hook.test_connection()
     assert not ok
-    assert "refuses the login" in message
+    assert "refuses the account" in message
     assert "wr0ng-Secret" not in message
 
 

@@ -86,6 +86,8 @@ def test_two_statements_in_one_are_refused_because_the_server_ignores_the_second
         ("select ?", [True], "select true"),
         ("select ?", [np.float64(0.5)], "select 0.5"),
         ("select ?", [np.int64(7)], "select 7"),
+        ("select ?", [np.datetime64("2021-01-01", "D")], "select '2021-01-01T00:00:00.000000000+00:00'"),
+        ("select ?", [np.datetime64("NaT")], "select NULL"),
         ("select ?", [dt.datetime(2021, 1, 1)], "select '2021-01-01T00:00:00.000000+08:00'"),
         ("select ?", [dt.date(2021, 1, 1)], "select '2021-01-01T00:00:00.000000+08:00'"),
         (
