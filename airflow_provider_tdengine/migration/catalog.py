@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.errors import TableMissing
 from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.sql import string, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
@@ -226,6 +227,13 @@ class Catalog:
             if "PRIMARY KEY" in note:
                 second_key = field.name
         return Table(name, tuple(columns), tuple(tags), second_key)
+
+    def find(self, name: str) -> Table | None:
+        """The structure of a super table or normal table, None if there is none of that name."""
+        try:
+            return self.describe(name)
+        except TableMissing:
+            return None
 
     def _by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
         """Rows by column name in lower case: columns differ from version to version."""

@@ -36,7 +36,7 @@ def conversion(source: Field, target: Field, scale: int = 1) -> Conversion | Non
             return _same if scale == 1 else _scaled(scale)
         if source.info.width:
             return _same if (source.digits, source.scale) == (target.digits, target.scale) else None
-        return _same if source.length <= target.length else None
+        return _same if not source.info.sized or source.length <= target.length else None
     if _widens(source.type, target.type):
         return _widened(target)
     if source.type is Type.VARCHAR and target.type is Type.NCHAR and source.length <= target.length:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
-from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.errors import IncompleteResult, PermissionDenied, TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
 from airflow_provider_tdengine.migration.dense import copy_unit
@@ -20,12 +21,14 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore, Span
-from airflow_provider_tdengine.migration.schema import coarser
+from airflow_provider_tdengine.migration.schema import coarser, denied
 from airflow_provider_tdengine.migration.sparse import copy_group, groups
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 SAVE_EVERY = 3.0
 """Seconds between checkpoints: what a killed task reads again at most, besides blocks in flight."""
@@ -34,6 +37,9 @@ SPARSE_BELOW = 500
 """Rows a subtable below which many subtables are read with one query."""
 
 ROWS_A_UNIT = 1_000_000
+
+PAUSE = 0.5
+"""Seconds before the first retry of a lost session or busy server; doubled with each failure."""
 
 _ATTEMPTS = 6
 
@@ -85,8 +91,24 @@ def copy_batch(
         TDengineError: what no retry cured.
         Stopped: `stop` was set.
     """
+    stop = stop or threading.Event()
+    try:
+        run = persist(lambda: _Run(source, target, batch, options, stop), stop)
+        if run is None:
+            raise Stopped(f"The batch {batch.label} was stopped before it began")
+        return _copy(run, batch, options, progress, report)
+    except PermissionDenied as error:
+        raise MigrationStopped([denied(source, target, error)]) from error
+
+
+def _copy(
+    run: _Run,
+    batch: Batch,
+    options: MigrationOptions,
+    progress: ProgressStore,
+    report: Callable[[Checkpoint], None] | None,
+) -> Copied:
     started = time.monotonic()
-    run = _Run(source, target, batch, options, stop or threading.Event())
     checkpoint = _resume(batch, progress) or Checkpoint(batch.identity)
     strategy = run.strategy
     if not checkpoint.spans:
@@ -106,7 +128,6 @@ def copy_batch(
             wait(futures)
             _save(run, checkpoint, progress, report)
             raise
-    _save(run, checkpoint, progress, report)
     if not all(span.done for span in checkpoint.spans):
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved")
     return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, strategy)
@@ -135,6 +156,37 @@ def _resume(batch: Batch, progress: ProgressStore) -> Checkpoint | None:
         return None
     log.info("Batch %s goes on after %d rows", batch.label, checkpoint.rows)
     return checkpoint
+
+
+def persist(
+    action: Callable[[], _T], stop: threading.Event, position: Callable[[], object] = lambda: None
+) -> _T | None:
+    """Do something again as long as a retry can cure what fails, with growing pauses.
+
+    Parameters:
+        action: what is done.
+        stop: ends the waiting.
+        position: how far the action has come; going on from a new one counts as a first failure.
+
+    Returns:
+        What the action returns; None if `stop` came first.
+
+    Raises:
+        TDengineError: what no retry cured.
+    """
+    failures = 0
+    while not stop.is_set():
+        before = position()
+        try:
+            return action()
+        except TDengineError as error:
+            failures = 1 if position() != before else failures + 1
+            if not error.retryable or failures >= _ATTEMPTS:
+                raise
+            pause = min(30.0, PAUSE * 2**failures) * random.uniform(0.5, 1)
+            log.warning("%s; going on in %.1f s", error, pause)
+            stop.wait(pause)
+    return None
 
 
 class _Run:
@@ -180,13 +232,16 @@ class _Run:
         return sorted(found, key=lambda extent: extent.name.encode())
 
     def _choose(self, asked: str) -> str:
-        if asked != "auto":
-            return asked
+        """Dense or sparse; normal tables have no super table that could be asked for many of them."""
         rows = sum(extent.rows for extent in self.extents)
         mean = rows / max(1, len(self.extents))
         textless = any(column.type in TEXTLESS for table in self._tables.values() for column in table.columns)
-        sparse = self.batch.stable is not None and len(self.extents) > 1 and mean < SPARSE_BELOW and not textless
-        chosen = "sparse" if sparse else "dense"
+        if self.batch.stable is None or len(self.extents) < 2:
+            chosen = "dense"
+        elif asked != "auto":
+            chosen = asked
+        else:
+            chosen = "sparse" if mean < SPARSE_BELOW and not textless else "dense"
         log.info(
             "Batch %s: %d rows of %d tables, %.0f a table: %s", self.batch.label, rows, len(self.extents), mean, chosen
         )
@@ -252,22 +307,16 @@ class _Run:
 
     def copy_span(self, checkpoint: Checkpoint, span: Span) -> None:
         """Copy a span to its end, over lost sessions and busy servers; what no retry cures is raised."""
-        failures = 0
-        while not span.done and not self.stop.is_set():
-            before = (span.table, span.time)
-            try:
-                with Sessions(self.source, self.target) as sessions:
-                    self._copy_remaining(checkpoint, span, sessions)
-            except TDengineError as error:
-                failures = 1 if (span.table, span.time) != before else failures + 1
-                if not error.retryable or failures >= _ATTEMPTS:
-                    raise
-                pause = min(30.0, 0.5 * 2**failures) * random.uniform(0.5, 1)
-                log.warning("%s; going on at table %s in %.1f s", error, span.table, pause)
-                self.stop.wait(pause)
+
+        def go_on() -> None:
+            with Sessions(self.source, self.target) as sessions:
+                self._copy_remaining(checkpoint, span, sessions)
+
+        persist(go_on, self.stop, lambda: (span.table, span.time))
 
     def _copy_remaining(self, checkpoint: Checkpoint, span: Span, sessions: Sessions) -> None:
-        units = self.remaining(span)
+        # A list: `remaining` reads the span, which moves while its units are worked on.
+        units = list(self.remaining(span))
         work = self._copy_groups(units, sessions) if self.strategy == "sparse" else self._copy_units(units, sessions)
         for step in work:
             with self.lock:
@@ -279,13 +328,17 @@ class _Run:
         with self.lock:
             span.done = True
 
-    def _copy_units(self, units: Iterator[Unit], sessions: Sessions) -> Iterator[Step]:
+    def _copy_units(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for unit in units:
-            yield from copy_unit(
-                sessions, self.source, self.target, self.table_of(unit.table), self.transcoder(unit.table), unit
-            )
+            table, transcoder = self.table_of(unit.table), self.transcoder(unit.table)
+            try:
+                yield from copy_unit(sessions, self.source, self.target, table, transcoder, unit)
+            except IncompleteResult:
+                # Rows may be missing anywhere in the unit, so all of it is read again.
+                yield Step(unit.table, unit.start, 0, 0)
+                raise
 
-    def _copy_groups(self, units: Iterator[Unit], sessions: Sessions) -> Iterator[Step]:
+    def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for group in groups(units):
             table = self.table_of(group[0].table)
             yield copy_group(sessions, self.source, self.target, table, self.transcoder(table.name), group)

@@ -5,8 +5,10 @@ Reading and writing overlap: the next block is asked for before the last ones ar
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -28,6 +30,8 @@ from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.text import insert_parts
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit, count
 
+log = logging.getLogger(__name__)
+
 _IN_FLIGHT = 4
 """Blocks that are written before the first is confirmed: enough to hide a round trip, few enough for flat memory."""
 
@@ -47,7 +51,7 @@ def copy_unit(
 
     Raises:
         StructureChanged: the source's columns are not those that `transcode` reads.
-        IncompleteResult: fewer or more rows arrived than the source counts.
+        IncompleteResult: rows that the source counts did not arrive, and it is not the end that is missing.
         TDengineError: of the kind of failure.
     """
     name = source.table(unit.table)
@@ -71,7 +75,13 @@ def copy_unit(
     if rows != unit.rows or not unit.exact:
         counted = count(sessions.source, name, conditions)
         if rows != counted:
-            raise IncompleteResult(f"{rows} rows of {name} arrived where the source counts {counted}")
+            behind = position.time
+            read = time_range(table.time_column, unit.start, None if behind is None else behind + 1)
+            if behind in (None, unit.start) or count(sessions.source, name, read) != rows:
+                raise IncompleteResult(f"{rows} rows of {name} arrived where the source counts {counted}")
+            log.warning("A result of %s was cut after %d of %d rows; going on behind them", name, rows, counted)
+            rest = replace(unit, start=behind, exact=False)
+            yield from copy_unit(sessions, source, target, table, transcode, rest)
     yield Step(unit.table, unit.end, 0, 0)
 
 
@@ -80,16 +90,17 @@ class _Position:
 
     def __init__(self, unit: Unit) -> None:
         self._in_order = True
-        self._time = unit.start
+        self.time = unit.start
+        """A timestamp before which all rows have been read; rows at it, too, but there may be more of them."""
 
     def after(self, times: Ints) -> int | None:
         """The position after rows with these timestamps."""
         if len(times):
-            starts_later = self._time is None or int(times[0]) >= self._time
+            starts_later = self.time is None or int(times[0]) >= self.time
             self._in_order &= starts_later and bool((times[1:] >= times[:-1]).all())
             if self._in_order:
-                self._time = int(times[-1])
-        return self._time
+                self.time = int(times[-1])
+        return self.time
 
 
 Written: TypeAlias = Iterator[tuple[Ints, int]]
@@ -103,12 +114,15 @@ def _write_unopened(session: WebSocketSession, table: str, result: WebSocketResu
     names = [field.name for field in result.fields]
     pending: _Pending = deque()
     for raw in result.raw_blocks():
+        times = raw_timestamps(raw)
+        if not len(times):
+            continue
         before = session.bytes_sent
         if len(raw) + len(fields) < MAX_MESSAGE:
             requests = [session.write_raw_block(table, raw, fields)]
         else:
             requests = session.write_block(table, decode_block(raw, names))
-        pending.append((requests, raw_timestamps(raw), session.bytes_sent - before))
+        pending.append((requests, times, session.bytes_sent - before))
         if len(pending) >= _IN_FLIGHT:
             yield _confirm(session, table, pending)
     while pending:

@@ -6,12 +6,14 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import pairwise
 
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import identifier, name_range, time_range, timestamp, where
+from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on_blockers
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -88,9 +90,15 @@ class Extent:
 
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
     """The period of a migration in steps of a database's precision."""
-    moments = (options.window_start, options.window_end)
-    start, end = (None if moment is None else timestamp(moment, database.precision) for moment in moments)
-    return start, end
+    return _steps(options.window_start, database.precision), _steps(options.window_end, database.precision)
+
+
+def _steps(moment: datetime | None, precision: Precision) -> int | None:
+    """The first timestamp that is not before a moment."""
+    if moment is None:
+        return None
+    step = Precision.NS.per_second // precision.per_second
+    return -(-timestamp(moment, Precision.NS) // step)
 
 
 def extents(
@@ -199,9 +207,9 @@ def _batch(stable: str | None, group: list[Extent], start: int | None, end: int 
 
 
 def _cut_by_time(stable: str | None, extent: Extent, start: int | None, end: int | None, size: int) -> Iterator[Batch]:
-    for a, b in slices(extent, start, end, math.ceil(extent.rows / size)):
-        share = round(extent.rows * ((extent.last + 1 if b is None else b) - (extent.first if a is None else a)))
-        rows = min(extent.rows, share // max(1, extent.last + 1 - extent.first))
+    parts = slices(extent, start, end, math.ceil(extent.rows / size))
+    for i, (a, b) in enumerate(parts):
+        rows = extent.rows * (i + 1) // len(parts) - extent.rows * i // len(parts)
         yield Batch(stable, extent.name, extent.name, 1, a, b, rows)
 
 

@@ -69,8 +69,8 @@ def read_structure(source: Catalog, target: Catalog, scope: Scope) -> Structure:
     tables = source.tables(scope)
     stop_on_blockers(scope.missing(source, tables))
     there = target.database()
-    counterparts = {} if there is None else {table.name: table for table in target.tables(Scope())}
-    return Structure(database, there, tables, counterparts)
+    found = () if there is None else map(target.find, (table.name for table in tables))
+    return Structure(database, there, tables, {table.name: table for table in found if table})
 
 
 def compare(structure: Structure, *, creates: bool) -> list[Finding]:
@@ -106,6 +106,18 @@ def coarser(source: Database, target: Database) -> Finding:
         f"the target counts {target.precision.value}, the source {source.precision.value}, "
         "so digits of timestamps would be lost",
         "Give a target database of the same or a finer precision",
+    )
+
+
+def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:
+    """What to say of an account that may not do what a migration needs."""
+    reader, writer = source.client.address, target.client.address
+    return Finding(
+        f"Accounts {reader.user!r} of {reader} and {writer.user!r} of {writer}",
+        f"one of them may not do what is needed ({error})",
+        f"The first must read {source.name}, the second must create and write {target.name}; as root of 3.x: "
+        f"GRANT READ ON {source.name}.* TO {reader.user} and GRANT ALL ON {target.name}.* TO {writer.user}, and "
+        f"ALTER USER {writer.user} CREATEDB 1 where the database is to be created",
     )
 
 
@@ -175,16 +187,7 @@ class SchemaSync:
         try:
             self._apply(structure, report)
         except PermissionDenied as error:
-            account = self._target.client.address.user
-            raise MigrationStopped(
-                [
-                    Finding(
-                        f"Account {account!r} of {self._target.client.address}",
-                        f"it may not create databases or tables there ({error.message})",
-                        f"As root: ALTER USER {account} CREATEDB 1; GRANT ALL ON {self._target.name}.* TO {account}",
-                    )
-                ]
-            ) from error
+            raise MigrationStopped([denied(self._source, self._target, error)]) from error
         return report
 
     def _apply(self, structure: Structure, report: SchemaReport) -> None:

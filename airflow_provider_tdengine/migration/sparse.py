@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ ROWS_A_GROUP = 50_000
 """Rows of subtables that are read with one query; they are in memory together."""
 
 
-def groups(units: Iterator[Unit]) -> Iterator[list[Unit]]:
+def groups(units: Iterable[Unit]) -> Iterator[list[Unit]]:
     """Neighbouring subtables that are read with one query."""
     group: list[Unit] = []
     rows = 0

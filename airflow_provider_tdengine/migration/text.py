@@ -13,8 +13,12 @@ from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 TEXTLESS = frozenset({Type.VARBINARY, Type.GEOMETRY, Type.BLOB})
 """Types whose values have no text that reads back to the same bytes in every version."""
 
-# The smallest normal numbers; INSERT of 3.x refuses what is smaller (measured 3.3.3.0).
-_SMALLEST = {Type.FLOAT: float(np.finfo(np.float32).tiny), Type.DOUBLE: float(np.finfo(np.float64).tiny)}
+# The magnitudes of which INSERT of 3.x reads every text back (measured 3.3.3.0): it refuses denormal doubles, and
+# the shortest text of the largest float, which is larger than the float. Denormal floats are read as doubles.
+_TEXT_RANGE = {
+    Type.FLOAT: (1e-45, 3.4028234e38),
+    Type.DOUBLE: (float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)),
+}
 
 _PART_BYTES = 64_000
 
@@ -47,7 +51,7 @@ def row_texts(block: Block) -> list[str]:
 
 
 def has_no_text(block: Block) -> Flags:
-    """Which rows hold a value that no text carries: denormal and infinite floats, bytes that are not UTF-8.
+    """Which rows hold a value that no text carries: extreme floats, bytes that are not UTF-8, zero bytes.
 
     Returns:
         (rows,) of booleans.
@@ -57,8 +61,9 @@ def has_no_text(block: Block) -> Flags:
         if isinstance(column, FixedColumn):
             if field.type in (Type.FLOAT, Type.DOUBLE):
                 magnitude = np.abs(column.values.astype(np.float64))
-                denormal = (magnitude < _SMALLEST[field.type]) & (magnitude != 0)
-                textless |= ~column.nulls & (~np.isfinite(magnitude) | denormal)
+                smallest, largest = _TEXT_RANGE[field.type]
+                fits = (magnitude >= smallest) & (magnitude <= largest) | (magnitude == 0)
+                textless |= ~column.nulls & ~fits
         elif field.type in TEXTLESS:
             textless |= ~column.nulls
         else:

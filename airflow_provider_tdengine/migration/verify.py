@@ -47,6 +47,7 @@ class Comparison:
         target_rows: rows of the target.
         stables: rows of the source by super table; normal tables are under "".
         differences: what is not the same.
+        extra_tables: subtables that only the target has; they are not part of the migration.
     """
 
     tables: int = 0
@@ -54,6 +55,7 @@ class Comparison:
     target_rows: int = 0
     stables: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
+    extra_tables: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
@@ -76,6 +78,12 @@ def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Compa
         counterpart = structure.counterparts.get(table.name)
         theirs = {} if counterpart is None else _extents(target, counterpart, structure.target, scope, options)
         ours = _extents(source, table, structure.source, scope, options)
+        extra = theirs.keys() - ours.keys()
+        if extra and table.is_super:
+            # Those that the source has, too, without rows in the period, are differences.
+            extra -= {subtable.name for subtable in source.subtables(table, scope)}
+            comparison.extra_tables += len(extra)
+            theirs = {name: extent for name, extent in theirs.items() if name not in extra}
         scale = time_scale(structure.source.precision, structure.target.precision) or 1
         _compare(table, ours, theirs, scale, comparison)
     return comparison

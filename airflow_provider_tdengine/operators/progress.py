@@ -42,7 +42,7 @@ class TaskStateProgress:
 
 def task_progress(context: Context) -> ProgressStore:
     """Where this task keeps its checkpoint."""
-    store: TaskStateStoreAccessor | None = context.get("task_state_store")  # type: ignore[assignment]
+    store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task copies its batch from the beginning")
         return MemoryProgress()

@@ -1,0 +1,162 @@
+"""Databases to migrate: on boxes of both generations, and on real servers where there are some."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pytest
+
+from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.rest import RestSession
+from airflow_provider_tdengine.client.sql import identifier
+from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.copy import Copied, copy_batch
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.plan import make_plan
+from airflow_provider_tdengine.migration.progress import MemoryProgress
+from airflow_provider_tdengine.migration.schema import SchemaReport, SchemaSync
+from airflow_provider_tdengine.migration.verify import Comparison, verify
+from airflow_provider_tdengine.testing import TDengineBox
+
+SOURCE, TARGET = "mig_src", "mig_dst"
+CREATED = datetime(2022, 1, 1, tzinfo=timezone.utc)
+T = 1609459200000
+"""2021-01-01T00:00:00Z in milliseconds."""
+
+
+@dataclass
+class Pair:
+    """A source and a target server, and a migration between them."""
+
+    source: Client
+    target: Client
+
+    def sql(self, *statements: str) -> None:
+        """Run statements at the source; over REST, since WebSocket messages of 2.4 are short."""
+        with RestSession(self.source.address, self.source.generation) as session:
+            for statement in statements:
+                session.query(statement)
+
+    @property
+    def catalogs(self) -> tuple[Catalog, Catalog]:
+        return Catalog(self.source, SOURCE), Catalog(self.target, TARGET)
+
+    def options(self, **values: object) -> MigrationOptions:
+        given = {"source_conn_id": "a", "target_conn_id": "b", "source_database": SOURCE, "target_database": TARGET}
+        return MigrationOptions.checked({**given, **values}).ended(CREATED)
+
+    def sync(self, **values: object) -> SchemaReport:
+        options = self.options(**values)
+        return SchemaSync(*self.catalogs, Scope.of(options), create_database=options.create_database).run()
+
+    def copy(self, **values: object) -> list[Copied]:
+        options = self.options(**values)
+        batches = make_plan(*self.catalogs, options)
+        return [copy_batch(*self.catalogs, batch, options, MemoryProgress()) for batch in batches]
+
+    def verify(self, **values: object) -> Comparison:
+        return verify(*self.catalogs, self.options(**values))
+
+    def migrate(self, **values: object) -> Comparison:
+        self.sync(**values)
+        self.copy(**values)
+        return self.verify(**values)
+
+    def contents(self, client: Client, database: str) -> dict[str, tuple[tuple[Value, ...], list[tuple[object, ...]]]]:
+        """Tags and rows of every table; floats by their exact text."""
+        catalog = Catalog(client, database)
+        found = {}
+        for table in catalog.tables(Scope()):
+            tags = {table.name: ()}
+            if table.is_super:
+                tags = {
+                    subtable.name: tuple(
+                        _canonical(tag, value) for tag, value in zip(table.tags, subtable.tags, strict=True)
+                    )
+                    for subtable in catalog.subtables(table, Scope())
+                }
+            for name, values in tags.items():
+                rows = client.rows(f"select * from {client.dialect.database(database)}.{identifier(name)}")
+                exact = [tuple(repr(value) if isinstance(value, float) else value for value in row) for row in rows]
+                found[name] = (values, sorted(exact, key=lambda row: row[:2] if table.second_key else row[:1]))
+        return found
+
+    def both(self) -> tuple[object, object]:
+        """All that the source holds and all that the target holds."""
+        return self.contents(self.source, SOURCE), self.contents(self.target, TARGET)
+
+
+@dataclass
+class BoxPair(Pair):
+    """A pair on boxes, whose insides a test may see."""
+
+    source_box: TDengineBox
+    target_box: TDengineBox
+
+
+def _canonical(tag: Field, value: Value) -> Value:
+    """A tag's value; of JSON, which 3.x sorts by key, a text in one order."""
+    return json.dumps(json.loads(value), sort_keys=True) if tag.type is Type.JSON and value else value
+
+
+@pytest.fixture(scope="session")
+def boxes() -> Iterator[Callable[[str], TDengineBox]]:
+    """Boxes, each started once a version and role."""
+    started: dict[str, TDengineBox] = {}
+
+    def box(role: str) -> TDengineBox:
+        if role not in started:
+            started[role] = TDengineBox(version=role.partition(" ")[0])
+            started[role].start()
+        return started[role]
+
+    yield box
+    for running in started.values():
+        running.stop()
+
+
+def address(box: TDengineBox, scheme: str = "ws") -> Address:
+    return Address.from_url(box.url.replace("http://", f"{scheme}://root:taosdata@"), timeout=20.0)
+
+
+@pytest.fixture(params=["2.4.0.18", "3.3.3.0"], ids=lambda version: f"from-{version}")
+def faulty(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) -> Iterator[BoxPair]:
+    """Two boxes whose faults a test may set."""
+    source, target = boxes(f"{request.param} source"), boxes("3.3.3.0 target")
+    pair = BoxPair(Client(address(source)), Client(address(target)), source, target)
+    for box in (source, target):
+        box.faults.clear()
+    _drop(pair)
+    yield pair
+    for box in (source, target):
+        box.faults.clear()
+    _drop(pair)
+
+
+def _drop(pair: Pair) -> None:
+    pair.source.execute(f"drop database if exists {SOURCE}")
+    pair.target.execute(f"drop database if exists {TARGET}")
+
+
+@pytest.fixture(
+    params=["2.4.0.18", "3.3.3.0", pytest.param("real", marks=pytest.mark.integration)],
+    ids=lambda version: f"from-{version}",
+)
+def pair(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) -> Iterator[Pair]:
+    """Two servers with no trace of an earlier test."""
+    if request.param == "real":
+        source, target = (os.environ.get(f"TDENGINE_{role}_URL") for role in ("SOURCE", "TARGET"))
+        if not source or not target:
+            pytest.skip("needs real servers in TDENGINE_SOURCE_URL and TDENGINE_TARGET_URL")
+        pair = Pair(Client(Address.from_url(source)), Client(Address.from_url(target)))
+    else:
+        pair = Pair(*(Client(address(boxes(role))) for role in (f"{request.param} source", "3.3.3.0 target")))
+    _drop(pair)
+    yield pair
+    _drop(pair)

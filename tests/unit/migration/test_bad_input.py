@@ -1,0 +1,155 @@
+"""Each mistake is one clear sentence, before anything was written."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SOURCE, TARGET, Pair, T
+
+from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.errors import PermissionDenied
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.schema import SchemaSync, read_structure
+
+REQUIRED = {"source_conn_id": "a", "target_conn_id": "b", "source_database": "power"}
+
+
+def sentence(**values: object) -> str:
+    with pytest.raises(MigrationStopped) as stopped:
+        MigrationOptions.checked({**REQUIRED, **values})
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"source_database": ""}, "Option 'source_database': it is empty. Give one; The database that is read."),
+        ({"mode": "realtimes"}, "Option 'mode': 'realtimes' is not one of its values. Choose one of history."),
+        (
+            {"schema": "some"},
+            "Option 'schema': 'some' is not one of its values. Choose one of always, none, only.",
+        ),
+        (
+            {"start": "2022-01-01", "end": "2021-01-01"},
+            "Options 'start' and 'end': start 2022-01-01 is not before end 2021-01-01. "
+            "Give a start that is earlier than the end.",
+        ),
+        (
+            {"start": "yesterday"},
+            "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z.",
+        ),
+        (
+            {"unit": "3 parsecs"},
+            "Option 'unit': '3 parsecs' is not a duration. Give auto, or a number with s, m, h, d or w.",
+        ),
+        ({"unit": "0d"}, "Option 'unit': '0d' is not a duration. Give auto, or a number with s, m, h, d or w."),
+        ({"workers": 0}, "Option 'workers': 0 is out of range. Give a number from 1 to 64."),
+        ({"workers": "2"}, "Option 'workers': '2' is a str. Give a int."),
+        ({"workers": True}, "Option 'workers': True is a bool. Give a int."),
+        (
+            {"target_conn_id": "a"},
+            "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
+            "Give another connection or another target_database; a database cannot be copied onto itself.",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_options(values: dict[str, object], expected: str) -> None:
+    assert sentence(**values) == expected
+
+
+def test_an_unknown_option() -> None:
+    assert sentence(worker=3).startswith("Option 'worker': there is no such option. The options are name, mode,")
+
+
+def test_all_findings_at_once() -> None:
+    text = sentence(mode="x", workers=100, unit="y")
+    assert text.startswith("3 findings:\n")
+    assert all(name in text for name in ("'mode'", "'workers'", "'unit'"))
+
+
+def test_every_option_is_explained() -> None:
+    for name, option in OPTIONS.items():
+        assert option.title, name
+        assert option.explanation.endswith("."), name
+        assert option.section, name
+
+
+def stopped(pair: Pair, **values: object) -> str:
+    """What a migration says that cannot begin; nothing is written."""
+    with pytest.raises(MigrationStopped) as caught:
+        pair.sync(**values)
+    return str(caught.value)
+
+
+def test_a_missing_database(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE}x")
+    try:
+        text = stopped(pair)
+    finally:
+        pair.sql(f"drop database {SOURCE}x")
+    assert text.startswith(f"Option 'source_database': {pair.source.address} has no database '{SOURCE}'. It has ")
+    assert f"{SOURCE}x" in text
+    assert Catalog(pair.target, TARGET).database() is None
+
+
+def test_a_missing_super_table(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE}", f"create stable {SOURCE}.meters (ts timestamp, v int) tags (g int)")
+    assert stopped(pair, stables="meters, metres") == (
+        f"Option 'stables': the database '{SOURCE}' of {pair.source.address} has no super table 'metres'. "
+        "It has meters."
+    )
+    assert Catalog(pair.target, TARGET).database() is None
+
+
+def test_a_missing_target_database_that_must_not_be_created(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
+    text = stopped(pair, create_database=False)
+    assert text.startswith(f"Option 'target_database': {pair.target.address} has no database '{TARGET}'. It has ")
+
+
+@pytest.fixture
+def restricted(pair: Pair) -> Pair:
+    """A target account that may read what there is and create nothing."""
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, v int)",
+        f"insert into {SOURCE}.t values ({T}, 1)",
+    )
+    if "mig_reader" not in {str(row[0]) for row in pair.target.rows("show users")}:
+        pair.target.execute("create user mig_reader pass 'Reader_1234' sysinfo 1")
+    address = pair.target.address
+    reader = Client(Address(host=address.host, port=address.port, user="mig_reader", password="Reader_1234"))
+    try:
+        reader.execute("create database mig_probe")
+    except PermissionDenied:
+        return Pair(pair.source, reader)
+    pair.target.execute("drop database mig_probe")
+    pytest.skip("this server checks no privileges, as the community edition does not")
+
+
+def test_a_target_account_that_may_not_create(restricted: Pair, pair: Pair) -> None:
+    options = restricted.options()
+    with pytest.raises(MigrationStopped) as caught:
+        SchemaSync(*restricted.catalogs, Scope.of(options)).run()
+    text = str(caught.value)
+    assert "'mig_reader'" in text
+    assert f"GRANT ALL ON {TARGET}.* TO mig_reader" in text
+    assert "Reader_1234" not in text
+    assert Catalog(pair.target, TARGET).database() is None
+
+
+def test_a_target_account_that_may_not_write(restricted: Pair, pair: Pair) -> None:
+    pair.sync()
+    pair.target.execute(f"grant read on {TARGET}.* to mig_reader")
+    with pytest.raises(MigrationStopped, match=r"'mig_reader'.*may not do what is needed"):
+        restricted.copy()
+    assert pair.both()[1]["t"][1] == []
+
+
+def test_reading_structure_names_what_is_there(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
+    structure = read_structure(*pair.catalogs, Scope())
+    assert [table.name for table in structure.tables] == ["t"]
+    assert structure.target is None

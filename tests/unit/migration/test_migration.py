@@ -1,0 +1,221 @@
+"""A database of either generation arrives in a 3.x one: every type, every table, equal."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import CREATED, SOURCE, TARGET, Pair, T
+
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+
+COLUMNS = (
+    "ts timestamp, b bool, i8 tinyint, i16 smallint, i32 int, i64 bigint, u8 tinyint unsigned, "
+    "u16 smallint unsigned, u32 int unsigned, u64 bigint unsigned, f32 float, f64 double, "
+    "bin binary(20), nc nchar(20), t2 timestamp"
+)
+TAGS = (
+    "tb bool, ti8 tinyint, ti64 bigint, tu64 bigint unsigned, tf32 float, tf64 double, "
+    "tbin binary(24), tnc nchar(24), tts timestamp"
+)
+ROWS = (
+    f"({T},true,1,2,3,4,5,6,7,8,1.5,2.5,'abc','你好',{T})"
+    f"({T + 1},null,null,null,null,null,null,null,null,null,null,null,null,null,null)"
+    f"({T + 2},false,-127,-32767,-2147483647,-9223372036854775807,254,65534,4294967294,18446744073709551614,"
+    "-3.4e38,1.7e308,'','',0)"
+    f"({T + 3},true,127,32767,2147483647,9223372036854775807,0,0,0,0,0.1,0.1,'it\\'s \\\\ \"q\"','a\\\\b😀',{T})"
+    f"({T + 4},true,0,0,0,0,0,0,0,0,1e-37,2.3e-308,'0123456789abcdef','零一二三四五六七八九零一二三四五',-1)"
+)
+
+
+@pytest.fixture
+def filled(pair: Pair) -> Pair:
+    """Every type, names that need quotes, an empty subtable, a normal table."""
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.alltypes ({COLUMNS}) tags ({TAGS})",
+        f"create table {SOURCE}.c1 using {SOURCE}.alltypes tags "
+        f"(true,-127,9223372036854775807,18446744073709551614,0.1,0.1,'it\\'s \"q\" \\\\','标签\\n',{T})",
+        f"create table {SOURCE}.c2 using {SOURCE}.alltypes tags (null,null,null,null,null,null,null,null,null)",
+        f"create table {SOURCE}.empty using {SOURCE}.alltypes tags (false,0,0,0,-3.25,1e300,'','',0)",
+        f"create stable {SOURCE}.`Mixed Case` (`Ts` timestamp, `Value` int, `select` float) tags (`Group Id` int)",
+        f"create table {SOURCE}.`Sub-1 测试` using {SOURCE}.`Mixed Case` tags (7)",
+        f"create stable {SOURCE}.`full` (ts timestamp, v int) tags (info json)",
+        f'create table {SOURCE}.j1 using {SOURCE}.`full` tags (\'{{"site":"a b","n":3}}\')',
+        f"create table {SOURCE}.j2 using {SOURCE}.`full` tags (null)",
+        f"create table {SOURCE}.plain (ts timestamp, v double, note nchar(20))",
+        f"create table {SOURCE}.bare (ts timestamp, v double)",
+        f"insert into {SOURCE}.c1 values {ROWS}",
+        f"insert into {SOURCE}.c2 values {ROWS}",
+        f"insert into {SOURCE}.`Sub-1 测试` values ({T}, 1, 1.5) ({T + 1000}, 2, 2.5)",
+        f"insert into {SOURCE}.j1 values ({T}, 1) {SOURCE}.j2 values ({T}, null)",
+        f"insert into {SOURCE}.plain values ({T}, 1.25, 'p1') ({T + 1}, null, null)",
+    )
+    return pair
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse", "auto"])
+def test_all_of_it_arrives(filled: Pair, strategy: str) -> None:
+    comparison = filled.migrate(strategy=strategy)
+    source, target = filled.both()
+    assert target == source
+    assert not comparison.differences
+    assert (comparison.rows, comparison.target_rows, comparison.tables) == (16, 16, 6)
+    assert comparison.stables == {"alltypes": 10, "Mixed Case": 2, "full": 2, "": 2}
+
+
+def test_a_second_run_changes_nothing(filled: Pair) -> None:
+    filled.migrate()
+    before = filled.both()[1]
+    report = filled.sync()
+    assert not report.database
+    assert (report.stables, report.tables, report.columns, report.existing) == ([], 0, [], 8)
+    filled.copy()
+    assert filled.both()[1] == before
+
+
+def test_only_structure(filled: Pair) -> None:
+    report = filled.sync(schema="only")
+    assert report.database
+    assert sorted(report.stables) == ["Mixed Case", "alltypes", "full"]
+    assert report.tables == 8
+    source, target = filled.both()
+    assert {name: tags for name, (tags, _) in target.items()} == {name: tags for name, (tags, _) in source.items()}
+    assert not any(rows for _, rows in target.values())
+
+
+def test_a_period_has_its_start_and_not_its_end(filled: Pair) -> None:
+    filled.migrate(start="2021-01-01T00:00:00.001Z", end="2021-01-01T00:00:00.003Z")
+    _, target = filled.both()
+    assert [row[0] for row in target["c1"][1]] == [T + 1, T + 2]
+    assert [row[0] for row in target["plain"][1]] == [T + 1]
+    assert filled.verify(start="2021-01-01T00:00:00.001Z", end="2021-01-01T00:00:00.003Z").rows == 5
+
+
+def test_rows_from_after_the_creation_are_not_history(filled: Pair) -> None:
+    later = int(CREATED.timestamp() * 1000)
+    filled.sql(f"insert into {SOURCE}.plain values ({later - 1}, 1, 'before') ({later}, 2, 'at')")
+    filled.migrate()
+    assert [row[2] for row in filled.both()[1]["plain"][1]] == ["p1", None, "before"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"stables": "Mixed*"}, {"Sub-1 测试"}),
+        ({"tables": "c1, plain"}, {"c1", "plain"}),
+        ({"stables": "alltypes", "tables": "c?"}, {"c1", "c2"}),
+    ],
+)
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_scope(filled: Pair, scope: dict[str, str], expected: set[str], strategy: str) -> None:
+    comparison = filled.migrate(strategy=strategy, **scope)
+    source, target = filled.both()
+    assert {name for name in target if name != "empty"} == expected
+    assert all(target[name] == source[name] for name in expected)
+    assert not comparison.differences
+
+
+@pytest.mark.parametrize("precision", ["us", "ns"])
+def test_precision_is_kept(pair: Pair, precision: str) -> None:
+    first = T * (1000 if precision == "us" else 1_000_000) + 1
+    pair.sql(
+        f"create database {SOURCE} precision '{precision}' keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, v int)",
+        f"insert into {SOURCE}.t values ({first}, 1) ({first + 1}, 2)",
+    )
+    assert not pair.migrate().differences
+    assert pair.both()[1]["t"][1] == [(first, 1), (first + 1, 2)]
+
+
+def test_a_finer_target_holds_the_same_moments(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, t2 timestamp, v int) tags (g int)",
+        f"insert into {SOURCE}.a using {SOURCE}.s tags (1) values ({T}, {T + 7}, 1) ({T + 1}, null, 2)",
+    )
+    pair.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
+    assert not pair.migrate().differences
+    factor = 1_000_000
+    assert pair.both()[1]["a"][1] == [(T * factor, (T + 7) * factor, 1), ((T + 1) * factor, None, 2)]
+
+
+def test_a_coarser_target_is_refused_before_anything_is_written(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} precision 'us' keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, v int)",
+    )
+    pair.target.execute(f"create database {TARGET} precision 'ms' keep 36500")
+    with pytest.raises(MigrationStopped, match=r"the target counts ms, the source us"):
+        pair.sync()
+    assert pair.both()[1] == {}
+
+
+def test_columns_are_added_and_widened(filled: Pair) -> None:
+    filled.sync()
+    filled.sql(
+        f"alter stable {SOURCE}.alltypes add column extra int",
+        f"alter stable {SOURCE}.alltypes modify column bin binary(40)",
+        f"insert into {SOURCE}.c1 (ts, bin, extra) values ({T + 9}, '0123456789012345678901234567890123456789', 5)",
+    )
+    report = filled.sync()
+    assert sorted(report.columns) == ["alltypes.bin", "alltypes.extra"]
+    filled.copy()
+    source, target = filled.both()
+    assert target["c1"] == source["c1"]
+
+
+def test_a_column_of_another_type_is_refused(filled: Pair) -> None:
+    filled.target.execute(f"create database {TARGET} keep 36500")
+    filled.target.execute(f"create table {TARGET}.plain (ts timestamp, v int, note nchar(20))")
+    with pytest.raises(MigrationStopped, match=r"'plain', column 'v': DOUBLE in the source does not fit INT"):
+        filled.sync()
+
+
+def test_wider_types_take_the_same_values(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, i int, u tinyint unsigned, f float, b binary(8))",
+        f"insert into {SOURCE}.t values ({T}, -5, 254, 0.5, 'äö') ({T + 1}, null, null, null, null)",
+    )
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    pair.target.execute(f"create table {TARGET}.t (ts timestamp, i bigint, u int, f double, b nchar(8))")
+    assert not pair.migrate().differences
+    assert pair.both()[1]["t"][1] == [(T, -5, 254, "0.5", "äö"), (T + 1, None, None, None, None)]
+
+
+def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:
+    filled.target.execute(f"create database {TARGET} keep 36500")
+    with pytest.raises(MigrationStopped, match=r"(?s)5 findings.*'Mixed Case'.*does not have it, and schema is none"):
+        filled.copy(schema="none")
+
+
+def test_a_subtable_of_another_super_table_is_a_finding(filled: Pair) -> None:
+    filled.sync(schema="only", stables="Mixed*")
+    filled.target.execute(f"create table {TARGET}.c1 using {TARGET}.`Mixed Case` tags (1)")
+    with pytest.raises(MigrationStopped, match=r"'c1': it belongs to 'alltypes' in the source and to 'Mixed Case'"):
+        filled.sync()
+
+
+class TestVerification:
+    """What the comparison of counts and bounds sees."""
+
+    def test_a_missing_row(self, filled: Pair) -> None:
+        filled.migrate()
+        filled.target.execute(f"delete from {TARGET}.c1 where ts = {T + 2}")
+        (difference,) = filled.verify().differences
+        assert str(difference) == "c1: rows 5 in the source, 4 in the target"
+
+    def test_a_row_in_an_empty_subtable(self, filled: Pair) -> None:
+        filled.migrate()
+        filled.target.execute(f"insert into {TARGET}.empty (ts) values ({T})")
+        assert {str(difference) for difference in filled.verify().differences} == {
+            "empty: rows 0 in the source, 1 in the target",
+            f"empty: first None in the source, {T} in the target",
+            f"empty: last None in the source, {T} in the target",
+        }
+
+    def test_a_subtable_that_only_the_target_has_is_not_meant(self, filled: Pair) -> None:
+        filled.migrate()
+        filled.target.execute(f"insert into {TARGET}.other using {TARGET}.alltypes (ti8) tags (1) (ts) values ({T})")
+        comparison = filled.verify()
+        assert not comparison.differences
+        assert comparison.extra_tables == 1
