@@ -330,17 +330,19 @@ class WebSocketSession:
                 message = self._socket.recv(max(0.0, deadline - time.monotonic()))
             except ConnectionClosed as error:
                 raise self._lost(error) from error
-            self._keep(message)
+            self._keep(message, is_block_due=_BLOCK in requests)
 
-    def _keep(self, message: str | bytes) -> None:
+    def _keep(self, message: str | bytes, *, is_block_due: bool) -> None:
         try:
             if isinstance(message, str):
                 answer: _Answer = json.loads(message)
                 self._early[answer["req_id"]] = answer
             elif message[:8] == _NEW_STYLE:
                 self._early[_FETCHED.unpack_from(message)[4]] = message
-            else:
+            elif is_block_due:
                 self._early[_BLOCK] = message
+            else:
+                raise self._not_an_adapter()
         except (ValueError, KeyError, TypeError, struct.error) as error:
             raise self._not_an_adapter() from error
 
