@@ -76,7 +76,7 @@ class Engine:
 
     def receive(self, sql: str, session: Session) -> Result | int:
         """Carry out a statement that came over the wire, where there is a limit to its length; else as `execute`."""
-        if len(sql.encode()) > MAX_STATEMENT_BYTES:
+        if len(sql.encode("utf-8", "surrogateescape")) > MAX_STATEMENT_BYTES:
             raise self.generation.errors("too_long_statement")
         return self.execute(sql, session)
 

@@ -18,6 +18,7 @@ from airflow_provider_tdengine.testing.faults import Faults
 from airflow_provider_tdengine.testing.query import Result
 from airflow_provider_tdengine.testing.wire import (
     TimeFormat,
+    as_utf8,
     rest_affected,
     rest_error,
     rest_rows,
@@ -102,7 +103,7 @@ class _Handler:
     async def answer(self, request: web.Request) -> web.Response:
         interface = self.interface
         generation = interface.generation
-        sql = (await request.read()).decode("utf-8", "replace")
+        sql = (await request.read()).decode("utf-8", "surrogateescape")
         if interface.faults.seconds:
             await asyncio.sleep(interface.faults.seconds)
         try:
@@ -146,5 +147,4 @@ class _Handler:
 
 
 def _json(text: str, status: int = 200) -> web.Response:
-    body = text.encode("utf-8", "replace")
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+    return web.Response(body=as_utf8(text), status=status, content_type="application/json", charset="utf-8")

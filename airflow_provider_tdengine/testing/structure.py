@@ -43,11 +43,18 @@ def create_database(access: Access, statement: CreateDatabase) -> None:
 def _check_options(access: Access, database: Database) -> None:
     try:
         Precision(database.options["precision"].lower())
-        database.minutes("keep")
+        _check_keep(database)
         if database.generation.number == 2 and database.options["update"] not in ("0", "1", "2"):
             raise ValueError("update")
     except (ValueError, KeyError) as error:
         raise access.generation.errors("bad_expression", why=f"invalid database option: {error}") from error
+
+
+def _check_keep(database: Database) -> None:
+    """2.x keeps rows as long as a file of them lasts; 3.x three times as long."""
+    option, times = ("days", 1) if database.generation.number == 2 else ("duration", 3)
+    if min(database.minutes("keep")) < times * database.minutes(option)[0]:
+        raise ValueError(f"keep has to be at least {times} times {option}")
 
 
 def alter_database(access: Access, statement: AlterDatabase) -> None:

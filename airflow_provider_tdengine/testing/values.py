@@ -138,6 +138,7 @@ class Literals:
             return self._timestamps(field, texts, nulls)
         readers: dict[Type, Callable[[str], Value]] = {
             Type.BOOL: _bool,
+            Type.NCHAR: _characters,
             Type.VARBINARY: _binary,
             Type.GEOMETRY: _geometry,
             Type.JSON: self._json,
@@ -146,7 +147,10 @@ class Literals:
         values = _read(reader, texts, nulls)
         if field.type in (Type.VARCHAR, Type.NCHAR, Type.VARBINARY, Type.GEOMETRY):
             _check_lengths(field, values)
-        return column_from_list(field, values)
+        try:
+            return column_from_list(field, values)
+        except BlockError as error:
+            raise BadValueError(0, error.message) from error
 
     def value(self, field: Field, text: str) -> Value:
         """One value, as a tag has it.
@@ -198,11 +202,13 @@ class Literals:
             return column_from_list(field, _read(self._timestamp, texts, nulls))
 
     def _timestamp(self, text: str) -> int:
-        if text.lstrip("-").isdigit():
-            return int(text)
+        body = _text(text)
+        if body.removeprefix("-").isdecimal():
+            if not -(1 << 63) <= int(body) < 1 << 63:
+                raise ValueError("invalid timestamp")
+            return int(body)
         if text[0] in _QUOTES:
-            body = unquote(text)
-            return int(body) if body.lstrip("-").isdigit() else self._moment(body)
+            return self._moment(body)
         match = _NOW.fullmatch(text)
         if match is None or (self.generation.number == 2 and "(" in text):
             raise ValueError("invalid timestamp")
@@ -275,6 +281,15 @@ def _text(text: str) -> str:
     return unquote(text) if text[0] in _QUOTES else text
 
 
+def _characters(text: str) -> str:
+    body = _text(text)
+    try:
+        body.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("invalid nchar data") from error
+    return body
+
+
 def _binary(text: str) -> bytes:
     body = _text(text)
     if not body.lower().startswith("\\x"):
@@ -296,7 +311,10 @@ def _check_lengths(field: Field, values: Sequence[Value]) -> None:
     for index, value in enumerate(values):
         if not isinstance(value, (str, bytes)) or len(value) * 4 <= field.length:
             continue
-        size = len(value) if field.type is Type.NCHAR or isinstance(value, bytes) else len(value.encode())
+        if field.type is Type.NCHAR or isinstance(value, bytes):
+            size = len(value)
+        else:
+            size = len(value.encode("utf-8", "surrogateescape"))
         if size > field.length:
             raise BadValueError(index, "string data overflow", too_long=True)
 

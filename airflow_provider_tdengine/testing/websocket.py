@@ -17,7 +17,7 @@ from airflow_provider_tdengine.testing.engine import Engine
 from airflow_provider_tdengine.testing.errors import BoxError
 from airflow_provider_tdengine.testing.faults import Faults
 from airflow_provider_tdengine.testing.query import Result
-from airflow_provider_tdengine.testing.wire import block_bytes, wire_widths
+from airflow_provider_tdengine.testing.wire import as_utf8, block_bytes, wire_widths
 
 Json: TypeAlias = dict[str, object]
 Answer: TypeAlias = Json | bytes | None
@@ -108,7 +108,8 @@ async def _send(socket: web.WebSocketResponse, answer: Answer) -> None:
     if isinstance(answer, bytes):
         await socket.send_bytes(answer)
     elif answer is not None:
-        await socket.send_str(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+        await socket.send_str(as_utf8(text).decode())
 
 
 async def _send_later(socket: web.WebSocketResponse, answer: Answer, seconds: float) -> None:
@@ -146,7 +147,7 @@ class _Session:
     def text(self, action: str, arguments: Json) -> Answer:
         actions: dict[str, Callable[[Json], Answer]] = {
             "conn": self.connect,
-            "query": lambda given: self.query("query", _number(given, "req_id"), str(given.get("sql", ""))),
+            "query": lambda given: self.query("query", _number(given, "req_id"), _text(given, "sql")),
             "fetch": self.fetch,
             "fetch_block": self.fetch_block,
             "free_result": self.free_result,
@@ -182,9 +183,11 @@ class _Session:
         return {**self.head("version", _number(arguments, "req_id")), "version": self.engine.store.version}
 
     def connect(self, arguments: Json) -> Json:
-        user, database = str(arguments.get("user") or "root"), arguments.get("db")
+        # A token is worth more than what the message says about user and password.
+        user = "root" if self.by_token else str(arguments.get("user", ""))
+        database = arguments.get("db")
         if not self.by_token:
-            self.engine.store.accounts.login(user, str(arguments.get("password") or ""))
+            self.engine.store.accounts.login(user, str(arguments.get("password", "")))
         if database and database not in self.engine.store.databases:
             raise self.generation.errors("database_missing")
         self.session = Session(user, str(database) if database else None)
@@ -284,7 +287,7 @@ class _Session:
 
     def binary_query(self, request: int, body: bytes) -> Json:
         _, length = _QUERY.unpack_from(body)
-        sql = body[_QUERY.size : _QUERY.size + length].decode("utf-8", "replace")
+        sql = body[_QUERY.size : _QUERY.size + length].decode("utf-8", "surrogateescape")
         return self.query("binary_query", request, sql)
 
     def write(self, body: bytes, with_fields: bool) -> None:
@@ -316,6 +319,11 @@ class _Session:
         text = message.encode()
         head = _RAW_ANSWER.pack(_NO_NUMBER, _FETCH_RAW_BLOCK, 1, self.timing(), request, code)
         return head + struct.pack("<I", len(text)) + text + struct.pack("<QB", number, finished)
+
+
+def _text(arguments: Json, name: str) -> str:
+    """A text of a message; JSON can say half a character, which no server takes."""
+    return str(arguments.get(name, "")).encode("utf-8", "replace").decode()
 
 
 def _number(arguments: Json, name: str) -> int:

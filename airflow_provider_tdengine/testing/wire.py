@@ -106,6 +106,14 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def as_utf8(text: str) -> bytes:
+    """JSON as bytes; as Go does, U+FFFD stands for bytes that are no UTF-8."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
 TimeFormat = Callable[[Ints, Precision], list[str]]
 
 

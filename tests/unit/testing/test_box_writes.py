@@ -188,3 +188,32 @@ def test_blocks_are_as_large_as_asked_for(make_tdengine_box) -> None:  # type: i
         )
         assert values.tolist() == list(range(2500))
         assert box.rows_read == 2500
+
+
+def test_bytes_that_are_no_utf8(tdengine_3: TDengineBox) -> None:
+    box = tdengine_3
+    box.execute("create database d keep 36500")
+    box.execute("create table d.t (ts timestamp, b binary(4), n nchar(4))")
+    with Socket(box, "d") as socket:
+        for column, code in (("b", 0), ("n", 0x0216)):
+            sql = f"insert into t (ts, {column}) values ({T}, '".encode() + b"\xff\xfea')"
+            head = bytes(16) + b"\6" + bytes(7) + b"\1\0" + len(sql).to_bytes(4, "little")
+            answer = socket.binary(head + sql)
+            assert isinstance(answer, dict)
+            assert answer["code"] == code
+        (block,) = socket.blocks("select b from t")
+    assert block.columns[0].to_bytes_list() == [b"\xff\xfea"]  # type: ignore[union-attr]
+    assert rest(box, "select b from d.t")["data"] == [["\ufffd\ufffda"]]
+
+
+@pytest.mark.parametrize("value", ["99999999999999999999", "'no time'", "--5", "now +", "2021-01-01", ","])
+def test_timestamps_that_are_none(box: TDengineBox, value: str) -> None:
+    with pytest.raises(BoxError):
+        box.execute(f"insert into d.a values ({value}, 1, 'x')")
+    assert box.execute("select count(*) from d.a") == [(3,)]
+
+
+@pytest.mark.parametrize(("version", "options"), [("2.4.0.18", "keep 5 days 10"), ("3.3.3.0", "keep 29")])
+def test_keep_is_no_shorter_than_a_file(version: str, options: str) -> None:
+    with pytest.raises(BoxError, match="keep"):
+        TDengineBox(version=version).execute(f"create database d {options}")
