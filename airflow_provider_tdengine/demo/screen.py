@@ -1,0 +1,92 @@
+"""What the demo shows: lines that stay, and a bar that moves where there is a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+_PLAIN_STEPS = 5
+"""Without a terminal, a stage says this often how far it is."""
+
+
+class Screen:
+    """Where the demo writes to."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def line(self, text: str = "") -> None:
+        self._console.print(text, markup=False)
+
+    def heading(self, text: str) -> None:
+        self._console.print()
+        self._console.print(text, style="bold", markup=False)
+
+    def failure(self, text: str) -> None:
+        self._console.print()
+        self._console.print(text, style="bold red", markup=False)
+
+    def stage(self, name: str, seconds: float, text: str, *, good: bool = True) -> None:
+        """A stage that has ended."""
+        mark, style = ("✓", "green") if good else ("✗", "red")
+        self._console.print(f"  [{style}]{mark}[/] ", end="")
+        self._console.print(f"{name:<12} {seconds:5.1f} s   {text}", markup=False)
+
+    def table(self, columns: list[tuple[str, bool]], rows: list[list[str]]) -> None:
+        """Rows under headings.
+
+        Parameters:
+            columns: headings, each with whether it is a number.
+            rows: as many texts as columns.
+        """
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+        for name, is_number in columns:
+            table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        grid = Table.grid(padding=(0, 0, 0, 2))
+        grid.add_row(table)
+        self._console.print(grid)
+
+    @contextmanager
+    def bar(self, name: str, total: int | None = None, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+        """A stage that goes on; the function that it gives says how far it is.
+
+        Parameters:
+            name: the stage.
+            total: when it is complete; None for a stage without a measure.
+            unit: what is counted.
+        """
+        started = time.monotonic()
+
+        def text(done: int) -> str:
+            if not total:
+                return ""
+            rate = done / max(time.monotonic() - started, 0.001)
+            return f"{done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s"
+
+        if not self._console.is_terminal:
+            yield self._plain(name, text, total)
+            return
+        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        if total:
+            columns += [BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}")]
+        with Progress(TextColumn(" "), *columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(f"{name:<12}", total=total, text="")
+            yield lambda done: progress.update(task, completed=done, text=text(done))
+
+    def _plain(self, name: str, text: Callable[[int], str], total: int | None) -> Callable[[int], None]:
+        said = 0
+
+        def say(done: int) -> None:
+            nonlocal said
+            if total and done < total and (step := done * _PLAIN_STEPS // total) > said:
+                said = step
+                self.line(f"    {name:<12} {100 * done // total:3} %     {text(done)}")
+
+        return say
