@@ -42,6 +42,31 @@ class Store:
     owners: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What a name is looked up for: the right that it takes, and the errors where it fails.
+
+    Parameters:
+        right: "read" or "write".
+        database_missing: there is no such database.
+        table_missing: there is no such table.
+        quoted: the database stands between backticks, which 2.4 does not understand.
+        denied: the user has not the right.
+    """
+
+    right: str
+    database_missing: str
+    table_missing: str
+    quoted: str
+    denied: str
+
+
+QUERY = Purpose("read", "query_database_missing", "query_table_missing", "query_table_missing", "denied")
+LOOK = Purpose("read", "database_missing", "table_missing", "quoted_database", "denied")
+CHANGE = Purpose("write", "database_missing", "table_missing", "quoted_database", "denied_write")
+DELETE = Purpose("write", "query_database_missing", "query_table_missing", "query_table_missing", "denied_write")
+
+
 class Access:
     """The store as one session sees it.
 
@@ -70,41 +95,31 @@ class Access:
         if not self.store.accounts.is_super(self.session.user):
             raise self.generation.errors("denied_administration")
 
-    def named(self, name: TableName, right: str, missing: str = "database_missing", denied: str = "denied") -> Database:
-        """The database that a table's name means.
-
-        Parameters:
-            name: of the table.
-            right: "read" or "write".
-            missing: the error if there is no such database.
-            denied: the error if the user may not.
+    def database(self, name: str, purpose: Purpose) -> Database:
+        """A database by its own name.
 
         Raises:
             BoxError: no such database, or not for this user.
         """
+        if name not in self.store.databases:
+            raise self.generation.errors(purpose.database_missing)
+        if not self.may(purpose.right, name):
+            raise self.generation.errors(purpose.denied)
+        return self.store.databases[name]
+
+    def database_of(self, name: TableName, purpose: Purpose) -> Database:
+        """The database that a table's name means; raises as `database` does, and where no database is meant."""
         if name.quoted_database and not self.generation.quoted_databases:
-            raise self.generation.errors("query_table_missing" if missing != "database_missing" else "quoted_database")
+            raise self.generation.errors(purpose.quoted)
         database = name.database or self.session.database
         if database is None:
             raise self.generation.errors("no_database")
-        return self.database(database, right, missing, denied)
+        return self.database(database, purpose)
 
-    def database(self, name: str, right: str, missing: str = "database_missing", denied: str = "denied") -> Database:
-        """A database by its own name; raises as `named` does."""
-        if name not in self.store.databases:
-            raise self.generation.errors(missing)
-        if not self.may(right, name):
-            raise self.generation.errors(denied)
-        return self.store.databases[name]
-
-    def source(self, name: TableName, missing: str) -> tuple[Database, Table | SuperTable]:
-        """What a query reads from, a table or a super table.
-
-        Raises:
-            BoxError: there is none, or it is not for this user.
-        """
-        database = self.named(name, "read", missing.replace("table", "database") if "query" in missing else missing)
+    def table(self, name: TableName, purpose: Purpose) -> tuple[Database, Table | SuperTable]:
+        """A table or super table, and its database; raises as `database_of` does, and where there is none."""
+        database = self.database_of(name, purpose)
         found = database.tables.get(name.name) or database.stables.get(name.name)
         if found is None:
-            raise self.generation.errors(missing)
+            raise self.generation.errors(purpose.table_missing)
         return database, found

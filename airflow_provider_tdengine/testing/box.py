@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections import deque
 from types import TracebackType
 
 from aiohttp import web
@@ -152,8 +151,8 @@ class TDengineBox:
         return [(answer,)] if isinstance(answer, int) else list(answer.block.to_rows())
 
     @property
-    def statements(self) -> deque[str]:
-        """The statements that ran, the latest 100,000; `clear()` forgets them."""
+    def statements(self) -> list[str]:
+        """The statements that ran, at least the latest 50,000; `clear()` forgets them."""
         return self._engine.statements
 
     @property

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Flags
 from airflow_provider_tdengine.client.types import Precision, Type
 from airflow_provider_tdengine.testing import catalog_views, structure, writes
-from airflow_provider_tdengine.testing.access import Access, Session, Store
+from airflow_provider_tdengine.testing.access import DELETE, LOOK, QUERY, Access, Session, Store
 from airflow_provider_tdengine.testing.accounts import Accounts
 from airflow_provider_tdengine.testing.bulk import BulkStatement, is_create_children, is_insert
 from airflow_provider_tdengine.testing.catalog_views import Catalog, View
@@ -60,7 +59,7 @@ class Engine:
         password: of root.
 
     Attributes:
-        statements: those that ran, the latest 100,000.
+        statements: those that ran, at least the latest 50,000.
         rows_read: rows of tables that were handed out, as they stand there: no counts, no names.
         rows_written: rows that were accepted.
     """
@@ -69,7 +68,7 @@ class Engine:
         generation = generation_of(version)
         self.generation = generation
         self.store = Store(version, generation, Accounts(generation, password))
-        self.statements: deque[str] = deque(maxlen=_REMEMBERED)
+        self.statements: list[str] = []
         self.rows_read = 0
         self.rows_written = 0
         self._lock = threading.RLock()
@@ -90,6 +89,8 @@ class Engine:
             BoxError: what the server says instead.
         """
         with self._lock:
+            if len(self.statements) >= _REMEMBERED:
+                del self.statements[: _REMEMBERED // 2]
             self.statements.append(sql)
             access = Access(self.store, session)
             self.store.accounts.find(session.user)
@@ -134,7 +135,7 @@ class _Execution:
             case ShowCreate():
                 answer = self.show_create(statement)
             case Describe():
-                _, table = self.access.source(statement.name, "table_missing")
+                _, table = self.access.table(statement.name, LOOK)
                 answer = self.listed(catalog_views.describe(self.generation, table.schema))
             case Delete():
                 answer = self.delete(statement)
@@ -142,7 +143,7 @@ class _Execution:
                 self.access.require_super()
                 self.change_users(statement)
             case UseDatabase():
-                self.access.session.database = self.access.database(statement.name, "read").name
+                self.access.session.database = self.access.database(statement.name, LOOK).name
             case _:
                 self.change_structure(statement)
         return answer
@@ -197,7 +198,7 @@ class _Execution:
             if view is None:
                 raise self.generation.errors("query_table_missing")
             return select_frame(select, self.framed(view.block(), Precision.MS))
-        database, table = self.access.source(source, "query_table_missing")
+        database, table = self.access.table(source, QUERY)
         return select_scan(select, Scan(table, database.precision, self.generation, self.functions))
 
     def framed(self, block: Block, precision: Precision) -> Frame:
@@ -211,10 +212,7 @@ class _Execution:
 
     def delete(self, delete: Delete) -> int:
         """DELETE FROM a table or super table, by time and by what is the same in all rows of a table."""
-        database = self.access.named(delete.name, "write", "query_database_missing")
-        table = database.tables.get(delete.name.name) or database.stables.get(delete.name.name)
-        if table is None:
-            raise self.generation.errors("query_table_missing")
+        database, table = self.access.table(delete.name, DELETE)
         scan = Scan(table, database.precision, self.generation, self.functions)
         if narrow(delete.where, scan):
             raise self.generation.errors("bad_expression", why="DELETE takes conditions on timestamp and tags only")
@@ -241,7 +239,7 @@ class _Execution:
             return self.select(Select(items, show.table, tags=True))
         database: Database | None = None
         if show.what in catalog_views.SHOWN_OF_A_DATABASE:
-            database = self.access.named(TableName(show.database, ""), "read")
+            database = self.access.database_of(TableName(show.database, ""), LOOK)
         view = catalog_views.show(self.catalog(), show.what, database)
         if view is None:
             raise self.unknown()
@@ -252,9 +250,9 @@ class _Execution:
 
     def show_create(self, show: ShowCreate) -> Result:
         if show.kind == "database":
-            database = self.access.database(show.name.name, "read")
+            database = self.access.database(show.name.name, LOOK)
             return self.listed(catalog_views.show_create_database(database))
-        _, table = self.access.source(show.name, "table_missing")
+        _, table = self.access.table(show.name, LOOK)
         if show.kind == "stable" and not isinstance(table, SuperTable):
             raise self.generation.errors("no_super_table")
         return self.listed(catalog_views.show_create_table(self.generation, table))
@@ -278,7 +276,7 @@ class _Execution:
         if grant.table != "*":
             raise self.unknown()
         if grant.database != "*":
-            self.access.database(grant.database, "read")
+            self.access.database(grant.database, LOOK)
         rights = self.access.store.accounts.find(grant.user).rights
         changed = {(right, grant.database) for right in grant.rights}
         if grant.revoke:

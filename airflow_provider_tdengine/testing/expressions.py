@@ -99,8 +99,8 @@ def literal(value: float | str | bool | None) -> Vector:
         field = Field("", Type.VARCHAR, len(value.encode()))
     elif isinstance(value, bool):
         field = _BOOL
-    elif isinstance(value, float):
-        field = _DOUBLE
+    elif isinstance(value, float) or not -(1 << 63) <= value < 1 << 64:
+        field, value = _DOUBLE, float(value)
     else:
         field = _BIGINT if value < 1 << 63 else Field("", Type.UBIGINT, 8)
     return Vector(field, column_from_list(field, [value]), constant=True)
@@ -213,10 +213,12 @@ class _Evaluation:
 
     def like(self, expression: Like) -> Vector:
         vector = self.value(expression.operand)
+        matches = like_pattern(expression.pattern).fullmatch
         if expression.regular:
-            matches = re.compile(expression.pattern).search
-        else:
-            matches = like_pattern(expression.pattern).fullmatch
+            try:
+                matches = re.compile(expression.pattern).search
+            except re.error as error:
+                raise self.error(f"no regular expression: {error}") from error
         found = np.fromiter(
             (
                 value is not None and matches(str(value)) is not None

@@ -151,7 +151,7 @@ def _narrow_time(scan: Scan, operator: str, value: Value) -> None:
             value = parse_time(value, scan.precision)
         except ValueError as error:
             raise scan.generation.errors("bad_expression", why=str(error)) from error
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise scan.generation.errors("bad_expression", why=f"{value!r} is no timestamp")
     low, high = -(1 << 63), (1 << 63) - 1
     if operator in (">", ">=", "="):
@@ -340,7 +340,10 @@ class _Query:
     def windows(self, groups: Groups) -> tuple[Groups, Ints, Ints]:
         """The windows of INTERVAL in each group: groups, starts of the windows, and the group of each."""
         assert self.select.interval is not None
-        width = duration_steps(self.select.interval.count, self.select.interval.unit, self.frame.precision)
+        try:
+            width = duration_steps(self.select.interval.count, self.select.interval.unit, self.frame.precision)
+        except ValueError as error:
+            raise self.generation.errors("bad_expression", why=str(error)) from error
         if width <= 0:
             raise self.generation.errors("bad_expression", why="the interval is shorter than a step of the precision")
         starts = groups.times // width * width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_tdengine.client.types import Field, Precision, Type
-from airflow_provider_tdengine.testing.access import Access
+from airflow_provider_tdengine.testing.access import CHANGE, Access
 from airflow_provider_tdengine.testing.bulk import BulkStatement
 from airflow_provider_tdengine.testing.storage import Database, Schema, SuperTable, Table
 from airflow_provider_tdengine.testing.syntax import (
@@ -59,7 +59,7 @@ def _check_keep(database: Database) -> None:
 
 def alter_database(access: Access, statement: AlterDatabase) -> None:
     """ALTER DATABASE."""
-    database = access.database(statement.name, "write")
+    database = access.database(statement.name, CHANGE)
     if "precision" in statement.options:
         raise access.generation.errors("bad_expression", why="the precision of a database cannot be changed")
     changed = Database(database.name, database.options | statement.options, access.generation)
@@ -73,7 +73,7 @@ def drop_database(access: Access, statement: DropDatabase) -> None:
         raise access.generation.errors("bad_expression", why="invalid name")
     if statement.name not in access.store.databases and statement.if_exists:
         return
-    access.database(statement.name, "write")
+    access.database(statement.name, CHANGE)
     del access.store.databases[statement.name]
     access.store.owners.pop(statement.name, None)
 
@@ -84,7 +84,7 @@ def drop_database(access: Access, statement: DropDatabase) -> None:
 def create_table(access: Access, statement: CreateTable) -> None:
     """CREATE STABLE, and CREATE TABLE with columns."""
     errors = access.generation.errors
-    database = access.named(statement.name, "write", denied="denied_write")
+    database = access.database_of(statement.name, CHANGE)
     name = statement.name.name
     check_table_name(access, statement.name)
     if name in database.stables or name in database.tables:
@@ -118,7 +118,7 @@ def create_table(access: Access, statement: CreateTable) -> None:
 def drop_tables(access: Access, statement: DropTables) -> None:
     """DROP TABLE and DROP STABLE; 2.x drops super tables with DROP TABLE too."""
     for name, if_exists in statement.names:
-        database = access.named(name, "write")
+        database = access.database_of(name, CHANGE)
         if name.name in database.stables:
             database.drop_stable(name.name)
         elif name.name in database.tables and not statement.stable:
@@ -130,7 +130,7 @@ def drop_tables(access: Access, statement: DropTables) -> None:
 def alter_table(access: Access, statement: AlterTable) -> None:
     """ALTER TABLE and ALTER STABLE, columns and tags."""
     errors = access.generation.errors
-    database = access.named(statement.name, "write")
+    database = access.database_of(statement.name, CHANGE)
     name = statement.name.name
     table = database.stables.get(name) or database.tables.get(name)
     if table is None:
@@ -200,7 +200,7 @@ def _drop(access: Access, table: Table | SuperTable, fields: list[Field], positi
 def set_tags(access: Access, statement: SetTags, sql: str) -> None:
     """ALTER TABLE ... SET TAG."""
     errors = access.generation.errors
-    database = access.named(statement.name, "write")
+    database = access.database_of(statement.name, CHANGE)
     table = database.tables.get(statement.name.name)
     if table is None or table.stable is None:
         raise errors("table_missing" if table is None else "no_super_table")

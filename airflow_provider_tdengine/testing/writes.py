@@ -9,7 +9,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Value, column_to_list
 from airflow_provider_tdengine.client.types import Field
-from airflow_provider_tdengine.testing.access import Access
+from airflow_provider_tdengine.testing.access import CHANGE, Access
 from airflow_provider_tdengine.testing.bulk import BulkStatement, NewChild, NewRows
 from airflow_provider_tdengine.testing.raw_blocks import read_raw_block
 from airflow_provider_tdengine.testing.storage import Database, Part, SuperTable, Table, split
@@ -55,14 +55,14 @@ def _create(access: Access, statement: BulkStatement, wanted: Sequence[NewChild]
     # Tables in a row with the same tags of the same super table have their tags converted together.
     run: list[tuple[Database, SuperTable, NewChild]] = []
     for child in wanted:
-        database = access.named(child.table, "write", denied="denied_write")
+        database = access.database_of(child.table, CHANGE)
         if child.table.name in database.tables or (database.name, child.table.name) in seen:
             if not child.if_not_exists:
                 raise access.generation.errors("table_exists")
             continue
         check_table_name(access, child.table)
         stable_name = child.stable if child.stable.database else TableName(database.name, child.stable.name)
-        stable = access.named(stable_name, "write").stables.get(child.stable.name)
+        stable = access.database_of(stable_name, CHANGE).stables.get(child.stable.name)
         if stable is None or child.table.name in database.stables:
             raise access.generation.errors("table_missing" if stable is None else "table_exists")
         seen.add((database.name, child.table.name))
@@ -135,7 +135,7 @@ def insert(access: Access, statement: BulkStatement) -> int:
     """
     insertions = statement.insertions()
     for rows in insertions:
-        access.named(rows.table, "write", denied="denied_write")
+        access.database_of(rows.table, CHANGE)
     new = [rows.child for rows in insertions if rows.child is not None]
     _create(access, statement, new)
     targets = [_target(access, statement, rows) for rows in insertions]
@@ -153,7 +153,7 @@ def insert(access: Access, statement: BulkStatement) -> int:
 
 
 def _target(access: Access, statement: BulkStatement, rows: NewRows) -> _Target:
-    database = access.named(rows.table, "write")
+    database = access.database_of(rows.table, CHANGE)
     table = database.tables.get(rows.table.name)
     if table is None:
         raise access.generation.errors("table_missing")
@@ -223,7 +223,7 @@ def write_block(access: Access, name: str, raw: bytes, fields: bytes | None) -> 
     Raises:
         BoxError: the table is not there, or the block does not fit it.
     """
-    database = access.named(TableName(None, name), "write")
+    database = access.database_of(TableName(None, name), CHANGE)
     table = database.tables.get(name)
     if table is None:
         raise access.generation.errors("table_missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -116,6 +117,7 @@ def test_tokens_in_addresses(make_tdengine_box) -> None:  # type: ignore[no-unty
     assert rest(box, "select 1", "sql?token=other", auth=None)["code"] == 0x1105
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
 def test_tls(tmp_path: Path, make_tdengine_box) -> None:  # type: ignore[no-untyped-def]
     pem, key = tmp_path / "pem", tmp_path / "key"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
