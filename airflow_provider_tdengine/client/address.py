@@ -86,7 +86,7 @@ class Address:
         except ValueError:
             raise AddressError(f"{shown} has a port that is no number from 1 to 65535; {_ESCAPES}") from None
         query = parse_qs(parts.query, keep_blank_values=True)
-        if "#" in url or query.keys() - {"token"} or "/" in parts.path.strip("/"):
+        if "#" in url or query.keys() - {"token"} or set("/@") & set(parts.path.strip("/")):
             raise AddressError(f"{shown} has more than a database and ?token=… after the host; {_ESCAPES}")
         given: dict[str, object] = {"scheme": parts.scheme, "host": parts.hostname or "", "port": port}
         if parts.username is not None:
