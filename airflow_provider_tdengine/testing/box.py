@@ -108,7 +108,7 @@ class TDengineBox:
         application = web.Application(client_max_size=0)
         for interface in self._interfaces:
             application.add_routes(interface.routes())
-        self._runner = web.AppRunner(application, shutdown_timeout=0, access_log=None)
+        self._runner = web.AppRunner(application, shutdown_timeout=0, handler_cancellation=True, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self._ssl, reuse_address=True)
         await site.start()

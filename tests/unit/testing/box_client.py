@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 from airflow_provider_tdengine.client.block import (
     Block,
     Value,
+    column_from_list,
     decode_block,
     decode_block2,
     encode_block,
@@ -93,3 +94,14 @@ class Socket:
         answer = self.binary(head + name + encode_block(block) + encode_fields(block.fields))
         assert isinstance(answer, dict)
         return answer
+
+
+# --- Blocks to write
+
+TS = Field("ts", Type.TIMESTAMP, 8)
+
+
+def block_of(*columns: tuple[Field, list[object]]) -> Block:
+    fields = tuple(field for field, _ in columns)
+    made = tuple(column_from_list(field, values) for field, values in columns)  # type: ignore[arg-type]
+    return Block(fields, made, len(columns[0][1]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket as sockets
+import threading
 import time
 
 import httpx
 import pytest
-from box_client import Socket, rest
-from test_box_writes import TS, block_of
+from box_client import TS, Socket, block_of, rest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import TDengineBox
@@ -133,3 +134,25 @@ def test_statements_and_rows_are_counted(box: TDengineBox) -> None:
     ]
     assert box.rows_read == 6
     assert box.rows_written == 6
+
+
+def test_a_box_stops_while_answers_are_waiting(box: TDengineBox) -> None:
+    box.faults.delay(60)
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            rest(box, "select server_version()", timeout=30)
+        except httpx.TransportError as error:
+            failures.append(error)
+
+    with connect(box.url.replace("http", "ws") + "/rest/ws") as socket:
+        socket.send('{"action":"conn","args":{"req_id":1,"user":"root","password":"taosdata"}}')
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        box.stop()
+        asking.join(5)
+        assert time.monotonic() - started < 3
+    assert len(failures) == 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from box_client import Socket, rest
+from box_client import TS, Socket, block_of, rest
 
-from airflow_provider_tdengine.client.block import Block, FixedColumn, column_from_list
+from airflow_provider_tdengine.client.block import FixedColumn
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import BoxError, TDengineBox
 
@@ -106,15 +106,6 @@ def target(tdengine_3: TDengineBox) -> TDengineBox:
     tdengine_3.execute("create database d keep 3650")
     tdengine_3.execute("create table d.t (ts timestamp, i int, f float, b binary(4), n nchar(4))")
     return tdengine_3
-
-
-def block_of(*columns: tuple[Field, list[object]]) -> Block:
-    fields = tuple(field for field, _ in columns)
-    made = tuple(column_from_list(field, values) for field, values in columns)  # type: ignore[arg-type]
-    return Block(fields, made, len(columns[0][1]))
-
-
-TS = Field("ts", Type.TIMESTAMP, 8)
 
 
 def test_a_block_is_stored_bit_for_bit_where_only_the_type_differs(target: TDengineBox) -> None:
