@@ -1,0 +1,47 @@
+# All that is needed is python3 (3.10 or later, with its venv module) and make.
+# What a target needs is installed into .venv the first time, and again after pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: help demo demo-ui test lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
+		printf '%-16s %s\n' "$$target" "$$what"; done
+
+demo: $(READY)  ## Watch a TDengine 2.4 database arrive in a 3.3 one (a minute)
+	@$(BIN)/python -m airflow_provider_tdengine.demo
+
+demo-ui: $(READY)  ## The same by hand: Airflow in your browser, until Ctrl-C
+	@$(BIN)/python -m airflow_provider_tdengine.demo --ui
+
+test: lint  ## Check style and types, then run all tests
+	@$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## Check style and types
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+format: $(READY)  ## Format the code, and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+clean:  ## Remove all that was installed or made
+	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON) is older than 3.10; give a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) (a minute or two, the first time only) ..."
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]' || \
+		{ echo "uv could not; pip tries (slower) ..."; $(BIN)/python -m pip install --quiet --editable '.[dev]'; }
+	@touch $@
