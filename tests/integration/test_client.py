@@ -320,6 +320,8 @@ def test_blocks_that_the_server_sends_encode_to_the_same_bytes(session: WebSocke
 
 def test_a_refused_block_says_so_and_the_session_goes_on(session: WebSocketSession, client: Client) -> None:
     needs_3x(client)
+    if client.server.version < (3, 1):
+        pytest.skip("the adapter of 3.0.5.2 dies of a value that is too long for its column")
     create(session, "refusing", {"ts": "timestamp", "v": "binary(4)"})
     fields = (Field("ts", Type.TIMESTAMP, 8), Field("v", Type.VARCHAR, 8))
     block = Block(
