@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
 from airflow_provider_tdengine.testing.errors import BoxError
@@ -48,6 +48,8 @@ from airflow_provider_tdengine.testing.syntax import (
     Unary,
     UseDatabase,
 )
+
+Item = TypeVar("Item")
 
 STRING = r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\""""
 
@@ -226,10 +228,12 @@ class _Parser:
             return TableName(name, self.identifier(), quoted)
         return TableName(None, name)
 
-    def list_of(self, item: Callable[[], object]) -> None:
-        item()
+    def listed(self, item: Callable[[], Item]) -> tuple[Item, ...]:
+        """What stands between commas."""
+        items = [item()]
         while self.take(","):
-            item()
+            items.append(item())
+        return tuple(items)
 
     # --- Statements
 
@@ -285,9 +289,7 @@ class _Parser:
             if option not in self.generation.database_options:
                 raise self.error()
             self.next()
-            values: list[str] = []
-            self.list_of(lambda values=values: values.append(self.option_value()))  # type: ignore[misc]
-            options[option] = ",".join(values)
+            options[option] = ",".join(self.listed(self.option_value))
         return options
 
     def option_value(self) -> str:
@@ -322,10 +324,9 @@ class _Parser:
 
     def columns(self) -> tuple[Column, ...]:
         self.expect("(")
-        columns: list[Column] = []
-        self.list_of(lambda: columns.append(self.column()))
+        columns = self.listed(self.column)
         self.expect(")")
-        return tuple(columns)
+        return columns
 
     def column(self) -> Column:
         field = self.field(self.identifier())
@@ -343,7 +344,7 @@ class _Parser:
         if self.take("unsigned"):
             end = self.tokens[self.at - 1].end
         elif self.take("("):
-            self.list_of(self.integer)
+            self.listed(self.integer)
             self.expect(")")
             end = self.tokens[self.at - 1].end
         sql_type = self.sql[first.start : end]
@@ -370,14 +371,11 @@ class _Parser:
         if self.word not in ("table", "stable"):
             raise self.unknown()
         stable = self.next().text.lower() == "stable"
-        names: list[tuple[TableName, bool]] = []
+        return DropTables(self.listed(self.dropped_table), stable)
 
-        def one() -> None:
-            if_exists = self.take("if", "exists")
-            names.append((self.table_name(), if_exists))
-
-        self.list_of(one)
-        return DropTables(tuple(names), stable)
+    def dropped_table(self) -> tuple[TableName, bool]:
+        if_exists = self.take("if", "exists")
+        return self.table_name(), if_exists
 
     def alter(self) -> Statement:
         self.expect("alter")
@@ -391,7 +389,7 @@ class _Parser:
         self.next()
         name_of_table = self.table_name()
         if self.take("set", "tag"):
-            return self.set_tags(name_of_table)
+            return SetTags(name_of_table, self.listed(self.set_tag))
         action = self.one_of("add", "drop", "modify", "rename", "change")
         what = self.one_of("column", "tag")
         column = self.identifier()
@@ -414,19 +412,13 @@ class _Parser:
         value = self.integer() == 1
         return AlterUser(name, create_databases=value if option == "createdb" else None)
 
-    def set_tags(self, name: TableName) -> SetTags:
-        values: list[tuple[str, str]] = []
-
-        def one() -> None:
-            tag = self.identifier()
-            self.expect("=")
-            start = self.token.start
-            while self.word != "," and self.token.kind != "end" and self.word != ";":
-                self.next()
-            values.append((tag, self.sql[start : self.tokens[self.at - 1].end]))
-
-        self.list_of(one)
-        return SetTags(name, tuple(values))
+    def set_tag(self) -> tuple[str, str]:
+        tag = self.identifier()
+        self.expect("=")
+        start = self.token.start
+        while self.word != "," and self.token.kind != "end" and self.word != ";":
+            self.next()
+        return tag, self.sql[start : self.tokens[self.at - 1].end]
 
     def describe(self) -> Describe:
         self.next()
@@ -444,15 +436,14 @@ class _Parser:
 
     def grant(self) -> Grant:
         revoke = self.next().text.lower() == "revoke"
-        rights: list[str] = []
-        self.list_of(lambda: rights.append(self.one_of("read", "write", "all", "alter", "subscribe")))
+        rights = self.listed(lambda: self.one_of("read", "write", "all", "alter", "subscribe"))
         self.expect("on")
         database = "*" if self.take("*") else self.identifier()
         table = "*"
         if self.take(".") and not self.take("*"):
             table = self.identifier()
         self.expect("from" if revoke else "to")
-        return Grant(tuple(rights), database, table, self.identifier(), revoke)
+        return Grant(rights, database, table, self.identifier(), revoke)
 
     def show(self) -> Statement:
         self.expect("show")
@@ -480,20 +471,19 @@ class _Parser:
         self.expect("select")
         distinct = self.take("distinct")
         tags = self.generation.number > 2 and self.take("tags")
-        items: list[SelectItem] = []
-        self.list_of(lambda: items.append(self.select_item()))
+        items = self.listed(self.select_item)
         source: TableName | Select | None = None
         if self.take("from"):
             source = self.source()
         where = self.expression() if self.take("where") else None
-        group: list[Expression] = []
-        partition: list[Expression] = []
+        group: tuple[Expression, ...] = ()
+        partition: tuple[Expression, ...] = ()
         interval: Duration | None = None
         while self.word in ("group", "partition", "interval"):
             if self.take("group", "by"):
-                self.list_of(lambda: group.append(self.expression()))
+                group = self.listed(self.expression)
             elif self.generation.number > 2 and self.take("partition", "by"):
-                self.list_of(lambda: partition.append(self.expression()))
+                partition = self.listed(self.expression)
             elif self.take("interval", "("):
                 interval = self.duration()
                 self.expect(")")
@@ -502,11 +492,11 @@ class _Parser:
         order = self.order()
         limit, offset = self.limit()
         return Select(
-            tuple(items),
+            items,
             source,
             where,
-            tuple(group),
-            tuple(partition),
+            group,
+            partition,
             interval,
             order,
             limit,
@@ -551,18 +541,14 @@ class _Parser:
         return Duration(int(token.text[:-1]), token.text[-1])
 
     def order(self) -> tuple[Order, ...]:
-        keys: list[Order] = []
+        return self.listed(self.order_key) if self.take("order", "by") else ()
 
-        def one() -> None:
-            expression = self.expression()
-            descending = self.take("desc")
-            if not descending:
-                self.take("asc")
-            keys.append(Order(expression, descending))
-
-        if self.take("order", "by"):
-            self.list_of(one)
-        return tuple(keys)
+    def order_key(self) -> Order:
+        expression = self.expression()
+        descending = self.take("desc")
+        if not descending:
+            self.take("asc")
+        return Order(expression, descending)
 
     def limit(self) -> tuple[int | None, int]:
         if not self.take("limit"):
@@ -621,10 +607,9 @@ class _Parser:
 
     def values(self) -> tuple[Expression, ...]:
         self.expect("(")
-        values: list[Expression] = []
-        self.list_of(lambda: values.append(self.sum()))
+        values = self.listed(self.sum)
         self.expect(")")
-        return tuple(values)
+        return values
 
     def sum(self) -> Expression:
         left = self.product()
@@ -711,10 +696,9 @@ class _Parser:
         if self.take(")"):
             return Call(function, ())
         distinct = self.take("distinct")
-        arguments: list[Expression] = []
-        self.list_of(lambda: arguments.append(Star() if self.take("*") else self.expression()))
+        arguments = self.listed(lambda: Star() if self.take("*") else self.expression())
         self.expect(")")
-        return Call(function, tuple(arguments), distinct)
+        return Call(function, arguments, distinct)
 
     def qualified(self) -> Expression:
         """A column, perhaps behind the name of its table."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Ints, Value, column_to_list
+from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Flags, Ints, Value, column_to_list
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 from airflow_provider_tdengine.testing.aggregates import Groups, aggregate, aggregates_in
 from airflow_provider_tdengine.testing.expressions import comparable, constant, evaluate, truth
@@ -354,7 +354,7 @@ class _Query:
         first = windows.first_rows()
         return windows, starts[first], of_row[first]
 
-    def emitted(self, groups: Groups, calls: set[Call]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def emitted(self, groups: Groups, calls: set[Call]) -> Flags:
         """Which groups are in the answer: those with rows, and all of them where something is counted in 3.x."""
         counts_all = self.generation.counts_nothing and any(call.function == "count" for call in calls)
         if counts_all and not self.select.interval:
