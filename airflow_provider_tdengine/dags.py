@@ -90,7 +90,10 @@ def migration(
         sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
         plan = TDenginePlanOperator(task_id="plan", options=resolved)
         copy = TDengineRangeMigrationOperator.partial(
-            task_id="copy", options=resolved, max_active_tis_per_dagrun=parallel_batches
+            task_id="copy",
+            options=resolved,
+            max_active_tis_per_dagrun=parallel_batches,
+            map_index_template=TDengineRangeMigrationOperator.map_index_template,
         ).expand(batch=plan.output)
         # Without rows there are no batches, and the copy is skipped; the tables are compared all the same.
         verify = TDengineVerifyOperator(task_id="verify", options=resolved, trigger_rule="none_failed")

@@ -99,12 +99,12 @@ class Scope:
 
     def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
         """Super tables that were named and are not there."""
-        there = sorted(table.name for table in tables if table.is_super)
+        there = [table.name for table in tables if table.is_super]
         return [
             Finding(
                 "Option 'stables'",
                 f"the database {catalog.name!r} of {catalog.client.address} has no super table {pattern!r}",
-                f"It has {_enumerate(there)}",
+                f"It has {_enumerate(sorted(catalog.stable_names()))}",
             )
             for pattern in self.stables
             if not any(fnmatchcase(name, pattern) for name in there)
@@ -156,7 +156,7 @@ class Catalog:
 
     def tables(self, scope: Scope) -> list[Table]:
         """Super tables and normal tables in scope, by name."""
-        stables = [self.describe(name) for name in sorted(self._stable_names()) if scope.has_stable(name)]
+        stables = [self.describe(name) for name in sorted(self.stable_names()) if scope.has_stable(name)]
         normal = [self.describe(name) for name in sorted(self.normal_tables(scope))]
         return stables + normal
 
@@ -184,7 +184,8 @@ class Catalog:
         """A table of this database in SQL."""
         return self.client.dialect.table(self.name, name)
 
-    def _stable_names(self) -> list[str]:
+    def stable_names(self) -> list[str]:
+        """The names of all super tables."""
         if self.client.generation == 2:
             rows = self._by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
             return [str(row["name"]) for row in rows]

@@ -175,15 +175,18 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         batch: one of the dictionaries that `TDenginePlanOperator` returns.
         options: as of all stages.
 
+    With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
+
     Returns:
         Rows, bytes, seconds and strategy.
     """
 
+    map_index_template = "{{ batch_label }}"
     template_fields: Sequence[str] = ("options", "batch")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batch": "json"}
 
     def __init__(self, *, batch: Mapping[str, object], **kwargs: Any) -> None:
-        kwargs.setdefault("map_index_template", "{{ batch_label }}")
+        kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.batch = batch
         self._stop = threading.Event()

@@ -1,0 +1,135 @@
+"""The ready-made DAG in a whole Airflow: a run, a task that is killed, and mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from conftest import Airflow
+
+T = 1609459200000
+TABLES, ROWS = 4, 20_000
+
+
+@pytest.fixture(scope="module")
+def power(airflow: Airflow) -> Airflow:
+    """A source database of 80,000 rows."""
+    execute = airflow.source.execute
+    execute("create database power precision 'ms' keep 36500")
+    execute("create stable power.meters (ts timestamp, current float, note nchar(8)) tags (site nchar(8), n int)")
+    execute("create table power.plain (ts timestamp, v double)")
+    execute(f"insert into power.plain values ({T}, 0.1) ({T + 1}, null)")
+    for i in range(TABLES):
+        execute(f"create table power.d{i} using power.meters tags ('北京{i}', {i})")
+        for start in range(0, ROWS, 5000):
+            rows = "".join(f"({T + row * 1000},{row % 977 / 8},'n{row}')" for row in range(start, start + 5000))
+            execute(f"insert into power.d{i} values {rows}")
+    return airflow
+
+
+def rows(airflow: Airflow, database: str) -> list[list[object]]:
+    """All rows of both sides by table, as the boxes hold them."""
+    return [
+        [sorted(box.execute(f"select * from {name}.{table}")) for table in ("plain", *(f"d{i}" for i in range(TABLES)))]
+        for box, name in ((airflow.source, "power"), (airflow.target, database))
+    ]
+
+
+def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
+    run = power.run({"source_database": "power", "target_database": "whole", "name": "first"})
+    tasks = power.tasks(run)
+    assert {key: task["state"] for key, task in tasks.items()} == {
+        ("resolve", -1): "success",
+        ("sync_schema", -1): "success",
+        ("plan", -1): "success",
+        ("copy", 0): "success",
+        ("copy", 1): "success",
+        ("verify", -1): "success",
+    }
+    assert power.state(run) == "success"
+    source, target = rows(power, "whole")
+    assert target == source
+    assert tasks["copy", 0]["rendered_map_index"] == "meters d0 … d3"
+    assert tasks["copy", 1]["rendered_map_index"] == "tables plain"
+    verified = power.xcom(run, "verify")
+    assert (verified["rows"], verified["target_rows"], verified["different"]) == (80_002, 80_002, 0)
+    assert power.xcom(run, "copy", 0)["rows"] == 80_000
+    power.wait_for(lambda: "Equal: 5 tables, 80002 rows" in power.log(run, "verify"), 10)
+
+
+def test_no_secret_is_shown(power: Airflow) -> None:
+    run = power.run({"source_database": "power", "target_database": "secret", "schema": "only"})
+    for task in ("resolve", "sync_schema", "plan", "verify"):
+        assert "taosdata" not in power.log(run, task)
+    assert power.tasks(run)["copy", -1]["state"] == "skipped"
+    assert power.state(run) == "success"
+    assert power.target.execute("select count(*) from secret.meters") == [(0,)]
+
+
+def test_a_killed_task_goes_on_from_its_checkpoint(power: Airflow) -> None:
+    box = power.source
+    before = box.rows_read
+    # 320 blocks, four in flight: about eight seconds of copying.
+    power.target.faults.delay(0.1)
+    run = power.trigger({"source_database": "power", "target_database": "killed", "workers": 1})
+    power.wait_for(lambda: arrived(power, "killed") > 10_000)
+    # The checkpoint is saved every three seconds, and said in the log.
+    power.wait_for(lambda: "of about 80000 rows" in power.log(run, "copy", 0))
+    victim = power.pid("copy")
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    power.target.faults.clear()
+    killed_after = arrived(power, "killed")
+    assert killed_after < TABLES * ROWS
+    power.wait_for(lambda: power.state(run) in ("success", "failed"), 120)
+    task = power.tasks(run)["copy", 0]
+    assert (task["state"], task["try_number"]) == ("success", 2)
+    source, target = rows(power, "killed")
+    assert target == source
+    power.wait_for(lambda: "goes on after" in power.log(run, "copy", 0, attempt=2), 10)
+    again = box.rows_read - before - TABLES * ROWS
+    print(f"killed after {killed_after} rows; {again} rows were read again")
+    assert again < killed_after
+
+
+def arrived(airflow: Airflow, database: str) -> int:
+    """Rows of the super table in the target, 0 while it is not there."""
+    if (database,) not in airflow.target.execute("show databases"):
+        return 0
+    if not airflow.target.execute(f"select * from information_schema.ins_stables where db_name = '{database}'"):
+        return 0
+    return int(str(airflow.target.execute(f"select count(*) from {database}.meters")[0][0]))
+
+
+@pytest.mark.parametrize(
+    ("conf", "task", "expected"),
+    [
+        ({"source_database": "nosuch"}, "resolve", "has no database 'nosuch'. It has power"),
+        ({"source_database": "power", "stables": "metres"}, "resolve", "has no super table 'metres'. It has meters"),
+        (
+            {"source_database": "power", "start": "2022-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"},
+            "resolve",
+            "start 2022-01-01T00:00:00Z is not before end 2021-01-01T00:00:00Z",
+        ),
+        ({"source_database": "power", "source_conn_id": "nobody"}, "resolve", "nobody"),
+    ],
+    ids=["database", "super-table", "period", "connection"],
+)
+def test_a_mistake_fails_at_once_with_one_sentence(
+    power: Airflow, conf: dict[str, object], task: str, expected: str
+) -> None:
+    run = power.run({"target_database": "untouched", **conf})
+    assert power.state(run) == "failed"
+    assert power.tasks(run)[task, -1]["try_number"] == 1
+    power.wait_for(lambda: expected in power.log(run, task), 10)
+    assert "untouched" not in [row[0] for row in power.target.execute("show databases")]
+
+
+def test_a_difference_makes_the_run_red(power: Airflow) -> None:
+    power.target.execute("create database spoilt keep 36500")
+    power.target.execute("create table spoilt.plain (ts timestamp, v double)")
+    power.target.execute(f"insert into spoilt.plain values ({T + 99}, 7)")
+    run = power.run({"source_database": "power", "target_database": "spoilt", "tables": "plain"})
+    assert power.state(run) == "failed"
+    power.wait_for(lambda: "plain: rows 2 in the source, 3 in the target" in power.log(run, "verify"), 10)
