@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -52,17 +52,23 @@ class AirflowHome:
         self.events = self.directory / "events.jsonl"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stopped = False
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.directory / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise DemoError(
-                f"A demo is running in {self.directory} already. Stop it first, or give another --home"
-            ) from None
+        with ExitStack() as opened:
+            lock = opened.enter_context((self.directory / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DemoError(
+                    f"A demo is running in {self.directory} already. Stop it first, or give another --home"
+                ) from None
+            self._make()
+            self._opened = opened.pop_all()
+        return self
+
+    def _make(self) -> None:
         if self.path.exists():
             if not (self.path / _MARK).exists():
                 raise DemoError(f"{self.path} was not made by the demo and is left alone. Give another --home")
@@ -73,13 +79,12 @@ class AirflowHome:
         (plugins / "tdengine_demo.py").write_text(_PLUGIN_FILE, encoding="utf-8")
         self.log.write_bytes(b"")
         self.events.write_bytes(b"")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._lock.close()
+        self._opened.close()
 
     @property
     def dag_file(self) -> Path:

@@ -31,6 +31,7 @@ _T = TypeVar("_T")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
 _SHOWN_DIFFERENCES = 5
+_SHOWN_LINES = 8
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -183,8 +184,11 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
     run = _Run(screen, home.events, servers)
     go(process)
     if not run.watch(process):
-        sentence = run.error or "The process that runs it ended early"
-        screen.failure(f"The DAG run failed.\n{sentence}\nThe log is {shown(home.log)}")
+        lines = (run.error or "The process that runs it ended early").splitlines()
+        more = ["..."] if len(lines) > _SHOWN_LINES else []
+        screen.failure(
+            "\n".join(["The DAG run failed.", *lines[:_SHOWN_LINES], *more, f"The log is {shown(home.log)}"])
+        )
         return False
     took = time.monotonic() - started
     screen.heading("Row for row: every value and every tag, read again from both servers")

@@ -1,0 +1,43 @@
+"""Writes docs/options.md from the options themselves: `python docs/make_options.py`; a test says when it is due."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+
+FILE = Path(__file__).parent / "options.md"
+
+
+def render() -> str:
+    """The page."""
+    defaults = MigrationOptions().to_dict()
+    lines = [
+        "# Options of a migration",
+        "",
+        "The trigger form shows these options, `migration_dag(defaults={...})` sets what it shows first, and the",
+        "operators take them as `options={...}`. This page is made by `python docs/make_options.py`.",
+    ]
+    section = ""
+    for name, option in OPTIONS.items():
+        if option.section != section:
+            section = option.section
+            lines += ["", f"## {section}", "", "| option | default | what it does |", "|---|---|---|"]
+        explanation = option.explanation
+        for value, meaning in option.choices.items():
+            explanation += f"<br>`{value}`: {meaning}"
+        if option.minimum is not None or option.maximum is not None:
+            explanation += f"<br>From {option.minimum} to {option.maximum}."
+        if option.examples:
+            explanation += "<br>For example " + ", ".join(f"`{example}`" for example in option.examples)
+        default = "required" if option.required else _shown(defaults[name])
+        lines.append(f"| `{name}` | {default} | {explanation.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    return "" if value in ("", None) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render(), encoding="utf-8")
