@@ -30,7 +30,6 @@ _T = TypeVar("_T")
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
-_SHOWN_DIFFERENCES = 5
 _SHOWN_LINES = 8
 
 
@@ -184,24 +183,25 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
     run = _Run(screen, home.events, servers)
     go(process)
     if not run.watch(process):
-        lines = (run.error or "The process that runs it ended early").splitlines()
-        more = ["..."] if len(lines) > _SHOWN_LINES else []
-        screen.failure(
-            "\n".join(["The DAG run failed.", *lines[:_SHOWN_LINES], *more, f"The log is {shown(home.log)}"])
-        )
+        sentence = (run.error or "The process that runs it ended early").splitlines()
+        _fail(screen, home, "The DAG run failed.", sentence)
         return False
     took = time.monotonic() - started
     screen.heading("Row for row: every value and every tag, read again from both servers")
     groups = compare_all(screen, servers)
     differences = [difference for group in groups for difference in group.differences]
     if differences:
-        more = len(differences) - _SHOWN_DIFFERENCES
-        lines = differences[:_SHOWN_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])
-        screen.failure("Source and target are not equal:\n  " + "\n  ".join(lines) + f"\nThe log is {shown(home.log)}")
+        _fail(screen, home, "Source and target are not equal:", differences)
         return False
     rows = sum(group.rows for group in groups)
     screen.heading(f"All {rows:,} rows are equal. The DAG run took {took:.0f} s; its log is {shown(home.log)}")
     return True
+
+
+def _fail(screen: Screen, home: AirflowHome, what: str, lines: list[str]) -> None:
+    more = len(lines) - _SHOWN_LINES
+    shortened = lines[:_SHOWN_LINES] + ([f"and {more} more"] if more > 0 else [])
+    screen.failure("\n".join([what, *shortened, f"The log is {shown(home.log)}"]))
 
 
 def compare_all(screen: Screen, servers: Servers) -> list[Group]:
