@@ -219,8 +219,10 @@ def error_for(code: int, message: str, statement: str | None = None) -> TDengine
     code &= 0xFFFF
     kind = CODES.get(code, StatementRejected)
     if code == _ADAPTER_FAILED and "invalid connection" in message:
-        # What adapters of 2.4 and 2.6 make of a refused login (measured 2.4.0.18, 2.6.0.66).
-        kind = AuthenticationFailed
-    elif kind is TableMissing and "Database not exist" in message:
+        # An adapter of 2.4 says this of a wrong password and of a taosd that is away (measured 2.4.0.18).
+        ambiguous = AuthenticationFailed(f"The server says: {message}", code=code, statement=statement)
+        ambiguous.retryable = True
+        return ambiguous
+    if kind is TableMissing and "Database not exist" in message:
         kind = DatabaseMissing
     return kind(f"The server says: {message}", code=code, statement=statement)

@@ -170,7 +170,10 @@ def connection_error(address: Address, error: Exception) -> ConnectionFailed:
 def login_refused(address: Address, error: AuthenticationFailed) -> AuthenticationFailed:
     """The same error, saying which account was refused where."""
     account = "the token" if address.token else f"the account {address.user!r} with the password given"
-    return AuthenticationFailed(f"{address} refuses {account}. {error.message}", code=error.code)
+    doubt = ", or its taosd is away, which TDengine 2.4 does not tell apart" if error.retryable else ""
+    refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
+    refusal.retryable = error.retryable
+    return refusal
 
 
 def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:

@@ -556,6 +556,7 @@ def _open(address: Address, path: str) -> ClientConnection:
         )
         # As a context manager, which websockets asks for; the session's own end closes it.
         ExitStack().enter_context(connection)
+        _limit_sends(connection, address.timeout)
     except InvalidStatus as error:
         status = error.response.status_code
         if status in (401, 403):
@@ -569,12 +570,11 @@ def _open(address: Address, path: str) -> ClientConnection:
     except TimeoutError as error:
         raise Timeout(f"{address} did not accept a connection within {address.connect_timeout:g} s") from error
     except (EOFError, InvalidHandshake, WebSocketException) as error:
-        if isinstance(error, EOFError) or isinstance(error.__cause__, (EOFError, OSError)):
+        if isinstance(error, (EOFError, ConnectionClosed)) or isinstance(error.__cause__, (EOFError, OSError)):
             raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
         raise PathMissing(f"{address} does not speak WebSocket at {path}: {error}") from error
     except OSError as error:
         raise connection_error(address, error) from error
-    _limit_sends(connection, address.timeout)
     return connection
 
 

@@ -524,6 +524,32 @@ def test_a_block_cut_at_any_byte_is_refused_when_its_head_hides_it() -> None:
                 decode_block(cut)
 
 
+@pytest.mark.parametrize(("kind", "prefix"), [(Type.VARCHAR, 2), (Type.NCHAR, 2), (Type.BLOB, 4)])
+def test_offsets_and_lengths_that_leave_the_column_are_refused(kind: Type, prefix: int) -> None:
+    field = Field("c", kind, 16)
+    values = [b"abcd", None, b"", b"efgh"]
+    raw = bytearray(encode_block(Block((field,), (column_of(field, values),), 4)))
+    offsets = 28 + 9
+    size = struct.unpack_from("<i", raw, 33)[0]
+    last = struct.unpack_from("<i", raw, offsets + 12)[0]
+    for offset in (-(2**31), -2, size - prefix + 1, size - 1, size, size + 1, 2**31 - 1):
+        damaged = bytearray(raw)
+        struct.pack_into("<i", damaged, offsets + 12, offset)
+        with pytest.raises(BlockError, match="starts outside of the column"):
+            decode_block(bytes(damaged))
+    place = offsets + 16 + last
+    length = int.from_bytes(raw[place : place + prefix], "little")
+    for wrong in (length + 1, length + 4, 2 ** (8 * prefix) - 1):
+        damaged = bytearray(raw)
+        damaged[place : place + prefix] = wrong.to_bytes(prefix, "little")
+        with pytest.raises(BlockError, match="ends outside of the column"):
+            decode_block(bytes(damaged))
+    # An empty value may stand at the very end.
+    struct.pack_into("<i", raw, offsets + 12, size - prefix)
+    raw[offsets + 16 + size - prefix : offsets + 16 + size] = bytes(prefix)
+    assert cells_of(field, decode_block(bytes(raw)).columns[0]) == [b"abcd", None, b"", b""]
+
+
 @given(st.data())
 @settings(max_examples=600)
 def test_a_block_with_wrong_bytes_is_refused_or_read(data: st.DataObject) -> None:

@@ -598,8 +598,9 @@ def test_a_wrong_password_names_the_account_and_not_the_password(version: str, s
     said = str(error.value)
     assert f"{client.address} refuses the account 'root'" in said
     assert "not-this-one" not in said + repr(error.value)
-    assert not error.value.retryable
     assert error.value.code in (3, 855, 65535)
+    # 2.4 answers the same while its taosd is away.
+    assert error.value.retryable is ("taosd is away" in said) is (error.value.code == 65535)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -731,9 +732,11 @@ def test_what_an_answer_other_than_a_websocket_means(status: int, kind: type[TDe
 
 def test_a_peer_that_closes_at_once_may_be_tried_again() -> None:
     with running_tcp(lambda connection: None) as peer:
-        with pytest.raises(ConnectionFailed) as error:
-            open_session(peer)
-        assert error.value.retryable
+        # Where the close is noticed varies from try to try.
+        for _ in range(50):
+            with pytest.raises(ConnectionFailed) as error:
+                open_session(peer)
+            assert error.value.retryable
 
 
 def test_a_peer_that_speaks_another_protocol_is_no_websocket() -> None:
