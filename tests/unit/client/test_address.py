@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import Certificate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client import Address
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
+
+from .conftest import Certificate
 
 
 def test_a_full_address() -> None:

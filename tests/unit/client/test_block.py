@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client_recordings import OF_3X, START, VERSIONS, exchange, fetched, frame
+from .client_recordings import OF_3X, START, VERSIONS, exchange, fetched, frame
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 

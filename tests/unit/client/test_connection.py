@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Peer, answer, running_http, running_tcp, running_websocket
 from websockets.sync.server import ServerConnection
 
 from airflow_provider_tdengine.client import Address, Client
@@ -32,6 +31,8 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.client.websocket import WebSocketSession
+
+from .conftest import Peer, answer, running_http, running_tcp, running_websocket
 
 Start = Callable[..., Address]
 LOGGER = "airflow_provider_tdengine.client.connection"

@@ -6,7 +6,7 @@ import json
 import pickle
 
 import pytest
-from client_recordings import VERSIONS, rest_bodies
+from .client_recordings import VERSIONS, rest_bodies
 
 from airflow_provider_tdengine.client import errors
 from airflow_provider_tdengine.client.errors import (

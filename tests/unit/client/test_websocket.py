@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client_recordings import START, VERSIONS, exchange, exchanges, fetched, frame, is_frame
-from conftest import Certificate, Peer, answer, make_certificate, running_tcp, running_websocket
+from .client_recordings import START, VERSIONS, exchange, exchanges, fetched, frame, is_frame
 from websockets.sync.server import ServerConnection
 
 from airflow_provider_tdengine.client import Address, Client
@@ -45,6 +44,8 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, PathMissing, WebSocketResult, WebSocketSession
+
+from .conftest import Certificate, Peer, answer, make_certificate, running_tcp, running_websocket
 
 Start = Callable[..., Address]
 ROWS_C1 = "select * from contract_ms.c1"
@@ -740,10 +741,12 @@ def test_a_peer_that_closes_at_once_may_be_tried_again() -> None:
 
 
 def test_a_peer_that_speaks_another_protocol_is_no_websocket() -> None:
-    with (
-        running_tcp(lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n" * 10)) as peer,
-        pytest.raises(PathMissing, match="does not speak WebSocket"),
-    ):
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"220 mail.example ESMTP\r\n" * 10)
+        while connection.recv(4096):
+            pass
+
+    with running_tcp(talk) as peer, pytest.raises(PathMissing, match="does not speak WebSocket"):
         open_session(peer)
 
 
