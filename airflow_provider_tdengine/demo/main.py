@@ -28,6 +28,13 @@ SOURCE_VERSION, TARGET_VERSION = "2.4.0.18", "3.3.3.0"
 
 _T = TypeVar("_T")
 
+_GOING_ON = {
+    "start": "Airflow loads the DAG",
+    "resolve": "options and servers are checked",
+    "sync_schema": "tables are created in the target",
+    "plan": "rows are counted and cut into batches",
+    "verify": "counts, first and last timestamps are compared",
+}
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
 _SHOWN_LINES = 8
@@ -144,7 +151,7 @@ def prepare(screen: Screen, home: AirflowHome, servers: Servers, start_airflow: 
                 fill(servers.source, servers.rows, report)
             text = f"{servers.rows:,} rows in {SUBTABLES} subtables and a normal table of the source"
             screen.stage("fill", time.monotonic() - started, text)
-            with screen.bar("airflow"):
+            with screen.bar("airflow", what="Airflow makes its database"):
                 airflow = starting.result()
         except BaseException:
             # Or the other thread would go on starting them.
@@ -179,14 +186,12 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
 
     process = prepare(screen, home, servers, start)
     screen.heading(f"DAG {DAG_ID}, source_database={DATABASE}")
-    started = time.monotonic()
     run = _Run(screen, home.events, servers)
     go(process)
     if not run.watch(process):
         sentence = (run.error or "The process that runs it ended early").splitlines()
         _fail(screen, home, "The DAG run failed.", sentence)
         return False
-    took = time.monotonic() - started
     screen.heading("Row for row: every value and every tag, read again from both servers")
     groups = compare_all(screen, servers)
     differences = [difference for group in groups for difference in group.differences]
@@ -194,7 +199,9 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
         _fail(screen, home, "Source and target are not equal:", differences)
         return False
     rows = sum(group.rows for group in groups)
-    screen.heading(f"All {rows:,} rows are equal. The DAG run took {took:.0f} s; its log is {shown(home.log)}")
+    screen.heading(
+        f"All {rows:,} rows are equal. The tasks took {run.seconds:.1f} s; their log is in {shown(home.log)}"
+    )
     return True
 
 
@@ -245,6 +252,7 @@ class _Run:
         self._since: dict[str, float] = {}
         self._batches = 0
         self._copied: list[int] = []
+        self._first = self._latest = 0.0
 
     def watch(self, process: subprocess.Popen[bytes]) -> bool:
         """Show the run until it ends; true if it is green."""
@@ -257,6 +265,11 @@ class _Run:
             self._handle_new()
         return process.returncode == 0
 
+    @property
+    def seconds(self) -> float:
+        """From the first task's begin to the last one's end."""
+        return self._latest - self._first
+
     def _handle_new(self) -> None:
         text = self._events.read_text(encoding="utf-8")
         complete = text.rfind("\n") + 1
@@ -266,6 +279,7 @@ class _Run:
 
     def _handle(self, event: dict[str, Any]) -> None:
         task, moment = event["task"], event["time"]
+        self._first, self._latest = self._first or moment, moment
         if event["state"] == "running":
             if "start" in self._since:
                 self._end("start", moment, "the run is made")
@@ -289,7 +303,9 @@ class _Run:
             return
         self._since[task] = moment
         self._bar.close()
-        self._report = self._bar.enter_context(self._screen.bar(task, self._servers.rows if task == "copy" else None))
+        self._report = self._bar.enter_context(
+            self._screen.bar(task, self._servers.rows if task == "copy" else None, _GOING_ON.get(task, ""))
+        )
 
     def _end(self, task: str, moment: float, text: str, *, good: bool = True) -> None:
         self._bar.close()

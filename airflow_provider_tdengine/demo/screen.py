@@ -54,30 +54,31 @@ class Screen:
         self._console.print(grid)
 
     @contextmanager
-    def bar(self, name: str, total: int | None = None, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+    def bar(self, name: str, total: int | None = None, what: str = "") -> Iterator[Callable[[int], None]]:
         """A stage that goes on; the function that it gives says how far it is.
 
         Parameters:
             name: the stage.
             total: when it is complete; None for a stage without a measure.
-            unit: what is counted.
+            what: what is going on, for a stage without a measure.
         """
         started = time.monotonic()
 
         def text(done: int) -> str:
             if not total:
-                return ""
+                return what
             rate = done / max(time.monotonic() - started, 0.001)
-            return f"{done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s"
+            return f"{done:,} of {total:,} rows, {rate:,.0f} rows/s"
 
         if not self._console.is_terminal:
             yield self._plain(name, text, total)
             return
         columns = [SpinnerColumn(), TextColumn("{task.description}")]
         if total:
-            columns += [BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[text]}")]
+            columns += [BarColumn(30), TaskProgressColumn()]
+        columns.append(TextColumn("{task.fields[text]}"))
         with Progress(TextColumn(" "), *columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(f"{name:<12}", total=total, text="")
+            task = progress.add_task(f"{name:<12}", total=total, text=text(0))
             yield lambda done: progress.update(task, completed=done, text=text(done))
 
     def _plain(self, name: str, text: Callable[[int], str], total: int | None) -> Callable[[int], None]:
