@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from .client_recordings import OF_3X, START, VERSIONS, exchange, fetched, frame
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,8 @@ from airflow_provider_tdengine.client.block import (
 )
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Type, field_from_wire
+
+from .client_recordings import OF_3X, START, VERSIONS, exchange, fetched, frame
 
 settings.register_profile(
     "codec", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

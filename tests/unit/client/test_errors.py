@@ -6,7 +6,6 @@ import json
 import pickle
 
 import pytest
-from .client_recordings import VERSIONS, rest_bodies
 
 from airflow_provider_tdengine.client import errors
 from airflow_provider_tdengine.client.errors import (
@@ -25,6 +24,8 @@ from airflow_provider_tdengine.client.errors import (
     error_for,
     shorten,
 )
+
+from .client_recordings import VERSIONS, rest_bodies
 
 KINDS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TDengineError)

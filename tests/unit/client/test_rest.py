@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from .client_recordings import OF_2X, OF_3X, START, VERSIONS, exchange, fetched, rest_bodies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +35,7 @@ from airflow_provider_tdengine.client.rest import RestResult, RestSession, parse
 from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 
+from .client_recordings import OF_2X, OF_3X, START, VERSIONS, exchange, fetched, rest_bodies
 from .conftest import running_http, running_tcp
 
 Start = Callable[..., Address]

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from .client_recordings import START, VERSIONS, exchange, exchanges, fetched, frame, is_frame
 from websockets.sync.server import ServerConnection
 
 from airflow_provider_tdengine.client import Address, Client
@@ -45,6 +44,7 @@ from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, PathMissing, WebSocketResult, WebSocketSession
 
+from .client_recordings import START, VERSIONS, exchange, exchanges, fetched, frame, is_frame
 from .conftest import Certificate, Peer, answer, make_certificate, running_tcp, running_websocket
 
 Start = Callable[..., Address]
