@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from conftest import Airflow
+from .conftest import Airflow
 
 T = 1609459200000
 TABLES, ROWS = 4, 20_000

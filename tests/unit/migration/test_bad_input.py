@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SOURCE, TARGET, Pair, T
+from .conftest import SOURCE, TARGET, Pair, T
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import PermissionDenied

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SOURCE, TARGET, BoxPair, Pair, T, address
+from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

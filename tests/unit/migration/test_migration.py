@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import CREATED, SOURCE, TARGET, Pair, T
+from .conftest import CREATED, SOURCE, TARGET, Pair, T
 
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from box_client import TS, Socket, block_of, rest
+from .box_client import TS, Socket, block_of, rest
 
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import BoxError, TDengineBox

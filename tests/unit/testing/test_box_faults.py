@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from box_client import TS, Socket, block_of, rest
+from .box_client import TS, Socket, block_of, rest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

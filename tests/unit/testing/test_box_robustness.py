@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from box_client import Socket
+from .box_client import Socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

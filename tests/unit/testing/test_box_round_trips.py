@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from box_client import Socket, rest
+from .box_client import Socket, rest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
