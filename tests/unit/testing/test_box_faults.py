@@ -8,12 +8,13 @@ import time
 
 import httpx
 import pytest
-from .box_client import TS, Socket, block_of, rest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import TDengineBox
+
+from .box_client import TS, Socket, block_of, rest
 
 T = 1609459200000
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from .box_client import Socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.testing import BoxError, TDengineBox
 from airflow_provider_tdengine.testing.parser import first_words
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "contract"))
-
-import scenario
+from ...contract import scenario
+from .box_client import Socket
 
 WORDS = [
     "'",

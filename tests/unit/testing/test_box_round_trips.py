@@ -7,13 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from .box_client import Socket, rest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
 from airflow_provider_tdengine.testing import TDengineBox
+
+from .box_client import Socket, rest
 
 T = 1609459200000
 
