@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+
 from .conftest import Airflow
 
 T = 1609459200000

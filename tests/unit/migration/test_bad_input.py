@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from .conftest import SOURCE, TARGET, Pair, T
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import PermissionDenied
@@ -11,6 +10,8 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.schema import SchemaSync, read_structure
+
+from .conftest import SOURCE, TARGET, Pair, T
 
 REQUIRED = {"source_conn_id": "a", "target_conn_id": "b", "source_database": "power"}
 

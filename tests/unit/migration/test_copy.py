@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,8 @@ from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress
 from airflow_provider_tdengine.migration.text import has_no_text, row_texts
+
+from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 
 ROWS = 30_000
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from .conftest import CREATED, SOURCE, TARGET, Pair, T
 
 from airflow_provider_tdengine.migration.findings import MigrationStopped
+
+from .conftest import CREATED, SOURCE, TARGET, Pair, T
 
 COLUMNS = (
     "ts timestamp, b bool, i8 tinyint, i16 smallint, i32 int, i64 bigint, u8 tinyint unsigned, "

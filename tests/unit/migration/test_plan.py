@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from .conftest import SOURCE, Pair, T
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.migration import plan
 from airflow_provider_tdengine.migration.plan import Batch, Extent, make_plan, slices
+
+from .conftest import SOURCE, Pair, T
 
 
 @st.composite
