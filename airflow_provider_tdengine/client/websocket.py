@@ -569,7 +569,8 @@ def _open(address: Address, path: str) -> ClientConnection:
         raise AddressError(f"{address} cannot be the address of a WebSocket") from None
     except TimeoutError as error:
         raise Timeout(f"{address} did not accept a connection within {address.connect_timeout:g} s") from error
-    except (EOFError, InvalidHandshake, WebSocketException) as error:
+    except (AssertionError, EOFError, InvalidHandshake, WebSocketException) as error:
+        # AssertionError: websockets 17 trips over a peer that speaks first, such as a mail server.
         if isinstance(error, (EOFError, ConnectionClosed)) or isinstance(error.__cause__, (EOFError, OSError)):
             raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
         raise PathMissing(f"{address} does not speak WebSocket at {path}: {error}") from error
