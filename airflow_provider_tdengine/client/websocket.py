@@ -573,7 +573,9 @@ def _open(address: Address, path: str) -> ClientConnection:
         # AssertionError: websockets 17 trips over a peer that speaks first, such as a mail server.
         if isinstance(error, (EOFError, ConnectionClosed)) or isinstance(error.__cause__, (EOFError, OSError)):
             raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
-        raise PathMissing(f"{address} does not speak WebSocket at {path}: {error}") from error
+        raise PathMissing(
+            f"{address} does not speak WebSocket at {path} ({str(error) or 'it speaks first'})"
+        ) from error
     except OSError as error:
         raise connection_error(address, error) from error
     return connection

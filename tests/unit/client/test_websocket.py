@@ -749,7 +749,7 @@ def test_a_peer_that_speaks_another_protocol_is_no_websocket() -> None:
     with running_tcp(talk) as peer:
         # It depends on who speaks first whether it looks like another protocol or like a lost connection.
         for _ in range(50):
-            with pytest.raises(ConnectionFailed, match="does not speak WebSocket|closed the connection before"):
+            with pytest.raises(ConnectionFailed, match=r"does not speak WebSocket|closed the connection before"):
                 open_session(peer)
 
 
