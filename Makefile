@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# What pytest says about each test: failures and errors; -ra says as well why tests were skipped.
+REPORT ?= -rfE
 
 .PHONY: help demo demo-ui test lint format clean
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ demo-ui: $(READY)  ## The same by hand: Airflow in your browser, until Ctrl-C
 	@$(BIN)/python -m airflow_provider_tdengine.demo --ui
 
 test: lint  ## Check style and types, then run all tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(REPORT)
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet

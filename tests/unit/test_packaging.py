@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+import textwrap
 from importlib import metadata
 from pathlib import Path
 
@@ -157,8 +158,10 @@ def test_page_of_options_is_up_to_date() -> None:
 def test_dag_of_the_readme(airflow_environment: dict[str, str], tmp_path: Path) -> None:
     """What the README shows as the first DAG is one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    (tmp_path / "first.py").write_text(code + "print('DAG', dag.dag_id, *dag.task_ids)\n", encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
+    (tmp_path / "first.py").write_text(
+        textwrap.dedent(code) + "print('DAG', dag.dag_id, *dag.task_ids)\n", encoding="utf-8"
+    )
     done = subprocess.run(
         [sys.executable, str(tmp_path / "first.py")],
         capture_output=True,
