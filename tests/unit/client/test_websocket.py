@@ -216,6 +216,38 @@ def test_a_result_left_before_its_end_leaves_the_session_usable(version: str, bo
         assert all_rows(session.query("select count(*) from d.t")) == [(100,)]
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_result_left_before_its_end_is_freed_at_the_server(binary: bool) -> None:
+    freed = threading.Event()
+
+    def talk(connection: ServerConnection, peer: Peer) -> None:
+        while True:
+            message = connection.recv()
+            if isinstance(message, bytes):
+                request, _, action = struct.unpack_from("<QQQ", message)
+                if action == 6:
+                    connection.send(json.dumps({"code": 0, "req_id": request, **QUERIED}))
+                else:
+                    connection.send(fetched_in_binary(request, encode_block(ints(1))))
+                continue
+            asked = json.loads(message)
+            if asked["action"] == "query":
+                answer(connection, asked, **QUERIED)
+            elif asked["action"] == "fetch":
+                answer(connection, asked, completed=False, rows=1, lengths=[4])
+            elif asked["action"] == "fetch_block":
+                connection.send(struct.pack("<QQ", 1, 7) + encode_block(ints(1)))
+            elif asked["action"] == "free_result" and asked["args"]["id"] == 7:
+                freed.set()
+
+    with running_websocket(talk) as peer, open_session(peer, binary=binary) as session:
+        blocks = session.query("select v from t").blocks()
+        assert next(blocks).column_values(0) == [1]
+        assert not freed.is_set()
+        blocks.close()  # type: ignore[attr-defined]
+        assert freed.wait(5)
+
+
 def test_the_next_block_is_asked_for_while_one_is_used() -> None:
     asked = threading.Event()
 
@@ -256,6 +288,44 @@ def test_a_block_of_3x_is_no_block_of_2x_because_it_has_its_size(value: str) -> 
 
     with running_websocket(talk) as peer, open_session(peer) as session:
         assert all_rows(session.query("select c from t")) == [(value,)]
+
+
+def test_a_block_of_2x_is_no_block_of_3x_because_a_value_is_the_number_of_the_result() -> None:
+    values = (7, 1, 2, 3, 4)
+
+    def talk(connection: ServerConnection, peer: Peer) -> None:
+        answer(connection, requests(connection, peer), **{**QUERIED, "fields_types": [5], "fields_lengths": [8]})
+        answer(connection, requests(connection, peer), completed=False, rows=5, lengths=[8])
+        requests(connection, peer)
+        connection.send(struct.pack("<6q", 7, *values))
+        answer(connection, requests(connection, peer), completed=True)
+
+    with running_websocket(talk) as peer, open_session(peer) as session:
+        assert all_rows(session.query("select v from t")) == [(value,) for value in values]
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "other rows", "other columns"])
+def test_a_damaged_block_is_not_passed_on_unopened(damage: str) -> None:
+    raw = encode_block(ints(1, 2))
+    sent = {
+        "cut": raw[:-1],
+        "longer": raw + b"x",
+        "other rows": raw[:8] + struct.pack("<i", 3) + raw[12:],
+        "other columns": raw[:12] + struct.pack("<i", 2) + raw[16:],
+    }[damage]
+
+    def talk(connection: ServerConnection, peer: Peer) -> None:
+        answer(connection, requests(connection, peer), **QUERIED)
+        answer(connection, requests(connection, peer), completed=False, rows=2, lengths=[4])
+        requests(connection, peer)
+        connection.send(struct.pack("<QQ", 1, 7) + sent)
+        answer(connection, requests(connection, peer), completed=True)
+
+    with running_websocket(talk) as peer, open_session(peer) as session:
+        result = session.query("select v from t")
+        assert isinstance(result, WebSocketResult)
+        with pytest.raises(BlockError):
+            list(result.raw_blocks())
 
 
 @pytest.mark.parametrize("version", ["2.4.0.18", "3.0.5.2"])
