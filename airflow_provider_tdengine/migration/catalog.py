@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from airflow_provider_tdengine.client import Client
@@ -78,24 +78,27 @@ class Scope:
     Parameters:
         stables: names or patterns of super tables; empty for all, and all normal tables.
         tables: names or patterns of subtables and normal tables; empty for all.
+        exclude: names or patterns of super tables, subtables and normal tables that are left out.
     """
 
     stables: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: MigrationOptions) -> Scope:
-        return cls(_names(options.stables), _names(options.tables))
+        return cls(_names(options.stables), _names(options.tables), _names(options.exclude))
 
     def has_stable(self, name: str) -> bool:
-        return not self.stables or _matches(name, self.stables)
+        return (not self.stables or _matches(name, self.stables)) and not _matches(name, self.exclude)
 
     def has_table(self, name: str) -> bool:
         """Whether a subtable of a super table in scope is meant."""
-        return not self.tables or _matches(name, self.tables)
+        return (not self.tables or _matches(name, self.tables)) and not _matches(name, self.exclude)
 
     def has_normal_table(self, name: str) -> bool:
-        return _matches(name, self.tables) if self.tables else not self.stables
+        meant = _matches(name, self.tables) if self.tables else not self.stables
+        return meant and not _matches(name, self.exclude)
 
     def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
         """Super tables that were named and are not there."""
@@ -139,14 +142,14 @@ class Catalog:
 
     def database(self) -> Database | None:
         """Its options, None if there is no such database."""
-        for row in self._by_column_name(_databases(self.client.generation, self.name)):
+        for row in self.by_column_name(_databases(self.client.generation, self.name)):
             if row["name"] == self.name:
                 return Database(self.name, Precision(str(row["precision"])), _keep_days(str(row["keep"])))
         return None
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
-        names = [str(row["name"]) for row in self._by_column_name("SHOW DATABASES")]
+        names = [str(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
         visible = sorted(set(names) - {"information_schema", "performance_schema", "log"})
         return Finding(
             f"Option {option!r}",
@@ -176,6 +179,11 @@ class Catalog:
                     if scope.has_table(str(name)):
                         yield Subtable(str(name), tuple(tags))
 
+    def subtable_names(self, stable: Table, scope: Scope) -> Iterator[str]:
+        """The names of the subtables of a super table, as the server streams them."""
+        for subtable in self.subtables(replace(stable, tags=()), scope):
+            yield subtable.name
+
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
         return dict(self._all_tables())
@@ -187,7 +195,7 @@ class Catalog:
     def stable_names(self) -> list[str]:
         """The names of all super tables."""
         if self.client.generation == 2:
-            rows = self._by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
+            rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
             return [str(row["name"]) for row in rows]
         statement = f"SELECT stable_name FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
         return [str(name) for (name,) in self.client.rows(statement)]
@@ -198,7 +206,7 @@ class Catalog:
 
     def _all_tables(self) -> Iterator[tuple[str, str | None]]:
         if self.client.generation == 2:
-            for row in self._by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables"):
+            for row in self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables"):
                 yield str(row["table_name"]), str(row["stable_name"]) or None
             return
         statement = (
@@ -218,7 +226,7 @@ class Catalog:
         """
         columns, tags = [], []
         second_key = None
-        for row in self._by_column_name(f"DESCRIBE {self.table(name)}"):
+        for row in self.by_column_name(f"DESCRIBE {self.table(name)}"):
             field = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
             note = str(row["note"]).upper()
             if note == "TAG":
@@ -236,7 +244,7 @@ class Catalog:
         except TableMissing:
             return None
 
-    def _by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
+    def by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
         """Rows by column name in lower case: columns differ from version to version."""
         with self.client.session() as session:
             result = session.query(statement)

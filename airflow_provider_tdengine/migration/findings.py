@@ -9,6 +9,9 @@ from enum import Enum
 from airflow_provider_tdengine.client.errors import TDengineError
 
 
+_SHOWN = 50
+
+
 class Severity(str, Enum):
     """How bad it is."""
 
@@ -54,8 +57,11 @@ class MigrationStopped(TDengineError):
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = list(findings)
-        lines = [str(finding) for finding in self.findings]
-        super().__init__(lines[0] if len(lines) == 1 else "\n".join([f"{len(lines)} findings:", *lines]))
+        count = len(self.findings)
+        lines = [str(finding) for finding in self.findings[:_SHOWN]]
+        if count > _SHOWN:
+            lines.append(f"and {count - _SHOWN} more")
+        super().__init__(lines[0] if count == 1 else "\n".join([f"{count} findings:", *lines]))
 
 
 def stop_on_blockers(findings: Iterable[Finding]) -> None:

@@ -127,6 +127,20 @@ class MigrationOptions:
         "Create the target database when it is missing, with the source's precision and KEEP. Switch it off when "
         "databases are made by somebody else; then a missing one stops the migration.",
     )
+    database_options: str = _option(
+        "",
+        "Database options",
+        _TARGET,
+        "Options of the target database when it is created, as SQL says them. What is not said has the server's "
+        "default, PRECISION and KEEP the source's.",
+        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
+    )
+    update_tags: bool = _option(
+        False,
+        "Correct tags",
+        _TARGET,
+        "Give subtables that the target has already the source's tag values where they differ.",
+    )
     stables: str = _option(
         "",
         "Super tables",
@@ -142,6 +156,14 @@ class MigrationOptions:
         "Only these subtables and normal tables, separated by commas; `*` and `?` stand for any characters. "
         "Default: all.",
         examples=("d1001, d1002", "d10*"),
+    )
+    exclude: str = _option(
+        "",
+        "Exclude",
+        _SCOPE,
+        "Not these super tables (with their subtables), subtables and normal tables, separated by commas; `*` and `?` "
+        "stand for any characters. Default: none.",
+        examples=("test_*, d9999",),
     )
     start: str | None = _option(
         None,

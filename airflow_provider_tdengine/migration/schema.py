@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied
-from airflow_provider_tdengine.client.sql import cut, identifier, literal
+from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import conversion, time_scale
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on_blockers
+from airflow_provider_tdengine.migration.leftover import leftovers
+from airflow_provider_tdengine.migration.options import MigrationOptions
 
 log = logging.getLogger(__name__)
+
+Owners: TypeAlias = dict[str, "str | None"]
+"""Subtables and normal tables by name, with their super table, None for normal tables."""
+
+# Limits of 3.x.
+_TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
+
+_TAG_PAGE = 2000
+"""Subtables whose tags are compared with one query: their names must fit into a statement."""
 
 
 @dataclass(slots=True)
@@ -44,6 +59,8 @@ class SchemaReport:
         tables: subtables and normal tables created.
         columns: columns and tags added or widened.
         existing: subtables and normal tables that were there.
+        tags: tag values corrected.
+        not_migrated: what stays behind, see `migration.leftover.Leftover`.
     """
 
     database: bool = False
@@ -51,6 +68,13 @@ class SchemaReport:
     tables: int = 0
     columns: list[str] = field(default_factory=list)
     existing: int = 0
+    tags: int = 0
+    not_migrated: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was created, added or corrected."""
+        return bool(self.database or self.stables or self.tables or self.columns or self.tags)
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -162,15 +186,15 @@ class SchemaSync:
     Parameters:
         source: the source database.
         target: the target database.
-        scope: which tables are meant.
-        create_database: whether a missing database is created.
+        options: scope, and what may be created and corrected.
     """
 
-    def __init__(self, source: Catalog, target: Catalog, scope: Scope, *, create_database: bool = True) -> None:
+    def __init__(self, source: Catalog, target: Catalog, options: MigrationOptions) -> None:
         self._source = source
         self._target = target
-        self._scope = scope
-        self._create_database = create_database
+        self._options = options
+        self._scope = Scope.of(options)
+        self._scale = 1
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -179,24 +203,41 @@ class SchemaSync:
             MigrationStopped: findings, or the account may not create.
         """
         structure = read_structure(self._source, self._target, self._scope)
-        findings = compare(structure, creates=True)
-        if structure.target is None and not self._create_database:
-            findings.append(self._target.missing("target_database"))
-        stop_on_blockers(findings)
-        report = SchemaReport()
+        owners = {} if structure.target is None else self._target.owners()
+        stop_on_blockers(self._findings(structure, owners))
+        if structure.target is not None:
+            self._scale = time_scale(structure.source.precision, structure.target.precision) or 1
+        report = SchemaReport(not_migrated=[leftover.to_dict() for leftover in leftovers(self._source)])
         try:
-            self._apply(structure, report)
+            self._apply(structure, owners, report)
         except PermissionDenied as error:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
         return report
 
-    def _apply(self, structure: Structure, report: SchemaReport) -> None:
+    def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
+        """All that stands in the way, before anything is written."""
+        findings = compare(structure, creates=True)
+        if structure.target is None and not self._options.create_database:
+            findings.append(self._target.missing("target_database"))
+        for table in structure.tables:
+            findings += _name_findings(table)
+            if table.is_super:
+                for name in self._source.subtable_names(table, self._scope):
+                    findings += _subtable_findings(table, name, owners)
+            elif table.name in owners and owners[table.name] is not None:
+                findings += _subtable_findings(table, table.name, owners)
+        return findings
+
+    def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
         client = self._target.client
         if structure.target is None:
             database = structure.source
-            client.execute(client.dialect.create_database(self._target.name, database.precision, database.keep_days))
+            client.execute(
+                client.dialect.create_database(
+                    self._target.name, database.precision, database.keep_days, self._options.database_options
+                )
+            )
             report.database = True
-        owners = {} if structure.target is None else self._target.owners()
         for table in structure.tables:
             counterpart = structure.counterparts.get(table.name)
             if counterpart is None:
@@ -237,46 +278,137 @@ class SchemaSync:
                 elif conversion(one, other) is None and _can_widen(one, other):
                     yield f"{name} MODIFY {kind} {self._column(one)}", one.name
 
-    def _create_subtables(self, stable: Table, owners: dict[str, str | None], report: SchemaReport) -> None:
+    def _create_subtables(self, stable: Table, owners: Owners, report: SchemaReport) -> None:
+        """Create what is missing, in statements of many tables, on several connections."""
         tags = ", ".join(identifier(tag.name) for tag in stable.tags)
         using = f"USING {self._target.table(stable.name)} ({tags}) TAGS"
-        taken = []
 
         def missing() -> Iterator[str]:
+            existing: list[Subtable] = []
             for subtable in self._source.subtables(stable, self._scope):
                 if subtable.name not in owners:
-                    values = ", ".join(
-                        tag_literal(tag, value) for tag, value in zip(stable.tags, subtable.tags, strict=True)
-                    )
+                    values = ", ".join(self._tag_literals(stable, subtable))
                     yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values})"
-                elif owners[subtable.name] == stable.name:
-                    report.existing += 1
-                else:
-                    taken.append(subtable)
+                    continue
+                report.existing += 1
+                if self._options.update_tags:
+                    existing.append(subtable)
+                    if len(existing) >= _TAG_PAGE:
+                        report.tags += self._correct_tags(stable, existing)
+                        existing.clear()
+            report.tags += self._correct_tags(stable, existing)
 
+        report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
+
+    def _tag_literals(self, stable: Table, subtable: Subtable) -> list[str]:
+        try:
+            return [tag_literal(*pair, self._scale) for pair in zip(stable.tags, subtable.tags, strict=True)]
+        except ValueError as error:
+            finding = Finding(f"Tags of table {subtable.name!r}", str(error), "Change the tag's value in the source")
+            raise MigrationStopped([finding]) from error
+
+    def _correct_tags(self, stable: Table, subtables: list[Subtable]) -> int:
+        """Give existing subtables the source's tag values.
+
+        Returns:
+            How many values were changed.
+        """
+        if not subtables:
+            return 0
+        names = ", ".join(string(subtable.name) for subtable in subtables)
+        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [f"tbname IN ({names})"])}
+        changed = 0
         with self._target.client.session() as session:
-            for statement, count in cut("CREATE TABLE", missing()):
-                session.query(statement)
-                report.tables += count
-        stop_on_blockers(_taken(stable, subtable, owners) for subtable in taken)
+            for subtable in subtables:
+                wanted = zip(stable.tags, subtable.tags, theirs.get(subtable.name, ()), strict=False)
+                for tag, ours, other in wanted:
+                    if _same_tag(tag, ours, other, self._scale):
+                        continue
+                    value = tag_literal(tag, ours, self._scale)
+                    table = self._target.table(subtable.name)
+                    session.query(f"ALTER TABLE {table} SET TAG {identifier(tag.name)} = {value}")
+                    changed += 1
+        return changed
 
 
-def _taken(stable: Table, subtable: Subtable, owners: dict[str, str | None]) -> Finding:
-    owner = owners[subtable.name]
-    return Finding(
-        f"Table {subtable.name!r}",
-        f"it belongs to {stable.name!r} in the source and "
-        + ("is a normal table in the target" if owner is None else f"to {owner!r} in the target"),
-        "Drop or rename the one in the target",
-    )
+def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections: int) -> int:
+    """Run statements on several connections.
+
+    Parameters:
+        target: where they run.
+        statements: each with the number of things that it does.
+        connections: how many at the same time.
+
+    Returns:
+        The sum of these numbers.
+    """
+    lock = threading.Lock()
+
+    def work() -> int:
+        done = 0
+        with target.client.session() as session:
+            while True:
+                with lock:
+                    following = next(statements, None)
+                if following is None:
+                    return done
+                session.query(following[0])
+                done += following[1]
+
+    with ThreadPoolExecutor(connections, thread_name_prefix="schema") as pool:
+        return sum(future.result() for future in [pool.submit(work) for _ in range(connections)])
 
 
-def tag_literal(tag: Field, value: Value) -> str:
+def _name_findings(table: Table) -> Iterator[Finding]:
+    """Names that a target of 3.x cannot hold."""
+    yield from _too_long(f"Table {table.name!r}", table.name, _TABLE_NAME_BYTES)
+    for column in table.columns + table.tags:
+        yield from _too_long(f"Table {table.name!r}, column {column.name!r}", column.name, _COLUMN_NAME_BYTES)
+
+
+def _too_long(what: str, name: str, limit: int) -> Iterator[Finding]:
+    if "." in name and limit == _TABLE_NAME_BYTES:
+        yield Finding(what, "its name has a dot, which TDengine 3 refuses", "Leave it out with exclude, or rename it")
+    if len(name.encode()) > limit:
+        yield Finding(what, f"its name has more than {limit} bytes", "Leave it out with exclude, or rename it")
+
+
+def _subtable_findings(table: Table, name: str, owners: Owners) -> Iterator[Finding]:
+    yield from _too_long(f"Table {name!r}", name, _TABLE_NAME_BYTES)
+    ours = table.name if table.is_super else None
+    if name in owners and owners[name] != ours:
+        sides = ["a normal table" if stable is None else f"a subtable of {stable!r}" for stable in (ours, owners[name])]
+        yield Finding(
+            f"Table {name!r}",
+            f"it is {sides[0]} in the source and {sides[1]} in the target",
+            "Drop or rename the one in the target",
+        )
+
+
+def _same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
+    if tag.type is Type.JSON and ours and theirs:
+        # 3.x sorts the keys.
+        return bool(json.loads(str(ours)) == json.loads(str(theirs)))
+    if tag.type is Type.TIMESTAMP and isinstance(ours, int):
+        return ours * scale == theirs
+    return ours == theirs
+
+
+def tag_literal(tag: Field, value: Value, scale: int = 1) -> str:
     """A tag's value as CREATE TABLE … TAGS says it.
+
+    Parameters:
+        tag: the tag.
+        value: its value in the source.
+        scale: steps of the target's timestamps in one of the source's.
 
     Raises:
         ValueError: the value has no text that TDengine reads.
     """
+    if tag.type is Type.TIMESTAMP and isinstance(value, int):
+        return str(value * scale)
     if isinstance(value, bytes) and tag.type is Type.VARBINARY:
         return f"'\\x{value.hex()}'"
+    if isinstance(value, bytes):
+        raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
     return literal(value)

@@ -133,20 +133,20 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             log.info("Schema is none: the target is taken as it is")
             return {}
         with clear_failures():
-            sync = SchemaSync(
-                self.source(options),
-                self.target(options),
-                Scope.of(options),
-                create_database=options.create_database,
+            report = SchemaSync(self.source(options), self.target(options), options).run()
+        for leftover in report.not_migrated:
+            log.warning("Not migrated: %s %s %s", leftover["kind"], leftover["name"], leftover["definition"])
+        if report.changed:
+            log.info(
+                "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",
+                len(report.stables),
+                report.tables,
+                len(report.columns),
+                report.tags,
+                report.existing,
             )
-            report = sync.run()
-        log.info(
-            "Created: %d super tables, %d tables, %d columns; %d tables were there",
-            len(report.stables),
-            report.tables,
-            len(report.columns),
-            report.existing,
-        )
+        else:
+            log.info("Nothing to do: the target has all %d tables already", report.existing)
         return report.to_dict()
 
 

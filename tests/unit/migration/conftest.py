@@ -52,8 +52,7 @@ class Pair:
         return MigrationOptions.checked({**given, **values}).ended(CREATED)
 
     def sync(self, **values: object) -> SchemaReport:
-        options = self.options(**values)
-        return SchemaSync(*self.catalogs, Scope.of(options), create_database=options.create_database).run()
+        return SchemaSync(*self.catalogs, self.options(**values)).run()
 
     def copy(self, **values: object) -> list[Copied]:
         options = self.options(**values)

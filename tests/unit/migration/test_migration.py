@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_tdengine.client.errors import StatementRejected
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 
 from .conftest import CREATED, SOURCE, TARGET, Pair, T
@@ -130,13 +131,15 @@ def test_precision_is_kept(pair: Pair, precision: str) -> None:
 def test_a_finer_target_holds_the_same_moments(pair: Pair) -> None:
     pair.sql(
         f"create database {SOURCE} precision 'ms' keep 36500",
-        f"create stable {SOURCE}.s (ts timestamp, t2 timestamp, v int) tags (g int)",
-        f"insert into {SOURCE}.a using {SOURCE}.s tags (1) values ({T}, {T + 7}, 1) ({T + 1}, null, 2)",
+        f"create stable {SOURCE}.s (ts timestamp, t2 timestamp, v int) tags (made timestamp)",
+        f"insert into {SOURCE}.a using {SOURCE}.s tags ({T + 3}) values ({T}, {T + 7}, 1) ({T + 1}, null, 2)",
     )
     pair.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
     assert not pair.migrate().differences
     factor = 1_000_000
-    assert pair.both()[1]["a"][1] == [(T * factor, (T + 7) * factor, 1), ((T + 1) * factor, None, 2)]
+    tags, rows = pair.both()[1]["a"]
+    assert tags == ((T + 3) * factor,)
+    assert rows == [(T * factor, (T + 7) * factor, 1), ((T + 1) * factor, None, 2)]
 
 
 def test_a_coarser_target_is_refused_before_anything_is_written(pair: Pair) -> None:
@@ -192,8 +195,65 @@ def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:
 def test_a_subtable_of_another_super_table_is_a_finding(filled: Pair) -> None:
     filled.sync(schema="only", stables="Mixed*")
     filled.target.execute(f"create table {TARGET}.c1 using {TARGET}.`Mixed Case` tags (1)")
-    with pytest.raises(MigrationStopped, match=r"'c1': it belongs to 'alltypes' in the source and to 'Mixed Case'"):
+    with pytest.raises(
+        MigrationStopped, match=r"'c1': it is a subtable of 'alltypes' in the source and a subtable of 'Mixed Case'"
+    ):
         filled.sync()
+
+
+def test_exclude(filled: Pair) -> None:
+    filled.migrate(exclude="full, c2, bare, Mixed*")
+    source, target = filled.both()
+    assert set(target) == {"c1", "empty", "plain"}
+    assert all(target[name] == source[name] for name in target)
+
+
+def test_tags_are_corrected_only_when_asked(filled: Pair) -> None:
+    filled.sync()
+    filled.target.execute(f"alter table {TARGET}.c1 set tag tnc = 'old'")
+    filled.target.execute(f"alter table {TARGET}.c2 set tag ti8 = 5")
+    assert not filled.sync().changed
+    assert filled.sync(update_tags=True).tags == 2
+    source, target = filled.both()
+    assert {name: tags for name, (tags, _) in target.items()} == {name: tags for name, (tags, _) in source.items()}
+    assert filled.sync(update_tags=True).tags == 0
+
+
+def test_options_of_the_created_database(filled: Pair) -> None:
+    filled.sync(database_options="KEEP 20000 VGROUPS 3")
+    database = filled.catalogs[1].database()
+    assert database is not None
+    assert (database.precision.value, database.keep_days) == ("ms", 20000)
+
+
+def test_all_findings_before_anything_is_written(filled: Pair) -> None:
+    filled.target.execute(f"create database {TARGET} keep 36500")
+    filled.target.execute(f"create table {TARGET}.plain (ts timestamp, v int, note nchar(5))")
+    filled.target.execute(f"create stable {TARGET}.other (ts timestamp, v int) tags (g int)")
+    filled.target.execute(f"create table {TARGET}.c1 using {TARGET}.other tags (1)")
+    with pytest.raises(MigrationStopped) as stopped:
+        filled.sync()
+    text = str(stopped.value)
+    assert text.startswith("2 findings:\n")
+    assert "'plain', column 'v': DOUBLE in the source does not fit INT in the target" in text
+    assert "'c1': it is a subtable of 'alltypes' in the source and a subtable of 'other' in the target" in text
+    assert set(filled.both()[1]) == {"plain", "c1"}
+
+
+def test_a_name_that_3x_cannot_hold_is_a_finding(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int)",
+    )
+    dotted = f"create table {SOURCE}.`a.b` using {SOURCE}.s tags (1)"
+    if pair.source.generation == 3:
+        with pytest.raises(StatementRejected, match=r"cannot contain '\.'"):
+            pair.sql(dotted)
+        return
+    pair.sql(dotted)
+    with pytest.raises(MigrationStopped, match=r"Table 'a\.b': its name has a dot, which TDengine 3 refuses"):
+        pair.sync()
+    assert pair.sync(exclude="a.b").stables == ["s"]
 
 
 class TestVerification:
