@@ -44,6 +44,6 @@ $(READY): pyproject.toml
 		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (a minute or two, the first time only) ..."
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]' || \
+	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]' || \
 		{ echo "uv could not; pip tries (slower) ..."; $(BIN)/python -m pip install --quiet --editable '.[dev]'; }
 	@touch $@

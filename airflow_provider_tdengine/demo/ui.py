@@ -30,6 +30,10 @@ class AirflowUi:
 
     Parameters:
         home: the Airflow home, its database made.
+
+    Attributes:
+        address: of the API server, which is the web server, too.
+        password: of the user admin.
     """
 
     def __init__(self, home: AirflowHome) -> None:
