@@ -19,11 +19,13 @@ class Dialect:
         generation: 2 or 3.
         quotes_database: whether a database's name takes backticks; 2.4 refuses them everywhere.
         has_select_tags: whether `SELECT TAGS` reads tags, one row a subtable; 3.0 does not have it.
+        has_storage: whether columns have ENCODE, COMPRESS and LEVEL.
     """
 
     generation: int
     quotes_database: bool
     has_select_tags: bool
+    has_storage: bool
 
     @classmethod
     def of(cls, version: tuple[int, ...]) -> Dialect:
@@ -32,6 +34,7 @@ class Dialect:
             generation=version[0],
             quotes_database=version >= (2, 6),
             has_select_tags=version >= (3, 1),
+            has_storage=version >= (3, 3),
         )
 
     def database(self, name: str) -> str:

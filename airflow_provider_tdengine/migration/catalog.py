@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from airflow_provider_tdengine.client import Client
@@ -16,6 +16,7 @@ from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
 _MINUTES_A_DAY = 1440
+_STORAGE = ("encode", "compress", "level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ class Table:
         columns: the first is the timestamp.
         tags: of its subtables; none for a normal table.
         second_key: the column that is the second part of the primary key (3.3), None if there is none.
+        storage: how each column is stored, as CREATE of 3.3 says it; nothing in older versions.
     """
 
     name: str
     columns: tuple[Field, ...]
     tags: tuple[Field, ...] = ()
     second_key: str | None = None
+    storage: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_super(self) -> bool:
@@ -226,16 +229,19 @@ class Catalog:
         """
         columns, tags = [], []
         second_key = None
+        storage = {}
         for row in self.by_column_name(f"DESCRIBE {self.table(name)}"):
-            field = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
+            column = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
             note = str(row["note"]).upper()
             if note == "TAG":
-                tags.append(field)
+                tags.append(column)
                 continue
-            columns.append(field)
+            columns.append(column)
+            if "encode" in row:
+                storage[column.name] = " ".join(f"{word.upper()} {string(str(row[word]))}" for word in _STORAGE)
             if "PRIMARY KEY" in note:
-                second_key = field.name
-        return Table(name, tuple(columns), tuple(tags), second_key)
+                second_key = column.name
+        return Table(name, tuple(columns), tuple(tags), second_key, storage)
 
     def find(self, name: str) -> Table | None:
         """The structure of a super table or normal table, None if there is none of that name."""

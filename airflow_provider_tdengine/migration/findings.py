@@ -8,7 +8,6 @@ from enum import Enum
 
 from airflow_provider_tdengine.client.errors import TDengineError
 
-
 _SHOWN = 50
 
 

@@ -255,16 +255,24 @@ class SchemaSync:
                 self._create_subtables(table, owners, report)
 
     def _create(self, table: Table) -> str:
-        columns = ", ".join(self._column(column, column.name == table.second_key) for column in table.columns)
+        columns = ", ".join(self._table_column(table, column) for column in table.columns)
         name = self._target.table(table.name)
         if not table.is_super:
             return f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
         tags = ", ".join(self._column(tag) for tag in table.tags)
         return f"CREATE STABLE IF NOT EXISTS {name} ({columns}) TAGS ({tags})"
 
-    def _column(self, column: Field, is_key: bool = False) -> str:
-        type_name = self._target.client.dialect.type_name(column)
-        return f"{identifier(column.name)} {type_name}{' PRIMARY KEY' if is_key else ''}"
+    def _table_column(self, table: Table, column: Field) -> str:
+        """A column as CREATE says it; DESCRIBE of a source before 3.3 knows no storage."""
+        parts = [self._column(column)]
+        if column.name == table.second_key:
+            parts.append("PRIMARY KEY")
+        if self._target.client.dialect.has_storage and (storage := table.storage.get(column.name)):
+            parts.append(storage)
+        return " ".join(parts)
+
+    def _column(self, column: Field) -> str:
+        return f"{identifier(column.name)} {self._target.client.dialect.type_name(column)}"
 
     def _alter(self, source: Table, target: Table) -> Iterator[tuple[str, str]]:
         """Statements that add and widen columns and tags, each with the column's name."""

@@ -226,6 +226,32 @@ def test_options_of_the_created_database(filled: Pair) -> None:
     assert (database.precision.value, database.keep_days) == ("ms", 20000)
 
 
+def test_what_only_3x_has(pair: Pair) -> None:
+    """Composite keys, VARBINARY, GEOMETRY, and how columns are stored."""
+    if pair.source.server.version < (3, 3):
+        pair.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
+        assert pair.catalogs[0].describe("t").storage == {}
+        return
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.pk (ts timestamp encode 'delta-i' compress 'zstd' level 'high', k int primary key, "
+        "v varbinary(16), g geometry(64), d double compress 'tsz') tags (vbt varbinary(8))",
+        f"create table {SOURCE}.pk1 using {SOURCE}.pk tags ('\\x0102')",
+        f"create table {SOURCE}.pk2 using {SOURCE}.pk tags (null)",
+        f"insert into {SOURCE}.pk1 values ({T}, 1, '\\x00ff10', 'POINT(1 2)', 0.5) ({T}, 2, null, null, null) "
+        f"({T + 1}, 1, '\\x', null, 5)",
+        f"insert into {SOURCE}.pk2 values ({T}, 7, null, 'POINT(3 4)', 1)",
+    )
+    comparison = pair.migrate(strategy="auto")
+    source, target = pair.both()
+    assert target == source
+    assert comparison.rows == 4
+    ours, theirs = (catalog.describe("pk") for catalog in pair.catalogs)
+    assert theirs == ours
+    assert theirs.storage["ts"] == "ENCODE 'delta-i' COMPRESS 'zstd' LEVEL 'high'"
+    assert theirs.second_key == "k"
+
+
 def test_all_findings_before_anything_is_written(filled: Pair) -> None:
     filled.target.execute(f"create database {TARGET} keep 36500")
     filled.target.execute(f"create table {TARGET}.plain (ts timestamp, v int, note nchar(5))")
