@@ -22,7 +22,8 @@ _DOC = """
 Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or later).
 
 **resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
-work into batches, **copy** copies them side by side, **verify** compares every table. Green means compared.
+work into batches, **copy** copies them side by side, **verify** compares number, first and last timestamp of the rows
+of every table, and the tags of every subtable. A difference makes the run red.
 """
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
@@ -46,7 +47,8 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
 
 def _param(name: str, default: object) -> Param:
     option = OPTIONS[name]
-    kind = _TYPES[type(MigrationOptions().to_dict()[name] or "")]
+    own = MigrationOptions().to_dict()[name]
+    kind = "string" if own is None else _TYPES[type(own)]
     schema: dict[str, Any] = {"title": option.title, "section": option.section}
     optional = kind == "string" and not option.required and not option.choices
     schema["type"] = [kind, "null"] if optional else kind

@@ -130,6 +130,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x2644: PermissionDenied,  # 9796 permission denied or target object not exist
     # Nobody there, or lost on the way
     0x000B: ConnectionFailed,  # 11 unable to establish connection
+    0x0015: ConnectionFailed,  # unable to resolve FQDN; a busy 2.6.0.66 says it, too
     0x0018: ConnectionFailed,  # connection broken
     0x0019: ConnectionFailed,  # rpc time-out
     0x0020: ConnectionFailed,  # some node is not connected

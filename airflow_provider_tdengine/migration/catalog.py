@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from functools import cache
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
@@ -104,17 +105,21 @@ class Scope:
         return meant and not _matches(name, self.exclude)
 
     def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
-        """Super tables that were named and are not there."""
-        there = [table.name for table in tables if table.is_super]
-        return [
-            Finding(
-                "Option 'stables'",
-                f"the database {catalog.name!r} of {catalog.client.address} has no super table {pattern!r}",
-                f"It has {_enumerate(sorted(catalog.stable_names()))}",
-            )
-            for pattern in self.stables
-            if not any(fnmatchcase(name, pattern) for name in there)
-        ]
+        """Super tables and tables that were named and are not there."""
+        where = f"the database {catalog.name!r} of {catalog.client.address}"
+        findings = []
+        stables = [table.name for table in tables if table.is_super]
+        for pattern in self.stables:
+            if not any(_matches(name, (pattern,)) for name in stables):
+                found = f"{where} has no super table {pattern!r}"
+                findings.append(Finding("Option 'stables'", found, f"It has {_enumerate(catalog.stable_names())}"))
+        if self.tables and not findings:
+            names = [name for name, owner in catalog.owners().items() if owner is None or owner in stables]
+            for pattern in self.tables:
+                if not any(_matches(name, (pattern,)) for name in names):
+                    found = f"{where} has no subtable or normal table {pattern!r}"
+                    findings.append(Finding("Option 'tables'", found, f"It has {_enumerate(names)}"))
+        return findings
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -122,12 +127,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern in which `*` and `?` stand for any characters, and nothing else for anything but itself."""
+    return re.compile("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern), re.DOTALL)
 
 
 def _enumerate(names: list[str], most: int = 10) -> str:
     if not names:
         return "none"
+    names = sorted(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -153,11 +165,11 @@ class Catalog:
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
         names = [str(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
-        visible = sorted(set(names) - {"information_schema", "performance_schema", "log"})
+        visible = set(names) - {"information_schema", "performance_schema", "log"}
         return Finding(
             f"Option {option!r}",
             f"{self.client.address} has no database {self.name!r}",
-            f"It has {_enumerate(visible)}",
+            f"It has {_enumerate(list(visible))}",
         )
 
     def tables(self, scope: Scope) -> list[Table]:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn
+from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 
 Conversion: TypeAlias = Callable[[Column], Column]
@@ -33,7 +34,7 @@ def conversion(source: Field, target: Field, scale: int = 1) -> Conversion | Non
     """
     if source.type == target.type:
         if source.type is Type.TIMESTAMP:
-            return _same if scale == 1 else _scaled(scale)
+            return _same if scale == 1 else _scaled(source, scale)
         if source.info.width:
             return _same if (source.digits, source.scale) == (target.digits, target.scale) else None
         return _same if not source.info.sized or source.length <= target.length else None
@@ -61,10 +62,15 @@ def _widened(target: Field) -> Conversion:
     return widen
 
 
-def _scaled(scale: int) -> Conversion:
+def _scaled(field: Field, scale: int) -> Conversion:
+    largest = np.iinfo(np.int64).max // scale
+
     def multiply(column: Column) -> Column:
         assert isinstance(column, FixedColumn)
-        return FixedColumn(column.values.astype(np.int64) * scale, column.nulls)
+        values = column.values.astype(np.int64)
+        if (((values > largest) | (values < -largest)) & ~column.nulls).any():
+            raise RowRejected(f"a timestamp in column {field.name!r} is too far away for the target's precision")
+        return FixedColumn(values * scale, column.nulls)
 
     return multiply
 

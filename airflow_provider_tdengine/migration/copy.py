@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import random
@@ -13,16 +15,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from airflow_provider_tdengine.client.errors import IncompleteResult, PermissionDenied, TDengineError
+from airflow_provider_tdengine.client.errors import (
+    IncompleteResult,
+    PermissionDenied,
+    StructureChanged,
+    TableMissing,
+    TDengineError,
+)
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
 from airflow_provider_tdengine.migration.dense import copy_unit
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
-from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore, Span
+from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.schema import coarser, denied
-from airflow_provider_tdengine.migration.sparse import copy_group, groups
+from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_group, groups
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
 
@@ -38,8 +46,8 @@ SPARSE_BELOW = 500
 
 ROWS_A_UNIT = 1_000_000
 
-PAUSE = 0.5
-"""Seconds before the first retry of a lost session or busy server; doubled with each failure."""
+PAUSE = 1.0
+"""Seconds before the first retry of a lost session or busy server, at most; doubled with each failure."""
 
 _ATTEMPTS = 6
 
@@ -83,7 +91,7 @@ def copy_batch(
         batch: what is copied.
         options: workers, unit, strategy and scope.
         progress: where the checkpoint is kept.
-        stop: set by somebody who wants it to stop soon.
+        stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
         report: called with the checkpoint each time it is saved.
 
     Raises:
@@ -99,6 +107,13 @@ def copy_batch(
         return _copy(run, batch, options, progress, report)
     except PermissionDenied as error:
         raise MigrationStopped([denied(source, target, error)]) from error
+    except (TableMissing, StructureChanged) as error:
+        finding = Finding(
+            f"Batch {batch.label}",
+            f"a table has come, gone or changed since the migration was planned ({error})",
+            "Clear sync_schema, or the task that does it in your DAG, with all that follows it",
+        )
+        raise MigrationStopped([finding]) from error
 
 
 def _copy(
@@ -109,52 +124,60 @@ def _copy(
     report: Callable[[Checkpoint], None] | None,
 ) -> Copied:
     started = time.monotonic()
-    checkpoint = _resume(batch, progress) or Checkpoint(batch.identity)
-    strategy = run.strategy
-    if not checkpoint.spans:
-        checkpoint.spans = run.divide(options.workers)
-    threads = max(1, len(checkpoint.spans))
-    with ThreadPoolExecutor(threads, thread_name_prefix="copy") as pool:
-        futures = [pool.submit(run.copy_span, checkpoint, span) for span in checkpoint.spans if not span.done]
+    checkpoint = _resume(run, progress)
+    if checkpoint is None:
+        checkpoint = Checkpoint(run.identity, run.strategy, run.divide(options.workers))
+    spans = [span for span in checkpoint.spans if not span.done]
+    with ThreadPoolExecutor(max(1, len(spans)), thread_name_prefix="copy") as pool:
+        futures = [pool.submit(run.copy_span, checkpoint, span) for span in spans]
         try:
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, SAVE_EVERY, FIRST_EXCEPTION)
-                _save(run, checkpoint, progress, report)
+                _save(run, checkpoint, progress)
+                if report:
+                    report(checkpoint)
                 for future in done:
                     future.result()
         except BaseException:
             run.stop.set()
             wait(futures)
-            _save(run, checkpoint, progress, report)
+            _save(run, checkpoint, progress)
             raise
     if not all(span.done for span in checkpoint.spans):
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved")
-    return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, strategy)
+    run.check_structure()
+    return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, run.strategy)
 
 
-def _save(
-    run: _Run, checkpoint: Checkpoint, progress: ProgressStore, report: Callable[[Checkpoint], None] | None
-) -> None:
+def _save(run: _Run, checkpoint: Checkpoint, progress: ProgressStore) -> None:
     with run.lock:
-        progress.save(checkpoint.to_dict())
-    if report:
-        report(checkpoint)
+        state = checkpoint.to_dict()
+    try:
+        progress.save(state)
+    except ProgressNotSaved as error:
+        log.warning("The checkpoint of batch %s was not saved: %s", run.batch.label, error)
 
 
-def _resume(batch: Batch, progress: ProgressStore) -> Checkpoint | None:
+def _resume(run: _Run, progress: ProgressStore) -> Checkpoint | None:
+    """The batch's checkpoint, None where it has none that can be trusted."""
+    label = run.batch.label
     stored = progress.load()
     if stored is None:
         return None
     try:
         checkpoint = Checkpoint.from_dict(stored)
     except (KeyError, TypeError, ValueError):
-        log.warning("The stored checkpoint cannot be read; batch %s starts anew", batch.label)
+        log.warning("The stored checkpoint cannot be read; batch %s starts anew", label)
         return None
-    if checkpoint.batch != batch.identity:
-        log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, batch.identity)
+    if checkpoint.batch != run.identity:
+        log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, run.identity)
         return None
-    log.info("Batch %s goes on after %d rows", batch.label, checkpoint.rows)
+    if all(span.done for span in checkpoint.spans) and not run.has_arrived():
+        log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
+        return None
+    run.strategy = checkpoint.strategy
+    log.info("Batch %s goes on after %d rows", label, checkpoint.rows)
     return checkpoint
 
 
@@ -183,7 +206,7 @@ def persist(
             failures = 1 if position() != before else failures + 1
             if not error.retryable or failures >= _ATTEMPTS:
                 raise
-            pause = min(30.0, PAUSE * 2**failures) * random.uniform(0.5, 1)
+            pause = min(30.0, PAUSE * 2 ** (failures - 1)) * random.uniform(0.5, 1)
             log.warning("%s; going on in %.1f s", error, pause)
             stop.wait(pause)
     return None
@@ -210,7 +233,8 @@ class _Run:
         self._steps = ours.precision.per_second
         self._tables = self._source_tables()
         self._transcoders: dict[str, Transcoder] = {}
-        self.extents = self._extents()
+        self._describing = threading.Lock()
+        self.extents = self._extents(source, batch.start, batch.end)
         self.strategy = self._choose(options.strategy)
 
     def _source_tables(self) -> dict[str, Table]:
@@ -221,15 +245,43 @@ class _Run:
         names = [name for name in self.source.normal_tables(self._scope) if first <= name.encode() <= last]
         return {name: self.source.describe(name) for name in names}
 
-    def _extents(self) -> list[Extent]:
+    def _extents(self, catalog: Catalog, start: int | None, end: int | None) -> list[Extent]:
+        """Where the rows of the batch's tables lie on one side."""
         names = (self.batch.first, self.batch.last)
         found = [
             extent
             for table in self._tables.values()
-            for extent in extents(self.source, table, self.batch.start, self.batch.end, names)
+            for extent in extents(catalog, table, start, end, names)
             if self.batch.stable is None or self._scope.has_table(extent.name)
         ]
         return sorted(found, key=lambda extent: extent.name.encode())
+
+    @property
+    def identity(self) -> str:
+        """What a checkpoint must agree with: servers, databases, tables, columns and period."""
+        sides = [[str(side.client.address), side.name] for side in (self.source, self.target)]
+        columns = [[name, [[c.name, c.sql_type] for c in table.columns]] for name, table in self._tables.items()]
+        text = json.dumps([sides, columns, self._scope.tables, self._scope.exclude])
+        return f"{self.batch.identity}|{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def has_arrived(self) -> bool:
+        """Whether the target holds as many rows as the source, from the same first to the same last one."""
+        bounds = (None if bound is None else bound * self._scale for bound in (self.batch.start, self.batch.end))
+        theirs = {extent.name: extent for extent in self._extents(self.target, *bounds)}
+        return all(
+            theirs.get(name) == Extent(name, rows, first * self._scale, last * self._scale)
+            for name, rows, first, last in ((e.name, e.rows, e.first, e.last) for e in self.extents)
+        )
+
+    def check_structure(self) -> None:
+        """Make sure that the source's columns are those that were copied.
+
+        Raises:
+            StructureChanged: they are not.
+        """
+        for name, table in self._tables.items():
+            if self.batch.stable is not None and self.source.describe(name).columns != table.columns:
+                raise StructureChanged(f"the columns of {name!r} have changed while it was copied")
 
     def _choose(self, asked: str) -> str:
         """Dense or sparse; normal tables have no super table that could be asked for many of them."""
@@ -254,7 +306,7 @@ class _Run:
     def transcoder(self, name: str) -> Transcoder:
         """How blocks of a subtable or normal table become blocks of the target."""
         table = self.table_of(name)
-        with self.lock:
+        with self._describing:
             if table.name not in self._transcoders:
                 try:
                     counterpart = self.target.describe(table.name)
@@ -286,19 +338,22 @@ class _Run:
             if low <= extent.name.encode() <= high:
                 start = span.time if extent.name == span.table else self.batch.start
                 end = span.last_time if extent.name == span.last_table else self.batch.end
-                yield from self._units([extent], start, end)
+                if start is None or start != end:
+                    yield from self._units([extent], start, end)
 
     def _units(self, extents: list[Extent], start: int | None, end: int | None, workers: int = 1) -> Iterator[Unit]:
         """Tables, and slices of large ones: reading a slice again costs little when a connection is lost."""
         share = math.ceil(sum(extent.rows for extent in extents) / workers) or 1
         for extent in extents:
-            if self.strategy == "sparse":
+            if self.strategy == "sparse" and extent.rows <= ROWS_A_GROUP:
                 count = 1
             elif self._unit is None:
                 count = math.ceil(extent.rows / min(ROWS_A_UNIT, share))
             else:
                 length = extent.last + 1 - extent.first
                 count = math.ceil(length / (self._unit / timedelta(seconds=1) * self._steps))
+            # More slices than rows would be empty ones.
+            count = min(count, extent.rows)
             is_whole = count == 1 and (start, end) == (self.batch.start, self.batch.end)
             for a, b in slices(extent, start, end, count):
                 yield Unit(extent.name, a, b, extent.rows if is_whole else extent.rows // count, is_whole)
@@ -341,7 +396,11 @@ class _Run:
     def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for group in groups(units):
             table = self.table_of(group[0].table)
-            yield copy_group(sessions, self.source, self.target, table, self.transcoder(table.name), group)
+            if sum(unit.rows for unit in group) > ROWS_A_GROUP or not all(unit.exact for unit in group):
+                # A large subtable among small ones, or one that was begun.
+                yield from self._copy_units(group, sessions)
+            else:
+                yield copy_group(sessions, self.source, self.target, table, self.transcoder(table.name), group)
 
 
 def _database(catalog: Catalog, option: str) -> Database:

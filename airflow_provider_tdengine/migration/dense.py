@@ -58,7 +58,7 @@ def copy_unit(
     conditions = time_range(table.time_column, unit.start, unit.end)
     # The shortest way to say all columns: an adapter of 2.4 takes 512 bytes a message.
     result = sessions.source.query(f"SELECT * FROM {name}{where(conditions)}")
-    if [field.name for field in result.fields] != [column.name for column in transcode.source]:
+    if [(field.name, field.type) for field in result.fields] != [(own.name, own.type) for own in transcode.source]:
         raise StructureChanged(f"the columns of {name} have changed since the batch began")
     if isinstance(sessions.target, WebSocketSession):
         if isinstance(result, WebSocketResult) and transcode.unchanged and source.client.generation == 3:

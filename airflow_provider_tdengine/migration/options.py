@@ -186,7 +186,7 @@ class MigrationOptions:
         "auto",
         "Unit",
         _READING,
-        "The longest period of one subtable that is read with one query: a number with m, h, d or w, or `auto` for "
+        "The longest period of one subtable that is read with one query: a number with s, m, h, d or w, or `auto` for "
         "slices of about 1,000,000 rows. Shorter ones make a lost connection cost less.",
         examples=("auto", "12h", "30d"),
     )
@@ -216,7 +216,7 @@ class MigrationOptions:
         _VERIFICATION,
         "What is compared after copying. A difference fails the run.",
         choices={
-            "count": "rows, first and last timestamp of every subtable",
+            "count": "rows, first and last timestamp of every table; tags unless schema is none",
             "none": "nothing; the run's colour then says nothing about completeness",
         },
     )
@@ -239,7 +239,7 @@ class MigrationOptions:
         for field in dataclasses.fields(cls):
             value = values.get(field.name)
             if isinstance(value, str):
-                value = value.strip()
+                value = _untemplated(field, value.strip())
             if value is None:
                 continue
             given[field.name] = value
@@ -313,12 +313,26 @@ OPTIONS: dict[str, Option] = {
     field.name: cast(Option, field.metadata["option"]) for field in dataclasses.fields(MigrationOptions)
 }
 
+_DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def _untemplated(field: dataclasses.Field[object], text: str) -> object:
+    """The value that a template's text stands for: templates make text of numbers, booleans and None."""
+    if text == "None":
+        return None
+    if isinstance(field.default, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if isinstance(field.default, int) and text.isdecimal():
+        return int(text)
+    return text
+
+
 def _moment(text: str) -> datetime:
-    """An aware moment of an ISO 8601 text; UTC where it names no zone."""
+    """An aware moment of an ISO 8601 text with a date; UTC where it names no zone."""
+    if not _DATE.match(text):
+        raise ValueError(f"{text!r} names no date")
     parsed = pendulum.parse(text, tz="UTC")
     if not isinstance(parsed, pendulum.DateTime):
         raise ValueError(f"{text!r} is not a moment")

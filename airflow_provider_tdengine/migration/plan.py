@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from typing_extensions import Self
 
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import identifier, name_range, time_range, timestamp, where
 from airflow_provider_tdengine.client.types import Precision
@@ -66,9 +68,10 @@ class Batch:
 
     @property
     def label(self) -> str:
-        """How it reads in Airflow's grid."""
+        """How it reads in Airflow's grid; a slice of a giant table with where it begins."""
         names = self.first if self.first == self.last else f"{self.first} … {self.last}"
-        return f"{self.stable or 'tables'} {names}"
+        since = "" if self.start is None or self.first != self.last else f" from {self.start}"
+        return f"{self.stable or 'tables'} {names}{since}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,8 @@ def extents(
         )
         for block in session.query(statement).blocks():
             # 2.x appends the subtable's name a second time.
-            for name, rows, first, last in zip(*(block.column_values(i) for i in range(4)), strict=True):
-                if isinstance(rows, int) and rows and isinstance(first, int) and isinstance(last, int):
-                    found.append(Extent(str(name), rows, first, last))
+            for name, *bounds in zip(*(block.column_values(i) for i in range(4)), strict=True):
+                found += _extent(str(name), *bounds)
     found.sort(key=lambda extent: extent.name.encode())
     return found
 
@@ -138,10 +140,20 @@ def normal_extent(session: Session, catalog: Catalog, table: Table, times: list[
     """Where the rows of a normal table lie; nothing for an empty one."""
     ts = identifier(table.time_column)
     statement = f"SELECT COUNT(*), FIRST({ts}), LAST({ts}) FROM {catalog.table(table.name)}{where(times)}"
-    for rows, first, last in all_rows(session.query(statement)):
-        if isinstance(rows, int) and rows and isinstance(first, int) and isinstance(last, int):
-            return [Extent(table.name, rows, first, last)]
-    return []
+    return [extent for bounds in all_rows(session.query(statement)) for extent in _extent(table.name, *bounds)]
+
+
+def _extent(name: str, rows: Value, first: Value, last: Value) -> list[Extent]:
+    """One extent, or none where there are no rows.
+
+    Raises:
+        IncompleteResult: there are rows, but no first or last one.
+    """
+    if not rows:
+        return []
+    if not (isinstance(rows, int) and isinstance(first, int) and isinstance(last, int)):
+        raise IncompleteResult(f"table {name!r} was said to have {rows!r} rows from {first!r} to {last!r}")
+    return [Extent(name, rows, first, last)]
 
 
 def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> list[Batch]:

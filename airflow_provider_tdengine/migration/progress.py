@@ -33,12 +33,14 @@ class Checkpoint:
 
     Parameters:
         batch: the batch's identity; a checkpoint of another one is not used.
+        strategy: dense or sparse; a position of one means nothing to the other.
         spans: position of each worker.
-        rows: rows confirmed by the target.
+        rows: rows confirmed by the target; what was read again counts again.
         bytes: bytes of blocks and statements confirmed by the target.
     """
 
     batch: str
+    strategy: str
     spans: list[Span] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
@@ -58,12 +60,20 @@ class Checkpoint:
         if not isinstance(spans, list):
             raise TypeError("a checkpoint's spans are no list")
         return cls(
-            str(stored["batch"]), [Span(**span) for span in spans], int(str(stored["rows"])), int(str(stored["bytes"]))
+            str(stored["batch"]),
+            str(stored["strategy"]),
+            [Span(**span) for span in spans],
+            int(str(stored["rows"])),
+            int(str(stored["bytes"])),
         )
 
     @property
     def done(self) -> bool:
         return bool(self.spans) and all(span.done for span in self.spans)
+
+
+class ProgressNotSaved(Exception):
+    """A checkpoint could not be kept; copying goes on, and the next one may be."""
 
 
 class ProgressStore(Protocol):
@@ -74,7 +84,11 @@ class ProgressStore(Protocol):
         ...
 
     def save(self, checkpoint: dict[str, object]) -> None:
-        """Keep it, in place of what was saved before."""
+        """Keep it, in place of what was saved before.
+
+        Raises:
+            ProgressNotSaved: it is not kept.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 Owners: TypeAlias = dict[str, "str | None"]
 """Subtables and normal tables by name, with their super table, None for normal tables."""
+
+_SMALLEST_DOUBLE = sys.float_info.min
 
 # Limits of 3.x.
 _TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
@@ -114,8 +117,8 @@ def compare(structure: Structure, *, creates: bool) -> list[Finding]:
                 findings.append(
                     Finding(
                         f"Table {table.name!r}",
-                        "the target does not have it, and schema is none",
-                        "Create it there, or choose schema always",
+                        "the target does not have it",
+                        "Create it there, or run schema sync (schema always)",
                     )
                 )
             continue
@@ -330,7 +333,7 @@ class SchemaSync:
             for subtable in subtables:
                 wanted = zip(stable.tags, subtable.tags, theirs.get(subtable.name, ()), strict=False)
                 for tag, ours, other in wanted:
-                    if _same_tag(tag, ours, other, self._scale):
+                    if same_tag(tag, ours, other, self._scale):
                         continue
                     value = tag_literal(tag, ours, self._scale)
                     table = self._target.table(subtable.name)
@@ -393,9 +396,9 @@ def _subtable_findings(table: Table, name: str, owners: Owners) -> Iterator[Find
         )
 
 
-def _same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
+def same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
+    """Whether a tag's value in the target is the source's; timestamps count other steps, JSON may be sorted."""
     if tag.type is Type.JSON and ours and theirs:
-        # 3.x sorts the keys.
         return bool(json.loads(str(ours)) == json.loads(str(theirs)))
     if tag.type is Type.TIMESTAMP and isinstance(ours, int):
         return ours * scale == theirs
@@ -419,4 +422,6 @@ def tag_literal(tag: Field, value: Value, scale: int = 1) -> str:
         return f"'\\x{value.hex()}'"
     if isinstance(value, bytes):
         raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
+    if tag.type is Type.DOUBLE and isinstance(value, float) and 0 < abs(value) < _SMALLEST_DOUBLE:
+        raise ValueError(f"INSERT and CREATE of TDengine 3 refuse {value!r}, the value of tag {tag.name!r}")
     return literal(value)

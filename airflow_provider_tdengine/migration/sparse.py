@@ -21,11 +21,12 @@ ROWS_A_GROUP = 50_000
 
 
 def groups(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    """Neighbouring subtables that are read with one query."""
+    """Neighbouring subtables over the same period, which are read with one query."""
     group: list[Unit] = []
     rows = 0
     for unit in units:
-        if group and rows + unit.rows > ROWS_A_GROUP:
+        same = not group or (unit.start, unit.end, unit.exact) == (group[0].start, group[0].end, group[0].exact)
+        if group and (rows + unit.rows > ROWS_A_GROUP or not same):
             yield group
             group, rows = [], 0
         group.append(unit)

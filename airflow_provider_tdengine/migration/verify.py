@@ -1,8 +1,9 @@
-"""Source and target compared: rows, first and last timestamp of every table."""
+"""Source and target compared: rows, first and last timestamp of every table, and the tags of every subtable."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
@@ -10,7 +11,7 @@ from airflow_provider_tdengine.migration.convert import time_scale
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Extent, extents, window
-from airflow_provider_tdengine.migration.schema import read_structure
+from airflow_provider_tdengine.migration.schema import read_structure, same_tag
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +24,15 @@ class Difference:
 
     Parameters:
         table: the subtable or normal table.
-        what: rows, first or last.
+        what: rows, first, last, or a tag's name.
         source: what the source has; a timestamp in steps of the target's precision, None for no row.
         target: what the target has.
     """
 
     table: str
     what: str
-    source: int | None
-    target: int | None
+    source: str | int | None
+    target: str | int | None
 
     def __str__(self) -> str:
         return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
@@ -86,7 +87,21 @@ def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Compa
             theirs = {name: extent for name, extent in theirs.items() if name not in extra}
         scale = time_scale(structure.source.precision, structure.target.precision) or 1
         _compare(table, ours, theirs, scale, comparison)
+        if table.is_super and counterpart and options.schema != "none":
+            comparison.differences += _compare_tags(source, target, table, scope, scale)
     return comparison
+
+
+def _compare_tags(source: Catalog, target: Catalog, stable: Table, scope: Scope, scale: int) -> Iterator[Difference]:
+    """Subtables whose tags differ, or that the target lacks."""
+    theirs = {subtable.name: subtable.tags for subtable in target.subtables(stable, scope)}
+    for subtable in source.subtables(stable, scope):
+        if subtable.name not in theirs:
+            yield Difference(subtable.name, "table", "there", "missing")
+            continue
+        for tag, one, other in zip(stable.tags, subtable.tags, theirs[subtable.name], strict=True):
+            if not same_tag(tag, one, other, scale):
+                yield Difference(subtable.name, f"tag {tag.name}", repr(one), repr(other))
 
 
 def _extents(

@@ -189,7 +189,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.batch = batch
-        self._stop = threading.Event()
+        self._stop: threading.Event | None = None
 
     def execute(self, context: Context) -> dict[str, str | int | float]:
         """Copy the batch."""
@@ -197,6 +197,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         batch = Batch.from_dict(dict(self.batch))
         context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
         progress: ProgressStore = task_progress(context)
+        self._stop = threading.Event()
         with clear_failures():
             try:
                 copied = copy_batch(
@@ -221,7 +222,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
     def on_kill(self) -> None:
         """Let the workers end; what the target has confirmed is in the checkpoint."""
-        self._stop.set()
+        if self._stop:
+            self._stop.set()
 
 
 def _report(batch: Batch, checkpoint: Checkpoint) -> None:
@@ -248,7 +250,9 @@ class TDengineVerifyOperator(MigrationOperator):
             shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
             raise AirflowFailException(
                 f"{len(comparison.differences)} differences in {comparison.tables} tables, the first ones:\n{shown}\n"
-                "Clear the copy tasks of these tables to copy them again, then this task"
+                "Clear the copy tasks of these tables, which copies them again, and this task"
             )
-        log.info("Equal: %d tables, %d rows (rows, first and last timestamp)", comparison.tables, comparison.rows)
+        log.info(
+            "Equal: %d tables, %d rows (counts, first and last timestamps, tags)", comparison.tables, comparison.rows
+        )
         return comparison.to_dict()

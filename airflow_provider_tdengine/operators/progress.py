@@ -6,7 +6,9 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressStore
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved, ProgressStore
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,7 +39,10 @@ class TaskStateProgress:
 
     def save(self, checkpoint: dict[str, object]) -> None:
         # The default would forget it after 30 days; a migration may be paused for longer.
-        self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+        try:
+            self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+        except (AirflowRuntimeError, OSError) as error:
+            raise ProgressNotSaved(str(error)) from error
 
 
 def task_progress(context: Context) -> ProgressStore:

@@ -48,7 +48,9 @@ def sentence(**values: object) -> str:
         ),
         ({"unit": "0d"}, "Option 'unit': '0d' is not a duration. Give auto, or a number with s, m, h, d or w."),
         ({"workers": 0}, "Option 'workers': 0 is out of range. Give a number from 1 to 64."),
-        ({"workers": "2"}, "Option 'workers': '2' is a str. Give a int."),
+        ({"workers": "two"}, "Option 'workers': 'two' is a str. Give a int."),
+        ({"create_database": "maybe"}, "Option 'create_database': 'maybe' is a str. Give a bool."),
+        ({"end": "12:00"}, "Option 'end': '12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z."),
         ({"workers": True}, "Option 'workers': True is a bool. Give a int."),
         (
             {"target_conn_id": "a"},
@@ -70,6 +72,14 @@ def test_all_findings_at_once() -> None:
     text = sentence(mode="x", workers=100, unit="y")
     assert text.startswith("3 findings:\n")
     assert all(name in text for name in ("'mode'", "'workers'", "'unit'"))
+
+
+def test_text_from_templates() -> None:
+    options = MigrationOptions.checked(
+        {**REQUIRED, "workers": "3", "create_database": "False", "start": "None", "end": ""}
+    )
+    assert (options.workers, options.create_database, options.start) == (3, False, None)
+    assert options.window_end is None
 
 
 def test_every_option_is_explained() -> None:
@@ -104,6 +114,21 @@ def test_a_missing_super_table(pair: Pair) -> None:
         "It has meters."
     )
     assert Catalog(pair.target, TARGET).database() is None
+
+
+@pytest.mark.parametrize("pattern", ["d2", "d[1", "D1*", "?", "s"])
+def test_a_missing_table(pair: Pair, pattern: str) -> None:
+    pair.sql(
+        f"create database {SOURCE}",
+        f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.`d[1]` using {SOURCE}.s tags (1)",
+        f"create table {SOURCE}.plain (ts timestamp, v int)",
+    )
+    assert stopped(pair, tables=f"d[1], {pattern}") == (
+        f"Option 'tables': the database '{SOURCE}' of {pair.source.address} has no subtable or normal table "
+        f"'{pattern}'. It has d[1], plain."
+    )
+    assert pair.sync(tables="d[1]").tables == 1
 
 
 def test_a_missing_target_database_that_must_not_be_created(pair: Pair) -> None:

@@ -20,7 +20,7 @@ from airflow_provider_tdengine.migration import dense, sparse
 from airflow_provider_tdengine.migration.copy import Stopped, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
-from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress
+from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress, ProgressNotSaved
 from airflow_provider_tdengine.migration.text import has_no_text, row_texts
 
 from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
@@ -87,6 +87,122 @@ def test_a_lost_connection_costs_little(meters: BoxPair, side: str, blocks: int)
     assert target == source
     # What was on its way is read again: blocks in flight, not the tables.
     assert ROWS <= read <= ROWS + 8 * 4096
+
+
+@pytest.fixture
+def many(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> BoxPair:
+    """Forty subtables of 50 rows, copied in groups of four."""
+    monkeypatch.setattr(copying, "ROWS_A_GROUP", 200)
+    monkeypatch.setattr(sparse, "ROWS_A_GROUP", 200)
+    monkeypatch.setattr(copying, "SAVE_EVERY", 0.01)
+    faulty.sql(f"create database {SOURCE} keep 36500", f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)")
+    for i in range(40):
+        rows = "".join(f"({T + row},{row})" for row in range(50))
+        faulty.sql(f"insert into {SOURCE}.d{i:02} using {SOURCE}.m tags ({i}) values {rows}")
+    faulty.sync()
+    return faulty
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_lost_connection_between_groups(many: BoxPair, side: str) -> None:
+    batch = batch_of(many)
+    box = many.source_box if side == "source" else many.target_box
+    box.faults.cut_after_blocks(6) if side == "source" else box.faults.answer_with(0x18, "broken", 1, "`d10`")
+    copied = copy_batch(*many.catalogs, batch, many.options(workers=1), MemoryProgress())
+    assert copied.strategy == "sparse"
+    source, target = many.both()
+    assert target == source
+
+
+@pytest.mark.parametrize("then", ["sparse", "dense", "auto"])
+def test_a_sparse_batch_goes_on(many: BoxPair, then: str) -> None:
+    progress = MemoryProgress()
+    batch = batch_of(many)
+    many.target_box.faults.answer_with(0x060B, "Timestamp data out of range", 1, "`d21`")
+    with pytest.raises(RowRejected):
+        copy_batch(*many.catalogs, batch, many.options(workers=1, strategy="sparse"), progress)
+    before = many.source_box.rows_read
+    copied = copy_batch(*many.catalogs, batch, many.options(workers=1, strategy=then), progress)
+    # Counting by subtable reads a row each.
+    assert many.source_box.rows_read - before <= 20 * 50 + 2 * 40
+    assert copied.strategy == "sparse"
+    source, target = many.both()
+    assert target == source
+
+
+def test_a_large_subtable_among_small_ones_goes_as_blocks(many: BoxPair) -> None:
+    many.sql(f"insert into {SOURCE}.d07 values " + "".join(f"({T + row},{row})" for row in range(50, 900)))
+    assert run(many, strategy="sparse").strategy == "sparse"
+    source, target = many.both()
+    assert target == source
+
+
+@pytest.mark.parametrize("unit", ["auto", "1d", "6h"])
+def test_there_are_no_more_spans_than_workers(faulty: BoxPair, unit: str) -> None:
+    faulty.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, v int)",
+        f"insert into {SOURCE}.t values " + "".join(f"({T + day * 86_400_000},{day})" for day in range(0, 300, 3)),
+    )
+    faulty.sync()
+    progress = MemoryProgress()
+    assert run(faulty, progress, unit=unit, workers=2).rows == 100
+    saved = progress.load()
+    assert saved is not None
+    assert isinstance(saved["spans"], list)
+    assert len(saved["spans"]) <= 2
+    source, target = faulty.both()
+    assert target == source
+
+
+def test_a_finished_batch_is_copied_again_when_the_target_has_lost_it(
+    meters: BoxPair, caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = MemoryProgress()
+    run(meters, progress)
+    meters.target.execute(f"drop database {TARGET}")
+    meters.sync()
+    run(meters, progress)
+    assert arrived(meters) == ROWS
+    assert "was finished, but source and target differ by now" in caplog.text
+
+
+def test_a_finished_batch_is_copied_again_when_late_rows_came(meters: BoxPair) -> None:
+    progress = MemoryProgress()
+    run(meters, progress)
+    meters.sql(f"insert into {SOURCE}.d1 values ({T + 500}, 1, 'late')")
+    run(meters, progress)
+    source, target = meters.both()
+    assert target == source
+
+
+def test_a_column_that_appears_meanwhile_is_noticed(many: BoxPair) -> None:
+    class Meanwhile(MemoryProgress):
+        def load(self) -> dict[str, object] | None:
+            many.sql(f"alter stable {SOURCE}.m add column w int")
+            return None
+
+    with pytest.raises(MigrationStopped, match=r"the columns of 'm' have changed.*Clear sync_schema"):
+        run(many, Meanwhile())
+
+
+def test_a_table_that_vanishes_meanwhile_is_said(meters: BoxPair) -> None:
+    class Meanwhile(MemoryProgress):
+        def load(self) -> dict[str, object] | None:
+            meters.sql(f"drop table {SOURCE}.d1")
+            return None
+
+    with pytest.raises(MigrationStopped, match=r"a table has come, gone or changed"):
+        run(meters, Meanwhile())
+
+
+def test_a_checkpoint_that_cannot_be_saved_stops_nothing(meters: BoxPair, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(MemoryProgress):
+        def save(self, checkpoint: dict[str, object]) -> None:
+            raise ProgressNotSaved("the API server is away")
+
+    assert run(meters, Broken()).rows == ROWS
+    assert "was not saved: the API server is away" in caplog.text
 
 
 def test_a_busy_server_is_waited_for(meters: BoxPair) -> None:

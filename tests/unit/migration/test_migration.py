@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_tdengine.client.errors import StatementRejected
+from airflow_provider_tdengine.client.errors import RowRejected, StatementRejected
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 
 from .conftest import CREATED, SOURCE, TARGET, Pair, T
@@ -142,6 +142,19 @@ def test_a_finer_target_holds_the_same_moments(pair: Pair) -> None:
     assert rows == [(T * factor, (T + 7) * factor, 1), ((T + 1) * factor, None, 2)]
 
 
+def test_a_moment_that_a_finer_target_cannot_hold_is_refused(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, forever timestamp)",
+        f"insert into {SOURCE}.t values ({T}, 253402300799000)",
+    )
+    pair.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
+    pair.sync()
+    with pytest.raises(RowRejected, match=r"a timestamp in column 'forever' is too far away"):
+        pair.copy()
+    assert pair.both()[1]["t"][1] == []
+
+
 def test_a_coarser_target_is_refused_before_anything_is_written(pair: Pair) -> None:
     pair.sql(
         f"create database {SOURCE} precision 'us' keep 36500",
@@ -188,8 +201,11 @@ def test_wider_types_take_the_same_values(pair: Pair) -> None:
 
 def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:
     filled.target.execute(f"create database {TARGET} keep 36500")
-    with pytest.raises(MigrationStopped, match=r"(?s)5 findings.*'Mixed Case'.*does not have it, and schema is none"):
+    with pytest.raises(MigrationStopped) as stopped:
         filled.copy(schema="none")
+    text = str(stopped.value)
+    assert text.startswith("5 findings:\n")
+    assert "'Mixed Case': the target does not have it. Create it there, or run schema sync" in text
 
 
 def test_a_subtable_of_another_super_table_is_a_finding(filled: Pair) -> None:
@@ -306,3 +322,18 @@ class TestVerification:
         comparison = filled.verify()
         assert not comparison.differences
         assert comparison.extra_tables == 1
+
+    def test_another_tag(self, filled: Pair) -> None:
+        filled.migrate()
+        filled.target.execute(f"alter table {TARGET}.c1 set tag ti8 = 99")
+        assert [str(difference) for difference in filled.verify().differences] == [
+            "c1: tag ti8 -127 in the source, 99 in the target"
+        ]
+        assert not filled.verify(schema="none").differences
+
+    def test_an_empty_subtable_that_is_missing(self, filled: Pair) -> None:
+        filled.migrate()
+        filled.target.execute(f"drop table {TARGET}.empty")
+        assert [str(difference) for difference in filled.verify().differences] == [
+            "empty: table there in the source, missing in the target"
+        ]

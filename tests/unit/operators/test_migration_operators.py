@@ -1,0 +1,84 @@
+"""The operators as Airflow handles them: copied, mapped, templated."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.operators.migration import (
+    TDenginePlanOperator,
+    TDengineRangeMigrationOperator,
+    TDengineResolveOperator,
+)
+
+CREATED = datetime(2022, 1, 1, tzinfo=timezone.utc)
+
+
+def context(**params: object) -> Any:
+    return {"params": params, "dag_run": SimpleNamespace(run_after=CREATED)}
+
+
+def test_an_operator_can_be_copied_and_pickled() -> None:
+    operator = TDengineRangeMigrationOperator(task_id="copy", batch={})
+    assert copy.deepcopy(operator).task_id == "copy"
+    assert pickle.loads(pickle.dumps(operator)).task_id == "copy"
+    operator.on_kill()
+
+
+def test_the_dag_has_its_stages_in_order() -> None:
+    dag = migration_dag("m", defaults={"source_database": "power", "workers": 4})
+    assert [task.task_id for task in dag.topological_sort()] == ["resolve", "sync_schema", "plan", "copy", "verify"]
+    assert copy.deepcopy(dag).task_ids == dag.task_ids
+    assert dag.params["source_database"] == "power"
+    assert dag.params["workers"] == 4
+
+
+def test_two_migrations_in_a_dag_of_ones_own() -> None:
+    with DAG("own", schedule=None) as dag:
+        first = migration("north", {"source_database": "a"})
+        second = migration("south", {"source_database": "b", "target_database": "{{ ds_nodash }}"})
+        first >> second
+    assert "north.copy" in dag.task_ids
+    assert "south.verify" in dag.task_ids
+
+
+def test_an_unknown_default_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no option sourcedb; the options are name, mode"):
+        migration_dag("m", defaults={"sourcedb": "x"})
+
+
+def test_the_form_explains_every_option() -> None:
+    params = migration_params()
+    assert list(params) == list(OPTIONS)
+    for name, param in params.items():
+        assert param.schema["title"] == OPTIONS[name].title
+        assert param.schema["section"] == OPTIONS[name].section
+        assert param.schema["description_md"] == OPTIONS[name].explanation
+    assert params["mode"].schema["enum"] == ["history"]
+    assert params["start"].schema["format"] == "date-time"
+    assert (params["workers"].schema["minimum"], params["workers"].schema["maximum"]) == (1, 64)
+    assert params["source_database"].schema["minLength"] == 1
+    defaults = {name: param.value for name, param in params.items() if name != "source_database"}
+    own = MigrationOptions().to_dict()
+    assert defaults == {name: own[name] or (None if isinstance(own[name], str) else own[name]) for name in defaults}
+
+
+def test_options_come_from_the_params_of_the_run() -> None:
+    options = TDenginePlanOperator(task_id="plan").migration_options(
+        context(source_database="power", mode="history", something_else=1)
+    )
+    assert (options.source_database, options.end) == ("power", CREATED.isoformat())
+
+
+def test_wrong_options_fail_without_retry_and_all_at_once() -> None:
+    operator = TDengineResolveOperator(task_id="resolve", options={"mode": "x", "workers": 0})
+    with pytest.raises(AirflowFailException, match=r"(?s)2 findings.*'mode'.*'workers'"):
+        operator.execute(context())
