@@ -264,7 +264,8 @@ class _Query:
             ranks = _ranks(column)
             keys.append(~ranks if key.descending else ranks)
         if len(keys) == 1:
-            return np.argsort(keys[0], kind="stable")
+            order: Ints = np.argsort(keys[0], kind="stable")
+            return order
         return np.lexsort(tuple(reversed(keys)))
 
     def order_column(self, expression: Expression, columns: tuple[Column, ...], frame: Frame, rows: int) -> Column:
