@@ -323,7 +323,7 @@ def _result(task: str, result: Any) -> str:
         return f"{len(result or ())} batches"
     if task == "verify":
         tables, rows = _number(result, "tables"), _number(result, "rows")
-        return f"{tables} tables, {rows:,} rows: the same counts, first and last timestamps"
+        return f"{tables} tables, {rows:,} rows: the same counts, first and last timestamps, and tags"
     return ""
 
 

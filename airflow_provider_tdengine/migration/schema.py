@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 
 Owners: TypeAlias = dict[str, "str | None"]
 """Subtables and normal tables by name, with their super table, None for normal tables."""
+
+_NOTHING: tuple[object, ...] = (None, "", {})
+"""What 3.x stores as NULL where a JSON tag says it."""
+
+# A larger one hangs the target: 1e50 is fine, from 1e100 on a vnode of 3.3.3.0 never answers again (measured).
+_LARGEST_IN_JSON = 1e50
 
 _SMALLEST_DOUBLE = sys.float_info.min
 
@@ -397,12 +404,30 @@ def _subtable_findings(table: Table, name: str, owners: Owners) -> Iterator[Find
 
 
 def same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
-    """Whether a tag's value in the target is the source's; timestamps count other steps, JSON may be sorted."""
-    if tag.type is Type.JSON and ours and theirs:
-        return bool(json.loads(str(ours)) == json.loads(str(theirs)))
+    """Whether a tag's value in the target is the source's; timestamps count other steps."""
+    if tag.type is Type.JSON:
+        return _same_json(*(json.loads(str(value)) if value else None for value in (ours, theirs)))
     if tag.type is Type.TIMESTAMP and isinstance(ours, int):
         return ours * scale == theirs
     return ours == theirs
+
+
+def _same_json(ours: object, theirs: object) -> bool:
+    """Whether two JSON values are the same to 3.x, which says numbers with 15 digits, and nothing as NULL."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(_same_json(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float)):
+        return math.isclose(ours, theirs, rel_tol=1e-14)
+    return ours == theirs or (ours in _NOTHING and theirs in _NOTHING)
+
+
+def _largest_number(value: object) -> float:
+    """The largest magnitude of a number anywhere in a JSON value."""
+    if isinstance(value, (dict, list)):
+        return max(map(_largest_number, value.values() if isinstance(value, dict) else value), default=0.0)
+    return abs(float(value)) if isinstance(value, (int, float)) else 0.0
 
 
 def tag_literal(tag: Field, value: Value, scale: int = 1) -> str:
@@ -420,6 +445,10 @@ def tag_literal(tag: Field, value: Value, scale: int = 1) -> str:
         return str(value * scale)
     if isinstance(value, bytes) and tag.type is Type.VARBINARY:
         return f"'\\x{value.hex()}'"
+    if tag.type is Type.JSON and value and _largest_number(json.loads(str(value))) > _LARGEST_IN_JSON:
+        raise ValueError(
+            f"the number in {str(value)[:80]!r}, the value of tag {tag.name!r}, is too large for TDengine 3"
+        )
     if isinstance(value, bytes):
         raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
     if tag.type is Type.DOUBLE and isinstance(value, float) and 0 < abs(value) < _SMALLEST_DOUBLE:
