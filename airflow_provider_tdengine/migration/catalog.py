@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from airflow_provider_tdengine.client import Client
@@ -193,11 +193,6 @@ class Catalog:
                 for name, *tags in block.to_rows():
                     if scope.has_table(str(name)):
                         yield Subtable(str(name), tuple(tags))
-
-    def subtable_names(self, stable: Table, scope: Scope) -> Iterator[str]:
-        """The names of the subtables of a super table, as the server streams them."""
-        for subtable in self.subtables(replace(stable, tags=()), scope):
-            yield subtable.name
 
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""

@@ -232,8 +232,10 @@ class SchemaSync:
         for table in structure.tables:
             findings += _name_findings(table)
             if table.is_super:
-                for name in self._source.subtable_names(table, self._scope):
-                    findings += _subtable_findings(table, name, owners)
+                for subtable in self._source.subtables(table, self._scope):
+                    findings += _subtable_findings(table, subtable.name, owners)
+                    if subtable.name not in owners:
+                        findings += _tag_findings(table, subtable)
             elif table.name in owners and owners[table.name] is not None:
                 findings += _subtable_findings(table, table.name, owners)
         return findings
@@ -305,7 +307,8 @@ class SchemaSync:
             existing: list[Subtable] = []
             for subtable in self._source.subtables(stable, self._scope):
                 if subtable.name not in owners:
-                    values = ", ".join(self._tag_literals(stable, subtable))
+                    pairs = zip(stable.tags, subtable.tags, strict=True)
+                    values = ", ".join(tag_literal(*pair, self._scale) for pair in pairs)
                     yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values})"
                     continue
                 report.existing += 1
@@ -317,13 +320,6 @@ class SchemaSync:
             report.tags += self._correct_tags(stable, existing)
 
         report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
-
-    def _tag_literals(self, stable: Table, subtable: Subtable) -> list[str]:
-        try:
-            return [tag_literal(*pair, self._scale) for pair in zip(stable.tags, subtable.tags, strict=True)]
-        except ValueError as error:
-            finding = Finding(f"Tags of table {subtable.name!r}", str(error), "Change the tag's value in the source")
-            raise MigrationStopped([finding]) from error
 
     def _correct_tags(self, stable: Table, subtables: list[Subtable]) -> int:
         """Give existing subtables the source's tag values.
@@ -401,6 +397,15 @@ def _subtable_findings(table: Table, name: str, owners: Owners) -> Iterator[Find
             f"it is {sides[0]} in the source and {sides[1]} in the target",
             "Drop or rename the one in the target",
         )
+
+
+def _tag_findings(stable: Table, subtable: Subtable) -> Iterator[Finding]:
+    """Values that the target cannot take."""
+    for tag, value in zip(stable.tags, subtable.tags, strict=True):
+        try:
+            tag_literal(tag, value)
+        except ValueError as error:
+            yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
 
 
 def same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
