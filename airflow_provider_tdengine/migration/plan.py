@@ -17,7 +17,7 @@ from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import identifier, name_range, time_range, timestamp, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on_blockers
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.schema import compare, read_structure
 
@@ -171,7 +171,7 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     structure = read_structure(source, target, scope)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    stop_on_blockers(compare(structure, creates=False))
+    stop_on(compare(structure, creates=False))
     start, end = window(options, structure.source)
     groups: dict[str | None, list[Extent]] = {}
     for table in structure.tables:

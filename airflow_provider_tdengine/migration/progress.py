@@ -67,10 +67,6 @@ class Checkpoint:
             int(str(stored["bytes"])),
         )
 
-    @property
-    def done(self) -> bool:
-        return bool(self.spans) and all(span.done for span in self.spans)
-
 
 class ProgressNotSaved(Exception):
     """A checkpoint could not be kept; copying goes on, and the next one may be."""

@@ -18,7 +18,7 @@ from airflow_provider_tdengine.client.sql import cut, identifier, literal, strin
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import conversion, time_scale
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on_blockers
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -101,7 +101,7 @@ def read_structure(source: Catalog, target: Catalog, scope: Scope) -> Structure:
     if database is None:
         raise MigrationStopped([source.missing("source_database")])
     tables = source.tables(scope)
-    stop_on_blockers(scope.missing(source, tables))
+    stop_on(scope.missing(source, tables))
     there = target.database()
     found = () if there is None else map(target.find, (table.name for table in tables))
     return Structure(database, there, tables, {table.name: table for table in found if table})
@@ -214,7 +214,7 @@ class SchemaSync:
         """
         structure = read_structure(self._source, self._target, self._scope)
         owners = {} if structure.target is None else self._target.owners()
-        stop_on_blockers(self._findings(structure, owners))
+        stop_on(self._findings(structure, owners))
         if structure.target is not None:
             self._scale = time_scale(structure.source.precision, structure.target.precision) or 1
         report = SchemaReport(not_migrated=[leftover.to_dict() for leftover in leftovers(self._source)])
