@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from airflow_provider_tdengine.client.errors import StatementRejected, TDengineError
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog
 
 _SYSTEM_USERS = frozenset({"root", "_root", "monitor"})
@@ -83,8 +83,6 @@ def leftovers(catalog: Catalog) -> list[Leftover]:
 def _read(catalog: Catalog, query: _Query) -> Iterator[Leftover]:
     try:
         rows = list(catalog.by_column_name(query.statement))
-    except StatementRejected:
-        return
     except TDengineError as error:
         if error.retryable:
             raise
