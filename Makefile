@@ -8,7 +8,10 @@ READY := $(VENV)/ready
 # What pytest says about each test: failures and errors; -ra says as well why tests were skipped.
 REPORT ?= -rfE
 
-.PHONY: help demo demo-ui test lint format clean
+# Options of the benchmarks, such as BENCH='dense --runs 3'; BENCH=--help lists them.
+BENCH ?=
+
+.PHONY: help demo demo-ui bench test lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -20,6 +23,9 @@ demo: $(READY)  ## Watch a TDengine 2.4 database arrive in a 3.3 one (a minute)
 
 demo-ui: $(READY)  ## The same by hand: Airflow in your browser, until Ctrl-C
 	@$(BIN)/python -m airflow_provider_tdengine.demo --ui
+
+bench: $(READY)  ## Measure migrations, on simulated servers or on your own
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 test: lint  ## Check style and types, then run all tests
 	@$(BIN)/python -m pytest -q $(REPORT)
@@ -34,7 +40,7 @@ format: $(READY)  ## Format the code, and mend what can be mended
 	@$(BIN)/ruff format --quiet
 
 clean:  ## Remove all that was installed or made
-	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

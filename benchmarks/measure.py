@@ -1,0 +1,222 @@
+"""What is measured: a shape against its rivals, where dense and sparse cross, schema sync."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from statistics import median
+
+from benchmarks.engine import Figures
+from benchmarks.runners import Rival, drop_copy, repeat, run_engine, run_script, run_taosdump
+from benchmarks.servers import Server
+from benchmarks.shapes import STRUCTURE, Shape, crossing, fill
+
+CROSSING = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+"""Rows a subtable at which dense and sparse are compared."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A shape's figures, medians of the runs.
+
+    Parameters:
+        shape: its name.
+        subtables: how many it had.
+        rows: rows of each of them.
+        columns: columns of a row.
+        source: the source's version.
+        target: the target's version.
+        load: of the machine before the first run, processes that wanted to run in the minute before.
+        runs: of the engine.
+        strategy: dense or sparse.
+        copy: seconds of copying.
+        whole: seconds of schema sync, plan, copying and comparison.
+        mb: 10^6 bytes of blocks and statements that the target took.
+        cpu: CPU seconds of the engine while copying.
+        whole_cpu: CPU seconds of the engine in all stages.
+        imports_mb: memory of the interpreter with imports, in 10^6 bytes.
+        peak_mb: how much more it was at most.
+        script: the script with taosrest; None if it was not asked for.
+        taosdump: taosdump; None where there is none.
+    """
+
+    shape: str
+    subtables: int
+    rows: int
+    columns: int
+    source: str
+    target: str
+    load: float
+    runs: int
+    strategy: str
+    copy: float
+    whole: float
+    mb: float
+    cpu: float
+    whole_cpu: float
+    imports_mb: float
+    peak_mb: float
+    script: Rival | None
+    taosdump: Rival | None
+
+    @property
+    def total(self) -> int:
+        """Rows of all subtables."""
+        return self.subtables * self.rows
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Seconds of copying in both ways, medians of the runs.
+
+    Parameters:
+        subtables: how many.
+        rows: rows of each of them.
+        dense: one query a subtable.
+        sparse: one query for many.
+        dense_cpu: CPU seconds of the engine meanwhile.
+        sparse_cpu: the same.
+    """
+
+    subtables: int
+    rows: int
+    dense: float
+    sparse: float
+    dense_cpu: float
+    sparse_cpu: float
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Seconds of schema sync, medians of the runs.
+
+    Parameters:
+        source: the source's version.
+        target: the target's version.
+        subtables: how many, with five tags each.
+        first: with an empty target.
+        again: with nothing left to do.
+        cpu: CPU seconds of the engine for the first.
+    """
+
+    source: str
+    target: str
+    subtables: int
+    first: float
+    again: float
+    cpu: float
+
+
+def measure_shape(shape: Shape, source: Server, target: Server, runs: int, rivals: Sequence[str], say: Say) -> Measured:
+    """Fill a shape in, and move it by the engine and by its rivals.
+
+    Parameters:
+        shape: what is moved.
+        source: where it is filled in, if it is not there.
+        target: where it is moved to, and removed again.
+        runs: how often; a rival that takes long runs less often.
+        rivals: of "script" and "taosdump".
+        say: told what goes on.
+
+    Raises:
+        BenchmarkFailed: something did not do its work.
+    """
+    _fill(shape, source, say)
+    load = os.getloadavg()[0]
+    say(f"{shape.name}: {runs} times by the engine")
+    figures = [run_engine(shape, source, target) for _ in range(runs)]
+    results: dict[str, Rival | None] = {"script": None, "taosdump": None}
+    for name, run in (("script", run_script), ("taosdump", run_taosdump)):
+        if name in rivals:
+            say(f"{shape.name}: by {name}")
+            results[name] = _median_rival(repeat(runs, partial(run, shape, source, target)))
+    drop_copy(shape, target)
+    return Measured(
+        shape=shape.name,
+        subtables=shape.subtables,
+        rows=shape.rows,
+        columns=len(shape.columns),
+        source=source.version,
+        target=target.version,
+        load=load,
+        runs=runs,
+        strategy=" and ".join(figures[0].strategies),
+        copy=median(run.seconds["copy"] for run in figures),
+        whole=median(sum(run.seconds.values()) for run in figures),
+        mb=median(run.bytes for run in figures) / 1e6,
+        cpu=median(run.cpu["copy"] for run in figures),
+        whole_cpu=median(sum(run.cpu.values()) for run in figures),
+        imports_mb=median(run.imports_mb for run in figures),
+        peak_mb=max(run.peak_mb for run in figures),
+        **results,
+    )
+
+
+def measure_crossing(
+    source: Server, target: Server, runs: int, scale: float, say: Say, steps: Sequence[int] = CROSSING
+) -> list[Crossing]:
+    """Copy the same rows dense and sparse, for more and more rows a subtable."""
+    found = []
+    for rows in steps:
+        shape = crossing(rows).scaled(scale)
+        _fill(shape, source, say)
+        say(f"{shape}, dense and sparse")
+        # In turn, so that what else goes on does not hit one of them alone.
+        both = [[run_engine(shape, source, target, strategy=way) for way in ("dense", "sparse")] for _ in range(runs)]
+        dense, sparse = zip(*both, strict=True)
+        found.append(
+            Crossing(
+                shape.subtables,
+                rows,
+                _median(dense, "copy"),
+                _median(sparse, "copy"),
+                median(run.cpu["copy"] for run in dense),
+                median(run.cpu["copy"] for run in sparse),
+            )
+        )
+        drop_copy(shape, target)
+    return found
+
+
+def crosses_at(points: Sequence[Crossing]) -> float | None:
+    """From how many rows a subtable on dense is the faster way, between measured points; None if it never is."""
+    ratios = [(point.rows, math.log(point.dense / point.sparse)) for point in points]
+    if not ratios or ratios[-1][1] > 0:
+        return None
+    # From the end: what lies behind the last point at which sparse was faster.
+    for (rows, ratio), (more, less) in reversed(list(pairwise(ratios))):
+        if ratio > 0:
+            return float(rows * (more / rows) ** (ratio / (ratio - less)))
+    return float(ratios[0][0])
+
+
+def measure_structure(source: Server, target: Server, runs: int, scale: float, say: Say) -> Structure:
+    """Create many subtables, then find that they are there."""
+    shape = STRUCTURE.scaled(scale)
+    _fill(shape, source, say)
+    say(f"schema sync: {shape.subtables:,} subtables, {runs} times")
+    figures = [run_engine(shape, source, target, schema="only") for _ in range(runs)]
+    drop_copy(shape, target)
+    cpu = median(run.cpu["schema"] for run in figures)
+    first, again = _median(figures, "schema"), _median(figures, "again")
+    return Structure(source.version, target.version, shape.subtables, first, again, cpu)
+
+
+def _fill(shape: Shape, source: Server, say: Say) -> None:
+    say(f"{shape}, from {source.version}")
+    if fill(source.client, shape):
+        say(f"{shape.name}: filled")
+
+
+def _median(figures: Sequence[Figures], stage: str) -> float:
+    return median(run.seconds[stage] for run in figures)
+
+
+def _median_rival(runs: list[Rival]) -> Rival:
+    return Rival(median(run.seconds for run in runs), runs[0].rows, max(run.lost for run in runs))

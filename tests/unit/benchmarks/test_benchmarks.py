@@ -1,0 +1,127 @@
+"""The benchmarks, tiny and on boxes: they run, and what they call copied is there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tdengine.demo.compare import compare
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.testing import TDengineBox
+from benchmarks.__main__ import main
+from benchmarks.measure import Crossing, crosses_at, measure_crossing, measure_shape, measure_structure
+from benchmarks.report import Report, merged
+from benchmarks.runners import BenchmarkFailed, run_engine, run_script, why_no_taosdump
+from benchmarks.servers import Server
+from benchmarks.shapes import SHAPES, Shape, count, create, fill
+
+TINY = {shape.name: replace(shape, subtables=3, rows=min(shape.rows, 700)) for shape in SHAPES}
+
+
+def quiet(_: str) -> None:
+    """Nobody listens."""
+
+
+def server(box: TDengineBox) -> Server:
+    return Server(f"ws://root:taosdata@{box.host}:{box.port}", simulated=True)
+
+
+@pytest.fixture
+def source(shape: Shape, tdengine_2: TDengineBox, tdengine_3: TDengineBox) -> Server:
+    return server(tdengine_2 if shape.generation == 2 else tdengine_3)
+
+
+@pytest.fixture
+def target(make_tdengine_box) -> Server:  # type: ignore[no-untyped-def]
+    return server(make_tdengine_box(version="3.3.3.0"))
+
+
+@pytest.mark.parametrize("shape", TINY.values(), ids=TINY)
+def test_shapes_arrive_value_by_value(shape: Shape, source: Server, target: Server) -> None:
+    assert fill(source.client, shape)
+    assert not fill(source.client, shape), "what is there is used again"
+    database = f"{shape.database}_copy"
+    figures = run_engine(shape, source, target)
+    assert (figures.rows, figures.verified) == (shape.total, shape.total)
+    assert set(figures.seconds) == set(figures.cpu) == {"schema", "plan", "copy", "verify"}
+    assert figures.imports_mb > 10
+    for moved in (figures, run_script(shape, source, target)):
+        groups = compare(Catalog(source.client, shape.database), Catalog(target.client, database), lambda _: None)
+        assert [(group.subtables, group.rows, group.differences) for group in groups] == [(3, shape.total, [])], moved
+
+
+@pytest.mark.parametrize("shape", [TINY["dense"]], ids=str)
+def test_rows_too_many_or_too_few_are_noticed(
+    shape: Shape, source: Server, target: Server, tdengine_3: TDengineBox
+) -> None:
+    fill(source.client, shape)
+    tdengine_3.faults.truncate_rest(100)
+    assert run_script(shape, source, target).lost == 3 * 600
+    tdengine_3.faults.clear()
+    tdengine_3.execute(f"INSERT INTO {shape.database}.d00001 VALUES (1609459200001, 1, 1, 1)")
+    with pytest.raises(BenchmarkFailed, match="dense: 2100 rows were to be copied, 2101 were"):
+        run_engine(shape, source, target)
+    assert fill(source.client, shape), "what is not as it shall be is made anew"
+
+
+@pytest.mark.parametrize("shape", [TINY["sparse"]], ids=str)
+def test_the_script_is_reckoned_where_it_stops(shape: Shape, source: Server, target: Server) -> None:
+    fill(source.client, shape)
+    rival = run_script(shape, source, target, seconds=0)
+    assert (rival.rows, rival.lost) == (10, 0)
+    assert count(target.client, f"{shape.database}_copy") == 10
+
+
+@pytest.mark.parametrize("shape", [TINY["dense"]], ids=str)
+def test_failures_say_what_failed(shape: Shape, source: Server, target: Server) -> None:
+    create(source.client, shape.database, shape)
+    with pytest.raises(BenchmarkFailed, match=r"benchmarks.engine failed(?s:.*)workers"):
+        run_engine(shape, source, target, workers=0)
+
+
+@pytest.mark.parametrize("shape", [TINY["dense"]], ids=str)
+def test_a_report_says_the_same_after_a_round_trip(shape: Shape, source: Server, target: Server) -> None:
+    report = Report.begin(simulated=True)
+    report.shapes = [measure_shape(shape, source, target, 1, ["script"], quiet)]
+    report.structures = [measure_structure(source, target, 1, 0.001, quiet)]
+    report.crossing = measure_crossing(source, target, 1, 0.01, quiet, [10, 500])
+    report.left_out = [f"taosdump ({why_no_taosdump(source, target)})"]
+    again = Report.from_dict(json.loads(json.dumps(report.to_dict())))
+    assert again == report
+    for text in (again.text(), again.markdown()):
+        assert "dense, 3.3.3.0 → 3.3.3.0" in text
+        assert "2,100" in text
+        assert "simulated servers do not speak its protocol" in text
+    table = merged([report, again]).markdown().splitlines()
+    assert [line.count("|") for line in table[:4]] == [12] * 4
+    assert not target.client.rows("SELECT name FROM information_schema.ins_databases WHERE name LIKE 'bench%'")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ([4, 2, 0.5, 0.25], 200),
+        ([4, 0.9, 2, 0.5], 400),
+        ([0.5, 0.4], 100),
+        ([2, 3], None),
+    ],
+)
+def test_where_dense_becomes_faster(ratios: list[float], expected: int | None) -> None:
+    points = [Crossing(10, 100 * 2**i, ratio, 1.0, 0, 0) for i, ratio in enumerate(ratios)]
+    found = crosses_at(points)
+    assert found == (None if expected is None else pytest.approx(expected * 2**0.5 if ratios[0] > 1 else expected))
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for role in ("SOURCE", "TARGET"):
+        monkeypatch.delenv(f"TDENGINE_{role}_URL", raising=False)
+    file = tmp_path / "figures.json"
+    assert main(["old", "--scale", "0.1", "--alone", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "old, 2.4.0.18 → 3.3.3.0" in printed
+    assert main(["--markdown", str(file)]) == 0
+    assert "| old, 2.4.0.18 → 3.3.3.0 | 20,000 | 7 | dense |" in capsys.readouterr().out
+    monkeypatch.setenv("TDENGINE_SOURCE_URL", "ws://localhost")
+    assert main([]) == 1
+    assert "set both" in capsys.readouterr().err
