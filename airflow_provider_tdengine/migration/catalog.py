@@ -11,7 +11,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TableMissing
 from airflow_provider_tdengine.client.result import all_rows
-from airflow_provider_tdengine.client.sql import string, where
+from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -45,6 +45,8 @@ class Table:
         tags: of its subtables; none for a normal table.
         second_key: the column that is the second part of the primary key (3.3), None if there is none.
         storage: how each column is stored, as CREATE of 3.3 says it; nothing in older versions.
+        is_whole: whether these are all its columns.
+        where: a condition that its rows must meet; empty for all rows.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Table:
     tags: tuple[Field, ...] = ()
     second_key: str | None = None
     storage: Mapping[str, str] = field(default_factory=dict)
+    is_whole: bool = True
+    where: str = ""
 
     @property
     def is_super(self) -> bool:
@@ -60,6 +64,11 @@ class Table:
     @property
     def time_column(self) -> str:
         return self.columns[0].name
+
+    def period(self, start: int | None, end: int | None) -> list[str]:
+        """Conditions of the rows that are meant: `start <= time < end`, and those of `where`."""
+        times = time_range(self.time_column, start, end)
+        return [*times, f"({self.where})"] if self.where else times
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +100,18 @@ class Scope:
 
     @classmethod
     def of(cls, options: MigrationOptions) -> Scope:
-        return cls(_names(options.stables), _names(options.tables), _names(options.exclude))
+        return cls(names(options.stables), names(options.tables), names(options.exclude))
 
     def has_stable(self, name: str) -> bool:
-        return (not self.stables or _matches(name, self.stables)) and not _matches(name, self.exclude)
+        return (not self.stables or matches(name, self.stables)) and not matches(name, self.exclude)
 
     def has_table(self, name: str) -> bool:
         """Whether a subtable of a super table in scope is meant."""
-        return (not self.tables or _matches(name, self.tables)) and not _matches(name, self.exclude)
+        return (not self.tables or matches(name, self.tables)) and not matches(name, self.exclude)
 
     def has_normal_table(self, name: str) -> bool:
-        meant = _matches(name, self.tables) if self.tables else not self.stables
-        return meant and not _matches(name, self.exclude)
+        meant = matches(name, self.tables) if self.tables else not self.stables
+        return meant and not matches(name, self.exclude)
 
     def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
         """Super tables and tables that were named and are not there."""
@@ -110,23 +119,25 @@ class Scope:
         findings = []
         stables = [table.name for table in tables if table.is_super]
         for pattern in self.stables:
-            if not any(_matches(name, (pattern,)) for name in stables):
+            if not any(matches(name, (pattern,)) for name in stables):
                 found = f"{where} has no super table {pattern!r}"
                 findings.append(Finding("Option 'stables'", found, f"It has {_enumerate(catalog.stable_names())}"))
         if self.tables and not findings:
             names = [name for name, owner in catalog.owners().items() if owner is None or owner in stables]
             for pattern in self.tables:
-                if not any(_matches(name, (pattern,)) for name in names):
+                if not any(matches(name, (pattern,)) for name in names):
                     found = f"{where} has no subtable or normal table {pattern!r}"
                     findings.append(Finding("Option 'tables'", found, f"It has {_enumerate(names)}"))
         return findings
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Names or patterns that an option lists."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a name is one of these, or fits one of these patterns."""
     return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.migration.catalog import Table
 
 Conversion: TypeAlias = Callable[[Column], Column]
 
@@ -85,30 +86,31 @@ class Transcoder:
     """Turns blocks of a source table into blocks of its counterpart in the target.
 
     Parameters:
-        source: columns that are read, in their order.
-        target: columns of the counterpart, in any order; those that the source lacks stay NULL.
+        source: the table as it is read.
+        wanted: the same with the names of the target.
+        target: as the target has it, with columns in any order; those that the source lacks stay NULL.
         scale: steps of the target's timestamps in one of the source's.
 
     Raises:
         ValueError: a column is missing in the target or cannot be copied without loss.
     """
 
-    def __init__(self, source: tuple[Field, ...], target: tuple[Field, ...], scale: int) -> None:
-        there = {field.name: field for field in target}
+    def __init__(self, source: Table, wanted: Table, target: Table, scale: int) -> None:
+        there = {field.name: field for field in target.columns}
         self.source = source
         self._conversions = []
         fields = []
-        for field in source:
-            counterpart = there.get(field.name)
+        for field, name in zip(source.columns, (column.name for column in wanted.columns), strict=True):
+            counterpart = there.get(name)
             convert = None if counterpart is None else conversion(field, counterpart, scale)
             if counterpart is None or convert is None:
                 found = "nothing" if counterpart is None else counterpart.sql_type
-                raise ValueError(f"column {field.name!r} is {field.sql_type} in the source and {found} in the target")
+                raise ValueError(f"column {name!r} is {field.sql_type} in the source and {found} in the target")
             fields.append(counterpart)
             self._conversions.append(convert)
         self.fields = tuple(fields)
         self.unchanged = scale == 1 and all(
-            before.type == after.type for before, after in zip(source, fields, strict=True)
+            before.type == after.type for before, after in zip(source.columns, fields, strict=True)
         )
         """Whether blocks of 3.x may pass unopened: the server compares types only where widths differ, too."""
 

@@ -29,9 +29,10 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
-from airflow_provider_tdengine.migration.schema import coarser, denied
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_group, groups
+from airflow_provider_tdengine.migration.structure import coarser, denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
+from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
 
 log = logging.getLogger(__name__)
@@ -225,6 +226,7 @@ class _Run:
         self.lock = threading.Lock()
         self._unit = options.unit_length
         self._scope = Scope.of(options)
+        self._transform = Transform.of(options)
         ours, theirs = _database(source, "source_database"), _database(target, "target_database")
         scale = time_scale(ours.precision, theirs.precision)
         if scale is None:
@@ -234,24 +236,28 @@ class _Run:
         self._tables = self._source_tables()
         self._transcoders: dict[str, Transcoder] = {}
         self._describing = threading.Lock()
-        self.extents = self._extents(source, batch.start, batch.end)
+        self.extents = self._extents()
         self.strategy = self._choose(options.strategy)
 
     def _source_tables(self) -> dict[str, Table]:
         """The batch's super table, or its normal tables, by name."""
         if self.batch.stable is not None:
-            return {self.batch.stable: self.source.describe(self.batch.stable)}
+            return {self.batch.stable: self._describe(self.batch.stable)}
         first, last = self.batch.first.encode(), self.batch.last.encode()
         names = [name for name in self.source.normal_tables(self._scope) if first <= name.encode() <= last]
-        return {name: self.source.describe(name) for name in names}
+        return {name: self._describe(name) for name in names}
 
-    def _extents(self, catalog: Catalog, start: int | None, end: int | None) -> list[Extent]:
-        """Where the rows of the batch's tables lie on one side."""
-        names = (self.batch.first, self.batch.last)
+    def _describe(self, name: str) -> Table:
+        """A table of the source as it is read."""
+        return self._transform.selected(self.source.describe(name))
+
+    def _extents(self) -> list[Extent]:
+        """Where the rows of the batch's tables lie in the source."""
+        start, end, names = self.batch.start, self.batch.end, (self.batch.first, self.batch.last)
         found = [
             extent
             for table in self._tables.values()
-            for extent in extents(catalog, table, start, end, names)
+            for extent in extents(self.source, table, start, end, names)
             if self.batch.stable is None or self._scope.has_table(extent.name)
         ]
         return sorted(found, key=lambda extent: extent.name.encode())
@@ -261,17 +267,26 @@ class _Run:
         """What a checkpoint must agree with: servers, databases, tables, columns and period."""
         sides = [[str(side.client.address), side.name] for side in (self.source, self.target)]
         columns = [[name, [[c.name, c.sql_type] for c in table.columns]] for name, table in self._tables.items()]
-        text = json.dumps([sides, columns, self._scope.tables, self._scope.exclude])
+        text = json.dumps([sides, columns, repr(self._scope), repr(self._transform)])
         return f"{self.batch.identity}|{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def has_arrived(self) -> bool:
         """Whether the target holds as many rows as the source, from the same first to the same last one."""
-        bounds = (None if bound is None else bound * self._scale for bound in (self.batch.start, self.batch.end))
-        theirs = {extent.name: extent for extent in self._extents(self.target, *bounds)}
-        return all(
-            theirs.get(name) == Extent(name, rows, first * self._scale, last * self._scale)
-            for name, rows, first, last in ((e.name, e.rows, e.first, e.last) for e in self.extents)
-        )
+        start, end = (None if bound is None else bound * self._scale for bound in (self.batch.start, self.batch.end))
+        expected = [
+            Extent(self.target_name(e.name), e.rows, e.first * self._scale, e.last * self._scale) for e in self.extents
+        ]
+        names = sorted((extent.name for extent in expected), key=str.encode) or [""]
+        theirs = {
+            extent.name: extent
+            for table in self._tables.values()
+            for extent in extents(self.target, self._transform.renamed(table), start, end, (names[0], names[-1]))
+        }
+        return all(theirs.get(extent.name) == extent for extent in expected)
+
+    def target_name(self, name: str) -> str:
+        """A subtable's or normal table's name in the target."""
+        return self._transform.tables(name)
 
     def check_structure(self) -> None:
         """Make sure that the source's columns are those that were copied.
@@ -280,7 +295,7 @@ class _Run:
             StructureChanged: they are not.
         """
         for name, table in self._tables.items():
-            if self.batch.stable is not None and self.source.describe(name).columns != table.columns:
+            if self.batch.stable is not None and self._describe(name).columns != table.columns:
                 raise StructureChanged(f"the columns of {name!r} have changed while it was copied")
 
     def _choose(self, asked: str) -> str:
@@ -309,8 +324,9 @@ class _Run:
         with self._describing:
             if table.name not in self._transcoders:
                 try:
-                    counterpart = self.target.describe(table.name)
-                    self._transcoders[table.name] = Transcoder(table.columns, counterpart.columns, self._scale)
+                    wanted = self._transform.renamed(table)
+                    there = self.target.describe(wanted.name)
+                    self._transcoders[table.name] = Transcoder(table, wanted, there, self._scale)
                 except (TDengineError, ValueError) as error:
                     if isinstance(error, TDengineError) and error.retryable:
                         raise
@@ -385,9 +401,9 @@ class _Run:
 
     def _copy_units(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for unit in units:
-            table, transcoder = self.table_of(unit.table), self.transcoder(unit.table)
+            transcoder = self.transcoder(unit.table)
             try:
-                yield from copy_unit(sessions, self.source, self.target, table, transcoder, unit)
+                yield from copy_unit(sessions, self.source, self.target, self.target_name(unit.table), transcoder, unit)
             except IncompleteResult:
                 # Rows may be missing anywhere in the unit, so all of it is read again.
                 yield Step(unit.table, unit.start, 0, 0)
@@ -395,12 +411,12 @@ class _Run:
 
     def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for group in groups(units):
-            table = self.table_of(group[0].table)
             if sum(unit.rows for unit in group) > ROWS_A_GROUP or not all(unit.exact for unit in group):
                 # A large subtable among small ones, or one that was begun.
                 yield from self._copy_units(group, sessions)
             else:
-                yield copy_group(sessions, self.source, self.target, table, self.transcoder(table.name), group)
+                transcoder = self.transcoder(group[0].table)
+                yield copy_group(sessions, self.source, self.target, self.target_name, transcoder, group)
 
 
 def _database(catalog: Catalog, option: str) -> Database:

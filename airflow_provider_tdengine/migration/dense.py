@@ -23,9 +23,9 @@ from airflow_provider_tdengine.client.block import (
 )
 from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Result, Session
-from airflow_provider_tdengine.client.sql import cut, time_range, where
+from airflow_provider_tdengine.client.sql import cut, identifier, where
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, WebSocketResult, WebSocketSession
-from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.text import insert_parts
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit, count
@@ -37,7 +37,7 @@ _IN_FLIGHT = 4
 
 
 def copy_unit(
-    sessions: Sessions, source: Catalog, target: Catalog, table: Table, transcode: Transcoder, unit: Unit
+    sessions: Sessions, source: Catalog, target: Catalog, name: str, transcode: Transcoder, unit: Unit
 ) -> Iterator[Step]:
     """Copy one unit, saying after each confirmed block how far it has come.
 
@@ -45,7 +45,7 @@ def copy_unit(
         sessions: where to read and to write.
         source: the source database.
         target: the target database.
-        table: the super table's structure, or the normal table's.
+        name: the table's name in the target.
         transcode: how blocks become the target's.
         unit: which table, over which period.
 
@@ -54,34 +54,36 @@ def copy_unit(
         IncompleteResult: rows that the source counts did not arrive, and it is not the end that is missing.
         TDengineError: of the kind of failure.
     """
-    name = source.table(unit.table)
-    conditions = time_range(table.time_column, unit.start, unit.end)
+    table = transcode.source
+    origin = source.table(unit.table)
+    conditions = table.period(unit.start, unit.end)
     # The shortest way to say all columns: an adapter of 2.4 takes 512 bytes a message.
-    result = sessions.source.query(f"SELECT * FROM {name}{where(conditions)}")
-    if [(field.name, field.type) for field in result.fields] != [(own.name, own.type) for own in transcode.source]:
-        raise StructureChanged(f"the columns of {name} have changed since the batch began")
+    columns = "*" if table.is_whole else ", ".join(identifier(column.name) for column in table.columns)
+    result = sessions.source.query(f"SELECT {columns} FROM {origin}{where(conditions)}")
+    if [(field.name, field.type) for field in result.fields] != [(own.name, own.type) for own in table.columns]:
+        raise StructureChanged(f"the columns of {origin} have changed since the batch began")
     if isinstance(sessions.target, WebSocketSession):
         if isinstance(result, WebSocketResult) and transcode.unchanged and source.client.generation == 3:
-            written = _write_unopened(sessions.target, unit.table, result)
+            written = _write_unopened(sessions.target, name, result, transcode)
         else:
-            written = _write_blocks(sessions.target, unit.table, result, transcode)
+            written = _write_blocks(sessions.target, name, result, transcode)
     else:
-        written = _write_text(sessions.target, target.table(unit.table), result, transcode)
+        written = _write_text(sessions.target, target.table(name), result, transcode)
     rows = 0
     position = _Position(unit)
     for times, size in written:
         rows += len(times)
         yield Step(unit.table, position.after(times), len(times), size)
     if rows != unit.rows or not unit.exact:
-        counted = count(sessions.source, name, conditions)
+        counted = count(sessions.source, origin, conditions)
         if rows != counted:
             behind = position.time
-            read = time_range(table.time_column, unit.start, None if behind is None else behind + 1)
-            if behind in (None, unit.start) or count(sessions.source, name, read) != rows:
-                raise IncompleteResult(f"{rows} rows of {name} arrived where the source counts {counted}")
-            log.warning("A result of %s was cut after %d of %d rows; going on behind them", name, rows, counted)
+            read = table.period(unit.start, None if behind is None else behind + 1)
+            if behind in (None, unit.start) or count(sessions.source, origin, read) != rows:
+                raise IncompleteResult(f"{rows} rows of {origin} arrived where the source counts {counted}")
+            log.warning("A result of %s was cut after %d of %d rows; going on behind them", origin, rows, counted)
             rest = replace(unit, start=behind, exact=False)
-            yield from copy_unit(sessions, source, target, table, transcode, rest)
+            yield from copy_unit(sessions, source, target, name, transcode, rest)
     yield Step(unit.table, unit.end, 0, 0)
 
 
@@ -109,9 +111,9 @@ Written: TypeAlias = Iterator[tuple[Ints, int]]
 _Pending: TypeAlias = deque[tuple[list[int], Ints, int]]
 
 
-def _write_unopened(session: WebSocketSession, table: str, result: WebSocketResult) -> Written:
-    fields = encode_fields(result.fields)
-    names = [field.name for field in result.fields]
+def _write_unopened(session: WebSocketSession, table: str, result: WebSocketResult, transcode: Transcoder) -> Written:
+    names = [field.name for field in transcode.fields]
+    fields = encode_fields([replace(field, name=name) for field, name in zip(result.fields, names, strict=True)])
     pending: _Pending = deque()
     for raw in result.raw_blocks():
         times = raw_timestamps(raw)

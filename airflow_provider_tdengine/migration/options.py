@@ -28,7 +28,7 @@ class Option:
         explanation: what it does and when to change it.
         choices: the values that it takes, with what each means; empty where any value of the type will do.
         examples: values to show.
-        format: `date-time` for a moment.
+        format: `date-time` for a moment, `multiline` for lines.
         minimum: the smallest number that it takes.
         maximum: the largest number.
         required: whether it must be given.
@@ -67,7 +67,8 @@ def _option(
 
 
 _MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
-_READING, _VERIFICATION = "Reading", "Verification"
+_READING, _TRANSFORM, _VERIFICATION = "Reading", "Transform", "Verification"
+_LINES = "multiline"
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,67 @@ class MigrationOptions:
             "dense": "one query a subtable, rows as binary blocks",
             "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
         },
+    )
+    rename_stables: str = _option(
+        "",
+        "Rename super tables",
+        _TRANSFORM,
+        "New names of super tables, one rule a line: `old -> new`; `* -> site_*` (a prefix, `*` and `?` stand for "
+        "what they matched); `/^old_/ -> new_` (a regular expression and its replacement, with `\\1` for groups); or "
+        "`@names.csv`, a file with two columns, old and new. Names come before patterns; the first pattern that "
+        "matches counts. Default: the names of the source.",
+        format=_LINES,
+        examples=("meters -> power_meters", "* -> beijing_*"),
+    )
+    rename_tables: str = _option(
+        "",
+        "Rename tables",
+        _TRANSFORM,
+        "New names of subtables and normal tables, with rules as for super tables. For names that TDengine 3 refuses "
+        "(with a dot, of more than 192 bytes), and to merge databases that use the same names.",
+        format=_LINES,
+        examples=("* -> beijing_*", "/\\./ -> _", "@names.csv"),
+    )
+    rename_columns: str = _option(
+        "",
+        "Rename columns and tags",
+        _TRANSFORM,
+        "New names of columns and tags, with rules as for super tables. A rule for one table says `table.column`.",
+        format=_LINES,
+        examples=("meters.current -> amperes", "/^f_/ -> "),
+    )
+    add_tags: str = _option(
+        "",
+        "Constant tags",
+        _TRANSFORM,
+        "Tags that all subtables have in the target with one value, one a line: `site=beijing`, or with a type "
+        "`line:INT=3`. A subtable that the target has with another value of it belongs to somebody else: then nothing "
+        "is written.",
+        format=_LINES,
+        examples=("site=beijing", "line:INT=3"),
+    )
+    columns: str = _option(
+        "",
+        "Columns",
+        _TRANSFORM,
+        "Only these columns (the primary key is always copied), separated by commas; `*` and `?` stand for any "
+        "characters, `table.column` names a column of one table. Default: all.",
+        examples=("current, voltage", "meters.v*"),
+    )
+    exclude_columns: str = _option(
+        "",
+        "Exclude columns",
+        _TRANSFORM,
+        "Not these columns, named as above. Default: none.",
+        examples=("debug_*",),
+    )
+    where: str = _option(
+        "",
+        "Row filter",
+        _TRANSFORM,
+        "Only rows that meet this condition, in the SQL of the source. Source and target are compared for these rows, "
+        "so the target should hold no others. Default: all rows.",
+        examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
     )
     verify: str = _option(
         "count",

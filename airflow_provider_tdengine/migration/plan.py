@@ -14,12 +14,12 @@ from typing_extensions import Self
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.sql import identifier, name_range, time_range, timestamp, where
+from airflow_provider_tdengine.client.sql import identifier, name_range, timestamp, where
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.schema import compare, read_structure
+from airflow_provider_tdengine.migration.structure import compare, read_structure
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def extents(
         end: before which timestamp, None for no end.
         names: the first and the last subtable's name.
     """
-    times = time_range(table.time_column, start, end)
+    times = table.period(start, end)
     found = []
     with catalog.client.session() as session:
         if not table.is_super:
@@ -167,16 +167,16 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     Raises:
         MigrationStopped: findings that stand in the way, or more batches than Airflow can map.
     """
-    scope = Scope.of(options)
-    structure = read_structure(source, target, scope)
+    structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
     stop_on(compare(structure, creates=False))
     start, end = window(options, structure.source)
     groups: dict[str | None, list[Extent]] = {}
-    for table in structure.tables:
-        found = [extent for extent in extents(source, table, start, end) if scope.has_table(extent.name)]
+    for table in (pair.source for pair in structure.pairs):
+        found = [e for e in extents(source, table, start, end) if structure.scope.has_table(e.name)]
         groups.setdefault(table.name if table.is_super else None, []).extend(found)
+    stop_on(structure.transform.collisions(extent.name for group in groups.values() for extent in group))
     total = sum(extent.rows for group in groups.values() for extent in group)
     size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
     batches = [batch for stable, group in groups.items() for batch in _cut(stable, group, start, end, size)]

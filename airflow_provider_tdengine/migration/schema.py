@@ -7,20 +7,29 @@ import logging
 import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import conversion, time_scale
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.structure import (
+    Structure,
+    TablePair,
+    can_widen,
+    compare,
+    denied,
+    read_structure,
+)
+from airflow_provider_tdengine.migration.transform import Transform
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +49,6 @@ _TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
 
 _TAG_PAGE = 2000
 """Subtables whose tags are compared with one query: their names must fit into a statement."""
-
-
-@dataclass(slots=True)
-class Structure:
-    """Both sides' structure, as far as a migration means it.
-
-    Parameters:
-        source: the source database.
-        target: the target database, None while it is missing.
-        tables: the source's super tables and normal tables.
-        counterparts: the target's, by name.
-    """
-
-    source: Database
-    target: Database | None
-    tables: list[Table]
-    counterparts: dict[str, Table]
 
 
 @dataclass(slots=True)
@@ -91,105 +83,6 @@ class SchemaReport:
         return asdict(self)
 
 
-def read_structure(source: Catalog, target: Catalog, scope: Scope) -> Structure:
-    """Both sides' structure.
-
-    Raises:
-        MigrationStopped: the source has no such database or super table.
-    """
-    database = source.database()
-    if database is None:
-        raise MigrationStopped([source.missing("source_database")])
-    tables = source.tables(scope)
-    stop_on(scope.missing(source, tables))
-    there = target.database()
-    found = () if there is None else map(target.find, (table.name for table in tables))
-    return Structure(database, there, tables, {table.name: table for table in found if table})
-
-
-def compare(structure: Structure, *, creates: bool) -> list[Finding]:
-    """What keeps rows from being copied into the target as it is.
-
-    Parameters:
-        structure: both sides.
-        creates: whether missing tables and columns will be created.
-    """
-    findings = []
-    if structure.target and time_scale(structure.source.precision, structure.target.precision) is None:
-        findings.append(coarser(structure.source, structure.target))
-    for table in structure.tables:
-        counterpart = structure.counterparts.get(table.name)
-        if counterpart is None:
-            if not creates:
-                findings.append(
-                    Finding(
-                        f"Table {table.name!r}",
-                        "the target does not have it",
-                        "Create it there, or run schema sync (schema always)",
-                    )
-                )
-            continue
-        findings += _compare_table(table, counterpart, creates)
-    return findings
-
-
-def coarser(source: Database, target: Database) -> Finding:
-    """What to say of a target whose timestamps have fewer digits."""
-    return Finding(
-        f"Database {target.name!r}",
-        f"the target counts {target.precision.value}, the source {source.precision.value}, "
-        "so digits of timestamps would be lost",
-        "Give a target database of the same or a finer precision",
-    )
-
-
-def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:
-    """What to say of an account that may not do what a migration needs."""
-    reader, writer = source.client.address, target.client.address
-    return Finding(
-        f"Accounts {reader.user!r} of {reader} and {writer.user!r} of {writer}",
-        f"one of them may not do what is needed ({error})",
-        f"The first must read {source.name}, the second must create and write {target.name}; as root of 3.x: "
-        f"GRANT READ ON {source.name}.* TO {reader.user} and GRANT ALL ON {target.name}.* TO {writer.user}, and "
-        f"ALTER USER {writer.user} CREATEDB 1 where the database is to be created",
-    )
-
-
-def _compare_table(source: Table, target: Table, creates: bool) -> Iterator[Finding]:
-    name = f"Table {source.name!r}"
-    if source.is_super != target.is_super:
-        kinds = {True: "a super table", False: "a normal table"}
-        yield Finding(
-            name,
-            f"it is {kinds[source.is_super]} in the source and {kinds[target.is_super]} in the target",
-            "Rename or drop the one in the target",
-        )
-        return
-    if source.second_key != target.second_key:
-        yield Finding(
-            name,
-            f"the second key is {source.second_key} in the source and {target.second_key} in the target",
-            "Create the target's table with the same primary key",
-        )
-    for fields, others in ((source.columns, target.columns), (source.tags, target.tags)):
-        there = {other.name: other for other in others}
-        for one in fields:
-            other = there.get(one.name)
-            if other is None:
-                if not creates:
-                    yield Finding(name, f"the target has no column {one.name!r}", "Add it, or choose schema always")
-            elif conversion(one, other) is None and not (creates and _can_widen(one, other)):
-                yield Finding(
-                    f"{name}, column {one.name!r}",
-                    f"{one.sql_type} in the source does not fit {other.sql_type} in the target",
-                    "Give the target's column the source's type, or a wider one",
-                )
-
-
-def _can_widen(source: Field, target: Field) -> bool:
-    return source.type == target.type and source.info.sized and source.length > target.length
-
-
 class SchemaSync:
     """Brings the structure of the source into the target.
 
@@ -203,7 +96,8 @@ class SchemaSync:
         self._source = source
         self._target = target
         self._options = options
-        self._scope = Scope.of(options)
+        self._scope = Scope()
+        self._transform = Transform()
         self._scale = 1
 
     def run(self) -> SchemaReport:
@@ -212,7 +106,8 @@ class SchemaSync:
         Raises:
             MigrationStopped: findings, or the account may not create.
         """
-        structure = read_structure(self._source, self._target, self._scope)
+        structure = read_structure(self._source, self._target, self._options)
+        self._scope, self._transform = structure.scope, structure.transform
         owners = {} if structure.target is None else self._target.owners()
         stop_on(self._findings(structure, owners))
         if structure.target is not None:
@@ -229,16 +124,54 @@ class SchemaSync:
         findings = compare(structure, creates=True)
         if structure.target is None and not self._options.create_database:
             findings.append(self._target.missing("target_database"))
-        for table in structure.tables:
-            findings += _name_findings(table)
-            if table.is_super:
-                for subtable in self._source.subtables(table, self._scope):
-                    findings += _subtable_findings(table, subtable.name, owners)
-                    if subtable.name not in owners:
-                        findings += _tag_findings(table, subtable)
-            elif table.name in owners and owners[table.name] is not None:
-                findings += _subtable_findings(table, table.name, owners)
+        stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}
+        for pair in structure.pairs:
+            wanted = pair.wanted
+            findings += _name_findings(wanted)
+            if not wanted.is_super:
+                findings += _table_findings(None, wanted.name, owners, stables)
+                continue
+            strangers = self._strangers(pair)
+            for subtable in self._subtables(pair):
+                findings += _table_findings(wanted.name, subtable.name, owners, stables)
+                findings += strangers.get(subtable.name, ())
+                if subtable.name not in owners:
+                    findings += _tag_findings(wanted, subtable)
+        findings += self._transform.collisions(self._source_names(structure))
         return findings
+
+    def _source_names(self, structure: Structure) -> Iterator[str]:
+        for pair in structure.pairs:
+            if pair.source.is_super:
+                yield from (subtable.name for subtable in self._source.subtables(pair.source, self._scope))
+            else:
+                yield pair.source.name
+
+    def _subtables(self, pair: TablePair) -> Iterator[Subtable]:
+        """The source's subtables, as the target should have them."""
+        return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
+
+    def _strangers(self, pair: TablePair) -> dict[str, list[Finding]]:
+        """Subtables of the target that have other values of the constant tags: somebody else's, by name."""
+        constants = {constant.field.name: constant.value for constant in self._transform.tags}
+        there = [tag for tag in pair.target.tags if tag.name in constants] if pair.target else []
+        found = {}
+        if there:
+            for subtable in self._target.subtables(replace(pair.wanted, tags=tuple(there)), Scope()):
+                others = [
+                    f"{tag.name}={value!r}"
+                    for tag, value in zip(there, subtable.tags, strict=True)
+                    if value is not None and not same_tag(tag, constants[tag.name], value, 1)
+                ]
+                if others:
+                    found[subtable.name] = [
+                        Finding(
+                            f"Table {subtable.name!r}",
+                            f"the target has it already, with {', '.join(others)}",
+                            "Give rename_tables a rule that keeps them apart, such as * -> site_*",
+                        )
+                    ]
+        return found
 
     def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
         client = self._target.client
@@ -250,21 +183,20 @@ class SchemaSync:
                 )
             )
             report.database = True
-        for table in structure.tables:
-            counterpart = structure.counterparts.get(table.name)
-            if counterpart is None:
-                client.execute(self._create(table))
-                if table.is_super:
-                    report.stables.append(table.name)
+        for pair in structure.pairs:
+            if pair.target is None:
+                client.execute(self._create(pair.wanted))
+                if pair.wanted.is_super:
+                    report.stables.append(pair.wanted.name)
                 else:
                     report.tables += 1
             else:
-                report.existing += not table.is_super
-                for statement, column in self._alter(table, counterpart):
+                report.existing += not pair.wanted.is_super
+                for statement, column in self._alter(pair.wanted, pair.target):
                     client.execute(statement)
-                    report.columns.append(f"{table.name}.{column}")
-            if table.is_super:
-                self._create_subtables(table, owners, report)
+                    report.columns.append(f"{pair.wanted.name}.{column}")
+            if pair.wanted.is_super:
+                self._create_subtables(pair, owners, report)
 
     def _create(self, table: Table) -> str:
         columns = ", ".join(self._table_column(table, column) for column in table.columns)
@@ -295,17 +227,18 @@ class SchemaSync:
                 other = there.get(one.name)
                 if other is None:
                     yield f"{name} ADD {kind} {self._column(one)}", one.name
-                elif conversion(one, other) is None and _can_widen(one, other):
+                elif conversion(one, other) is None and can_widen(one, other):
                     yield f"{name} MODIFY {kind} {self._column(one)}", one.name
 
-    def _create_subtables(self, stable: Table, owners: Owners, report: SchemaReport) -> None:
+    def _create_subtables(self, pair: TablePair, owners: Owners, report: SchemaReport) -> None:
         """Create what is missing, in statements of many tables, on several connections."""
+        stable = pair.wanted
         tags = ", ".join(identifier(tag.name) for tag in stable.tags)
         using = f"USING {self._target.table(stable.name)} ({tags}) TAGS"
 
         def missing() -> Iterator[str]:
             existing: list[Subtable] = []
-            for subtable in self._source.subtables(stable, self._scope):
+            for subtable in self._subtables(pair):
                 if subtable.name not in owners:
                     pairs = zip(stable.tags, subtable.tags, strict=True)
                     values = ", ".join(tag_literal(*pair, self._scale) for pair in pairs)
@@ -375,27 +308,34 @@ def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections
 
 def _name_findings(table: Table) -> Iterator[Finding]:
     """Names that a target of 3.x cannot hold."""
-    yield from _too_long(f"Table {table.name!r}", table.name, _TABLE_NAME_BYTES)
+    if table.is_super:
+        yield from _bad_name(f"Table {table.name!r}", table.name, _TABLE_NAME_BYTES)
     for column in table.columns + table.tags:
-        yield from _too_long(f"Table {table.name!r}, column {column.name!r}", column.name, _COLUMN_NAME_BYTES)
+        yield from _bad_name(f"Table {table.name!r}, column {column.name!r}", column.name, _COLUMN_NAME_BYTES)
 
 
-def _too_long(what: str, name: str, limit: int) -> Iterator[Finding]:
+def _bad_name(what: str, name: str, limit: int) -> Iterator[Finding]:
+    option = "rename_columns" if limit == _COLUMN_NAME_BYTES else "rename_stables or rename_tables"
+    action = f"Give it another one with {option}, or leave it out"
+    if not name or "`" in name:
+        yield Finding(what, "its name is empty or has a backtick, which TDengine cannot escape", action)
     if "." in name and limit == _TABLE_NAME_BYTES:
-        yield Finding(what, "its name has a dot, which TDengine 3 refuses", "Leave it out with exclude, or rename it")
+        yield Finding(what, "its name has a dot, which TDengine 3 refuses", action)
     if len(name.encode()) > limit:
-        yield Finding(what, f"its name has more than {limit} bytes", "Leave it out with exclude, or rename it")
+        yield Finding(what, f"its name has more than {limit} bytes", action)
 
 
-def _subtable_findings(table: Table, name: str, owners: Owners) -> Iterator[Finding]:
-    yield from _too_long(f"Table {name!r}", name, _TABLE_NAME_BYTES)
-    ours = table.name if table.is_super else None
-    if name in owners and owners[name] != ours:
-        sides = ["a normal table" if stable is None else f"a subtable of {stable!r}" for stable in (ours, owners[name])]
+def _table_findings(stable: str | None, name: str, owners: Owners, stables: Container[str]) -> Iterator[Finding]:
+    """What keeps a subtable (of `stable`) or normal table from being created or filled."""
+    yield from _bad_name(f"Table {name!r}", name, _TABLE_NAME_BYTES)
+    if name in stables:
+        yield Finding(f"Table {name!r}", "a super table has this name, too", "Give it another one with rename_tables")
+    elif name in owners and owners[name] != stable:
+        sides = ["a normal table" if owner is None else f"a subtable of {owner!r}" for owner in (stable, owners[name])]
         yield Finding(
             f"Table {name!r}",
-            f"it is {sides[0]} in the source and {sides[1]} in the target",
-            "Drop or rename the one in the target",
+            f"it would be {sides[0]}, and is {sides[1]} in the target",
+            "Give it another name with rename_tables, or drop the one in the target",
         )
 
 

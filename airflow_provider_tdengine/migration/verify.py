@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import time_scale
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Extent, extents, window
-from airflow_provider_tdengine.migration.schema import read_structure, same_tag
+from airflow_provider_tdengine.migration.schema import same_tag
+from airflow_provider_tdengine.migration.structure import read_structure
 
 log = logging.getLogger(__name__)
 
@@ -70,45 +71,45 @@ def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Compa
     Raises:
         MigrationStopped: a database or super table is missing.
     """
-    scope = Scope.of(options)
-    structure = read_structure(source, target, scope)
+    structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
+    transform, scope = structure.transform, structure.scope
+    scale = time_scale(structure.source.precision, structure.target.precision) or 1
     comparison = Comparison()
-    for table in structure.tables:
-        counterpart = structure.counterparts.get(table.name)
-        theirs = {} if counterpart is None else _extents(target, counterpart, structure.target, scope, options)
-        ours = _extents(source, table, structure.source, scope, options)
+    for pair in structure.pairs:
+        ours = {
+            transform.tables(extent.name): extent
+            for extent in extents(source, pair.source, *window(options, structure.source))
+            if scope.has_table(extent.name)
+        }
+        theirs = {}
+        if pair.target:
+            found = extents(target, pair.wanted, *window(options, structure.target))
+            theirs = {extent.name: extent for extent in found}
         extra = theirs.keys() - ours.keys()
-        if extra and table.is_super:
+        if extra and pair.source.is_super:
             # Those that the source has, too, without rows in the period, are differences.
-            extra -= {subtable.name for subtable in source.subtables(table, scope)}
+            extra -= {transform.tables(subtable.name) for subtable in source.subtables(pair.source, scope)}
             comparison.extra_tables += len(extra)
             theirs = {name: extent for name, extent in theirs.items() if name not in extra}
-        scale = time_scale(structure.source.precision, structure.target.precision) or 1
-        _compare(table, ours, theirs, scale, comparison)
-        if table.is_super and counterpart and options.schema != "none":
-            comparison.differences += _compare_tags(source, target, table, scope, scale)
+        _compare(pair.wanted, ours, theirs, scale, comparison)
+        if pair.source.is_super and pair.target and options.schema != "none":
+            subtables = map(transform.subtable, source.subtables(pair.source, scope))
+            comparison.differences += _compare_tags(pair.wanted, subtables, target, scale)
     return comparison
 
 
-def _compare_tags(source: Catalog, target: Catalog, stable: Table, scope: Scope, scale: int) -> Iterator[Difference]:
+def _compare_tags(stable: Table, subtables: Iterable[Subtable], target: Catalog, scale: int) -> Iterator[Difference]:
     """Subtables whose tags differ, or that the target lacks."""
-    theirs = {subtable.name: subtable.tags for subtable in target.subtables(stable, scope)}
-    for subtable in source.subtables(stable, scope):
+    theirs = {subtable.name: subtable.tags for subtable in target.subtables(stable, Scope())}
+    for subtable in subtables:
         if subtable.name not in theirs:
             yield Difference(subtable.name, "table", "there", "missing")
             continue
         for tag, one, other in zip(stable.tags, subtable.tags, theirs[subtable.name], strict=True):
             if not same_tag(tag, one, other, scale):
                 yield Difference(subtable.name, f"tag {tag.name}", repr(one), repr(other))
-
-
-def _extents(
-    catalog: Catalog, table: Table, database: Database, scope: Scope, options: MigrationOptions
-) -> dict[str, Extent]:
-    found = extents(catalog, table, *window(options, database))
-    return {extent.name: extent for extent in found if scope.has_table(extent.name)}
 
 
 def _compare(

@@ -16,13 +16,14 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import Stopped, copy_batch
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
-from airflow_provider_tdengine.migration.schema import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.migration.verify import verify
 from airflow_provider_tdengine.operators.progress import task_progress
 
@@ -104,7 +105,7 @@ class TDengineResolveOperator(MigrationOperator):
         options = self.migration_options(context)
         with clear_failures():
             source, target = self.source(options), self.target(options)
-            read_structure(source, target, Scope.of(options))
+            read_structure(source, target, options)
             if target.client.generation < 3:
                 raise MigrationStopped(
                     [

@@ -8,10 +8,11 @@ import pytest
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import PermissionDenied
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.schema import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.migration.structure import read_structure
 
 from .conftest import SOURCE, TARGET, Pair, T
 
@@ -180,6 +181,6 @@ def test_a_target_account_that_may_not_write(restricted: Pair, pair: Pair) -> No
 
 def test_reading_structure_names_what_is_there(pair: Pair) -> None:
     pair.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
-    structure = read_structure(*pair.catalogs, Scope())
-    assert [table.name for table in structure.tables] == ["t"]
+    structure = read_structure(*pair.catalogs, pair.options())
+    assert [(each.source.name, each.target) for each in structure.pairs] == [("t", None)]
     assert structure.target is None

@@ -1,0 +1,175 @@
+"""Both sides' structure, and what keeps the rows of one from being copied into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineError
+from airflow_provider_tdengine.client.sql import where
+from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.convert import conversion, time_scale
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.transform import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class TablePair:
+    """A super table or normal table on both sides.
+
+    Parameters:
+        source: as it is read from the source.
+        wanted: as the target should have it.
+        target: as the target has it, None while it is missing.
+    """
+
+    source: Table
+    wanted: Table
+    target: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Both sides' structure, as far as a migration means it.
+
+    Parameters:
+        source: the source database.
+        target: the target database, None while it is missing.
+        pairs: super tables and normal tables.
+        scope: which tables are meant.
+        transform: what changes on the way.
+    """
+
+    source: Database
+    target: Database | None
+    pairs: list[TablePair]
+    scope: Scope
+    transform: Transform
+
+
+def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) -> Structure:
+    """Both sides' structure.
+
+    Raises:
+        MigrationStopped: the source has no such database, table or column, or names fall together.
+    """
+    scope, transform = Scope.of(options), Transform.of(options)
+    database = source.database()
+    if database is None:
+        raise MigrationStopped([source.missing("source_database")])
+    tables = source.tables(scope)
+    stop_on([*scope.missing(source, tables), *transform.findings(tables)])
+    there = target.database()
+    pairs = []
+    for table in map(transform.selected, tables):
+        wanted = transform.renamed(table)
+        pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
+    stop_on(_refused_conditions(source, pairs))
+    return Structure(database, there, pairs, scope, transform)
+
+
+def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:
+    """Tables whose rows cannot be asked for with the row filter."""
+    for table in (pair.source for pair in pairs if pair.source.where):
+        conditions = where(table.period(0, 1))
+        try:
+            source.client.rows(f"SELECT COUNT(*) FROM {source.table(table.name)}{conditions}")
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            yield Finding(
+                "Option 'where'",
+                f"the source refuses it for table {table.name!r} ({error})",
+                "Give a condition on columns or tags that all tables in scope have, or leave these tables out",
+            )
+
+
+def compare(structure: Structure, *, creates: bool) -> list[Finding]:
+    """What keeps rows from being copied into the target as it is.
+
+    Parameters:
+        structure: both sides.
+        creates: whether missing tables and columns will be created.
+    """
+    findings = []
+    if structure.target and time_scale(structure.source.precision, structure.target.precision) is None:
+        findings.append(coarser(structure.source, structure.target))
+    for pair in structure.pairs:
+        if pair.target:
+            findings += _compare_table(pair.wanted, pair.target, creates)
+        elif not creates:
+            findings.append(
+                Finding(
+                    f"Table {pair.wanted.name!r}",
+                    "the target does not have it",
+                    "Create it there, or run schema sync (schema always)",
+                )
+            )
+    return findings
+
+
+def coarser(source: Database, target: Database) -> Finding:
+    """What to say of a target whose timestamps have fewer digits."""
+    return Finding(
+        f"Database {target.name!r}",
+        f"the target counts {target.precision.value}, the source {source.precision.value}, "
+        "so digits of timestamps would be lost",
+        "Give a target database of the same or a finer precision",
+    )
+
+
+def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:
+    """What to say of an account that may not do what a migration needs."""
+    reader, writer = source.client.address, target.client.address
+    return Finding(
+        f"Accounts {reader.user!r} of {reader} and {writer.user!r} of {writer}",
+        f"one of them may not do what is needed ({error})",
+        f"The first must read {source.name}, the second must create and write {target.name}; as root of 3.x: "
+        f"GRANT READ ON {source.name}.* TO {reader.user} and GRANT ALL ON {target.name}.* TO {writer.user}, and "
+        f"ALTER USER {writer.user} CREATEDB 1 where the database is to be created",
+    )
+
+
+def _compare_table(source: Table, target: Table, creates: bool) -> Iterator[Finding]:
+    name = f"Table {source.name!r}"
+    if source.is_super != target.is_super:
+        kinds = {True: "a super table", False: "a normal table"}
+        yield Finding(
+            name,
+            f"it is {kinds[source.is_super]} in the source and {kinds[target.is_super]} in the target",
+            "Rename or drop the one in the target",
+        )
+        return
+    if source.time_column != target.time_column:
+        yield Finding(
+            name,
+            f"its time column would be {source.time_column!r}, and the target's is {target.time_column!r}",
+            f"Say {source.time_column} -> {target.time_column} in rename_columns",
+        )
+        return
+    if source.second_key != target.second_key:
+        yield Finding(
+            name,
+            f"the second key is {source.second_key} in the source and {target.second_key} in the target",
+            "Create the target's table with the same primary key",
+        )
+    for fields, others in ((source.columns, target.columns), (source.tags, target.tags)):
+        there = {other.name: other for other in others}
+        for one in fields:
+            other = there.get(one.name)
+            if other is None:
+                if not creates:
+                    yield Finding(name, f"the target has no column {one.name!r}", "Add it, or choose schema always")
+            elif conversion(one, other) is None and not (creates and can_widen(one, other)):
+                yield Finding(
+                    f"{name}, column {one.name!r}",
+                    f"{one.sql_type} in the source does not fit {other.sql_type} in the target",
+                    "Give the target's column the source's type, or a wider one",
+                )
+
+
+def can_widen(source: Field, target: Field) -> bool:
+    """Whether ALTER … MODIFY makes the target's column long enough."""
+    return source.type == target.type and source.info.sized and source.length > target.length
