@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from airflow_provider_tdengine.client.errors import (
@@ -22,6 +22,7 @@ from airflow_provider_tdengine.client.errors import (
     TableMissing,
     TDengineError,
 )
+from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
 from airflow_provider_tdengine.migration.dense import copy_unit
@@ -29,6 +30,7 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
+from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_group, groups
 from airflow_provider_tdengine.migration.structure import coarser, denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
@@ -47,10 +49,8 @@ SPARSE_BELOW = 500
 
 ROWS_A_UNIT = 1_000_000
 
-PAUSE = 1.0
-"""Seconds before the first retry of a lost session or busy server, at most; doubled with each failure."""
-
-_ATTEMPTS = 6
+_GRACE = 2.0
+"""Seconds that a stop gives workers to end; Airflow kills a task after 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,6 @@ class Copied:
     bytes: int
     seconds: float
     strategy: str
-
-
-class Stopped(Exception):
-    """Somebody asked the batch to stop; its checkpoint is saved."""
 
 
 def copy_batch(
@@ -98,14 +94,15 @@ def copy_batch(
     Raises:
         MigrationStopped: a table is missing or its columns do not fit.
         TDengineError: what no retry cured.
-        Stopped: `stop` was set.
+        Stopped: `stop` was set. A worker that waits for a silent server is left behind: it ends when that answers.
     """
     stop = stop or threading.Event()
     try:
-        run = persist(lambda: _Run(source, target, batch, options, stop), stop)
-        if run is None:
-            raise Stopped(f"The batch {batch.label} was stopped before it began")
-        return _copy(run, batch, options, progress, report)
+        _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
+        run = _do(lambda: _Run(source, target, batch, options, stop), stop)
+        return _copy(run, options, progress, report)
+    except Stopped:
+        raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
     except PermissionDenied as error:
         raise MigrationStopped([denied(source, target, error)]) from error
     except (TableMissing, StructureChanged) as error:
@@ -117,9 +114,13 @@ def copy_batch(
         raise MigrationStopped([finding]) from error
 
 
+def _do(action: Callable[[], _T], stop: threading.Event, patience: float | None = None) -> _T:
+    """Ask the servers something, over retries, and not beyond a stop."""
+    return until_stopped(lambda: persist(action, stop, patience=patience), stop)
+
+
 def _copy(
     run: _Run,
-    batch: Batch,
     options: MigrationOptions,
     progress: ProgressStore,
     report: Callable[[Checkpoint], None] | None,
@@ -128,36 +129,35 @@ def _copy(
     checkpoint = _resume(run, progress)
     if checkpoint is None:
         checkpoint = Checkpoint(run.identity, run.strategy, run.divide(options.workers))
-    spans = [span for span in checkpoint.spans if not span.done]
-    with ThreadPoolExecutor(max(1, len(spans)), thread_name_prefix="copy") as pool:
-        futures = [pool.submit(run.copy_span, checkpoint, span) for span in spans]
-        try:
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, SAVE_EVERY, FIRST_EXCEPTION)
-                _save(run, checkpoint, progress)
-                if report:
-                    report(checkpoint)
-                for future in done:
-                    future.result()
-        except BaseException:
-            run.stop.set()
-            wait(futures)
-            _save(run, checkpoint, progress)
-            raise
-    if not all(span.done for span in checkpoint.spans):
-        raise Stopped(f"The batch {batch.label} was stopped; its progress is saved")
-    run.check_structure()
+    workers = [in_background(partial(run.copy_span, checkpoint, span)) for span in checkpoint.spans if not span.done]
+    keep = partial(_save, run, checkpoint, progress, report)
+    saved = started
+    try:
+        for _ in watch(workers, run.stop, min(0.5, SAVE_EVERY)):
+            if time.monotonic() - saved >= SAVE_EVERY:
+                keep()
+                saved = time.monotonic()
+    except BaseException:
+        run.stop.set()
+        wait(workers, _GRACE)
+        raise
+    finally:
+        keep()
+    _do(run.check_structure, run.stop)
     return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, run.strategy)
 
 
-def _save(run: _Run, checkpoint: Checkpoint, progress: ProgressStore) -> None:
+def _save(
+    run: _Run, checkpoint: Checkpoint, progress: ProgressStore, report: Callable[[Checkpoint], None] | None
+) -> None:
     with run.lock:
         state = checkpoint.to_dict()
     try:
         progress.save(state)
     except ProgressNotSaved as error:
         log.warning("The checkpoint of batch %s was not saved: %s", run.batch.label, error)
+    if report:
+        report(checkpoint)
 
 
 def _resume(run: _Run, progress: ProgressStore) -> Checkpoint | None:
@@ -174,43 +174,12 @@ def _resume(run: _Run, progress: ProgressStore) -> Checkpoint | None:
     if checkpoint.batch != run.identity:
         log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, run.identity)
         return None
-    if all(span.done for span in checkpoint.spans) and not run.has_arrived():
+    if all(span.done for span in checkpoint.spans) and not _do(run.has_arrived, run.stop):
         log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
         return None
     run.strategy = checkpoint.strategy
     log.info("Batch %s goes on after %d rows", label, checkpoint.rows)
     return checkpoint
-
-
-def persist(
-    action: Callable[[], _T], stop: threading.Event, position: Callable[[], object] = lambda: None
-) -> _T | None:
-    """Do something again as long as a retry can cure what fails, with growing pauses.
-
-    Parameters:
-        action: what is done.
-        stop: ends the waiting.
-        position: how far the action has come; going on from a new one counts as a first failure.
-
-    Returns:
-        What the action returns; None if `stop` came first.
-
-    Raises:
-        TDengineError: what no retry cured.
-    """
-    failures = 0
-    while not stop.is_set():
-        before = position()
-        try:
-            return action()
-        except TDengineError as error:
-            failures = 1 if position() != before else failures + 1
-            if not error.retryable or failures >= _ATTEMPTS:
-                raise
-            pause = min(30.0, PAUSE * 2 ** (failures - 1)) * random.uniform(0.5, 1)
-            log.warning("%s; going on in %.1f s", error, pause)
-            stop.wait(pause)
-    return None
 
 
 class _Run:
@@ -395,7 +364,7 @@ class _Run:
                 checkpoint.bytes += step.bytes
                 span.table, span.time = step.table, step.time
             if self.stop.is_set():
-                return
+                raise Stopped
         with self.lock:
             span.done = True
 

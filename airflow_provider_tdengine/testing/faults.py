@@ -1,4 +1,4 @@
-"""What goes wrong on demand: cut connections, slow answers, errors, short results."""
+"""What goes wrong on demand: cut connections, slow answers, errors, refused requests, short results."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Faults:
         self._planned: list[_Planned] = []
         self._delay = 0.0
         self._rest_rows: int | None = None
+        self._refused = (0, 0)
 
     # --- For tests
 
@@ -55,6 +56,16 @@ class Faults:
         with self._lock:
             self._planned.append(_Planned(BoxError(code, message), times, matching.lower()))
 
+    def refuse(self, status: int, times: int = 1) -> None:
+        """Answer HTTP requests, those that open WebSockets too, with a status and no more, as proxies do.
+
+        Parameters:
+            status: such as 503.
+            times: how often.
+        """
+        with self._lock:
+            self._refused = (status, times)
+
     def truncate_rest(self, rows: int) -> None:
         """Cut results over REST to this many rows, and call that success."""
         with self._lock:
@@ -67,6 +78,7 @@ class Faults:
             self._planned = []
             self._delay = 0.0
             self._rest_rows = None
+            self._refused = (0, 0)
 
     # --- For the server
 
@@ -79,6 +91,13 @@ class Faults:
     def rest_rows(self) -> int | None:
         """How many rows a REST result may have."""
         return self._rest_rows
+
+    def refusal(self) -> int:
+        """The status to answer a request with, 0 if it is not refused."""
+        with self._lock:
+            status, times = self._refused
+            self._refused = (status, times - 1)
+            return status if times > 0 else 0
 
     def check(self, text: str) -> None:
         """Raise the error that is planned for a statement or a written block.

@@ -104,6 +104,8 @@ class _Handler:
         interface = self.interface
         generation = interface.generation
         sql = (await request.read()).decode("utf-8", "surrogateescape")
+        if status := interface.faults.refusal():
+            return web.Response(status=status)
         if interface.faults.seconds:
             await asyncio.sleep(interface.faults.seconds)
         try:

@@ -76,8 +76,10 @@ class WebSocketInterface:
         """What the interface answers to."""
         return [web.get(path, self.serve) for path in self.engine.generation.websocket_paths]
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """One session, until it is closed or cut."""
+        if status := self.faults.refusal():
+            return web.Response(status=status)
         socket = web.WebSocketResponse(max_msg_size=self.engine.generation.max_message, compress=False)
         await socket.prepare(request)
         session = _Session(self, self.token is not None and request.query.get("token") == self.token)

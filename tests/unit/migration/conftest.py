@@ -138,6 +138,22 @@ def faulty(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) 
     _drop(pair)
 
 
+@pytest.fixture
+def meters(faulty: BoxPair) -> BoxPair:
+    """Three subtables of 10,000 rows, in the target's schema already."""
+    faulty.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.meters (ts timestamp, v double, note nchar(8)) tags (g int)",
+        *(f"create table {SOURCE}.d{i} using {SOURCE}.meters tags ({i})" for i in range(3)),
+    )
+    for i in range(3):
+        for start in range(0, 10_000, 500):
+            values = "".join(f"({T + row * 1000},{row / 7},'n{row}')" for row in range(start, start + 500))
+            faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
+    faulty.sync()
+    return faulty
+
+
 def _drop(pair: Pair) -> None:
     pair.source.execute(f"drop database if exists {SOURCE}")
     pair.target.execute(f"drop database if exists {TARGET}")

@@ -16,8 +16,9 @@ from airflow_provider_tdengine.client.block import Block, Column, column_from_li
 from airflow_provider_tdengine.client.errors import IncompleteResult, RowRejected
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration import copy as copying
-from airflow_provider_tdengine.migration import dense, sparse
-from airflow_provider_tdengine.migration.copy import Stopped, copy_batch
+from airflow_provider_tdengine.migration import dense, retry, sparse
+from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress, ProgressNotSaved
@@ -26,22 +27,6 @@ from airflow_provider_tdengine.migration.text import has_no_text, row_texts
 from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 
 ROWS = 30_000
-
-
-@pytest.fixture
-def meters(faulty: BoxPair) -> BoxPair:
-    """Three subtables of 10,000 rows, in the target's schema already."""
-    faulty.sql(
-        f"create database {SOURCE} precision 'ms' keep 36500",
-        f"create stable {SOURCE}.meters (ts timestamp, v double, note nchar(8)) tags (g int)",
-        *(f"create table {SOURCE}.d{i} using {SOURCE}.meters tags ({i})" for i in range(3)),
-    )
-    for i in range(3):
-        for start in range(0, 10_000, 500):
-            values = "".join(f"({T + row * 1000},{row / 7},'n{row}')" for row in range(start, start + 500))
-            faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
-    faulty.sync()
-    return faulty
 
 
 def batch_of(pair: Pair) -> Batch:
@@ -60,7 +45,8 @@ def arrived(pair: BoxPair) -> int:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without long pauses."""
-    monkeypatch.setattr(copying, "PAUSE", 0.01)
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE", 0.3)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from airflow_provider_tdengine.client.types import Field, Type
@@ -80,6 +80,14 @@ def test_answers_are_late(box: TDengineBox) -> None:
         assert 0.15 <= time.monotonic() - started < 0.45, "answers to several messages wait at the same time"
 
 
+def test_requests_are_refused(box: TDengineBox) -> None:
+    box.faults.refuse(503, times=2)
+    with pytest.raises(InvalidStatus, match="503"):
+        connect(box.url.replace("http", "ws") + "/rest/ws")
+    assert httpx.post(f"{box.url}/rest/sql", content="select 1").status_code == 503
+    assert rest(box, "select count(*) from d.a")["data"] == [[3]]
+
+
 def test_rest_results_are_cut_short(box: TDengineBox) -> None:
     box.faults.truncate_rest(2)
     answer = rest(box, "select * from d.a")
@@ -94,6 +102,7 @@ def test_faults_can_be_cleared(box: TDengineBox) -> None:
     box.faults.delay(10)
     box.faults.answer_with(1, "no", times=99)
     box.faults.truncate_rest(0)
+    box.faults.refuse(503, times=99)
     box.faults.clear()
     assert len(rest(box, "select * from d.a", timeout=2)["data"]) == 3
     with Socket(box, "d") as socket:
