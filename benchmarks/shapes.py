@@ -12,7 +12,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, column_from_list
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import cut, identifier, literal
-from airflow_provider_tdengine.client.types import TYPES, Field, Precision, Type
+from airflow_provider_tdengine.client.types import TYPES, Field, Type
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.text import insert_parts
@@ -143,7 +143,7 @@ def create(client: Client, database: str, shape: Shape) -> None:
     """Make a database anew, with a shape's super table and no subtable."""
     drop(client, database)
     dialect = client.dialect
-    client.execute(dialect.create_database(database, Precision.MS, 36_500))
+    client.execute(f"CREATE DATABASE IF NOT EXISTS {dialect.database(database)} PRECISION 'ms' KEEP 36500")
     columns, tags = (
         ", ".join(f"{identifier(field.name)} {dialect.type_name(field)}" for field in fields)
         for fields in (shape.columns, TAGS)

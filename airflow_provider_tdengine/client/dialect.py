@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.client.sql import identifier, string
-from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.client.sql import identifier
+from airflow_provider_tdengine.client.types import Field, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,3 @@ class Dialect:
         if self.has_select_tags:
             return f"SELECT TAGS {columns} FROM {table}{conditions}"
         return f"SELECT DISTINCT {columns} FROM {table}{conditions}"
-
-    def create_database(self, name: str, precision: Precision, keep_days: int, more: str = "") -> str:
-        """A database with the source's precision and KEEP; what is not said is the server's default.
-
-        KEEP must be three times the default DURATION of 10 days in 3.x; rows of a shorter one live longer.
-
-        Parameters:
-            name: the database.
-            precision: of its timestamps.
-            keep_days: days for which the source keeps rows.
-            more: options as SQL says them; they override these.
-        """
-        words = more.upper().split()
-        parts = [f"CREATE DATABASE IF NOT EXISTS {self.database(name)}"]
-        parts += [] if "PRECISION" in words else [f"PRECISION {string(precision.value)}"]
-        parts += [] if "KEEP" in words else [f"KEEP {max(keep_days, 30)}"]
-        return " ".join([*parts, more]).strip()

@@ -13,26 +13,30 @@ from airflow_provider_tdengine.client.errors import TableMissing
 from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
+from airflow_provider_tdengine.migration.database_options import minutes
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
-_MINUTES_A_DAY = 1440
 _STORAGE = ("encode", "compress", "level")
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database's options, as far as they decide how rows are copied.
+    """A database and its options.
 
     Parameters:
         name: its name.
         precision: of its timestamps.
-        keep_days: how many days back it holds rows.
+        keep: minutes for which it keeps rows, one value a storage tier; nothing where the account may not see it.
+        duration: minutes that one data file spans (DAYS in 2.x), None where the account may not see it.
+        options: all that the server lists, names in lower case; empty text for none.
     """
 
     name: str
     precision: Precision
-    keep_days: int
+    keep: tuple[int, ...] = ()
+    duration: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ class Catalog:
         """Its options, None if there is no such database."""
         for row in self.by_column_name(_databases(self.client.generation, self.name)):
             if row["name"] == self.name:
-                return Database(self.name, Precision(str(row["precision"])), _keep_days(str(row["keep"])))
+                return _database({name: _option(value) for name, value in row.items()})
         return None
 
     def missing(self, option: str) -> Finding:
@@ -280,12 +284,22 @@ class Catalog:
 def _databases(generation: int, name: str) -> str:
     if generation == 2:
         return "SHOW DATABASES"
-    return f"SELECT name, `precision`, `keep` FROM information_schema.ins_databases WHERE name = {string(name)}"
+    return f"SELECT * FROM information_schema.ins_databases WHERE name = {string(name)}"
 
 
-def _keep_days(text: str) -> int:
-    """The days of a KEEP such as "3650,3650,3650" (2.x, days) or "5256000m,5256000m,5256000m" (3.x, minutes)."""
-    last = text.rpartition(",")[2].strip()
-    if last.endswith("m"):
-        return int(last[:-1]) // _MINUTES_A_DAY
-    return int(last.removesuffix("d"))
+def _option(value: Value) -> str:
+    if value is None:
+        return ""
+    return str(int(value) if isinstance(value, bool) else value).rstrip("\0")
+
+
+def _database(options: Mapping[str, str]) -> Database:
+    """A database from what the server lists; with SYSINFO 0, 3.3 leaves most columns out, and 3.0 has NULL there."""
+    keep, duration = options.get("keep"), options.get("duration") or options.get("days")
+    return Database(
+        options["name"],
+        Precision(options["precision"]),
+        tuple(map(minutes, keep.split(","))) if keep else (),
+        minutes(duration) if duration else None,
+        options,
+    )

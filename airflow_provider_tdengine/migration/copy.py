@@ -25,6 +25,7 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
+from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.dense import copy_unit
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -32,7 +33,7 @@ from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, sli
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_group, groups
-from airflow_provider_tdengine.migration.structure import coarser, denied
+from airflow_provider_tdengine.migration.structure import denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit

@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import pendulum
 from pendulum.parsing.exceptions import ParserError
 
+from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 
 
@@ -125,15 +126,16 @@ class MigrationOptions:
         True,
         "Create the target database",
         _TARGET,
-        "Create the target database when it is missing, with the source's precision and KEEP. Switch it off when "
+        "Create the target database when it is missing, with the source's PRECISION and KEEP. Switch it off when "
         "databases are made by somebody else; then a missing one stops the migration.",
     )
     database_options: str = _option(
         "",
         "Database options",
         _TARGET,
-        "Options of the target database when it is created, as SQL says them. What is not said has the server's "
-        "default, PRECISION and KEEP the source's.",
+        "Options of the target database when it is created, as SQL says them. PRECISION, KEEP and DURATION are the "
+        "source's where they are not said, everything else is the server's default; schema sync logs which other "
+        "options of the source that changes, and what to give here to have the same.",
         examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
     )
     update_tags: bool = _option(
@@ -328,6 +330,11 @@ class MigrationOptions:
                     "Give a start that is earlier than the end",
                 )
             )
+        try:
+            DatabaseOptions.parse(self.database_options)
+        except ValueError as error:
+            action = "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'"
+            findings.append(Finding("Option 'database_options'", str(error), action))
         same_database = self.target_database in ("", self.source_database)
         if self.source_conn_id == self.target_conn_id and same_database:
             findings.append(

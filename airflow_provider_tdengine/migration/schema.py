@@ -16,8 +16,9 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import conversion, time_scale
+from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -110,20 +111,28 @@ class SchemaSync:
         self._scope, self._transform = structure.scope, structure.transform
         owners = {} if structure.target is None else self._target.owners()
         stop_on(self._findings(structure, owners))
-        if structure.target is not None:
-            self._scale = time_scale(structure.source.precision, structure.target.precision) or 1
-        report = SchemaReport(not_migrated=[leftover.to_dict() for leftover in leftovers(self._source)])
+        report = SchemaReport()
         try:
+            database = structure.target or self._create_database(structure, report)
+            self._scale = time_scale(structure.source.precision, database.precision) or 1
             self._apply(structure, owners, report)
         except PermissionDenied as error:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
+        left = [
+            *leftovers(self._source),
+            *options_not_taken(structure.source, database, self._source.client.generation),
+        ]
+        report.not_migrated = [leftover.to_dict() for leftover in left]
         return report
 
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
         """All that stands in the way, before anything is written."""
         findings = compare(structure, creates=True)
-        if structure.target is None and not self._options.create_database:
-            findings.append(self._target.missing("target_database"))
+        if structure.target is None:
+            if self._options.create_database:
+                findings += self._new_database(structure).findings(structure.source)
+            else:
+                findings.append(self._target.missing("target_database"))
         stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}
         for pair in structure.pairs:
             wanted = pair.wanted
@@ -173,16 +182,25 @@ class SchemaSync:
                     ]
         return found
 
+    def _new_database(self, structure: Structure) -> NewDatabase:
+        return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
+
+    def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
+        """Create the target database.
+
+        Returns:
+            It, as the server lists it.
+        """
+        client = self._target.client
+        client.execute(self._new_database(structure).statement(client.dialect))
+        report.database = True
+        created = self._target.database()
+        if created is None:
+            raise MigrationStopped([self._target.missing("target_database")])
+        return created
+
     def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
         client = self._target.client
-        if structure.target is None:
-            database = structure.source
-            client.execute(
-                client.dialect.create_database(
-                    self._target.name, database.precision, database.keep_days, self._options.database_options
-                )
-            )
-            report.database = True
         for pair in structure.pairs:
             if pair.target is None:
                 client.execute(self._create(pair.wanted))

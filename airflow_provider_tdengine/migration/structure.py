@@ -10,6 +10,7 @@ from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import conversion, time_scale
+from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.transform import Transform
@@ -108,16 +109,6 @@ def compare(structure: Structure, *, creates: bool) -> list[Finding]:
                 )
             )
     return findings
-
-
-def coarser(source: Database, target: Database) -> Finding:
-    """What to say of a target whose timestamps have fewer digits."""
-    return Finding(
-        f"Database {target.name!r}",
-        f"the target counts {target.precision.value}, the source {source.precision.value}, "
-        "so digits of timestamps would be lost",
-        "Give a target database of the same or a finer precision",
-    )
 
 
 def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:

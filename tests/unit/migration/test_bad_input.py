@@ -54,6 +54,31 @@ def sentence(**values: object) -> str:
         ({"end": "12:00"}, "Option 'end': '12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z."),
         ({"workers": True}, "Option 'workers': True is a bool. Give a int."),
         (
+            {"database_options": "VGROUPS 2; DROP DATABASE power"},
+            "Option 'database_options': a semicolon ends the statement. "
+            "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+        ),
+        (
+            {"database_options": "KEEP 10w"},
+            "Option 'database_options': '10w' is not a number of days, nor one with m, h or d. "
+            "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+        ),
+        (
+            {"database_options": "VGROUPS 2 = 3"},
+            "Option 'database_options': '= 3' is not an option with its value. "
+            "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+        ),
+        (
+            {"database_options": "VGROUPS 2 vgroups 3"},
+            "Option 'database_options': VGROUPS is there twice. "
+            "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+        ),
+        (
+            {"database_options": "PRECISION 's'"},
+            "Option 'database_options': PRECISION 's' is none of 'ms', 'us' and 'ns'. "
+            "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+        ),
+        (
             {"target_conn_id": "a"},
             "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
             "Give another connection or another target_database; a database cannot be copied onto itself.",

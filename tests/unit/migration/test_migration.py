@@ -239,7 +239,7 @@ def test_options_of_the_created_database(filled: Pair) -> None:
     filled.sync(database_options="KEEP 20000 VGROUPS 3")
     database = filled.catalogs[1].database()
     assert database is not None
-    assert (database.precision.value, database.keep_days) == ("ms", 20000)
+    assert (database.precision.value, database.keep[-1]) == ("ms", 20000 * 1440)
 
 
 def test_what_only_3x_has(pair: Pair) -> None:
