@@ -190,7 +190,7 @@ def _write(client: Client, session: Session, shape: Shape) -> None:
                 session.confirm(request, name)
         return
     tables = ((client.dialect.table(shape.database, name), block) for name, block in _blocks(shape))
-    parts = (part for table, block in tables for part in insert_parts(table, block))
+    parts = (part for table, block in tables for part in insert_parts([(table, block.rows)], block))
     for statement, _ in cut("INSERT INTO", parts):
         session.query(statement)
 

@@ -37,6 +37,8 @@ _FIELD = struct.Struct("<65sb2xi")
 
 _MAX_BLOCK = (1 << 31) - 1
 
+_LOW_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], "<u8")
+
 # DECIMAL(38) needs 38 digits; the default context of 28 would round.
 _EXACT = Context(prec=80)
 
@@ -92,6 +94,18 @@ class VariableColumn:
         joined: Bytes = self.data[_ranges(self.starts, self.lengths)]
         return joined
 
+    def run_starts(self) -> Ints:
+        """The rows whose value is not that of the row before; the first row is one."""
+        differs = np.ones(len(self), np.bool_)
+        differs[1:] = (self.lengths[1:] != self.lengths[:-1]) | (self.nulls[1:] != self.nulls[:-1])
+        longest = int(self.lengths.max(initial=0))
+        words = _at_any_byte(np.append(self.data, np.zeros(longest + 8, np.uint8)), "<u8")
+        for start in range(0, longest, 8):
+            # Eight bytes of each value at once, without those behind its end.
+            word = words[self.starts + start] & _LOW_BYTES[np.clip(self.lengths - start, 0, 8)]
+            differs[1:] |= word[1:] != word[:-1]
+        return np.flatnonzero(differs)
+
     def to_bytes_list(self) -> list[bytes | None]:
         raw = self.data.tobytes()
         ranges = zip(self.starts.tolist(), self.lengths.tolist(), self.nulls.tolist(), strict=True)
@@ -135,6 +149,30 @@ class Block:
     def to_rows(self) -> Iterator[tuple[Value, ...]]:
         """The rows as tuples of Python objects; for small results, copying never needs it."""
         return zip(*(self.column_values(i) for i in range(len(self.fields))), strict=True)
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """The rows of blocks of the same columns, in their order, as one block.
+
+    Parameters:
+        blocks: at least one.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    columns = tuple(_concatenate(parts) for parts in zip(*(block.columns for block in blocks), strict=True))
+    return Block(blocks[0].fields, columns, sum(block.rows for block in blocks))
+
+
+def _concatenate(parts: Sequence[Column]) -> Column:
+    nulls = np.concatenate([part.nulls for part in parts])
+    fixed = [part for part in parts if isinstance(part, FixedColumn)]
+    if fixed:
+        return FixedColumn(np.concatenate([part.values for part in fixed]), nulls)
+    variable = [part for part in parts if isinstance(part, VariableColumn)]
+    sizes = np.array([len(part.data) for part in variable])
+    starts = [part.starts + before for part, before in zip(variable, _offsets(sizes), strict=True)]
+    lengths = np.concatenate([part.lengths for part in variable])
+    return VariableColumn(np.concatenate([part.data for part in variable]), np.concatenate(starts), lengths, nulls)
 
 
 # --- Python values

@@ -6,6 +6,7 @@ Measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`tests/contract/`)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
@@ -28,6 +29,7 @@ class Dialect:
     has_storage: bool
 
     @classmethod
+    @cache
     def of(cls, version: tuple[int, ...]) -> Dialect:
         """The dialect of a server's version, such as (3, 3, 3, 0)."""
         return cls(

@@ -10,7 +10,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import TypedDict
@@ -105,6 +105,15 @@ class RestSession:
         # sqlt of 2.x says timestamps as integers; 3.x has only text, which keeps all digits.
         answer = self.post(statement, "sqlt" if self._generation == 2 else "sql")
         return RestResult(answer, statement)
+
+    def start(self, statement: str) -> Callable[[], RestResult]:
+        """What `query` answers, for later: over REST a statement is done when it has been sent.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        result = self.query(statement)
+        return lambda: result
 
     def post(self, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:
         """The JSON of an answer that was a success.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol
 
@@ -40,6 +40,10 @@ class Session(Protocol):
 
     def query(self, statement: str) -> Result:
         """Send a statement; its rows are read through the result."""
+        ...
+
+    def start(self, statement: str) -> Callable[[], Result]:
+        """Send a statement; what is returned waits for its answer."""
         ...
 
     def close(self) -> None:

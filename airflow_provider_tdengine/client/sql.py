@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
 
@@ -18,7 +18,6 @@ from airflow_provider_tdengine.client.types import Precision
 MAX_STATEMENT_BYTES = 1_000_000
 """The longest statement that every version takes: `maxSQLLength` of 2.x is 1,048,576 by default."""
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -40,7 +39,20 @@ def string(text: str | bytes) -> str:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    return f"'{text.translate(_ESCAPES)}'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def strings(values: Sequence[bytes | None]) -> list[str]:
+    """The literal of each value, NULL for None: a column at once takes half the time of its values one by one."""
+    joined = b"\0".join([value or b"" for value in values])
+    if joined.count(0) >= len(values):
+        # A value has a separator in it.
+        return [literal(value) for value in values]
+    literals = string(joined).replace("\0", "'\0'").split("\0")
+    if None in values:
+        return ["NULL" if value is None else text for value, text in zip(values, literals, strict=True)]
+    return literals
 
 
 def timestamp(moment: datetime, precision: Precision) -> int:
@@ -133,6 +145,11 @@ def name_range(first: str | None, last: str | None) -> list[str]:
     Names compare as UTF-8 bytes, as a server compares them (measured in all four versions).
     """
     return [f"tbname {sign} {string(name)}" for sign, name in ((">=", first), ("<=", last)) if name is not None]
+
+
+def name_list(names: Sequence[str]) -> str:
+    """The condition that a subtable's name is one of these."""
+    return f"tbname IN ({','.join(map(string, names))})"
 
 
 def time_range(column: str, start: int | None, end: int | None) -> list[str]:

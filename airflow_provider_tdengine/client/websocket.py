@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -174,14 +174,25 @@ class WebSocketSession:
         Raises:
             TDengineError: of the kind of failure.
         """
+        return self.start(statement)()
+
+    def start(self, statement: str) -> Callable[[], Result]:
+        """Send a statement whose answer is taken later; an adapter may work on several at a time.
+
+        Returns:
+            What waits for the answer, and raises what `query` would.
+
+        Raises:
+            TDengineError: the statement could not be sent.
+        """
         if self._is_too_long(statement) or not (self._binary or _is_utf8(statement)):
-            return self._rest().query(statement)
+            return self._rest().start(statement)
         if self._binary:
             raw = statement.encode("utf-8", "surrogateescape")
             request = self._send_binary(0, _BINARY_QUERY, _QUERY.pack(_VERSION, len(raw)) + raw)
         else:
             request = self._send_text("query", sql=statement)
-        return WebSocketResult(self, self._take_answer(request, statement), statement)
+        return lambda: WebSocketResult(self, self._take_answer(request, statement), statement)
 
     def _is_too_long(self, statement: str) -> bool:
         # Six is the most that JSON makes of a character; nearly every statement is far below.

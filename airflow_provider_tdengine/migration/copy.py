@@ -13,6 +13,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
 from airflow_provider_tdengine.client.errors import (
@@ -32,7 +33,7 @@ from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
-from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_group, groups
+from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_groups, groups
 from airflow_provider_tdengine.migration.structure import denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
@@ -49,6 +50,9 @@ SPARSE_BELOW = 500
 """Rows a subtable below which many subtables are read with one query."""
 
 ROWS_A_UNIT = 1_000_000
+
+_APART = 10
+"""How many times a batch's rows are to lie in its range of names for its tables to be few in it."""
 
 _GRACE = 2.0
 """Seconds that a stop gives workers to end; Airflow kills a task after 5."""
@@ -206,7 +210,9 @@ class _Run:
         self._tables = self._source_tables()
         self._transcoders: dict[str, Transcoder] = {}
         self._describing = threading.Lock()
-        self.extents = self._extents()
+        found = self._extents()
+        self.extents = [extent for extent in found if batch.stable is None or self._scope.has_table(extent.name)]
+        self._apart = _rows(found) > _APART * _rows(self.extents)
         self.strategy = self._choose(options.strategy)
 
     def _source_tables(self) -> dict[str, Table]:
@@ -222,14 +228,9 @@ class _Run:
         return self._transform.selected(self.source.describe(name))
 
     def _extents(self) -> list[Extent]:
-        """Where the rows of the batch's tables lie in the source."""
+        """Where the rows of the batch's tables lie in the source, and of tables out of scope between them."""
         start, end, names = self.batch.start, self.batch.end, (self.batch.first, self.batch.last)
-        found = [
-            extent
-            for table in self._tables.values()
-            for extent in extents(self.source, table, start, end, names)
-            if self.batch.stable is None or self._scope.has_table(extent.name)
-        ]
+        found = [extent for table in self._tables.values() for extent in extents(self.source, table, start, end, names)]
         return sorted(found, key=lambda extent: extent.name.encode())
 
     @property
@@ -270,7 +271,7 @@ class _Run:
 
     def _choose(self, asked: str) -> str:
         """Dense or sparse; normal tables have no super table that could be asked for many of them."""
-        rows = sum(extent.rows for extent in self.extents)
+        rows = _rows(self.extents)
         mean = rows / max(1, len(self.extents))
         textless = any(column.type in TEXTLESS for table in self._tables.values() for column in table.columns)
         if self.batch.stable is None or len(self.extents) < 2:
@@ -341,8 +342,8 @@ class _Run:
             # More slices than rows would be empty ones.
             count = min(count, extent.rows)
             is_whole = count == 1 and (start, end) == (self.batch.start, self.batch.end)
-            for a, b in slices(extent, start, end, count):
-                yield Unit(extent.name, a, b, extent.rows if is_whole else extent.rows // count, is_whole)
+            for a, b in slices(extent, start, end, count) if count > 1 else [(start, end)]:
+                yield Unit(extent.name, a, b, extent.rows // count, is_whole)
 
     # --- Workers
 
@@ -380,13 +381,24 @@ class _Run:
                 raise
 
     def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
-        for group in groups(units):
-            if sum(unit.rows for unit in group) > ROWS_A_GROUP or not all(unit.exact for unit in group):
-                # A large subtable among small ones, or one that was begun.
-                yield from self._copy_units(group, sessions)
+        for is_small, some in groupby(groups(units), _is_small):
+            if is_small:
+                transcoder = self.transcoder(units[0].table)
+                yield from copy_groups(
+                    sessions, self.source, self.target, self.target_name, transcoder, some, apart=self._apart
+                )
             else:
-                transcoder = self.transcoder(group[0].table)
-                yield copy_group(sessions, self.source, self.target, self.target_name, transcoder, group)
+                for group in some:
+                    yield from self._copy_units(group, sessions)
+
+
+def _is_small(group: list[Unit]) -> bool:
+    """Whether one query may read a group: not a large subtable among small ones, nor one that was begun."""
+    return sum(unit.rows for unit in group) <= ROWS_A_GROUP and all(unit.exact for unit in group)
+
+
+def _rows(extents: list[Extent]) -> int:
+    return sum(extent.rows for extent in extents)
 
 
 def _database(catalog: Catalog, option: str) -> Database:

@@ -154,7 +154,7 @@ def _write_text(session: Session, table: str, result: Result, transcode: Transco
     """The last resort, for a target without WebSocket."""
     for block in result.blocks():
         size = 0
-        for statement, _ in cut("INSERT INTO", insert_parts(table, transcode(block))):
+        for statement, _ in cut("INSERT INTO", insert_parts([(table, block.rows)], transcode(block))):
             session.query(statement)
             size += len(statement)
         yield _times(block), size

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Flags, VariableColumn, column_to_list
-from airflow_provider_tdengine.client.sql import identifier, literal, string
+from airflow_provider_tdengine.client.sql import identifier, literal, strings
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 
 TEXTLESS = frozenset({Type.VARBINARY, Type.GEOMETRY, Type.BLOB})
@@ -22,32 +22,59 @@ _TEXT_RANGE = {
 
 _PART_BYTES = 64_000
 
+# No number has a longer text: a sign, 38 digits and a point.
+_NUMBER_BYTES = 40
 
-def insert_parts(table: str, block: Block) -> Iterator[str]:
-    """What follows INSERT INTO for the rows of one table, in parts that a statement can hold.
+
+def insert_parts(tables: Iterable[tuple[str, int]], block: Block) -> Iterator[str]:
+    """What follows INSERT INTO for rows of one table after the other, in parts that a statement can hold.
 
     Parameters:
-        table: the table in SQL, with its database.
-        block: its rows.
+        tables: each table in SQL, with its database, and how many rows it has; in the order of the rows.
+        block: the rows of all of them.
     """
-    head = f"{table} ({', '.join(identifier(field.name) for field in block.fields)}) VALUES "
-    yield from insert_rows(head, row_texts(block))
+    columns = f"({', '.join(identifier(field.name) for field in block.fields)}) VALUES "
+    width = len(block.fields)
+    # One format for many rows, instead of a text for each of them, halves the time.
+    row = f"({','.join(['%s'] * width)})"
+    cells: list[object] = [None] * (width * block.rows)
+    for i, (field, column) in enumerate(zip(block.fields, block.columns, strict=True)):
+        cells[i::width] = _literals(field, column)
+    most = max(1, _PART_BYTES // _most_bytes(block))
+    first = 0
+    for table, rows in tables:
+        last = first + rows
+        for start in range(first, last, most):
+            end = min(start + most, last)
+            yield f"{table} {columns}" + row * (end - start) % tuple(cells[start * width : end * width])
+        first = last
 
 
-def insert_rows(head: str, rows: list[str]) -> Iterator[str]:
-    """Rows that are text already, as parts of INSERT statements of one table."""
-    if not rows:
-        return
-    widest = max(map(len, rows))
-    step = max(1, _PART_BYTES // (widest + 1))
-    for i in range(0, len(rows), step):
-        yield head + " ".join(rows[i : i + step])
+def _most_bytes(block: Block) -> int:
+    """Bytes of a row's text, at most: each byte of a value may need a backslash."""
+    return 1 + sum(
+        3 + (_NUMBER_BYTES if isinstance(column, FixedColumn) else 2 * int(column.lengths.max(initial=0)))
+        for column in block.columns
+    )
 
 
-def row_texts(block: Block) -> list[str]:
-    """Each row as `(…)`."""
-    texts = [_texts(field, column) for field, column in zip(block.fields, block.columns, strict=True)]
-    return [f"({','.join(row)})" for row in zip(*texts, strict=True)]
+def _literals(field: Field, column: Column) -> list[object]:
+    """Each value of a column as something whose `str` is its literal."""
+    cells: list[object]
+    if isinstance(column, VariableColumn):
+        cells = [*strings(column.to_bytes_list())]
+    elif field.type in DECIMALS:
+        cells = [*map(literal, column_to_list(field, column))]
+    elif field.type is Type.BOOL:
+        cells = np.where(column.values, "true", "false").tolist()
+    elif field.type is Type.FLOAT:
+        # The shortest text that reads back to the same 32 bits.
+        cells = column.values.astype("U16").tolist()
+    else:
+        cells = column.values.tolist()
+    for row in np.flatnonzero(column.nulls).tolist():
+        cells[row] = "NULL"
+    return cells
 
 
 def has_no_text(block: Block) -> Flags:
@@ -72,17 +99,13 @@ def has_no_text(block: Block) -> Flags:
 
 
 def _has_no_utf8(column: VariableColumn) -> Flags:
-    raw = column.joined().tobytes()
-    try:
-        raw.decode()
-        if b"\0" not in raw:
-            return np.zeros(len(column), np.bool_)
-    except UnicodeDecodeError:
-        pass
+    values = column.to_bytes_list()
+    # A separator keeps two halves of a character apart, one at a value's end and one at the next one's beginning.
+    joined = b"\0".join([value or b"" for value in values])
+    if joined.count(0) < len(values) and _is_utf8(joined):
+        return np.zeros(len(values), np.bool_)
     return np.fromiter(
-        (value is not None and (b"\0" in value or not _is_utf8(value)) for value in column.to_bytes_list()),
-        np.bool_,
-        len(column),
+        (value is not None and (0 in value or not _is_utf8(value)) for value in values), np.bool_, len(values)
     )
 
 
@@ -92,19 +115,3 @@ def _is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _texts(field: Field, column: Column) -> list[str]:
-    """Each value of a column as a literal."""
-    if isinstance(column, VariableColumn):
-        return ["NULL" if value is None else string(value) for value in column.to_bytes_list()]
-    if field.type in DECIMALS or field.type is Type.BOOL:
-        return [literal(value) for value in column_to_list(field, column)]
-    if field.type is Type.FLOAT:
-        # The shortest text that reads back to the same 32 bits.
-        texts: list[str] = column.values.astype("U16").tolist()
-    else:
-        texts = list(map(repr, column.values.tolist()))
-    if column.nulls.any():
-        return ["NULL" if null else text for text, null in zip(texts, column.nulls.tolist(), strict=True)]
-    return texts
