@@ -115,6 +115,10 @@ class RestSession:
         result = self.query(statement)
         return lambda: result
 
+    def streams(self, statement: str) -> bool:
+        """Whether a statement's answer comes block by block: never."""
+        return False
+
     def post(self, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:
         """The JSON of an answer that was a success.
 

@@ -46,6 +46,10 @@ class Session(Protocol):
         """Send a statement; what is returned waits for its answer."""
         ...
 
+    def streams(self, statement: str) -> bool:
+        """Whether a statement's answer comes block by block, and not in one piece."""
+        ...
+
     def close(self) -> None:
         """End the session; harmless when it has ended."""
         ...

@@ -155,6 +155,11 @@ class Field:
         return TYPES[self.type]
 
     @property
+    def is_binary(self) -> bool:
+        """Whether a program sees its values as `bytes`."""
+        return not self.info.width and self.type not in TEXT
+
+    @property
     def sql_type(self) -> str:
         """The type as a statement of 3.x says it; 2.4 and 2.6 take the same except VARCHAR."""
         if self.type in DECIMALS:

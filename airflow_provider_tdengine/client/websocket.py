@@ -185,7 +185,7 @@ class WebSocketSession:
         Raises:
             TDengineError: the statement could not be sent.
         """
-        if self._is_too_long(statement) or not (self._binary or _is_utf8(statement)):
+        if not self.streams(statement):
             return self._rest().start(statement)
         if self._binary:
             raw = statement.encode("utf-8", "surrogateescape")
@@ -193,6 +193,10 @@ class WebSocketSession:
         else:
             request = self._send_text("query", sql=statement)
         return lambda: WebSocketResult(self, self._take_answer(request, statement), statement)
+
+    def streams(self, statement: str) -> bool:
+        """Whether a statement's answer comes block by block; a statement that is too long goes over REST."""
+        return not self._is_too_long(statement) and (self._binary or _is_utf8(statement))
 
     def _is_too_long(self, statement: str) -> bool:
         # Six is the most that JSON makes of a character; nearly every statement is far below.

@@ -27,17 +27,20 @@ from airflow_provider_tdengine.migration.background import Stopped, in_backgroun
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
 from airflow_provider_tdengine.migration.database import coarser
+from airflow_provider_tdengine.migration.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.dense import copy_unit
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
+from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_groups, groups
 from airflow_provider_tdengine.migration.structure import denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
+from airflow_provider_tdengine.migration.writing import TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +68,14 @@ class Copied:
     Parameters:
         rows: rows that the target confirmed, over all tries of the batch.
         bytes: bytes of blocks and statements that it confirmed.
+        rejected: rows that it refused and that are kept as dead letters.
         seconds: how long this try took.
         strategy: dense or sparse.
     """
 
     rows: int
     bytes: int
+    rejected: int
     seconds: float
     strategy: str
 
@@ -82,6 +87,7 @@ def copy_batch(
     options: MigrationOptions,
     progress: ProgressStore,
     *,
+    dead_letters: DeadLetters | None = None,
     stop: threading.Event | None = None,
     report: Callable[[Checkpoint], None] | None = None,
 ) -> Copied:
@@ -93,6 +99,7 @@ def copy_batch(
         batch: what is copied.
         options: workers, unit, strategy and scope.
         progress: where the checkpoint is kept.
+        dead_letters: where refused rows are kept, with `on_error` dead_letter.
         stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
         report: called with the checkpoint each time it is saved.
 
@@ -104,7 +111,7 @@ def copy_batch(
     stop = stop or threading.Event()
     try:
         _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
-        run = _do(lambda: _Run(source, target, batch, options, stop), stop)
+        run = _do(lambda: _Run(source, target, batch, options, dead_letters, stop), stop)
         return _copy(run, options, progress, report)
     except Stopped:
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
@@ -133,6 +140,7 @@ def _copy(
     started = time.monotonic()
     checkpoint = _resume(run, progress)
     if checkpoint is None:
+        run.rejections.clear()
         checkpoint = Checkpoint(run.identity, run.strategy, run.divide(options.workers))
     workers = [in_background(partial(run.copy_span, checkpoint, span)) for span in checkpoint.spans if not span.done]
     keep = partial(_save, run, checkpoint, progress, report)
@@ -149,7 +157,7 @@ def _copy(
     finally:
         keep()
     _do(run.check_structure, run.stop)
-    return Copied(checkpoint.rows, checkpoint.bytes, time.monotonic() - started, run.strategy)
+    return Copied(checkpoint.rows, checkpoint.bytes, checkpoint.rejected, time.monotonic() - started, run.strategy)
 
 
 def _save(
@@ -191,11 +199,18 @@ class _Run:
     """What the workers of a batch share."""
 
     def __init__(
-        self, source: Catalog, target: Catalog, batch: Batch, options: MigrationOptions, stop: threading.Event
+        self,
+        source: Catalog,
+        target: Catalog,
+        batch: Batch,
+        options: MigrationOptions,
+        dead_letters: DeadLetters | None,
+        stop: threading.Event,
     ) -> None:
         self.source = source
         self.target = target
         self.batch = batch
+        self.rejections: Rejections = dead_letters or Fail()
         self.stop = stop
         self.lock = threading.Lock()
         self._unit = options.unit_length
@@ -206,6 +221,7 @@ class _Run:
         if scale is None:
             raise MigrationStopped([coarser(ours, theirs)])
         self._scale = scale
+        self._precision = ours.precision
         self._steps = ours.precision.per_second
         self._tables = self._source_tables()
         self._transcoders: dict[str, Transcoder] = {}
@@ -364,6 +380,7 @@ class _Run:
             with self.lock:
                 checkpoint.rows += step.rows
                 checkpoint.bytes += step.bytes
+                checkpoint.rejected += step.rejected
                 span.table, span.time = step.table, step.time
             if self.stop.is_set():
                 raise Stopped
@@ -374,7 +391,15 @@ class _Run:
         for unit in units:
             transcoder = self.transcoder(unit.table)
             try:
-                yield from copy_unit(sessions, self.source, self.target, self.target_name(unit.table), transcoder, unit)
+                writer = TableWriter(
+                    sessions.target,
+                    self.target,
+                    self.target_name(unit.table),
+                    transcoder,
+                    self._precision,
+                    self.rejections,
+                )
+                yield from copy_unit(sessions.source, self.source, transcoder, writer, unit)
             except IncompleteResult:
                 # Rows may be missing anywhere in the unit, so all of it is read again.
                 yield Step(unit.table, unit.start, 0, 0)

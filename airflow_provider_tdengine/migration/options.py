@@ -68,7 +68,7 @@ def _option(
 
 
 _MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
-_READING, _TRANSFORM, _VERIFICATION = "Reading", "Transform", "Verification"
+_READING, _WRITING, _TRANSFORM, _VERIFICATION = "Reading", "Writing", "Transform", "Verification"
 _LINES = "multiline"
 
 
@@ -213,6 +213,25 @@ class MigrationOptions:
             "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
         },
     )
+    on_error: str = _option(
+        "fail",
+        "Refused rows",
+        _WRITING,
+        "What happens to a row that the target refuses: older than its KEEP, or a value that is too long.",
+        choices={
+            "fail": "the copy task fails and names table, timestamp, column and value of the first one",
+            "dead_letter": "such rows are kept as JSON lines at the dead letter path, all others arrive; the run ends "
+            "red with their number, and TDengineReplayDeadLettersOperator brings them back later",
+        },
+    )
+    dead_letter_path: str = _option(
+        "",
+        "Dead letter path",
+        _WRITING,
+        "Where refused rows are kept: a folder, or any URL of Airflow's object storage that all workers reach. Each "
+        "run has a folder of its own in it.",
+        examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
+    )
     rename_stables: str = _option(
         "",
         "Rename super tables",
@@ -335,6 +354,14 @@ class MigrationOptions:
         except ValueError as error:
             action = "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'"
             findings.append(Finding("Option 'database_options'", str(error), action))
+        if self.on_error == "dead_letter" and not self.dead_letter_path:
+            findings.append(
+                Finding(
+                    "Option 'dead_letter_path'",
+                    "it is empty, and on_error is dead_letter",
+                    "Give a folder or an object storage URL",
+                )
+            )
         same_database = self.target_database in ("", self.source_database)
         if self.source_conn_id == self.target_conn_id and same_database:
             findings.append(

@@ -37,6 +37,7 @@ class Checkpoint:
         spans: position of each worker.
         rows: rows confirmed by the target; what was read again counts again.
         bytes: bytes of blocks and statements confirmed by the target.
+        rejected: rows that the target refused and that are kept as dead letters.
     """
 
     batch: str
@@ -44,6 +45,7 @@ class Checkpoint:
     spans: list[Span] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
+    rejected: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -65,6 +67,7 @@ class Checkpoint:
             [Span(**span) for span in spans],
             int(str(stored["rows"])),
             int(str(stored["bytes"])),
+            int(str(stored["rejected"])),
         )
 
 

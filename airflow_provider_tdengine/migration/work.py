@@ -40,12 +40,14 @@ class Step:
         time: from which timestamp on; rows at this timestamp may have been written already.
         rows: how many rows were confirmed in this step.
         bytes: in how many bytes of blocks and statements.
+        rejected: how many rows were refused, and kept somewhere else.
     """
 
     table: str
     time: int | None
     rows: int
     bytes: int
+    rejected: int = 0
 
 
 class Sessions:

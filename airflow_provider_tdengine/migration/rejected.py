@@ -1,0 +1,145 @@
+"""Rows that the target refuses: found by halving what was refused until they stand alone, then named or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import chain
+from typing import Protocol
+
+from airflow_provider_tdengine.client.block import Block, Value
+from airflow_provider_tdengine.client.errors import RowRejected
+from airflow_provider_tdengine.client.types import Field, Precision, Type
+
+OUTSIDE_KEEP = 0x060B
+"""The code of a row that is older than the target keeps rows, or too far in the future."""
+
+MOST = 10_000
+"""Rows of a batch that may be refused: more of them are no matter of single rows."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that the target refused.
+
+    Parameters:
+        table: the table's name in the target.
+        fields: the source's columns, with their names in the target.
+        values: of the row, in the order of the fields.
+        precision: of its timestamps.
+        column: the column that is at fault, as far as it can be told.
+        error: what the target said.
+    """
+
+    table: str
+    fields: tuple[Field, ...]
+    values: tuple[Value, ...]
+    precision: Precision
+    column: str | None
+    error: RowRejected
+
+    @property
+    def moment(self) -> str:
+        """The row's timestamp, readable where Python has such a date."""
+        steps = int(str(self.values[0]))
+        microseconds = steps * 1_000_000 // self.precision.per_second
+        try:
+            return f"{(_EPOCH + timedelta(microseconds=microseconds)).isoformat()} ({steps})"
+        except OverflowError:
+            return str(steps)
+
+    def __str__(self) -> str:
+        row = dict(zip((field.name for field in self.fields), self.values, strict=True))
+        shown = repr(row if self.column is None else row[self.column])
+        what = "with values" if self.column is None else f"whose column {self.column!r} is"
+        cut = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}… ({len(shown)} characters)"
+        return f"a row of table {self.table!r} at {self.moment}, {what} {cut}: {self.error}"
+
+
+class Rejections(Protocol):
+    """What becomes of the refused rows of a batch."""
+
+    def clear(self) -> None:
+        """Forget what an earlier try has kept: the batch begins anew."""
+        ...
+
+    def take(self, rows: Iterator[Rejected]) -> int:
+        """Do something about the refused rows of one block.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RowRejected: the copy must not go on.
+        """
+        ...
+
+
+class Fail:
+    """Refused rows end the copy: the error names the first one."""
+
+    def clear(self) -> None:
+        pass
+
+    def take(self, rows: Iterator[Rejected]) -> int:
+        for row in rows:
+            raise RowRejected(
+                f"The target refuses {row}. Mend the target or the row, or set on_error to dead_letter",
+                code=row.error.code,
+            ) from row.error
+        return 0
+
+
+def isolate(
+    table: str,
+    block: Block,
+    target: tuple[Field, ...],
+    precision: Precision,
+    write: Callable[[Block], None],
+) -> Iterator[Rejected]:
+    """Write a block whose rows were refused: halves of it, and halves of those, until refused rows stand alone.
+
+    Parameters:
+        table: the table's name in the target.
+        block: rows of the source.
+        target: the columns of the target that they go into.
+        precision: of the source.
+        write: writes some of the rows; raises RowRejected where one of them is refused.
+
+    Returns:
+        The refused rows; all others are written when the last of them has been taken.
+    """
+    try:
+        write(block)
+    except RowRejected as error:
+        if block.rows > 1:
+            half = block.rows // 2
+            parts = (block.take(slice(0, half)), block.take(slice(half, None)))
+            yield from chain.from_iterable(isolate(table, part, target, precision, write) for part in parts)
+            return
+        fields = tuple(
+            Field(other.name, own.type, own.length, own.digits, own.scale)
+            for own, other in zip(block.fields, target, strict=True)
+        )
+        (values,) = block.to_rows()
+        yield Rejected(table, fields, values, precision, _at_fault(values, target, error), error)
+
+
+def _at_fault(values: tuple[Value, ...], target: tuple[Field, ...], error: RowRejected) -> str | None:
+    """The column because of which a row is refused, None where that cannot be told."""
+    if error.code == OUTSIDE_KEEP:
+        return target[0].name
+    for value, field in zip(values, target, strict=True):
+        if field.info.sized and value is not None and _size(field, value) > field.length:
+            return field.name
+    return None
+
+
+def _size(field: Field, value: Value) -> int:
+    """A value's length as its column counts it: characters of NCHAR, else bytes."""
+    text = str(value) if not isinstance(value, bytes) else value.decode("utf-8", "surrogateescape")
+    return len(text) if field.type is Type.NCHAR else len(text.encode("utf-8", "surrogateescape"))
