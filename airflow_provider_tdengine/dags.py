@@ -9,6 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.migration import (
     OptionValues,
     TDenginePlanOperator,
@@ -23,7 +24,8 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 
 **resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
 work into batches, **copy** copies them side by side, **verify** compares number, first and last timestamp of the rows
-of every table, and the tags of every subtable. A difference makes the run red.
+of every table, and the tags of every subtable. A difference makes the run red. **dead_letters** is red when the
+target refused rows that were kept aside, and skipped when it took all of them.
 """
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
@@ -99,7 +101,9 @@ def migration(
         ).expand(batch=plan.output)
         # Without rows there are no batches, and the copy is skipped; the tables are compared all the same.
         verify = TDengineVerifyOperator(task_id="verify", options=resolved, trigger_rule="none_failed")
-        sync >> plan >> copy >> verify
+        # A leaf of its own: it must not hide what verify finds, nor the other way round.
+        dead_letters = TDengineDeadLettersOperator(task_id="dead_letters", options=resolved, trigger_rule="none_failed")
+        sync >> plan >> copy >> [verify, dead_letters]
     return group
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
@@ -50,6 +50,7 @@ class Comparison:
         stables: rows of the source by super table; normal tables are under "".
         differences: what is not the same.
         extra_tables: subtables that only the target has; they are not part of the migration.
+        dead_letters: rows by table that the target refused; it is compared without them.
     """
 
     tables: int = 0
@@ -58,6 +59,7 @@ class Comparison:
     stables: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     extra_tables: int = 0
+    dead_letters: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
@@ -65,8 +67,16 @@ class Comparison:
         return {**asdict(self), "differences": shown, "different": len(self.differences)}
 
 
-def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Comparison:
+def verify(
+    source: Catalog, target: Catalog, options: MigrationOptions, dead_letters: Mapping[str, int] | None = None
+) -> Comparison:
     """Compare every table of a migration over its period.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: scope, period and what changes on the way.
+        dead_letters: how many rows of tables of the target were refused, and are not expected there.
 
     Raises:
         MigrationStopped: a database or super table is missing.
@@ -76,7 +86,7 @@ def verify(source: Catalog, target: Catalog, options: MigrationOptions) -> Compa
         raise MigrationStopped([target.missing("target_database")])
     transform, scope = structure.transform, structure.scope
     scale = time_scale(structure.source.precision, structure.target.precision) or 1
-    comparison = Comparison()
+    comparison = Comparison(dead_letters=dict(dead_letters or {}))
     for pair in structure.pairs:
         ours = {
             transform.tables(extent.name): extent
@@ -120,11 +130,16 @@ def _compare(
         comparison.tables += 1
         comparison.rows += one.rows if one else 0
         comparison.target_rows += other.rows if other else 0
-        facts = (
-            ("rows", one.rows if one else 0, other.rows if other else 0),
-            ("first", one.first * scale if one else None, other.first if other else None),
-            ("last", one.last * scale if one else None, other.last if other else None),
-        )
+        refused = comparison.dead_letters.get(name, 0)
+        facts: list[tuple[str, int | None, int | None]] = [
+            ("rows", one.rows - refused if one else 0, other.rows if other else 0)
+        ]
+        if not refused:
+            # The refused rows may be the first or the last ones.
+            facts += [
+                ("first", one.first * scale if one else None, other.first if other else None),
+                ("last", one.last * scale if one else None, other.last if other else None),
+            ]
         comparison.differences += [
             Difference(name, what, before, after) for what, before, after in facts if before != after
         ]

@@ -9,9 +9,12 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
@@ -19,6 +22,7 @@ from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.dead_letters import DeadLetters, counts
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
@@ -63,6 +67,17 @@ class MigrationOperator(BaseOperator):
             given = {name: value for name, value in context["params"].items() if name in OPTIONS}
         with clear_failures():
             return MigrationOptions.checked(given).ended(context["dag_run"].run_after)
+
+    def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
+        """Where a run keeps refused rows; None where they fail the copy.
+
+        It has the methods of `pathlib.Path`, whatever storage the option's URL names.
+        """
+        if options.on_error != "dead_letter":
+            return None
+        run = context["dag_run"]
+        folder = ObjectStoragePath(options.dead_letter_path) / quote(run.dag_id, safe="") / quote(run.run_id, safe="")
+        return cast(Path, folder)
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -180,7 +195,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        Rows, bytes, seconds and strategy.
+        Rows, bytes, refused rows, seconds and strategy.
     """
 
     map_index_template = "{{ batch_label }}"
@@ -199,6 +214,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         batch = Batch.from_dict(dict(self.batch))
         context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
         progress: ProgressStore = task_progress(context)
+        folder = self.dead_letter_folder(options, context)
+        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
         self._stop = threading.Event()
         with clear_failures():
             try:
@@ -208,6 +225,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                     batch,
                     options,
                     progress,
+                    dead_letters=DeadLetters(folder / place) if folder else None,
                     stop=self._stop,
                     report=lambda checkpoint: _report(batch, checkpoint),
                 )
@@ -215,9 +233,12 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 raise AirflowException(str(stopped)) from None
         rate = copied.rows / copied.seconds if copied.seconds else 0
         log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
+        if copied.rejected:
+            log.warning("The target refused %d rows; they are dead letters in %s", copied.rejected, folder)
         return {
             "rows": copied.rows,
             "bytes": copied.bytes,
+            "rejected": copied.rejected,
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,
         }
@@ -247,7 +268,8 @@ class TDengineVerifyOperator(MigrationOperator):
             log.warning("Nothing is compared (verify is %s, schema is %s)", options.verify, options.schema)
             return {}
         with clear_failures():
-            comparison = verify(self.source(options), self.target(options), options)
+            folder = self.dead_letter_folder(options, context)
+            comparison = verify(self.source(options), self.target(options), options, counts(folder) if folder else {})
         if comparison.differences:
             shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
             raise AirflowFailException(

@@ -62,6 +62,10 @@ class Pair:
     def verify(self, **values: object) -> Comparison:
         return verify(*self.catalogs, self.options(**values))
 
+    def verify_without(self, refused: dict[str, int]) -> Comparison:
+        """The comparison, of all but dead letters."""
+        return verify(*self.catalogs, self.options(), refused)
+
     def migrate(self, **values: object) -> Comparison:
         self.sync(**values)
         self.copy(**values)

@@ -35,7 +35,8 @@ def test_an_operator_can_be_copied_and_pickled() -> None:
 
 def test_the_dag_has_its_stages_in_order() -> None:
     dag = migration_dag("m", defaults={"source_database": "power", "workers": 4})
-    assert [task.task_id for task in dag.topological_sort()] == ["resolve", "sync_schema", "plan", "copy", "verify"]
+    stages = [task.task_id for task in dag.topological_sort()]
+    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "dead_letters"]
     assert copy.deepcopy(dag).task_ids == dag.task_ids
     assert dag.params["source_database"] == "power"
     assert dag.params["workers"] == 4
