@@ -57,7 +57,7 @@ class Rejected:
         shown = repr(row if self.column is None else row[self.column])
         what = "with values" if self.column is None else f"whose column {self.column!r} is"
         cut = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}… ({len(shown)} characters)"
-        return f"a row of table {self.table!r} at {self.moment}, {what} {cut}: {self.error}"
+        return f"a row of table {self.table!r} at {self.moment}, {what} {cut}: {self.error.message}"
 
 
 class Rejections(Protocol):
