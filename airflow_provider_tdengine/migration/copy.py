@@ -8,6 +8,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import TypeVar
 from airflow_provider_tdengine.client.errors import (
     IncompleteResult,
     PermissionDenied,
+    RowRejected,
     StructureChanged,
     TableMissing,
     TDengineError,
@@ -408,13 +410,30 @@ class _Run:
     def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
         for is_small, some in groupby(groups(units), _is_small):
             if is_small:
-                transcoder = self.transcoder(units[0].table)
-                yield from copy_groups(
-                    sessions, self.source, self.target, self.target_name, transcoder, some, apart=self._apart
-                )
+                yield from self._copy_small(deque(some), sessions)
             else:
                 for group in some:
                     yield from self._copy_units(group, sessions)
+
+    def _copy_small(self, pending: deque[list[Unit]], sessions: Sessions) -> Iterator[Step]:
+        """Copy groups; where a row is refused, its group is halved until its subtable stands alone."""
+        while pending:
+            transcoder = self.transcoder(pending[0][0].table)
+            work = copy_groups(
+                sessions, self.source, self.target, self.target_name, transcoder, list(pending), apart=self._apart
+            )
+            try:
+                for step in work:
+                    pending.popleft()
+                    yield step
+            except RowRejected:
+                # It may be in a later group; halving this one does no harm.
+                group = pending.popleft()
+                if len(group) == 1:
+                    yield from self._copy_units(group, sessions)
+                else:
+                    half = len(group) // 2
+                    pending.extendleft((group[half:], group[:half]))
 
 
 def _is_small(group: list[Unit]) -> bool:

@@ -54,7 +54,7 @@ def copy(pair: Pair, folder: Path | None, **values: object) -> Copied:
     return copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=kept)
 
 
-@pytest.mark.parametrize("strategy", ["dense"])
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_the_error_names_the_row(aged: Pair, strategy: str) -> None:
     with pytest.raises(RowRejected) as refused:
         copy(aged, None, strategy=strategy, workers=1)
@@ -64,7 +64,7 @@ def test_the_error_names_the_row(aged: Pair, strategy: str) -> None:
     assert "Mend the target or the row, or set on_error to dead_letter" in text
 
 
-@pytest.mark.parametrize("strategy", ["dense"])
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str, tmp_path: Path) -> None:
     folder = tmp_path / "letters"
     copied = copy(aged, folder, strategy=strategy)
