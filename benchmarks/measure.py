@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 
 from benchmarks.engine import Figures
 from benchmarks.runners import Rival, drop_copy, repeat, run_engine, run_script, run_taosdump
@@ -35,11 +35,9 @@ class Measured:
         load: of the machine before the first run, processes that wanted to run in the minute before.
         runs: of the engine.
         strategy: dense or sparse.
-        copy: seconds of copying.
-        whole: seconds of schema sync, plan, copying and comparison.
+        seconds: of each stage: schema, plan, copy, verify.
+        cpu: CPU seconds of the engine in each stage.
         mb: 10^6 bytes of blocks and statements that the target took.
-        cpu: CPU seconds of the engine while copying.
-        whole_cpu: CPU seconds of the engine in all stages.
         imports_mb: memory of the interpreter with imports, in 10^6 bytes.
         peak_mb: how much more it was at most.
         script: the script with taosrest; None if it was not asked for.
@@ -55,11 +53,9 @@ class Measured:
     load: float
     runs: int
     strategy: str
-    copy: float
-    whole: float
+    seconds: dict[str, float]
+    cpu: dict[str, float]
     mb: float
-    cpu: float
-    whole_cpu: float
     imports_mb: float
     peak_mb: float
     script: Rival | None
@@ -69,6 +65,16 @@ class Measured:
     def total(self) -> int:
         """Rows of all subtables."""
         return self.subtables * self.rows
+
+    @property
+    def copy(self) -> float:
+        """Seconds of copying."""
+        return self.seconds["copy"]
+
+    @property
+    def whole(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds.values())
 
 
 @dataclass(frozen=True)
@@ -147,11 +153,9 @@ def measure_shape(shape: Shape, source: Server, target: Server, runs: int, rival
         load=load,
         runs=runs,
         strategy=" and ".join(figures[0].strategies),
-        copy=median(run.seconds["copy"] for run in figures),
-        whole=median(sum(run.seconds.values()) for run in figures),
+        seconds={stage: median(run.seconds[stage] for run in figures) for stage in figures[0].seconds},
+        cpu={stage: median(run.cpu[stage] for run in figures) for stage in figures[0].cpu},
         mb=median(run.bytes for run in figures) / 1e6,
-        cpu=median(run.cpu["copy"] for run in figures),
-        whole_cpu=median(sum(run.cpu.values()) for run in figures),
         imports_mb=median(run.imports_mb for run in figures),
         peak_mb=max(run.peak_mb for run in figures),
         **results,
@@ -219,4 +223,6 @@ def _median(figures: Sequence[Figures], stage: str) -> float:
 
 
 def _median_rival(runs: list[Rival]) -> Rival:
-    return Rival(median(run.seconds for run in runs), runs[0].rows, max(run.lost for run in runs))
+    return Rival(
+        median(run.seconds for run in runs), median_low(run.rows for run in runs), max(run.lost for run in runs)
+    )

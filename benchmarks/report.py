@@ -16,13 +16,15 @@ from benchmarks.measure import Crossing, Measured, Structure, crosses_at
 from benchmarks.runners import Rival
 from benchmarks.script import ROWS_AN_INSERT
 
-_NOTES = (
-    "rows/s, MB/s and CPU (of the engine, a million rows) are those of copying. Memory is the peak above the "
-    "interpreter with imports. All is schema sync, plan, copying and comparison.",
+_NOTES = [
+    "rows/s, MB/s and CPU (of the engine, a million rows) are those of copying. Memory is the engine's peak above the "
+    "interpreter with imports. Load is the machine's before the first run.",
+]
+_RIVAL_NOTES = [
     f"The script reads subtable after subtable with taosrest and writes INSERT statements of {ROWS_AN_INSERT} rows; "
-    "where it copied fewer rows, its time is reckoned from them.",
-    "Times as fast: copying alone / all of the migration, against the other's whole time.",
-)
+    "where it copied a part of the rows, its time is reckoned from that.",
+    "Times as fast: copying alone / all stages, against the other's whole time.",
+]
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Report:
     def notes(self) -> list[str]:
         """What must be known to read the tables."""
         notes = [*_NOTES] if self.shapes else []
+        notes += _RIVAL_NOTES if any(one.script for one in self.shapes) else []
         if self.crossing:
             rows = crosses_at(self.crossing)
             notes.append("Sparse is always faster." if rows is None else f"Dense is faster from {rows:.0f} rows on.")
@@ -154,7 +157,8 @@ def _aligned(line: list[str], widths: list[int]) -> str:
     return "   ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]).rstrip()
 
 
-_SHAPE_HEADS = ["data", "rows", "columns", "way", "copying", "rows/s", "MB/s", "CPU s/M rows", "memory", "all", "load"]
+_STAGES = ("schema", "plan", "copy", "verify")
+_SHAPE_HEADS = ["data", "rows", "columns", "way", *_STAGES, "rows/s", "MB/s", "CPU s/M rows", "memory", "load"]
 
 
 def _shape_line(one: Measured) -> list[str]:
@@ -163,17 +167,16 @@ def _shape_line(one: Measured) -> list[str]:
         f"{one.total:,}",
         str(one.columns),
         one.strategy,
-        f"{one.copy:.2f} s",
+        *(f"{one.seconds[stage]:.2f} s" for stage in _STAGES),
         f"{one.total / one.copy:,.0f}",
         f"{one.mb / one.copy:.0f}",
-        f"{one.cpu / one.total * 1e6:.2f}",
+        f"{one.cpu['copy'] / one.total * 1e6:.2f}",
         f"{one.peak_mb:.0f} MB",
-        f"{one.whole:.2f} s",
         f"{one.load:.1f}",
     ]
 
 
-_RIVAL_HEADS = ["data", "copying", "all", "taosrest script", "times as fast", "taosdump", "times as fast"]
+_RIVAL_HEADS = ["data", "copy", "all stages", "taosrest script", "times as fast", "taosdump", "times as fast"]
 
 
 def _rival_line(one: Measured) -> list[str]:
@@ -189,7 +192,7 @@ def _rival_cells(one: Measured, rival: Rival | None) -> tuple[str, str]:
     if rival is None:
         return "", ""
     lost = f", {rival.lost:,} rows lost" if rival.lost else ""
-    part = f" for {rival.rows / one.total:.0%}" if rival.rows < one.total else ""
+    part = f" (from {rival.rows / one.total:.1%})" if rival.rows < one.total else ""
     return f"{rival.seconds:.1f} s{part}{lost}", f"{rival.seconds / one.copy:.1f} / {rival.seconds / one.whole:.1f}"
 
 

@@ -97,7 +97,7 @@ def run_script(shape: Shape, source: Server, target: Server, seconds: float = SC
     done: Done = json.loads(_process("script", settings))
     rows = done["tables"] * shape.rows
     lost = rows - count(target.client, database)
-    return Rival(done["seconds"] * shape.subtables / done["tables"], rows, lost)
+    return Rival(done["listing"] + done["copying"] * shape.subtables / done["tables"], rows, lost)
 
 
 def why_no_taosdump(source: Server, target: Server) -> str | None:

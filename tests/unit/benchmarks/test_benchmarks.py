@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import airflow_provider_tdengine
 from airflow_provider_tdengine.demo.compare import compare
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.testing import TDengineBox
@@ -17,6 +18,12 @@ from benchmarks.servers import Server
 from benchmarks.shapes import SHAPES, Shape, count, create, fill
 
 TINY = {shape.name: replace(shape, subtables=3, rows=min(shape.rows, 700)) for shape in SHAPES}
+
+
+def test_the_package_does_without_them() -> None:
+    for file in Path(airflow_provider_tdengine.__file__).parent.rglob("*.py"):
+        assert "import benchmarks" not in (text := file.read_text(encoding="utf-8"))
+        assert "from benchmarks" not in text
 
 
 def quiet(_: str) -> None:
@@ -94,7 +101,7 @@ def test_a_report_says_the_same_after_a_round_trip(shape: Shape, source: Server,
         assert "2,100" in text
         assert "simulated servers do not speak its protocol" in text
     table = merged([report, again]).markdown().splitlines()
-    assert [line.count("|") for line in table[:4]] == [12] * 4
+    assert [line.count("|") for line in table[:4]] == [14] * 4
     assert not target.client.rows("SELECT name FROM information_schema.ins_databases WHERE name LIKE 'bench%'")
 
 
