@@ -125,8 +125,8 @@ TEXT = frozenset({Type.VARCHAR, Type.NCHAR, Type.JSON})
 
 DECIMALS = frozenset({Type.DECIMAL, Type.DECIMAL64})
 
-# DECIMAL values of up to this many digits are stored in 8 bytes (TDengine 3.3.6).
-_DECIMAL64_DIGITS = 18
+MOST_DIGITS = {Type.DECIMAL64: 18, Type.DECIMAL: 38}
+"""Digits that a DECIMAL holds in 8 and in 16 bytes (TDengine 3.3.6)."""
 
 # A JSON tag's text may take this many bytes on the wire (block headers of 2.4 and 3.3.3.0).
 _JSON_WIRE = 16384
@@ -214,6 +214,6 @@ def field_from_sql(name: str, sql_type: str, length: int = 0) -> Field:
         raise ValueError(f"{sql_type!r} of column {name!r} is not a TDengine type")
     first = int(match[2]) if match[2] else 0
     if kind in DECIMALS:
-        kind = Type.DECIMAL64 if first <= _DECIMAL64_DIGITS else Type.DECIMAL
+        kind = Type.DECIMAL64 if first <= MOST_DIGITS[Type.DECIMAL64] else Type.DECIMAL
         return Field(name, kind, TYPES[kind].width, first, int(match[3] or 0))
     return Field(name, kind, TYPES[kind].width or first or length)

@@ -27,13 +27,14 @@ from airflow_provider_tdengine.client.errors import (
 )
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
-from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
+from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.dense import copy_unit
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
+from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
@@ -219,10 +220,9 @@ class _Run:
         self._scope = Scope.of(options)
         self._transform = Transform.of(options)
         ours, theirs = _database(source, "source_database"), _database(target, "target_database")
-        scale = time_scale(ours.precision, theirs.precision)
-        if scale is None:
+        self._time = TimeScale.between(ours.precision, theirs.precision)
+        if self._time.cuts:
             raise MigrationStopped([coarser(ours, theirs)])
-        self._scale = scale
         self._precision = ours.precision
         self._steps = ours.precision.per_second
         self._tables = self._source_tables()
@@ -261,10 +261,8 @@ class _Run:
 
     def has_arrived(self) -> bool:
         """Whether the target holds as many rows as the source, from the same first to the same last one."""
-        start, end = (None if bound is None else bound * self._scale for bound in (self.batch.start, self.batch.end))
-        expected = [
-            Extent(self.target_name(e.name), e.rows, e.first * self._scale, e.last * self._scale) for e in self.extents
-        ]
+        start, end = self._time.window(self.batch.start, self.batch.end)
+        expected = [extent.arrived(self.target_name, self._time) for extent in self.extents]
         names = sorted((extent.name for extent in expected), key=str.encode) or [""]
         theirs = {
             extent.name: extent
@@ -315,7 +313,7 @@ class _Run:
                 try:
                     wanted = self._transform.renamed(table)
                     there = self.target.describe(wanted.name)
-                    self._transcoders[table.name] = Transcoder(table, wanted, there, self._scale)
+                    self._transcoders[table.name] = Transcoder(table, wanted, there, self._time)
                 except (TDengineError, ValueError) as error:
                     if isinstance(error, TDengineError) and error.retryable:
                         raise

@@ -15,10 +15,10 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.sql import string, timestamp
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Database
-from airflow_provider_tdengine.migration.convert import time_scale
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.leftover import Leftover
+from airflow_provider_tdengine.migration.precision import TimeScale
 
 _DEFAULT_KEEP = 3650 * DAY
 _DEFAULT_DURATION = 10 * DAY
@@ -70,7 +70,7 @@ class NewDatabase:
 
     def findings(self, source: Database) -> Iterator[Finding]:
         """What of it would lose digits, or be refused."""
-        if time_scale(source.precision, self.precision) is None:
+        if TimeScale.between(source.precision, self.precision).cuts:
             yield coarser(source, Database(self.name, self.precision))
         what = f"Database {self.name!r}"
         longest = _LONGEST_KEEP[self.precision]

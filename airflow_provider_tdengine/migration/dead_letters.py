@@ -24,8 +24,9 @@ from airflow_provider_tdengine.client.errors import RowRejected, TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
-from airflow_provider_tdengine.migration.convert import Transcoder, time_scale
+from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.rejected import MOST, Rejected, isolate
 from airflow_provider_tdengine.migration.writing import write_block
 
@@ -198,7 +199,7 @@ def _bring_back(letters: list[_Letter], target: Catalog, precision: Precision) -
             table, own, fields = group[0]["table"], Precision(group[0]["precision"]), _fields(group[0])
             source = Table(table, fields)
             try:
-                transcode = Transcoder(source, source, target.describe(table), time_scale(own, precision) or 0)
+                transcode = Transcoder(source, source, target.describe(table), TimeScale.between(own, precision))
             except (TDengineError, ValueError) as error:
                 if isinstance(error, TDengineError) and error.retryable:
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -19,6 +19,7 @@ from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.structure import compare, read_structure
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,10 @@ class Extent:
     rows: int
     first: int
     last: int
+
+    def arrived(self, rename: Callable[[str], str], time: TimeScale) -> Extent:
+        """The same rows in the target."""
+        return Extent(rename(self.name), self.rows, time.apply(self.first), time.apply(self.last))
 
 
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:

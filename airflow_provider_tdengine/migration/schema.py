@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import PermissionDenied
+from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
-from airflow_provider_tdengine.migration.convert import conversion, time_scale
+from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
 from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.structure import (
     Structure,
     TablePair,
@@ -99,7 +100,6 @@ class SchemaSync:
         self._options = options
         self._scope = Scope()
         self._transform = Transform()
-        self._scale = 1
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -114,7 +114,6 @@ class SchemaSync:
         report = SchemaReport()
         try:
             database = structure.target or self._create_database(structure, report)
-            self._scale = time_scale(structure.source.precision, database.precision) or 1
             self._apply(structure, owners, report)
         except PermissionDenied as error:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
@@ -140,12 +139,13 @@ class SchemaSync:
             if not wanted.is_super:
                 findings += _table_findings(None, wanted.name, owners, stables)
                 continue
-            strangers = self._strangers(pair)
+            strangers = self._strangers(structure, pair)
+            tags = _transcoder(structure, pair)
             for subtable in self._subtables(pair):
                 findings += _table_findings(wanted.name, subtable.name, owners, stables)
                 findings += strangers.get(subtable.name, ())
-                if subtable.name not in owners:
-                    findings += _tag_findings(wanted, subtable)
+                if tags and subtable.name not in owners:
+                    findings += _tag_findings(tags, subtable)
         findings += self._transform.collisions(self._source_names(structure))
         return findings
 
@@ -160,17 +160,20 @@ class SchemaSync:
         """The source's subtables, as the target should have them."""
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
-    def _strangers(self, pair: TablePair) -> dict[str, list[Finding]]:
+    def _strangers(self, structure: Structure, pair: TablePair) -> dict[str, list[Finding]]:
         """Subtables of the target that have other values of the constant tags: somebody else's, by name."""
-        constants = {constant.field.name: constant.value for constant in self._transform.tags}
-        there = [tag for tag in pair.target.tags if tag.name in constants] if pair.target else []
+        known = {tag.name for tag in pair.target.tags} if pair.target else ()
+        constants = [constant for constant in self._transform.tags if constant.field.name in known]
+        there = replace(pair.wanted, tags=tuple(constant.field for constant in constants))
+        tags = _transcoder(structure, replace(pair, wanted=there))
         found = {}
-        if there:
-            for subtable in self._target.subtables(replace(pair.wanted, tags=tuple(there)), Scope()):
+        if constants and tags:
+            wanted = tags(tuple(constant.value for constant in constants))
+            for subtable in self._target.subtables(there, Scope()):
                 others = [
                     f"{tag.name}={value!r}"
-                    for tag, value in zip(there, subtable.tags, strict=True)
-                    if value is not None and not same_tag(tag, constants[tag.name], value, 1)
+                    for tag, constant, value in zip(tags.fields, wanted, subtable.tags, strict=True)
+                    if value is not None and not same_tag(tag, constant, value)
                 ]
                 if others:
                     found[subtable.name] = [
@@ -210,11 +213,11 @@ class SchemaSync:
                     report.tables += 1
             else:
                 report.existing += not pair.wanted.is_super
-                for statement, column in self._alter(pair.wanted, pair.target):
+                for statement, column in self._alter(pair.wanted, pair.target, structure.time):
                     client.execute(statement)
                     report.columns.append(f"{pair.wanted.name}.{column}")
             if pair.wanted.is_super:
-                self._create_subtables(pair, owners, report)
+                self._create_subtables(pair, structure.tags(pair), owners, report)
 
     def _create(self, table: Table) -> str:
         columns = ", ".join(self._table_column(table, column) for column in table.columns)
@@ -236,7 +239,7 @@ class SchemaSync:
     def _column(self, column: Field) -> str:
         return f"{identifier(column.name)} {self._target.client.dialect.type_name(column)}"
 
-    def _alter(self, source: Table, target: Table) -> Iterator[tuple[str, str]]:
+    def _alter(self, source: Table, target: Table, time: TimeScale) -> Iterator[tuple[str, str]]:
         """Statements that add and widen columns and tags, each with the column's name."""
         name = f"ALTER {'STABLE' if source.is_super else 'TABLE'} {self._target.table(source.name)}"
         for kind, fields, others in (("COLUMN", source.columns, target.columns), ("TAG", source.tags, target.tags)):
@@ -245,34 +248,33 @@ class SchemaSync:
                 other = there.get(one.name)
                 if other is None:
                     yield f"{name} ADD {kind} {self._column(one)}", one.name
-                elif conversion(one, other) is None and can_widen(one, other):
+                elif conversion(one, other, time) is None and can_widen(one, other):
                     yield f"{name} MODIFY {kind} {self._column(one)}", one.name
 
-    def _create_subtables(self, pair: TablePair, owners: Owners, report: SchemaReport) -> None:
+    def _create_subtables(self, pair: TablePair, tags: TagTranscoder, owners: Owners, report: SchemaReport) -> None:
         """Create what is missing, in statements of many tables, on several connections."""
         stable = pair.wanted
-        tags = ", ".join(identifier(tag.name) for tag in stable.tags)
-        using = f"USING {self._target.table(stable.name)} ({tags}) TAGS"
+        names = ", ".join(identifier(tag.name) for tag in tags.fields)
+        using = f"USING {self._target.table(stable.name)} ({names}) TAGS"
 
         def missing() -> Iterator[str]:
             existing: list[Subtable] = []
             for subtable in self._subtables(pair):
                 if subtable.name not in owners:
-                    pairs = zip(stable.tags, subtable.tags, strict=True)
-                    values = ", ".join(tag_literal(*pair, self._scale) for pair in pairs)
+                    values = ", ".join(map(tag_literal, tags.fields, tags(subtable.tags)))
                     yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values})"
                     continue
                 report.existing += 1
                 if self._options.update_tags:
                     existing.append(subtable)
                     if len(existing) >= _TAG_PAGE:
-                        report.tags += self._correct_tags(stable, existing)
+                        report.tags += self._correct_tags(stable, tags, existing)
                         existing.clear()
-            report.tags += self._correct_tags(stable, existing)
+            report.tags += self._correct_tags(stable, tags, existing)
 
         report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
 
-    def _correct_tags(self, stable: Table, subtables: list[Subtable]) -> int:
+    def _correct_tags(self, stable: Table, tags: TagTranscoder, subtables: list[Subtable]) -> int:
         """Give existing subtables the source's tag values.
 
         Returns:
@@ -285,11 +287,11 @@ class SchemaSync:
         changed = 0
         with self._target.client.session() as session:
             for subtable in subtables:
-                wanted = zip(stable.tags, subtable.tags, theirs.get(subtable.name, ()), strict=False)
+                wanted = zip(tags.fields, tags(subtable.tags), theirs.get(subtable.name, ()), strict=False)
                 for tag, ours, other in wanted:
-                    if same_tag(tag, ours, other, self._scale):
+                    if same_tag(tag, ours, other):
                         continue
-                    value = tag_literal(tag, ours, self._scale)
+                    value = tag_literal(tag, ours)
                     table = self._target.table(subtable.name)
                     session.query(f"ALTER TABLE {table} SET TAG {identifier(tag.name)} = {value}")
                     changed += 1
@@ -357,21 +359,33 @@ def _table_findings(stable: str | None, name: str, owners: Owners, stables: Cont
         )
 
 
-def _tag_findings(stable: Table, subtable: Subtable) -> Iterator[Finding]:
+def _transcoder(structure: Structure, pair: TablePair) -> TagTranscoder | None:
+    """How tags become the target's, None where a type is refused, which `compare` has found."""
+    try:
+        return structure.tags(pair)
+    except MigrationStopped:
+        return None
+
+
+def _tag_findings(tags: TagTranscoder, subtable: Subtable) -> Iterator[Finding]:
     """Values that the target cannot take."""
-    for tag, value in zip(stable.tags, subtable.tags, strict=True):
-        try:
+    try:
+        for tag, value in zip(tags.fields, tags(subtable.tags), strict=True):
             tag_literal(tag, value)
-        except ValueError as error:
-            yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
+    except (RowRejected, ValueError) as error:
+        yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
 
 
-def same_tag(tag: Field, ours: Value, theirs: Value, scale: int) -> bool:
-    """Whether a tag's value in the target is the source's; timestamps count other steps."""
+def same_tag(tag: Field, ours: Value, theirs: Value) -> bool:
+    """Whether a tag's value in the target is the one that it should have.
+
+    Parameters:
+        tag: the target's tag.
+        ours: the source's value, as the target's tag holds it.
+        theirs: the value in the target.
+    """
     if tag.type is Type.JSON:
         return _same_json(*(json.loads(str(value)) if value else None for value in (ours, theirs)))
-    if tag.type is Type.TIMESTAMP and isinstance(ours, int):
-        return ours * scale == theirs
     return ours == theirs
 
 
@@ -393,19 +407,16 @@ def _largest_number(value: object) -> float:
     return abs(float(value)) if isinstance(value, (int, float)) else 0.0
 
 
-def tag_literal(tag: Field, value: Value, scale: int = 1) -> str:
+def tag_literal(tag: Field, value: Value) -> str:
     """A tag's value as CREATE TABLE … TAGS says it.
 
     Parameters:
-        tag: the tag.
-        value: its value in the source.
-        scale: steps of the target's timestamps in one of the source's.
+        tag: the target's tag.
+        value: its value.
 
     Raises:
         ValueError: the value has no text that TDengine reads.
     """
-    if tag.type is Type.TIMESTAMP and isinstance(value, int):
-        return str(value * scale)
     if isinstance(value, bytes) and tag.type is Type.VARBINARY:
         return f"'\\x{value.hex()}'"
     if tag.type is Type.JSON and value and _largest_number(json.loads(str(value))) > _LARGEST_IN_JSON:

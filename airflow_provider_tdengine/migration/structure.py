@@ -9,10 +9,11 @@ from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineEr
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
-from airflow_provider_tdengine.migration.convert import conversion, time_scale
-from airflow_provider_tdengine.migration.database import coarser
+from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
+from airflow_provider_tdengine.migration.database import NewDatabase, coarser
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.transform import Transform
 
 
@@ -41,6 +42,7 @@ class Structure:
         pairs: super tables and normal tables.
         scope: which tables are meant.
         transform: what changes on the way.
+        time: how timestamps of the source become those of the target, also of one that is to be created.
     """
 
     source: Database
@@ -48,6 +50,25 @@ class Structure:
     pairs: list[TablePair]
     scope: Scope
     transform: Transform
+    time: TimeScale
+
+    def tags(self, pair: TablePair) -> TagTranscoder:
+        """How tags of a super table's wanted subtables become the target's, once it has all that it lacks.
+
+        Raises:
+            MigrationStopped: a tag cannot be copied without loss.
+        """
+        there = {tag.name: tag for tag in pair.target.tags} if pair.target else {}
+        target = ((tag, there.get(tag.name, tag)) for tag in pair.wanted.tags)
+        try:
+            return TagTranscoder(
+                pair.wanted.tags,
+                tuple(wanted if can_widen(wanted, found) else found for wanted, found in target),
+                self.time,
+            )
+        except ValueError as error:
+            finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
+            raise MigrationStopped([finding]) from error
 
 
 def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) -> Structure:
@@ -68,7 +89,8 @@ def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) 
         wanted = transform.renamed(table)
         pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
     stop_on(_refused_conditions(source, pairs))
-    return Structure(database, there, pairs, scope, transform)
+    precision = (there or NewDatabase.like(database, target.name, options.database_options)).precision
+    return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
 
 
 def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:
@@ -95,11 +117,11 @@ def compare(structure: Structure, *, creates: bool) -> list[Finding]:
         creates: whether missing tables and columns will be created.
     """
     findings = []
-    if structure.target and time_scale(structure.source.precision, structure.target.precision) is None:
+    if structure.target and structure.time.cuts:
         findings.append(coarser(structure.source, structure.target))
     for pair in structure.pairs:
         if pair.target:
-            findings += _compare_table(pair.wanted, pair.target, creates)
+            findings += _compare_table(pair.wanted, pair.target, structure.time, creates)
         elif not creates:
             findings.append(
                 Finding(
@@ -123,7 +145,7 @@ def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding
     )
 
 
-def _compare_table(source: Table, target: Table, creates: bool) -> Iterator[Finding]:
+def _compare_table(source: Table, target: Table, time: TimeScale, creates: bool) -> Iterator[Finding]:
     name = f"Table {source.name!r}"
     if source.is_super != target.is_super:
         kinds = {True: "a super table", False: "a normal table"}
@@ -146,18 +168,18 @@ def _compare_table(source: Table, target: Table, creates: bool) -> Iterator[Find
             f"the second key is {source.second_key} in the source and {target.second_key} in the target",
             "Create the target's table with the same primary key",
         )
-    for fields, others in ((source.columns, target.columns), (source.tags, target.tags)):
+    for fields, others in ((source.columns[1:], target.columns), (source.tags, target.tags)):
         there = {other.name: other for other in others}
         for one in fields:
             other = there.get(one.name)
             if other is None:
                 if not creates:
                     yield Finding(name, f"the target has no column {one.name!r}", "Add it, or choose schema always")
-            elif conversion(one, other) is None and not (creates and can_widen(one, other)):
+            elif conversion(one, other, time) is None and not (creates and can_widen(one, other)):
                 yield Finding(
                     f"{name}, column {one.name!r}",
                     f"{one.sql_type} in the source does not fit {other.sql_type} in the target",
-                    "Give the target's column the source's type, or a wider one",
+                    "Give the target's column the source's type, or one that takes all of its values (docs/types.md)",
                 )
 
 

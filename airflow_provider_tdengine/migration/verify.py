@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
-from airflow_provider_tdengine.migration.convert import time_scale
+from airflow_provider_tdengine.migration.convert import TagTranscoder
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Extent, extents, window
@@ -85,46 +85,46 @@ def verify(
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
     transform, scope = structure.transform, structure.scope
-    scale = time_scale(structure.source.precision, structure.target.precision) or 1
+    period = window(options, structure.source)
     comparison = Comparison(dead_letters=dict(dead_letters or {}))
     for pair in structure.pairs:
-        ours = {
-            transform.tables(extent.name): extent
-            for extent in extents(source, pair.source, *window(options, structure.source))
-            if scope.has_table(extent.name)
-        }
+        found = (extent for extent in extents(source, pair.source, *period) if scope.has_table(extent.name))
+        ours = _by_name(extent.arrived(transform.tables, structure.time) for extent in found)
         theirs = {}
         if pair.target:
-            found = extents(target, pair.wanted, *window(options, structure.target))
-            theirs = {extent.name: extent for extent in found}
+            theirs = _by_name(extents(target, pair.wanted, *structure.time.window(*period)))
         extra = theirs.keys() - ours.keys()
         if extra and pair.source.is_super:
             # Those that the source has, too, without rows in the period, are differences.
             extra -= {transform.tables(subtable.name) for subtable in source.subtables(pair.source, scope)}
             comparison.extra_tables += len(extra)
             theirs = {name: extent for name, extent in theirs.items() if name not in extra}
-        _compare(pair.wanted, ours, theirs, scale, comparison)
+        _compare(pair.wanted, ours, theirs, comparison)
         if pair.source.is_super and pair.target and options.schema != "none":
             subtables = map(transform.subtable, source.subtables(pair.source, scope))
-            comparison.differences += _compare_tags(pair.wanted, subtables, target, scale)
+            comparison.differences += _compare_tags(pair.wanted, structure.tags(pair), subtables, target)
     return comparison
 
 
-def _compare_tags(stable: Table, subtables: Iterable[Subtable], target: Catalog, scale: int) -> Iterator[Difference]:
+def _by_name(found: Iterable[Extent]) -> dict[str, Extent]:
+    return {extent.name: extent for extent in found}
+
+
+def _compare_tags(
+    stable: Table, tags: TagTranscoder, subtables: Iterable[Subtable], target: Catalog
+) -> Iterator[Difference]:
     """Subtables whose tags differ, or that the target lacks."""
     theirs = {subtable.name: subtable.tags for subtable in target.subtables(stable, Scope())}
     for subtable in subtables:
         if subtable.name not in theirs:
             yield Difference(subtable.name, "table", "there", "missing")
             continue
-        for tag, one, other in zip(stable.tags, subtable.tags, theirs[subtable.name], strict=True):
-            if not same_tag(tag, one, other, scale):
+        for tag, one, other in zip(tags.fields, tags(subtable.tags), theirs[subtable.name], strict=True):
+            if not same_tag(tag, one, other):
                 yield Difference(subtable.name, f"tag {tag.name}", repr(one), repr(other))
 
 
-def _compare(
-    table: Table, ours: dict[str, Extent], theirs: dict[str, Extent], scale: int, comparison: Comparison
-) -> None:
+def _compare(table: Table, ours: dict[str, Extent], theirs: dict[str, Extent], comparison: Comparison) -> None:
     for name in sorted(ours.keys() | theirs.keys()):
         one, other = ours.get(name), theirs.get(name)
         comparison.tables += 1
@@ -137,8 +137,8 @@ def _compare(
         if not refused:
             # The refused rows may be the first or the last ones.
             facts += [
-                ("first", one.first * scale if one else None, other.first if other else None),
-                ("last", one.last * scale if one else None, other.last if other else None),
+                ("first", one.first if one else None, other.first if other else None),
+                ("last", one.last if one else None, other.last if other else None),
             ]
         comparison.differences += [
             Difference(name, what, before, after) for what, before, after in facts if before != after

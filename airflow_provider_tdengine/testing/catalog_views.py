@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
-from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 from airflow_provider_tdengine.testing.accounts import Accounts
 from airflow_provider_tdengine.testing.generation import Generation
 from airflow_provider_tdengine.testing.storage import Database, Schema, SuperTable, Table
@@ -84,8 +84,14 @@ def _storage_options(schema: Schema, column: Field) -> tuple[str, str, str]:
     return given["encode"], given["compress"], given["level"]
 
 
-def _sql_type(generation: Generation, field: Field) -> str:
+def _type_name(generation: Generation, field: Field) -> str:
+    """A type as DESCRIBE says it; of a DECIMAL (3.3.6) with its digits."""
     name = generation.type_name(field.type)
+    return f"{name}({field.digits}, {field.scale})" if field.type in DECIMALS else name
+
+
+def _sql_type(generation: Generation, field: Field) -> str:
+    name = _type_name(generation, field)
     return f"{name}({field.length})" if field.info.sized else name
 
 
@@ -101,10 +107,10 @@ def describe(generation: Generation, schema: Schema) -> View:
     for number, column in enumerate(schema.columns):
         note = "PRIMARY KEY" if schema.composite and number == 1 else ""
         rows.append(
-            (column.name, generation.type_name(column.type), column.length, note, *_storage_options(schema, column))
+            (column.name, _type_name(generation, column), column.length, note, *_storage_options(schema, column))
         )
     for tag in schema.tags:
-        rows.append((tag.name, generation.type_name(tag.type), tag.length, "TAG", *(["disabled"] * 3)))
+        rows.append((tag.name, _type_name(generation, tag), tag.length, "TAG", *(["disabled"] * 3)))
     return View(fields, [row[: len(fields)] for row in rows])
 
 

@@ -149,10 +149,11 @@ def test_examples_are_explained(example: Path) -> None:
 # --- Documents
 
 
-def test_page_of_options_is_up_to_date() -> None:
-    script = runpy.run_path(str(ROOT / "docs" / "make_options.py"))
+@pytest.mark.parametrize("name", ["make_options.py", "make_types.py"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / name))
     page = script["FILE"].read_text(encoding="utf-8")
-    assert page == script["render"](), "run: python docs/make_options.py"
+    assert page == script["render"](), f"run: python docs/{name}"
 
 
 def test_dag_of_the_readme(airflow_environment: dict[str, str], tmp_path: Path) -> None:

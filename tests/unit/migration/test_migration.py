@@ -187,16 +187,76 @@ def test_a_column_of_another_type_is_refused(filled: Pair) -> None:
         filled.sync()
 
 
-def test_wider_types_take_the_same_values(pair: Pair) -> None:
+WIDER = (
+    ("i", "int", "bigint", -5, -5),
+    ("u", "tinyint unsigned", "int", 254, 254),
+    ("w", "smallint", "double", -32767, "-32767.0"),
+    ("f", "float", "double", 0.1, "0.10000000149011612"),
+    ("x", "bool", "tinyint", True, 1),
+    ("b", "binary(8)", "nchar(8)", "'äö'", "äö"),
+    ("n", "nchar(3)", "varchar(12)", "'a测😀'", "a测😀"),
+    ("y", "binary(8)", "varbinary(9)", "'it\\'s'", b"it's"),
+    ("t", "timestamp", "bigint", T, T),
+    ("m", "bigint", "timestamp", -1, -1),
+)
+"""Name, type in the source and in the target, value in the source's SQL, value in the target."""
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
+    names = [name for name, *_ in WIDER]
+    theirs, ours = (
+        tuple(", ".join(f"{side}{name} {types[i]}" for name, *types in WIDER) for side in "ct") for i in (1, 0)
+    )
+    values = ", ".join(str(value) for *_, value, _ in WIDER)
+    nulls = ", ".join("null" for _ in WIDER)
     pair.sql(
         f"create database {SOURCE} keep 36500",
-        f"create table {SOURCE}.t (ts timestamp, i int, u tinyint unsigned, f float, b binary(8))",
-        f"insert into {SOURCE}.t values ({T}, -5, 254, 0.5, 'äö') ({T + 1}, null, null, null, null)",
+        f"create stable {SOURCE}.s (ts timestamp, {ours[0]}) tags ({ours[1]})",
+        f"create table {SOURCE}.a using {SOURCE}.s tags ({values})",
+        f"create table {SOURCE}.z using {SOURCE}.s tags ({nulls})",
+        f"insert into {SOURCE}.a values ({T}, {values}) ({T + 1}, {nulls}) {SOURCE}.z values ({T}, {values})",
     )
     pair.target.execute(f"create database {TARGET} keep 36500")
-    pair.target.execute(f"create table {TARGET}.t (ts timestamp, i bigint, u int, f double, b nchar(8))")
+    pair.target.execute(f"create stable {TARGET}.s (ts timestamp, {theirs[0]}) tags ({theirs[1]})")
+    assert not pair.migrate(strategy=strategy).differences
+    wanted = tuple(value for *_, value in WIDER)
+    tags = tuple(float(str(value)) if name in "wf" else value for name, value in zip(names, wanted, strict=True))
+    empty = (None,) * len(WIDER)
+    assert pair.both()[1] == {
+        "a": (tags, [(T, *wanted), (T + 1, *empty)]),
+        "z": (empty, [(T, *wanted)]),
+    }
+    assert not pair.sync().changed
+    pair.target.execute(f"alter table {TARGET}.a set tag tf = 0.1")
+    assert [str(difference) for difference in pair.verify().differences] == [
+        "a: tag tf 0.10000000149011612 in the source, 0.1 in the target"
+    ]
+    assert pair.sync(update_tags=True).tags == 1
+    assert not pair.verify().differences
+
+
+def test_floats_become_decimals_to_the_digit(pair: Pair) -> None:
+    """DECIMAL is of 3.3.6 and later: where the target is a box."""
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.a (ts timestamp, f float, d double, i int)",
+        f"insert into {SOURCE}.a values ({T}, 0.1, -1234.5, 7) ({T + 1}, null, null, null)",
+    )
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    try:
+        pair.target.execute(
+            f"create table {TARGET}.a (ts timestamp, f decimal(10,2), d decimal(38,10), i decimal(12,2))"
+        )
+    except StatementRejected:
+        pytest.skip(f"TDengine {pair.target.server.version_text} has no DECIMAL")
     assert not pair.migrate().differences
-    assert pair.both()[1]["t"][1] == [(T, -5, 254, "0.5", "äö"), (T + 1, None, None, None, None)]
+    rows = pair.both()[1]["a"][1]
+    assert [str(value) for value in rows[0][1:]] == ["0.10", "-1234.5000000000", "7.00"]
+    assert rows[1][1:] == (None, None, None)
+    pair.sql(f"insert into {SOURCE}.a values ({T + 2}, 0.125, 1, 1)")
+    with pytest.raises(RowRejected, match=r"a value of column 'f' is no DECIMAL\(10,2\): 0.125 has more digits"):
+        pair.copy()
 
 
 def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:

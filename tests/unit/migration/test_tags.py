@@ -8,7 +8,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.schema import same_tag, tag_literal
 
-JSON, DOUBLE, TIMESTAMP = Field("j", Type.JSON), Field("d", Type.DOUBLE, 8), Field("t", Type.TIMESTAMP, 8)
+JSON, DOUBLE = Field("j", Type.JSON), Field("d", Type.DOUBLE, 8)
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,7 @@ JSON, DOUBLE, TIMESTAMP = Field("j", Type.JSON), Field("d", Type.DOUBLE, 8), Fie
     ],
 )
 def test_json_tags(ours: Value, theirs: Value, same: bool) -> None:
-    assert same_tag(JSON, ours, theirs, 1) is same
-
-
-def test_timestamp_tags_are_scaled() -> None:
-    assert same_tag(TIMESTAMP, 5, 5000, 1000)
-    assert not same_tag(TIMESTAMP, 5, 5, 1000)
-    assert tag_literal(TIMESTAMP, 5, 1000) == "5000"
+    assert same_tag(JSON, ours, theirs) is same
 
 
 @pytest.mark.parametrize(
