@@ -35,11 +35,11 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
 from airflow_provider_tdengine.migration.precision import TimeScale
+from airflow_provider_tdengine.migration.privileges import denied
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_groups, groups
-from airflow_provider_tdengine.migration.structure import denied
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit

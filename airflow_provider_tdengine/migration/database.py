@@ -194,7 +194,7 @@ def options_not_taken(source: Database, target: Database, generation: int) -> It
         generation: of the source, 2 or 3.
     """
     if not (source.keep and target.keep):
-        return  # An account that may not see KEEP sees none of the others either.
+        return  # An account of 3.x that may not see KEEP sees none of the others either.
     kept = [_length(max(database.keep)) for database in (source, target)]
     if kept[0] != kept[1]:
         yield Leftover("database option", f"KEEP {kept[0]}", f"the target keeps rows for {kept[1]}")
@@ -203,8 +203,9 @@ def options_not_taken(source: Database, target: Database, generation: int) -> It
         if theirs is not None and theirs != value:
             yield Leftover("database option", ours, _instead(name, value, theirs))
     if generation == 2:
-        if source.options["quorum"] != _DEFAULTS_2["quorum"]:
-            yield Leftover("database option", f"QUORUM {source.options['quorum']}", _QUORUM)
+        quorum = source.options.get("quorum", _DEFAULTS_2["quorum"])
+        if quorum != _DEFAULTS_2["quorum"]:
+            yield Leftover("database option", f"QUORUM {quorum}", _QUORUM)
         update = source.options["update"]
         yield Leftover("database option", f"UPDATE {update}", _UPDATE[update])
 
@@ -217,8 +218,8 @@ def _same(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _translated(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Options of 2.x: as the source says them, and their names and values in 3.x."""
-    changed = {name: options[name] for name, default in _DEFAULTS_2.items() if options[name] != default}
+    """Options of 2.x: as the source says them, and their names and values in 3.x; only root sees all of them."""
+    changed = {name: options[name] for name, default in _DEFAULTS_2.items() if options.get(name, default) != default}
     for name, value in changed.items():
         if name in ("replica", "minrows", "maxrows", "comp"):
             yield _said(name, value), name, value

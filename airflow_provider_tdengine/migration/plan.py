@@ -20,6 +20,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
+from airflow_provider_tdengine.migration.privileges import privilege_findings
 from airflow_provider_tdengine.migration.structure import compare, read_structure
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    stop_on(compare(structure, creates=False))
+    stop_on([*compare(structure, creates=False), *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
     groups: dict[str | None, list[Extent]] = {}
     for table in (pair.source for pair in structure.pairs):

@@ -23,12 +23,12 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
+from airflow_provider_tdengine.migration.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure import (
     Structure,
     TablePair,
     can_widen,
     compare,
-    denied,
     read_structure,
 )
 from airflow_provider_tdengine.migration.transform import Transform
@@ -107,16 +107,19 @@ class SchemaSync:
         Raises:
             MigrationStopped: findings, or the account may not create.
         """
+        try:
+            return self._run()
+        except PermissionDenied as error:
+            raise MigrationStopped([denied(self._source, self._target, error)]) from error
+
+    def _run(self) -> SchemaReport:
         structure = read_structure(self._source, self._target, self._options)
         self._scope, self._transform = structure.scope, structure.transform
         owners = {} if structure.target is None else self._target.owners()
         stop_on(self._findings(structure, owners))
         report = SchemaReport()
-        try:
-            database = structure.target or self._create_database(structure, report)
-            self._apply(structure, owners, report)
-        except PermissionDenied as error:
-            raise MigrationStopped([denied(self._source, self._target, error)]) from error
+        database = structure.target or self._create_database(structure, report)
+        self._apply(structure, owners, report)
         left = [
             *leftovers(self._source),
             *options_not_taken(structure.source, database, self._source.client.generation),
@@ -127,6 +130,7 @@ class SchemaSync:
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
         """All that stands in the way, before anything is written."""
         findings = compare(structure, creates=True)
+        findings += privilege_findings(self._source, self._target, structure, self._options)
         if structure.target is None:
             if self._options.create_database:
                 findings += self._new_database(structure).findings(structure.source)

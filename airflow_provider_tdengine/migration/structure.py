@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineError
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
@@ -131,18 +131,6 @@ def compare(structure: Structure, *, creates: bool) -> list[Finding]:
                 )
             )
     return findings
-
-
-def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:
-    """What to say of an account that may not do what a migration needs."""
-    reader, writer = source.client.address, target.client.address
-    return Finding(
-        f"Accounts {reader.user!r} of {reader} and {writer.user!r} of {writer}",
-        f"one of them may not do what is needed ({error})",
-        f"The first must read {source.name}, the second must create and write {target.name}; as root of 3.x: "
-        f"GRANT READ ON {source.name}.* TO {reader.user} and GRANT ALL ON {target.name}.* TO {writer.user}, and "
-        f"ALTER USER {writer.user} CREATEDB 1 where the database is to be created",
-    )
 
 
 def _compare_table(source: Table, target: Table, time: TimeScale, creates: bool) -> Iterator[Finding]:

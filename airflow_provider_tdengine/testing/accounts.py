@@ -8,6 +8,23 @@ from dataclasses import dataclass, field
 from airflow_provider_tdengine.testing.generation import Generation
 
 
+@dataclass(frozen=True)
+class Right:
+    """What 3.x has granted to a user.
+
+    Parameters:
+        right: "read" or "write".
+        database: a database.
+        table: a super table or normal table; empty for all of the database.
+        condition: on tags, empty for all subtables; such a right is listed and nothing else.
+    """
+
+    right: str
+    database: str
+    table: str = ""
+    condition: str = ""
+
+
 @dataclass
 class Account:
     """A user.
@@ -17,14 +34,16 @@ class Account:
         password: in clear text; this is a box for tests.
         privilege: "super", or "writable" and "readable" of 2.x.
         create_databases: 3.x's CREATEDB.
-        rights: what 3.x has granted: (right, database), where "*" is every database.
+        sysinfo: 3.x's SYSINFO: may see how the server is set up.
+        grants: what 3.x has granted.
     """
 
     name: str
     password: str
     privilege: str
     create_databases: bool = False
-    rights: set[tuple[str, str]] = field(default_factory=set)
+    sysinfo: bool = True
+    grants: list[Right] = field(default_factory=list)
     created: int = field(default_factory=lambda: time.time_ns() // 10**6)
 
 
@@ -34,10 +53,12 @@ class Accounts:
     Parameters:
         generation: whose rules.
         password: of root.
+        checked: rights are checked, as 2.x and the enterprise edition of 3.x do; not only listed.
     """
 
-    def __init__(self, generation: Generation, password: str) -> None:
+    def __init__(self, generation: Generation, password: str, checked: bool = True) -> None:
         self.generation = generation
+        self.checked = checked
         self.users = {"root": Account("root", password, "super", create_databases=True)}
 
     def find(self, name: str) -> Account:
@@ -60,7 +81,7 @@ class Accounts:
         if account is None or account.password != password:
             raise self.generation.errors("wrong_password")
 
-    def create(self, name: str, password: str, create_databases: bool) -> None:
+    def create(self, name: str, password: str, create_databases: bool, sysinfo: bool = True) -> None:
         """Add a user, who may write in 2.x and do nothing yet in 3.x.
 
         Raises:
@@ -68,9 +89,16 @@ class Accounts:
         """
         if name in self.users:
             raise self.generation.errors("user_exists")
-        self.users[name] = Account(name, password, "writable", create_databases)
+        self.users[name] = Account(name, password, "writable", create_databases, sysinfo)
 
-    def alter(self, name: str, password: str | None, privilege: str | None, create_databases: bool | None) -> None:
+    def alter(
+        self,
+        name: str,
+        password: str | None,
+        privilege: str | None,
+        create_databases: bool | None,
+        sysinfo: bool | None = None,
+    ) -> None:
         """Change what is not None.
 
         Raises:
@@ -83,6 +111,8 @@ class Accounts:
             account.privilege = privilege
         if create_databases is not None:
             account.create_databases = create_databases
+        if sysinfo is not None:
+            account.sysinfo = sysinfo
 
     def drop(self, name: str) -> None:
         """Remove a user.
@@ -100,12 +130,16 @@ class Accounts:
     def may(self, name: str, right: str, database: str) -> bool:
         """True if a user may "read" or "write" in a database."""
         account = self.find(name)
-        if account.privilege == "super":
+        if account.privilege == "super" or not self.checked:
             return True
         if self.generation.number == 2:
             return right == "read" or account.privilege == "writable"
-        return any((granted, where) in account.rights for granted in (right, "all") for where in (database, "*"))
+        return Right(right, database) in account.grants
 
     def may_create_databases(self, name: str) -> bool:
         account = self.find(name)
-        return account.create_databases or (self.generation.number == 2 and account.privilege == "writable")
+        return (
+            account.create_databases
+            or not self.checked
+            or (self.generation.number == 2 and account.privilege == "writable")
+        )

@@ -29,6 +29,7 @@ class TDengineBox:
         password: of the user root.
         token: accepted as `?token=` in REST and WebSocket addresses, as TDengine cloud does.
         block_rows: rows of a block over WebSocket, at most.
+        community: a community edition of 3.x, which lists privileges and checks none.
         ssl_context: of the server; with it the box speaks TLS only.
 
     Attributes:
@@ -44,12 +45,13 @@ class TDengineBox:
         token: str | None = None,
         block_rows: int = 4096,
         ssl_context: ssl.SSLContext | None = None,
+        community: bool = False,
     ) -> None:
         self.version = version
         self.host = host
         self.port = port
         self.faults = Faults()
-        self._engine = Engine(version, password)
+        self._engine = Engine(version, password, checked=not community)
         self._ssl = ssl_context
         self._interfaces = (
             RestInterface(self._engine, self.faults, token),

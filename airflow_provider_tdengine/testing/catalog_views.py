@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
@@ -55,11 +55,13 @@ class Catalog:
         generation: whose views.
         databases: those that the user may see.
         accounts: the users.
+        user: who looks.
     """
 
     generation: Generation
     databases: Mapping[str, Database]
     accounts: Accounts
+    user: str = "root"
 
 
 # --- Both generations: what a statement would create a table again
@@ -336,6 +338,13 @@ _SHOW_2: dict[str, tuple[tuple[Field, ...], Rows]] = {
 
 # --- information_schema of 3.x
 
+# What users other than root see of databases in 2.x (measured 2.4.0.18, 2.6.0.66).
+_SEEN_OF_DATABASES_2 = frozenset({"name", "created_time", "ntables", "keep", "precision", "update", "status"})
+
+# What SYSINFO 0 hides, and what it leaves of databases, in 3.x (measured 3.3.3.0).
+_SYSTEM_INFORMATION = frozenset({"ins_grants", "ins_users", "ins_user_privileges"})
+_SEEN_OF_DATABASES_3 = frozenset({"name", "create_time", "ntables", "precision", "status", "keep_time_offset"})
+
 Wanted = Mapping[str, Value]
 """Columns that WHERE compares with one value, so that a view need not make the other rows."""
 
@@ -425,15 +434,22 @@ def _ins_tags(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
 def _ins_users(catalog: Catalog, _: Wanted) -> Iterator[Row]:
     for account in catalog.accounts.users.values():
         is_super = int(account.privilege == "super")
-        yield (account.name, is_super, 1, 1, int(account.create_databases), account.created, "127.0.0.1")
+        seen = int(account.sysinfo)
+        yield (account.name, is_super, 1, seen, int(account.create_databases), account.created, "127.0.0.1")
 
 
 def _ins_user_privileges(catalog: Catalog, _: Wanted) -> Iterator[Row]:
     for account in catalog.accounts.users.values():
         if account.privilege == "super":
             yield (account.name, "all", "all", "", "", "")
-        for right, database in sorted(account.rights):
-            yield (account.name, right, "all" if database == "*" else database, "", "", "")
+        for grant in account.grants:
+            yield (account.name, grant.right, grant.database, grant.table, grant.condition, "")
+
+
+def _ins_grants(catalog: Catalog, _: Wanted) -> Iterator[Row]:
+    """What the licence allows, "grants" in TDengine's words; the community edition's is measured."""
+    edition = "Enterprise" if catalog.accounts.checked else "Community"
+    yield (f"TDengine {edition} Edition", "unlimited", "limited", "false", "ungranted", *["unlimited"] * 3)
 
 
 def _ins_indexes(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
@@ -486,6 +502,10 @@ _INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wante
         _fields("user_name:24 privilege:10 db_name:65 table_name:193 condition:49152 notes:64"),
         _ins_user_privileges,
     ),
+    "ins_grants": (
+        _fields("version:32 expire_time:19 service_time:19 expired:5 state:9 timeseries:21 dnodes:10 cpu_cores:13"),
+        _ins_grants,
+    ),
     "ins_indexes": (
         _fields(
             "index_name:192 db_name:64 table_name:192 vgroup_id:INT create_time:TIMESTAMP column_name:192 "
@@ -534,7 +554,19 @@ def information_schema(catalog: Catalog, name: str, wanted: Wanted) -> View | No
     if catalog.generation.number == 2 or name not in _INFORMATION_SCHEMA:
         return None
     fields, rows = _INFORMATION_SCHEMA[name]
+    if catalog.accounts.find(catalog.user).sysinfo:
+        return View(fields, rows(catalog, wanted))
+    if name in _SYSTEM_INFORMATION:
+        raise catalog.generation.errors("denied")
+    if name == "ins_databases":
+        return _only(View(fields, rows(catalog, wanted)), _SEEN_OF_DATABASES_3)
     return View(fields, rows(catalog, wanted))
+
+
+def _only(view: View, names: Container[str]) -> View:
+    """A view with only some of its columns."""
+    shown = [i for i, field in enumerate(view.fields) if field.name in names]
+    return View(tuple(view.fields[i] for i in shown), (tuple(row[i] for i in shown) for row in view.rows))
 
 
 def show(catalog: Catalog, what: str, database: Database | None) -> View | None:
@@ -552,7 +584,9 @@ def show(catalog: Catalog, what: str, database: Database | None) -> View | None:
         if what not in _SHOW_2:
             return None
         fields, rows = _SHOW_2[what]
-        return View(fields, rows(catalog, database))
+        listed = View(fields, rows(catalog, database))
+        is_limited = what == "databases" and not catalog.accounts.is_super(catalog.user)
+        return _only(listed, _SEEN_OF_DATABASES_2) if is_limited else listed
     if what not in _SHOW_3:
         return None
     name, columns = _SHOW_3[what]

@@ -10,7 +10,7 @@ from airflow_provider_tdengine.client.block import Block, Flags
 from airflow_provider_tdengine.client.types import Precision, Type
 from airflow_provider_tdengine.testing import catalog_views, structure, writes
 from airflow_provider_tdengine.testing.access import DELETE, LOOK, QUERY, Access, Session, Store
-from airflow_provider_tdengine.testing.accounts import Accounts
+from airflow_provider_tdengine.testing.accounts import Accounts, Right
 from airflow_provider_tdengine.testing.bulk import BulkStatement, is_create_children, is_insert
 from airflow_provider_tdengine.testing.catalog_views import Catalog, View
 from airflow_provider_tdengine.testing.errors import BoxError
@@ -64,10 +64,10 @@ class Engine:
         rows_written: rows that were accepted.
     """
 
-    def __init__(self, version: str, password: str) -> None:
+    def __init__(self, version: str, password: str, checked: bool = True) -> None:
         generation = generation_of(version)
         self.generation = generation
-        self.store = Store(version, generation, Accounts(generation, password))
+        self.store = Store(version, generation, Accounts(generation, password, checked))
         self.statements: list[str] = []
         self.rows_read = 0
         self.rows_written = 0
@@ -228,7 +228,7 @@ class _Execution:
     # --- The catalog
 
     def catalog(self) -> Catalog:
-        return Catalog(self.generation, self.access.visible(), self.access.store.accounts)
+        return Catalog(self.generation, self.access.visible(), self.access.store.accounts, self.access.session.user)
 
     def listed(self, view: View) -> Result:
         return Result(view.block(), Precision.MS)
@@ -262,27 +262,31 @@ class _Execution:
     def change_users(self, statement: CreateUser | AlterUser | DropUser | Grant) -> None:
         accounts = self.access.store.accounts
         match statement:
-            case CreateUser(name, password, create_databases):
-                accounts.create(name, password, create_databases)
-            case AlterUser():
-                accounts.alter(statement.name, statement.password, statement.privilege, statement.create_databases)
+            case CreateUser(name, password, create_databases, sysinfo):
+                accounts.create(name, password, create_databases, sysinfo)
+            case AlterUser(name, password, privilege, creates, sysinfo):
+                accounts.alter(name, password, privilege, creates, sysinfo)
             case DropUser(name):
                 accounts.drop(name)
             case Grant():
                 self.grant(statement)
 
     def grant(self, grant: Grant) -> None:
-        """GRANT and REVOKE; the box knows rights on whole databases."""
-        if grant.table != "*":
-            raise self.unknown()
-        if grant.database != "*":
-            self.access.database(grant.database, LOOK)
-        rights = self.access.store.accounts.find(grant.user).rights
-        changed = {(right, grant.database) for right in grant.rights}
-        if grant.revoke:
-            rights -= changed
-        else:
-            rights |= changed
+        """GRANT and REVOKE; the box checks rights on whole databases, those on tables it only lists.
+
+        Every database is those that there are, and ALL is READ and WRITE (measured 3.0.5.2, 3.3.3.0).
+        """
+        databases = list(self.access.store.databases) if grant.database == "*" else [grant.database]
+        rights = ("read", "write") if "all" in grant.rights else grant.rights
+        grants = self.access.store.accounts.find(grant.user).grants
+        table = "" if grant.table == "*" else grant.table
+        for database in databases:
+            self.access.database(database, LOOK)
+            for right in rights:
+                # A right takes the place of the same one with another condition.
+                grants[:] = [one for one in grants if (one.right, one.database, one.table) != (right, database, table)]
+                if not grant.revoke:
+                    grants.append(Right(right, database, table, grant.condition))
 
 
 def _range_mask(rows: int, chosen: slice) -> Flags:

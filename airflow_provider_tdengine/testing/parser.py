@@ -276,11 +276,11 @@ class _Parser:
         name = self.identifier()
         self.expect("pass")
         password = self.text()
-        create_databases = False
-        while self.generation.number > 2 and self.word in ("sysinfo", "createdb", "enable"):
+        options = {"createdb": 0, "sysinfo": 1, "enable": 1}
+        while self.generation.number > 2 and self.word in options:
             option = self.next().text.lower()
-            create_databases = (self.integer() == 1 and option == "createdb") or create_databases
-        return CreateUser(name, password, create_databases)
+            options[option] = self.integer()
+        return CreateUser(name, password, options["createdb"] == 1, options["sysinfo"] == 1)
 
     def database_options(self) -> dict[str, str]:
         options: dict[str, str] = {}
@@ -410,7 +410,11 @@ class _Parser:
             return AlterUser(name, privilege=privileges[self.one_of("read", "write")])
         option = self.one_of("createdb", "sysinfo", "enable")
         value = self.integer() == 1
-        return AlterUser(name, create_databases=value if option == "createdb" else None)
+        return AlterUser(
+            name,
+            create_databases=value if option == "createdb" else None,
+            sysinfo=value if option == "sysinfo" else None,
+        )
 
     def set_tag(self) -> tuple[str, str]:
         tag = self.identifier()
@@ -442,8 +446,13 @@ class _Parser:
         table = "*"
         if self.take(".") and not self.take("*"):
             table = self.identifier()
+        condition = ""
+        if self.take("with"):
+            start = self.token.start
+            self.expression()
+            condition = self.sql[start : self.tokens[self.at - 1].end]
         self.expect("from" if revoke else "to")
-        return Grant(rights, database, table, self.identifier(), revoke)
+        return Grant(rights, database, table, condition, self.identifier(), revoke)
 
     def show(self) -> Statement:
         self.expect("show")

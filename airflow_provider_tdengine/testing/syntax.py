@@ -300,16 +300,18 @@ class CreateUser:
     name: str
     password: str
     create_databases: bool
+    sysinfo: bool
 
 
 @dataclass(frozen=True)
 class AlterUser:
-    """ALTER USER: a new password, 2.x's privilege, or 3.x's CREATEDB; None where it stays."""
+    """ALTER USER: a new password, 2.x's privilege, or 3.x's CREATEDB and SYSINFO; None where it stays."""
 
     name: str
     password: str | None = None
     privilege: str | None = None
     create_databases: bool | None = None
+    sysinfo: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -327,6 +329,7 @@ class Grant:
         rights: "read", "write", "all", ...
         database: a name, or "*".
         table: a name, or "*".
+        condition: on tags, as it is written; empty for none.
         user: who gets or loses the rights.
         revoke: loses.
     """
@@ -334,6 +337,7 @@ class Grant:
     rights: tuple[str, ...]
     database: str
     table: str
+    condition: str
     user: str
     revoke: bool
 

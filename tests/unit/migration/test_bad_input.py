@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from airflow_provider_tdengine.client import Address, Client
-from airflow_provider_tdengine.client.errors import PermissionDenied
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.structure import read_structure
 
-from .conftest import SOURCE, TARGET, Pair, T
+from .conftest import SOURCE, TARGET, Pair
 
 REQUIRED = {"source_conn_id": "a", "target_conn_id": "b", "source_database": "power"}
 
@@ -161,47 +156,6 @@ def test_a_missing_target_database_that_must_not_be_created(pair: Pair) -> None:
     pair.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
     text = stopped(pair, create_database=False)
     assert text.startswith(f"Option 'target_database': {pair.target.address} has no database '{TARGET}'. It has ")
-
-
-@pytest.fixture
-def restricted(pair: Pair) -> Iterator[Pair]:
-    """A target account that may read what there is and create nothing."""
-    pair.sql(
-        f"create database {SOURCE} keep 36500",
-        f"create table {SOURCE}.t (ts timestamp, v int)",
-        f"insert into {SOURCE}.t values ({T}, 1)",
-    )
-    pair.target.execute("create user mig_reader pass 'Reader_1234' sysinfo 1")
-    address = pair.target.address
-    reader = Client(Address(host=address.host, port=address.port, user="mig_reader", password="Reader_1234"))
-    try:
-        reader.execute("create database mig_probe")
-    except PermissionDenied:
-        yield Pair(pair.source, reader)
-    else:
-        pair.target.execute("drop database mig_probe")
-        pytest.skip("the server in TDENGINE_TARGET_URL checks no privileges, as the community edition does not")
-    finally:
-        pair.target.execute("drop user mig_reader")
-
-
-def test_a_target_account_that_may_not_create(restricted: Pair, pair: Pair) -> None:
-    options = restricted.options()
-    with pytest.raises(MigrationStopped) as caught:
-        SchemaSync(*restricted.catalogs, options).run()
-    text = str(caught.value)
-    assert "'mig_reader'" in text
-    assert f"GRANT ALL ON {TARGET}.* TO mig_reader" in text
-    assert "Reader_1234" not in text
-    assert Catalog(pair.target, TARGET).database() is None
-
-
-def test_a_target_account_that_may_not_write(restricted: Pair, pair: Pair) -> None:
-    pair.sync()
-    pair.target.execute(f"grant read on {TARGET}.* to mig_reader")
-    with pytest.raises(MigrationStopped, match=r"'mig_reader'.*may not do what is needed"):
-        restricted.copy()
-    assert pair.both()[1]["t"][1] == []
 
 
 def test_reading_structure_names_what_is_there(pair: Pair) -> None:

@@ -68,7 +68,7 @@ def test_rights_of_3_are_granted_and_revoked(tdengine_3: TDengineBox) -> None:
     assert [rest(box, sql, auth=ANNA)["code"] for sql in (insert, select)] == [0, 9796]
     assert box.execute("select user_name, privilege, db_name from information_schema.ins_user_privileges") == [
         ("root", "all", "all"),
-        ("anna", "write", "all"),
+        ("anna", "write", "d"),
     ]
 
 

@@ -1,0 +1,200 @@
+"""Accounts with the rights that docs/privileges.md names are enough; one that lacks a right is told so at the start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.plan import make_plan
+from airflow_provider_tdengine.migration.progress import MemoryProgress
+from airflow_provider_tdengine.testing import TDengineBox
+
+from .conftest import SOURCE, TARGET, Pair, T, address
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "privileges.md"
+READER, WRITER = ("mig_reader", "Reader_1234"), ("mig_writer", "Writer_1234")
+
+
+def documented(heading: str, database: str) -> list[str]:
+    """The statements under a heading of the document, for the accounts and the database of a test."""
+    _, _, section = DOCUMENT.read_text(encoding="utf-8").partition(f"## {heading}\n")
+    (block,) = re.findall(r"```sql\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    return [
+        statement.replace("migration_", "mig_").replace("power.", f"{database}.").strip()
+        for statement in block.split(";")
+        if statement.strip()
+    ]
+
+
+@contextmanager
+def account(client: Client, statements: list[str], login: tuple[str, str]) -> Iterator[Client]:
+    """A client of an account that these statements make."""
+    try:
+        for statement in statements:
+            client.execute(statement)
+        yield Client(replace(client.address, user=login[0], password=login[1]))
+    finally:
+        client.execute(f"drop user {login[0]}")
+
+
+@pytest.fixture
+def accounts(pair: Pair) -> Iterator[Callable[[list[str], list[str]], Pair]]:
+    """The pair with other accounts, which these statements make; none for root."""
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int)",
+        f"insert into {SOURCE}.a using {SOURCE}.s tags (1) values ({T}, 1) {SOURCE}.b using {SOURCE}.s tags (2) "
+        f"values ({T}, 2)",
+    )
+    with ExitStack() as stack:
+
+        def make(reader: list[str], writer: list[str]) -> Pair:
+            source = stack.enter_context(account(pair.source, reader, READER)) if reader else pair.source
+            target = stack.enter_context(account(pair.target, writer, WRITER)) if writer else pair.target
+            return Pair(source, target)
+
+        yield make
+
+
+def reader(pair: Pair) -> list[str]:
+    return documented("Source, 3.x" if pair.source.generation == 3 else "Source, 2.4 and 2.6", SOURCE)
+
+
+def stopped(pair: Pair, **values: object) -> str:
+    with pytest.raises(MigrationStopped) as caught:
+        pair.sync(**values)
+    return str(caught.value)
+
+
+def checks_privileges(client: Client) -> bool:
+    """Whether a server is of an edition that checks them; real ones here do not."""
+    return "Enterprise" in str(client.rows("select * from information_schema.ins_grants")[0][0])
+
+
+def test_documented_rights_are_enough(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
+    writer = documented("Target, when the database is to be created", TARGET)
+    if pair.target.server.version < (3, 3):
+        del writer[1]
+    assert not accounts(reader(pair), writer).migrate().differences
+    assert pair.both()[0] == pair.both()[1]
+
+
+def test_documented_rights_are_enough_for_a_database_that_is_there(
+    pair: Pair, accounts: Callable[[list[str], list[str]], Pair]
+) -> None:
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    made = accounts(reader(pair), documented("Target, when the database is there", TARGET))
+    assert not made.migrate().differences
+    assert pair.both()[0] == pair.both()[1]
+
+
+def test_a_writer_that_may_not_create(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
+    made = accounts([], ["create user mig_writer pass 'Writer_1234' sysinfo 1"])
+    if not checks_privileges(pair.target):
+        assert not made.migrate().differences
+        return
+    assert stopped(made) == (
+        f"Account 'mig_writer' of {pair.target.address}: it may not create the database '{TARGET}'. As root of the "
+        f"target: ALTER USER mig_writer CREATEDB 1; or create the database, and GRANT ALL ON `{TARGET}`.* TO "
+        "mig_writer."
+    )
+    assert Catalog(pair.target, TARGET).database() is None
+
+
+@pytest.mark.parametrize(("given", "lacks"), [("read", "write"), ("write", "read")])
+def test_a_writer_with_half_the_rights(
+    pair: Pair, accounts: Callable[[list[str], list[str]], Pair], given: str, lacks: str
+) -> None:
+    pair.sync()
+    made = accounts(
+        [], ["create user mig_writer pass 'Writer_1234' sysinfo 1", f"grant {given} on {TARGET}.* to mig_writer"]
+    )
+    if not checks_privileges(pair.target):
+        assert not made.migrate().differences
+        return
+    expected = (
+        f"Account 'mig_writer' of {pair.target.address}: it may {given} database '{TARGET}', but not {lacks}. "
+        f"As root there: GRANT READ, WRITE ON `{TARGET}`.* TO mig_writer."
+    )
+    if given == "write":
+        # DESCRIBE of what is there is refused before rights are compared.
+        assert "one of them may not do what is needed" in stopped(made)
+        return
+    assert stopped(made) == expected
+    with pytest.raises(MigrationStopped) as caught:
+        make_plan(*made.catalogs, made.options(schema="none"))
+    assert str(caught.value) == expected
+
+
+def test_a_reader_of_part_of_a_table(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
+    if pair.source.generation == 2:
+        return  # 2.x has no rights on tables.
+    made = accounts([*reader(pair), f"grant read on {SOURCE}.s with g = 1 to mig_reader"], [])
+    if not checks_privileges(pair.source):
+        assert not made.migrate().differences
+        return
+    assert stopped(made) == (
+        f"Account 'mig_reader' of {pair.source.address}: of 's' it sees only subtables with g = 1. As root of the "
+        f"source: REVOKE READ ON `{SOURCE}`.`s` FROM mig_reader; or leave the table out with exclude."
+    )
+    pair.source.execute(f"revoke read on {SOURCE}.s from mig_reader")
+    assert not made.migrate().differences
+
+
+def test_a_reader_that_may_not_see_keep(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
+    if pair.source.generation == 2:
+        return  # 2.x hides nothing.
+    made = accounts([statement.replace("SYSINFO 1", "SYSINFO 0") for statement in reader(pair)], [])
+    assert stopped(made) == (
+        f"Account 'mig_reader' of {pair.source.address}: it may not see the KEEP of '{SOURCE}', which the target "
+        "database should have. As root of the source: ALTER USER mig_reader SYSINFO 1; or give a KEEP in "
+        "database_options."
+    )
+    assert Catalog(pair.target, TARGET).database() is None
+    assert not made.migrate(database_options="KEEP 36500").differences
+    assert pair.both()[0] == pair.both()[1]
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_a_right_that_is_lost_on_the_way(
+    pair: Pair, accounts: Callable[[list[str], list[str]], Pair], strategy: str
+) -> None:
+    pair.sync()
+    made = accounts([], ["create user mig_writer pass 'Writer_1234'", f"grant all on {TARGET}.* to mig_writer"])
+    if not checks_privileges(pair.target):
+        return
+    options = made.options(strategy=strategy)
+    (batch,) = make_plan(*made.catalogs, options)
+    pair.target.execute(f"revoke write on {TARGET}.* from mig_writer")
+    with pytest.raises(MigrationStopped) as caught:
+        copy_batch(*made.catalogs, batch, options, MemoryProgress())
+    assert str(caught.value).startswith(
+        f"Accounts 'root' of {pair.source.address} and 'mig_writer' of {pair.target.address}: one of them may not do "
+        "what is needed (The server says: Permission denied"
+    )
+    assert str(caught.value).endswith(
+        f"The first must read {SOURCE}, the second must create and write {TARGET}; as root of 3.x: GRANT READ ON "
+        f"{pair.source.dialect.database(SOURCE)}.* TO root and GRANT ALL ON `{TARGET}`.* TO mig_writer, and ALTER USER "
+        "mig_writer CREATEDB 1 where the database is to be created."
+    )
+    assert pair.both()[1]["a"][1] == []
+
+
+def test_a_community_edition_checks_nothing(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    with TDengineBox("3.3.3.0", community=True) as box:
+        target = Client(address(box))
+        with account(target, ["create user mig_writer pass 'Writer_1234'"], WRITER) as writer:
+            made = Pair(pair.source, writer)
+            assert not made.migrate().differences
+            target.execute(f"grant read on {TARGET}.* to mig_writer")
+            assert not made.migrate().differences
