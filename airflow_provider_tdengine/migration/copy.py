@@ -31,6 +31,7 @@ from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.dense import copy_unit
+from airflow_provider_tdengine.migration.expired import SkipExpired
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
@@ -213,7 +214,6 @@ class _Run:
         self.source = source
         self.target = target
         self.batch = batch
-        self.rejections: Rejections = dead_letters or Fail()
         self.stop = stop
         self.lock = threading.Lock()
         self._unit = options.unit_length
@@ -223,6 +223,9 @@ class _Run:
         self._time = TimeScale.between(ours.precision, theirs.precision)
         if self._time.cuts:
             raise MigrationStopped([coarser(ours, theirs)])
+        self.rejections: Rejections = dead_letters or Fail()
+        if options.on_expired == "skip":
+            self.rejections = SkipExpired(theirs, self.rejections)
         self._precision = ours.precision
         self._steps = ours.precision.per_second
         self._tables = self._source_tables()

@@ -114,13 +114,14 @@ def _from_json(field: Field, value: object) -> Value:
     return value
 
 
-def counts(folder: Path) -> dict[str, int]:
-    """How many rows of each table of the target are dead letters, those that were kept twice once."""
-    keys: dict[str, set[tuple[object, ...]]] = defaultdict(set)
+def kept(folder: Path) -> dict[str, list[int]]:
+    """The dead letters of each table of the target, those that were kept twice once: their timestamps."""
+    rows: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
     for file in files(folder):
         for letter in _read(file):
-            keys[letter["table"]].add(tuple(str(value) for _, _, value in letter["columns"]))
-    return {table: len(rows) for table, rows in keys.items()}
+            values = [value for _, _, value in letter["columns"]]
+            rows[letter["table"]][tuple(map(str, values))] = int(str(values[0]))
+    return {table: sorted(times.values()) for table, times in rows.items()}
 
 
 def _read(file: Path) -> Iterator[_Letter]:

@@ -232,6 +232,17 @@ class MigrationOptions:
         "run has a folder of its own in it.",
         examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
+    on_expired: str = _option(
+        "fail",
+        "Expired rows",
+        _WRITING,
+        "What happens to rows that are older than the target's KEEP; they are counted before anything is copied.",
+        choices={
+            "fail": "the migration stops and says how many rows of which tables they are",
+            "skip": "they stay behind, and their number is in the log",
+            "raise_keep": "the target's KEEP is raised once, before copying, to hold them",
+        },
+    )
     rename_stables: str = _option(
         "",
         "Rename super tables",

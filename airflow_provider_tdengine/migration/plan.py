@@ -17,6 +17,7 @@ from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import identifier, name_range, timestamp, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
+from airflow_provider_tdengine.migration.expired import settle
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
@@ -178,6 +179,7 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
         raise MigrationStopped([target.missing("target_database")])
     stop_on([*compare(structure, creates=False), *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
+    start = settle(source, target, structure, (start, end), options.on_expired)
     groups: dict[str | None, list[Extent]] = {}
     for table in (pair.source for pair in structure.pairs):
         found = [e for e in extents(source, table, start, end) if structure.scope.has_table(e.name)]

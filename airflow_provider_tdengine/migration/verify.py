@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder
+from airflow_provider_tdengine.migration.expired import comparable_since
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Extent, extents, window
@@ -68,7 +69,7 @@ class Comparison:
 
 
 def verify(
-    source: Catalog, target: Catalog, options: MigrationOptions, dead_letters: Mapping[str, int] | None = None
+    source: Catalog, target: Catalog, options: MigrationOptions, dead_letters: Mapping[str, list[int]] | None = None
 ) -> Comparison:
     """Compare every table of a migration over its period.
 
@@ -76,7 +77,7 @@ def verify(
         source: the source database.
         target: the target database.
         options: scope, period and what changes on the way.
-        dead_letters: how many rows of tables of the target were refused, and are not expected there.
+        dead_letters: timestamps of refused rows by table of the target; they are not expected there.
 
     Raises:
         MigrationStopped: a database or super table is missing.
@@ -85,14 +86,18 @@ def verify(
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
     transform, scope = structure.transform, structure.scope
-    period = window(options, structure.source)
-    comparison = Comparison(dead_letters=dict(dead_letters or {}))
+    start, end = window(options, structure.source)
+    start = comparable_since(start, structure.source.precision, structure.source, structure.target)
+    comparison = Comparison()
+    for name, times in (dead_letters or {}).items():
+        inside = [time for time in times if (start is None or time >= start) and (end is None or time < end)]
+        comparison.dead_letters[name] = len(inside)
     for pair in structure.pairs:
-        found = (extent for extent in extents(source, pair.source, *period) if scope.has_table(extent.name))
+        found = (extent for extent in extents(source, pair.source, start, end) if scope.has_table(extent.name))
         ours = _by_name(extent.arrived(transform.tables, structure.time) for extent in found)
         theirs = {}
         if pair.target:
-            theirs = _by_name(extents(target, pair.wanted, *structure.time.window(*period)))
+            theirs = _by_name(extents(target, pair.wanted, *structure.time.window(start, end)))
         extra = theirs.keys() - ours.keys()
         if extra and pair.source.is_super:
             # Those that the source has, too, without rows in the period, are differences.

@@ -12,7 +12,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.dead_letters import counts, replay
+from airflow_provider_tdengine.migration.dead_letters import kept, replay
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class TDengineDeadLettersOperator(MigrationOperator):
         """Count them."""
         folder = self.dead_letter_folder(self.migration_options(context), context)
         with clear_failures():
-            found = counts(folder) if folder else {}
+            found = kept(folder) if folder else {}
         if not found:
             raise AirflowSkipException("There are no dead letters")
-        tables = [f"  {table}: {rows}" for table, rows in sorted(found.items())]
+        tables = [f"  {table}: {len(times)}" for table, times in sorted(found.items())]
         shown = tables[:_SHOWN] + ([f"  and {len(tables) - _SHOWN} more tables"] if len(tables) > _SHOWN else [])
         lines = "\n".join(shown)
         raise AirflowFailException(
-            f"The target refused {sum(found.values())} rows; they are dead letters in {folder}:\n{lines}\n"
+            f"The target refused {sum(map(len, found.values()))} rows; they are dead letters in {folder}:\n{lines}\n"
             "Each line says why. Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear "
             "verify and this task"
         )

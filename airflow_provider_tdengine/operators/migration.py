@@ -22,7 +22,7 @@ from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
-from airflow_provider_tdengine.migration.dead_letters import DeadLetters, counts
+from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
@@ -269,7 +269,7 @@ class TDengineVerifyOperator(MigrationOperator):
             return {}
         with clear_failures():
             folder = self.dead_letter_folder(options, context)
-            comparison = verify(self.source(options), self.target(options), options, counts(folder) if folder else {})
+            comparison = verify(self.source(options), self.target(options), options, kept(folder) if folder else {})
         if comparison.differences:
             shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
             raise AirflowFailException(

@@ -62,7 +62,7 @@ class Pair:
     def verify(self, **values: object) -> Comparison:
         return verify(*self.catalogs, self.options(**values))
 
-    def verify_without(self, refused: dict[str, int]) -> Comparison:
+    def verify_without(self, refused: dict[str, list[int]]) -> Comparison:
         """The comparison, of all but dead letters."""
         return verify(*self.catalogs, self.options(), refused)
 
