@@ -96,6 +96,7 @@ def migration(
         copy = TDengineRangeMigrationOperator.partial(
             task_id="copy",
             options=resolved,
+            parallel_batches=parallel_batches,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineRangeMigrationOperator.map_index_template,
         ).expand(batch=plan.output)

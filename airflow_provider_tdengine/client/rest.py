@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
@@ -84,6 +85,7 @@ class RestSession:
         self._generation = generation
         self._database = database or address.database
         auth = None if address.token else httpx.BasicAuth(address.user, address.password)
+        self.waited = 0.0
         context = address.ssl_context()
         self._http = httpx.Client(
             base_url=address.rest_url,
@@ -132,6 +134,7 @@ class RestSession:
         """
         path = f"/rest/{verb}/{quote(self._database, safe='')}" if self._database else f"/rest/{verb}"
         params = {"tz": time_zone} if time_zone else None
+        began = time.monotonic()
         try:
             response = self._http.post(path, content=statement.encode("utf-8", "surrogateescape"), params=params)
         except httpx.ConnectTimeout as error:
@@ -144,6 +147,8 @@ class RestSession:
             ) from error
         except httpx.RequestError as error:
             raise connection_error(self._address, error) from error
+        finally:
+            self.waited += time.monotonic() - began
         return _checked(self._address, response, statement)
 
     def close(self) -> None:

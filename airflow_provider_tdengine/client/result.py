@@ -36,7 +36,13 @@ class Result(Protocol):
 
 
 class Session(Protocol):
-    """A logged-in session. One thread uses it at a time."""
+    """A logged-in session. One thread uses it at a time.
+
+    Attributes:
+        waited: seconds for which it has waited for answers.
+    """
+
+    waited: float
 
     def query(self, statement: str) -> Result:
         """Send a statement; its rows are read through the result."""

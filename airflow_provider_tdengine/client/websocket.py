@@ -140,6 +140,7 @@ class WebSocketSession:
         self._address = address
         self._last_request = 0
         self.bytes_sent = 0
+        self.waited = 0.0
         self._early: dict[int, bytes | _Answer] = {}
         self._timeout = address.connect_timeout
         self._socket = _open(address, path)
@@ -329,11 +330,14 @@ class WebSocketSession:
                 for that of a later request, and at the adapter the session stands in the way of others.
             ConnectionFailed: the session is lost, or what came is no adapter's message.
         """
+        began = time.monotonic()
         try:
-            return self._receive(time.monotonic() + self._timeout, *requests)
+            return self._receive(began + self._timeout, *requests)
         except TimeoutError as error:
             self._abort()
             raise Timeout(f"{self._address} did not answer within {self._timeout:g} s", statement=statement) from error
+        finally:
+            self.waited += time.monotonic() - began
 
     def _receive(self, deadline: float, *requests: int) -> bytes | _Answer:
         """What `_await` gives; what comes before it is kept for later."""

@@ -26,6 +26,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
+from airflow_provider_tdengine.migration.brakes import Brakes
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
 from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.database import coarser
@@ -57,6 +58,9 @@ SPARSE_BELOW = 500
 """Rows a subtable below which many subtables are read with one query."""
 
 ROWS_A_UNIT = 1_000_000
+
+_LEAST_GROUP = 1000
+"""Rows that are read with one query, at least, even if rows a second are limited to fewer."""
 
 _APART = 10
 """How many times a batch's rows are to lie in its range of names for its tables to be few in it."""
@@ -160,6 +164,8 @@ def _copy(
         raise
     finally:
         keep()
+        if waited := run.brakes.summary():
+            log.info("The workers of batch %s waited because of %s", run.batch.label, waited)
     _do(run.check_structure, run.stop)
     return Copied(checkpoint.rows, checkpoint.bytes, checkpoint.rejected, time.monotonic() - started, run.strategy)
 
@@ -216,6 +222,8 @@ class _Run:
         self.batch = batch
         self.stop = stop
         self.lock = threading.Lock()
+        self.brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, stop.wait)
+        self._group_rows = min(ROWS_A_GROUP, max(_LEAST_GROUP, options.max_rows_per_second or ROWS_A_GROUP))
         self._unit = options.unit_length
         self._scope = Scope.of(options)
         self._transform = Transform.of(options)
@@ -351,7 +359,7 @@ class _Run:
         """Tables, and slices of large ones: reading a slice again costs little when a connection is lost."""
         share = math.ceil(sum(extent.rows for extent in extents) / workers) or 1
         for extent in extents:
-            if self.strategy == "sparse" and extent.rows <= ROWS_A_GROUP:
+            if self.strategy == "sparse" and extent.rows <= self._group_rows:
                 count = 1
             elif self._unit is None:
                 count = math.ceil(extent.rows / min(ROWS_A_UNIT, share))
@@ -370,8 +378,12 @@ class _Run:
         """Copy a span to its end, over lost sessions and busy servers; what no retry cures is raised."""
 
         def go_on() -> None:
-            with Sessions(self.source, self.target) as sessions:
-                self._copy_remaining(checkpoint, span, sessions)
+            try:
+                with Sessions(self.source, self.target) as sessions:
+                    self._copy_remaining(checkpoint, span, sessions)
+            except TDengineError as error:
+                self.brakes.failed(error)
+                raise
 
         persist(go_on, self.stop, lambda: (span.table, span.time))
 
@@ -379,7 +391,7 @@ class _Run:
         # A list: `remaining` reads the span, which moves while its units are worked on.
         units = list(self.remaining(span))
         work = self._copy_groups(units, sessions) if self.strategy == "sparse" else self._copy_units(units, sessions)
-        for step in work:
+        for step in self.brakes.paced(work, sessions.target):
             with self.lock:
                 checkpoint.rows += step.rows
                 checkpoint.bytes += step.bytes
@@ -409,7 +421,7 @@ class _Run:
                 raise
 
     def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
-        for is_small, some in groupby(groups(units), _is_small):
+        for is_small, some in groupby(groups(units, self._group_rows), self._is_small):
             if is_small:
                 yield from self._copy_small(deque(some), sessions)
             else:
@@ -436,10 +448,9 @@ class _Run:
                     half = len(group) // 2
                     pending.extendleft((group[half:], group[:half]))
 
-
-def _is_small(group: list[Unit]) -> bool:
-    """Whether one query may read a group: not a large subtable among small ones, nor one that was begun."""
-    return sum(unit.rows for unit in group) <= ROWS_A_GROUP and all(unit.exact for unit in group)
+    def _is_small(self, group: list[Unit]) -> bool:
+        """Whether one query may read a group: not a large subtable among small ones, nor one that was begun."""
+        return sum(unit.rows for unit in group) <= self._group_rows and all(unit.exact for unit in group)
 
 
 def _rows(extents: list[Extent]) -> int:

@@ -213,6 +213,24 @@ class MigrationOptions:
             "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
         },
     )
+    max_rows_per_second: int = _option(
+        0,
+        "Rows a second",
+        _WRITING,
+        "At most so many rows a second, of the whole migration; 0 for no limit. Copy tasks cannot talk to each other: "
+        "each has an equal part, the limit divided by the number of batches that may be copied at the same time. So "
+        "the last ones do not use all of it. Without limits, too, a task goes slower by itself while a server says "
+        "that it is busy, or takes ever longer to confirm what is written.",
+        minimum=0,
+    )
+    max_bytes_per_second: int = _option(
+        0,
+        "Bytes a second",
+        _WRITING,
+        "At most so many bytes a second, of the blocks and statements that are written, of the whole migration; "
+        "divided like the rows. 0 for no limit.",
+        minimum=0,
+    )
     on_error: str = _option(
         "fail",
         "Refused rows",
@@ -411,6 +429,15 @@ class MigrationOptions:
         """The same with an end: the moment of creation where none was given."""
         return self if self.end else dataclasses.replace(self, end=created.isoformat())
 
+    def divided(self, parts: int) -> MigrationOptions:
+        """The same for one of several batches that are copied at the same time: each has its part of the limits.
+
+        Parameters:
+            parts: how many there are.
+        """
+        rows, size = (-(-limit // parts) for limit in (self.max_rows_per_second, self.max_bytes_per_second))
+        return dataclasses.replace(self, max_rows_per_second=rows, max_bytes_per_second=size)
+
     def to_dict(self) -> dict[str, str | int | bool | None]:
         """For JSON and for `checked`."""
         return dataclasses.asdict(self)
@@ -463,9 +490,11 @@ def _check_value(field: dataclasses.Field[object], value: object) -> list[Findin
     if option.choices and value not in option.choices:
         return [Finding(name, f"{value!r} is not one of its values", f"Choose one of {', '.join(option.choices)}")]
     if isinstance(value, int) and not isinstance(value, bool):
-        low, high = option.minimum or value, option.maximum or value
+        low = value if option.minimum is None else option.minimum
+        high = value if option.maximum is None else option.maximum
         if not low <= value <= high:
-            return [Finding(name, f"{value} is out of range", f"Give a number from {low} to {high}")]
+            wanted = f"of at least {low}" if option.maximum is None else f"from {low} to {high}"
+            return [Finding(name, f"{value} is out of range", f"Give a number {wanted}")]
     if option.format == "date-time" and value:
         try:
             _moment(str(value))

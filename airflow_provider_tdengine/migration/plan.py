@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -45,6 +45,7 @@ class Batch:
         start: from which timestamp on, in steps of the source's precision; None for the first row.
         end: before which timestamp.
         rows: how many rows it had when it was planned.
+        batches: how many batches there are in its plan, this one included.
     """
 
     stable: str | None
@@ -54,6 +55,7 @@ class Batch:
     start: int | None
     end: int | None
     rows: int
+    batches: int = 1
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -200,7 +202,7 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
             ]
         )
     log.info("%d rows of %d tables in %d batches", total, sum(map(len, groups.values())), len(batches))
-    return batches
+    return [replace(batch, batches=len(batches)) for batch in batches]
 
 
 def _cut(stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int) -> Iterator[Batch]:

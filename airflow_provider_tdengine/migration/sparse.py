@@ -36,14 +36,19 @@ Sent: TypeAlias = tuple[int, Callable[[], object]]
 """Bytes that were sent, and what waits for their confirmation."""
 
 
-def groups(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    """Subtables over the same period, which are read with one query."""
+def groups(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
+    """Subtables over the same period, which are read with one query.
+
+    Parameters:
+        units: subtables by name.
+        most: rows of a group, unless it is a single subtable.
+    """
     group: list[Unit] = []
     rows = size = 0
     for unit in units:
         length = len(unit.table.encode()) + 3
         same = not group or (unit.start, unit.end, unit.exact) == (group[0].start, group[0].end, group[0].exact)
-        if group and (rows + unit.rows > ROWS_A_GROUP or size + length > _NAME_BYTES or not same):
+        if group and (rows + unit.rows > most or size + length > _NAME_BYTES or not same):
             yield group
             group, rows, size = [], 0, 0
         group.append(unit)

@@ -190,6 +190,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
     Parameters:
         batch: one of the dictionaries that `TDenginePlanOperator` returns.
+        parallel_batches: how many batches of a plan are copied at the same time at most, among which the limits are
+            divided; as `max_active_tis_per_dagrun`, which sees to it. None for as many as the DAG has tasks at a time.
         options: as of all stages.
 
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
@@ -202,16 +204,22 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     template_fields: Sequence[str] = ("options", "batch")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batch": "json"}
 
-    def __init__(self, *, batch: Mapping[str, object], **kwargs: Any) -> None:
+    def __init__(self, *, batch: Mapping[str, object], parallel_batches: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.batch = batch
+        self.parallel_batches = parallel_batches
         self._stop: threading.Event | None = None
+
+    def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
+        """The options, with a batch's part of the limits that are for the whole migration."""
+        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
+        return self.migration_options(context).divided(parallel)
 
     def execute(self, context: Context) -> dict[str, str | int | float]:
         """Copy the batch."""
-        options = self.migration_options(context)
         batch = Batch.from_dict(dict(self.batch))
+        options = self.batch_options(context, batch)
         context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
         progress: ProgressStore = task_progress(context)
         folder = self.dead_letter_folder(options, context)

@@ -76,12 +76,12 @@ def test_batches_of_a_database(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     batches = make_plan(*pair.catalogs, pair.options(end="2021-06-01"))
     end = 1622505600000
     assert batches == [
-        Batch("s", "d0", "d1", 2, None, end, 10),
-        Batch("s", "d2", "d2", 1, None, T + 10, 10),
-        Batch("s", "d2", "d2", 1, T + 10, T + 20, 10),
-        Batch("s", "d2", "d2", 1, T + 20, T + 30, 10),
-        Batch("s", "d2", "d2", 1, T + 30, end, 10),
-        Batch(None, "n", "n", 1, None, end, 1),
+        Batch("s", "d0", "d1", 2, None, end, 10, 6),
+        Batch("s", "d2", "d2", 1, None, T + 10, 10, 6),
+        Batch("s", "d2", "d2", 1, T + 10, T + 20, 10, 6),
+        Batch("s", "d2", "d2", 1, T + 20, T + 30, 10, 6),
+        Batch("s", "d2", "d2", 1, T + 30, end, 10, 6),
+        Batch(None, "n", "n", 1, None, end, 1, 6),
     ]
     assert [Batch.from_dict(dict(batch.to_dict())) for batch in batches] == batches
     pair.copy(end="2021-06-01")

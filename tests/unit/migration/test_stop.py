@@ -23,10 +23,10 @@ from .conftest import BoxPair, Pair, address
 HOUR = 3600.0
 
 
-def ends(pair: Pair, batch: Batch, stop: threading.Event, **arguments: Any) -> MemoryProgress:
+def ends(pair: Pair, batch: Batch, stop: threading.Event, limit: int = 0, **arguments: Any) -> MemoryProgress:
     """Copy until somebody sets `stop`; half a minute is what a machine that is busy with other tests may take."""
     progress = MemoryProgress()
-    options = pair.options(workers=1, strategy="dense")
+    options = pair.options(workers=1, strategy="dense", max_rows_per_second=limit)
     copied = in_background(lambda: copy_batch(*pair.catalogs, batch, options, progress, stop=stop, **arguments))
     with pytest.raises(Stopped, match="was stopped; its progress is saved"):
         copied.result(timeout=30)
@@ -91,6 +91,14 @@ def test_between_retries(meters: BoxPair, batch: Batch, monkeypatch: pytest.Monk
     meters.target_box.faults.answer_with(0x0914, "Sync leader is restoring", times=1000, matching="write_raw_block")
     stop_soon(stop)
     assert ends(meters, batch, stop).load() is not None
+
+
+def test_while_a_limit_is_waited_for(meters: BoxPair, batch: Batch) -> None:
+    stop = threading.Event()
+    stop_soon(stop)
+    saved = ends(meters, batch, stop, limit=1).load()
+    assert saved is not None
+    assert 0 < saved["rows"] < 30_000
 
 
 def test_before_it_begins(meters: BoxPair, batch: Batch) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.plan import Batch
 from airflow_provider_tdengine.operators.migration import (
     TDenginePlanOperator,
     TDengineRangeMigrationOperator,
@@ -77,6 +79,30 @@ def test_options_come_from_the_params_of_the_run() -> None:
         context(source_database="power", mode="history", something_else=1)
     )
     assert (options.source_database, options.end) == ("power", CREATED.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("batches", "parallel", "rows", "size"),
+    [(1, 4, 1000, 7), (3, 4, 334, 3), (100, 4, 250, 2), (100, None, 200, 2), (2, None, 500, 4), (2000, 1024, 1, 1)],
+)
+def test_limits_are_divided_among_the_batches_that_run_at_the_same_time(
+    batches: int, parallel: int | None, rows: int, size: int
+) -> None:
+    with DAG("own", schedule=None, max_active_tasks=5) as dag:
+        operator = TDengineRangeMigrationOperator(task_id="copy", batch={}, parallel_batches=parallel)
+    given = context(source_database="power", max_rows_per_second=1000, max_bytes_per_second=7)
+    options = operator.batch_options({**given, "dag": dag}, Batch(None, "a", "b", 2, None, None, 9, batches))
+    assert (options.max_rows_per_second, options.max_bytes_per_second) == (rows, size)
+
+
+def test_what_is_not_limited_stays_so() -> None:
+    assert MigrationOptions().divided(4) == MigrationOptions()
+
+
+def test_the_copy_knows_how_many_batches_run_at_the_same_time() -> None:
+    (copying,) = [task for task in migration_dag("m", parallel_batches=3).tasks if task.task_id == "copy"]
+    assert isinstance(copying, MappedOperator)
+    assert copying.partial_kwargs["parallel_batches"] == copying.partial_kwargs["max_active_tis_per_dagrun"] == 3
 
 
 def test_wrong_options_fail_without_retry_and_all_at_once() -> None:
