@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TableMissing
-from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.database_options import minutes
 from airflow_provider_tdengine.migration.findings import Finding
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.scope import Scope
 
 _STORAGE = ("encode", "compress", "level")
 
@@ -88,74 +85,15 @@ class Subtable:
     tags: tuple[Value, ...]
 
 
-@dataclass(frozen=True)
-class Scope:
-    """Which tables of a database are meant.
-
-    Parameters:
-        stables: names or patterns of super tables; empty for all, and all normal tables.
-        tables: names or patterns of subtables and normal tables; empty for all.
-        exclude: names or patterns of super tables, subtables and normal tables that are left out.
-    """
-
-    stables: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, options: MigrationOptions) -> Scope:
-        return cls(names(options.stables), names(options.tables), names(options.exclude))
-
-    def has_stable(self, name: str) -> bool:
-        return (not self.stables or matches(name, self.stables)) and not matches(name, self.exclude)
-
-    def has_table(self, name: str) -> bool:
-        """Whether a subtable of a super table in scope is meant."""
-        return (not self.tables or matches(name, self.tables)) and not matches(name, self.exclude)
-
-    def has_normal_table(self, name: str) -> bool:
-        meant = matches(name, self.tables) if self.tables else not self.stables
-        return meant and not matches(name, self.exclude)
-
-    def missing(self, catalog: Catalog, tables: list[Table]) -> list[Finding]:
-        """Super tables and tables that were named and are not there."""
-        where = f"the database {catalog.name!r} of {catalog.client.address}"
-        findings = []
-        stables = [table.name for table in tables if table.is_super]
-        for pattern in self.stables:
-            if not any(matches(name, (pattern,)) for name in stables):
-                found = f"{where} has no super table {pattern!r}"
-                findings.append(Finding("Option 'stables'", found, f"It has {_enumerate(catalog.stable_names())}"))
-        if self.tables and not findings:
-            names = [name for name, owner in catalog.owners().items() if owner is None or owner in stables]
-            for pattern in self.tables:
-                if not any(matches(name, (pattern,)) for name in names):
-                    found = f"{where} has no subtable or normal table {pattern!r}"
-                    findings.append(Finding("Option 'tables'", found, f"It has {_enumerate(names)}"))
-        return findings
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Names or patterns that an option lists."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a name is one of these, or fits one of these patterns."""
-    return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
-
-
-@cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    """A pattern in which `*` and `?` stand for any characters, and nothing else for anything but itself."""
-    return re.compile("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern), re.DOTALL)
-
-
-def _enumerate(names: list[str], most: int = 10) -> str:
-    if not names:
-        return "none"
-    names = sorted(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _enumerate(names: Iterable[str], most: int = 10) -> str:
+    """The first of some names, by name, and how many more there are; of any number, in little memory."""
+    first: list[str] = []
+    more = 0
+    for name in names:
+        first = sorted([*first, name])
+        more += len(first) > most
+        first = first[:most]
+    return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
 
 
 class Catalog:
@@ -184,8 +122,31 @@ class Catalog:
         return Finding(
             f"Option {option!r}",
             f"{self.client.address} has no database {self.name!r}",
-            f"It has {_enumerate(list(visible))}",
+            f"It has {_enumerate(visible)}",
         )
+
+    def missing_tables(self, scope: Scope, tables: Iterable[Table]) -> list[Finding]:
+        """What to say of super tables and tables that were named and are not there.
+
+        Parameters:
+            scope: what was named.
+            tables: the super tables and normal tables in scope.
+        """
+        place = f"the database {self.name!r} of {self.client.address}"
+        stables = {table.name for table in tables if table.is_super}
+        missing = scope.stables.unmatched((name, None) for name in stables)
+        there = _enumerate(self.stable_names()) if missing else ""
+        findings = [
+            Finding("Option 'stables'", f"{place} has no super table {text!r}", f"It has {there}") for text in missing
+        ]
+        if not findings and scope.tables:
+            missing = scope.tables.unmatched(self._all_tables(scope.tables.bare_names(), stables))
+            there = _enumerate(name for name, _ in self._all_tables(stables=stables)) if missing else ""
+            findings = [
+                Finding("Option 'tables'", f"{place} has no subtable or normal table {text!r}", f"It has {there}")
+                for text in missing
+            ]
+        return findings
 
     def tables(self, scope: Scope) -> list[Table]:
         """Super tables and normal tables in scope, by name."""
@@ -202,12 +163,11 @@ class Catalog:
             conditions: SQL conditions on `tbname`.
         """
         dialect = self.client.dialect
-        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions or ()))
-        with self.client.session() as session:
-            for block in session.query(statement).blocks():
-                for name, *tags in block.to_rows():
-                    if scope.has_table(str(name)):
-                        yield Subtable(str(name), tuple(tags))
+        conditions = scope.conditions(stable.name) + (conditions or [])
+        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions))
+        for name, *tags in self._rows(statement):
+            if scope.has_subtable(str(name), stable.name):
+                yield Subtable(str(name), tuple(tags))
 
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
@@ -227,21 +187,30 @@ class Catalog:
 
     def normal_tables(self, scope: Scope) -> list[str]:
         """The names of the normal tables in scope."""
-        return [name for name, stable in self._all_tables() if stable is None and scope.has_normal_table(name)]
+        return [name for name, _ in self._all_tables(stables=()) if scope.has_normal_table(name)]
 
-    def _all_tables(self) -> Iterator[tuple[str, str | None]]:
+    def _all_tables(
+        self, names: Collection[str] = (), stables: Collection[str] | None = None
+    ) -> Iterator[tuple[str, str | None]]:
+        """Subtables and normal tables with their super table, None for normal tables.
+
+        Parameters:
+            names: only these may be asked for; none for all.
+            stables: subtables of these super tables only; None for all.
+        """
         if self.client.generation == 2:
-            for row in self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables"):
-                yield str(row["table_name"]), str(row["stable_name"]) or None
-            return
-        statement = (
-            "SELECT table_name, stable_name FROM information_schema.ins_tables "
-            f"WHERE db_name = {string(self.name)} AND type IN ('NORMAL_TABLE', 'CHILD_TABLE')"
-        )
-        with self.client.session() as session:
-            for block in session.query(statement).blocks():
-                for name, stable in block.to_rows():
-                    yield str(name), None if stable is None else str(stable)
+            rows: Iterable[tuple[Value, ...]] = (
+                (row["table_name"], row["stable_name"] or None)
+                for row in self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables")
+            )
+        else:
+            types = ["NORMAL_TABLE", "CHILD_TABLE"] if stables is None or stables else ["NORMAL_TABLE"]
+            conditions = [f"db_name = {string(self.name)}", f"type IN ({', '.join(map(string, types))})"]
+            conditions += [f"table_name IN ({', '.join(map(string, names))})"] if names else []
+            rows = self._rows(f"SELECT table_name, stable_name FROM information_schema.ins_tables{where(conditions)}")
+        for name, stable in rows:
+            if stable is None or stables is None or stable in stables:
+                yield str(name), None if stable is None else str(stable)
 
     def describe(self, name: str) -> Table:
         """The structure of a super table or normal table.
@@ -277,8 +246,14 @@ class Catalog:
         with self.client.session() as session:
             result = session.query(statement)
             names = [field.name.lower() for field in result.fields]
-            for row in all_rows(result):
-                yield dict(zip(names, row, strict=True))
+            for block in result.blocks():
+                for row in block.to_rows():
+                    yield dict(zip(names, row, strict=True))
+
+    def _rows(self, statement: str) -> Iterator[tuple[Value, ...]]:
+        with self.client.session() as session:
+            for block in session.query(statement).blocks():
+                yield from block.to_rows()
 
 
 def _databases(generation: int, name: str) -> str:

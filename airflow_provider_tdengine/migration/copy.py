@@ -25,9 +25,10 @@ from airflow_provider_tdengine.client.errors import (
     TableMissing,
     TDengineError,
 )
+from airflow_provider_tdengine.client.sql import name_range
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.brakes import Brakes
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
@@ -41,10 +42,11 @@ from airflow_provider_tdengine.migration.privileges import denied
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_groups, groups
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
-from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
+from airflow_provider_tdengine.migration.work import Sessions, Step, Unit, count
 from airflow_provider_tdengine.migration.writing import TableWriter
 
 log = logging.getLogger(__name__)
@@ -239,9 +241,8 @@ class _Run:
         self._tables = self._source_tables()
         self._transcoders: dict[str, Transcoder] = {}
         self._describing = threading.Lock()
-        found = self._extents()
-        self.extents = [extent for extent in found if batch.stable is None or self._scope.has_table(extent.name)]
-        self._apart = _rows(found) > _APART * _rows(self.extents)
+        self.extents = self._extents()
+        self._apart = self._scope.is_partial and self._count() > _APART * _rows(self.extents)
         self.strategy = self._choose(options.strategy)
 
     def _source_tables(self) -> dict[str, Table]:
@@ -257,10 +258,23 @@ class _Run:
         return self._transform.selected(self.source.describe(name))
 
     def _extents(self) -> list[Extent]:
-        """Where the rows of the batch's tables lie in the source, and of tables out of scope between them."""
-        start, end, names = self.batch.start, self.batch.end, (self.batch.first, self.batch.last)
-        found = [extent for table in self._tables.values() for extent in extents(self.source, table, start, end, names)]
+        """Where the rows of the batch's tables lie in the source."""
+        period, names = (self.batch.start, self.batch.end), (self.batch.first, self.batch.last)
+        found = [
+            extent
+            for table in self._tables.values()
+            for extent in extents(self.source, table, self._scope, *period, names)
+        ]
         return sorted(found, key=lambda extent: extent.name.encode())
+
+    def _count(self) -> int:
+        """Rows of the batch's super table in its range of names, those of subtables out of scope included."""
+        if self.batch.stable is None:
+            return 0
+        conditions = name_range(self.batch.first, self.batch.last)
+        conditions += self._tables[self.batch.stable].period(self.batch.start, self.batch.end)
+        with self.source.client.session() as session:
+            return count(session, self.source.table(self.batch.stable), conditions)
 
     @property
     def identity(self) -> str:
@@ -274,11 +288,14 @@ class _Run:
         """Whether the target holds as many rows as the source, from the same first to the same last one."""
         start, end = self._time.window(self.batch.start, self.batch.end)
         expected = [extent.arrived(self.target_name, self._time) for extent in self.extents]
-        names = sorted((extent.name for extent in expected), key=str.encode) or [""]
+        ordered = sorted((extent.name for extent in expected), key=str.encode) or [""]
+        names = ordered[0], ordered[-1]
         theirs = {
             extent.name: extent
             for table in self._tables.values()
-            for extent in extents(self.target, self._transform.renamed(table), start, end, (names[0], names[-1]))
+            for extent in extents(
+                self.target, self._transform.renamed(table), Scope(), start, end, (names[0], names[-1])
+            )
         }
         return all(theirs.get(extent.name) == extent for extent in expected)
 

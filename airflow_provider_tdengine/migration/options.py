@@ -148,24 +148,27 @@ class MigrationOptions:
         "",
         "Super tables",
         _SCOPE,
-        "Only these super tables, separated by commas; `*` and `?` stand for any characters. "
-        "Default: all super tables and normal tables.",
+        "Only these super tables, separated by commas; `*` stands for any characters, `?` for one, and `@` and a path "
+        "for the names in a file (see Tables). Default: all super tables and normal tables.",
         examples=("meters", "meters, sensor_*"),
     )
     tables: str = _option(
         "",
         "Tables",
         _SCOPE,
-        "Only these subtables and normal tables, separated by commas; `*` and `?` stand for any characters. "
+        "Only these subtables and normal tables, separated by commas; `*` stands for any characters, `?` for one. One "
+        "with a dot is compared with a subtable's name and with `super table.subtable`. `@` and a path stands for what "
+        "a file on the workers says: UTF-8, a name or pattern a line (commas belong to the name); empty lines and "
+        "lines that begin with # are passed over. It is read when a run begins; a run whose file changes stops. "
         "Default: all.",
-        examples=("d1001, d1002", "d10*"),
+        examples=("d1001, d1002", "d10*, meters.*_old", "@/opt/airflow/tables.txt"),
     )
     exclude: str = _option(
         "",
         "Exclude",
         _SCOPE,
-        "Not these super tables (with their subtables), subtables and normal tables, separated by commas; `*` and `?` "
-        "stand for any characters. Default: none.",
+        "Not these super tables (with their subtables), subtables and normal tables, separated by commas; `*`, `?`, "
+        "dots and `@` as in Tables. Default: none.",
         examples=("test_*, d9999",),
     )
     start: str | None = _option(

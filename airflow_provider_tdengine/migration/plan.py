@@ -22,6 +22,7 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.privileges import privilege_findings
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import compare, read_structure
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ def _steps(moment: datetime | None, precision: Precision) -> int | None:
 def extents(
     catalog: Catalog,
     table: Table,
+    scope: Scope,
     start: int | None,
     end: int | None,
     names: tuple[str | None, str | None] = (None, None),
@@ -125,6 +127,7 @@ def extents(
     Parameters:
         catalog: the database.
         table: a super table or a normal table.
+        scope: which subtables are meant.
         start: from which timestamp on, None for the first row.
         end: before which timestamp, None for no end.
         names: the first and the last subtable's name.
@@ -134,13 +137,15 @@ def extents(
     with catalog.client.session() as session:
         if not table.is_super:
             return normal_extent(session, catalog, table, times)
+        conditions = scope.conditions(table.name) + name_range(*names) + times
         statement = catalog.client.dialect.bounds_by_table(
-            catalog.table(table.name), table.time_column, where(name_range(*names) + times)
+            catalog.table(table.name), table.time_column, where(conditions)
         )
         for block in session.query(statement).blocks():
             # 2.x appends the subtable's name a second time.
             for name, *bounds in zip(*(block.column_values(i) for i in range(4)), strict=True):
-                found += _extent(str(name), *bounds)
+                if scope.has_subtable(str(name), table.name):
+                    found += _extent(str(name), *bounds)
     found.sort(key=lambda extent: extent.name.encode())
     return found
 
@@ -184,7 +189,7 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     start = settle(source, target, structure, (start, end), options.on_expired)
     groups: dict[str | None, list[Extent]] = {}
     for table in (pair.source for pair in structure.pairs):
-        found = [e for e in extents(source, table, start, end) if structure.scope.has_table(e.name)]
+        found = extents(source, table, structure.scope, start, end)
         groups.setdefault(table.name if table.is_super else None, []).extend(found)
     stop_on(structure.transform.collisions(extent.name for group in groups.values() for extent in group))
     total = sum(extent.rows for group in groups.values() for extent in group)

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Subtable, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Subtable, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
 from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
@@ -24,6 +24,7 @@ from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.privileges import denied, privilege_findings
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import (
     Structure,
     TablePair,

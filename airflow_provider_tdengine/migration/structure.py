@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
 from airflow_provider_tdengine.migration.database import NewDatabase, coarser
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.transform import Transform
 
 
@@ -82,7 +83,7 @@ def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) 
     if database is None:
         raise MigrationStopped([source.missing("source_database")])
     tables = source.tables(scope)
-    stop_on([*scope.missing(source, tables), *transform.findings(tables)])
+    stop_on([*source.missing_tables(scope, tables), *transform.findings(tables)])
     there = target.database()
     pairs = []
     for table in map(transform.selected, tables):

@@ -15,9 +15,10 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
-from airflow_provider_tdengine.migration.catalog import Subtable, Table, matches, names
+from airflow_provider_tdengine.migration.catalog import Subtable, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.scope import Patterns
 
 _T = TypeVar("_T")
 
@@ -212,8 +213,8 @@ class Transform:
     tables: Renaming = Renaming()
     columns: Renaming = Renaming()
     tags: tuple[ConstantTag, ...] = ()
-    kept: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    kept: Patterns = field(default_factory=Patterns)
+    left_out: Patterns = field(default_factory=Patterns)
     where: str = ""
 
     @classmethod
@@ -241,7 +242,7 @@ class Transform:
         if findings:
             raise MigrationStopped(findings)
         (stables,), (tables,), (columns,) = renamings
-        kept, left_out = names(options.columns), names(options.exclude_columns)
+        kept, left_out = Patterns.of(options.columns), Patterns.of(options.exclude_columns)
         return cls(stables, tables, columns, tags[0], kept, left_out, where[0])
 
     def selected(self, table: Table) -> Table:
@@ -252,9 +253,8 @@ class Transform:
     def _is_copied(self, table: Table, column: Field) -> bool:
         if column.name in (table.time_column, table.second_key):
             return True
-        spelt = (column.name, f"{table.name}.{column.name}")
-        is_kept = not self.kept or any(matches(name, self.kept) for name in spelt)
-        return is_kept and not any(matches(name, self.left_out) for name in spelt)
+        is_kept = not self.kept or self.kept.match(column.name, table.name)
+        return is_kept and not self.left_out.match(column.name, table.name)
 
     def renamed(self, table: Table) -> Table:
         """A source table as the target has it: with its new names and constant tags."""
@@ -281,14 +281,11 @@ class Transform:
         tables = list(tables)
         yield from self._equal_names(tables)
         for option, patterns in (("columns", self.kept), ("exclude_columns", self.left_out)):
-            for pattern in patterns:
-                spelt = (name for table in tables for c in table.columns for name in (c.name, f"{table.name}.{c.name}"))
-                if tables and not any(matches(name, (pattern,)) for name in spelt):
-                    yield Finding(
-                        f"Option {option!r}",
-                        f"no table in scope has a column {pattern!r}",
-                        "Give columns that are there",
-                    )
+            columns = ((column.name, table.name) for table in tables for column in table.columns)
+            for text in patterns.unmatched(columns) if tables else ():
+                yield Finding(
+                    f"Option {option!r}", f"no table in scope has a column {text!r}", "Give columns that are there"
+                )
 
     def collisions(self, tables: Iterable[str]) -> Iterator[Finding]:
         """Subtables and normal tables of the source that would have one name in the target."""

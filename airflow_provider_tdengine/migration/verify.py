@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Subtable, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Subtable, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder
 from airflow_provider_tdengine.migration.expired import comparable_since
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Extent, extents, window
 from airflow_provider_tdengine.migration.schema import same_tag
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import read_structure
 
 log = logging.getLogger(__name__)
@@ -93,11 +94,11 @@ def verify(
         inside = [time for time in times if (start is None or time >= start) and (end is None or time < end)]
         comparison.dead_letters[name] = len(inside)
     for pair in structure.pairs:
-        found = (extent for extent in extents(source, pair.source, start, end) if scope.has_table(extent.name))
+        found = extents(source, pair.source, scope, start, end)
         ours = _by_name(extent.arrived(transform.tables, structure.time) for extent in found)
         theirs = {}
         if pair.target:
-            theirs = _by_name(extents(target, pair.wanted, *structure.time.window(start, end)))
+            theirs = _by_name(extents(target, pair.wanted, Scope(), *structure.time.window(start, end)))
         extra = theirs.keys() - ours.keys()
         if extra and pair.source.is_super:
             # Those that the source has, too, without rows in the period, are differences.

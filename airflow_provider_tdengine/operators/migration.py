@@ -28,6 +28,7 @@ from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOption
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
 from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.migration.scope import pinned
 from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.migration.verify import verify
 from airflow_provider_tdengine.operators.progress import task_progress
@@ -113,7 +114,7 @@ class TDengineResolveOperator(MigrationOperator):
     """Checks the options and asks both servers who they are; the first task of a migration.
 
     Returns:
-        The options, complete, with the end of the period fixed.
+        The options, complete, with the end of the period fixed, and digests of the files of tables.
     """
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
@@ -121,6 +122,7 @@ class TDengineResolveOperator(MigrationOperator):
         options = self.migration_options(context)
         with clear_failures():
             source, target = self.source(options), self.target(options)
+            options = pinned(options)
             read_structure(source, target, options)
             if target.client.generation < 3:
                 raise MigrationStopped(

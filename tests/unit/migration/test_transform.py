@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.migration.catalog import Scope, Table
+from airflow_provider_tdengine.migration.catalog import Table
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import MemoryProgress
+from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.transform import Renaming, Transform
 
 from .conftest import SOURCE, TARGET, Pair, T
