@@ -32,6 +32,7 @@ from airflow_provider_tdengine.migration.structure import (
     compare,
     read_structure,
 )
+from airflow_provider_tdengine.migration.table_options import OptionsOfTables, table_options_not_taken
 from airflow_provider_tdengine.migration.transform import Transform
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class SchemaSync:
         self._options = options
         self._scope = Scope()
         self._transform = Transform()
+        self._tables = OptionsOfTables({}, {})
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -116,6 +118,7 @@ class SchemaSync:
     def _run(self) -> SchemaReport:
         structure = read_structure(self._source, self._target, self._options)
         self._scope, self._transform = structure.scope, structure.transform
+        self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
         owners = {} if structure.target is None else self._target.owners()
         stop_on(self._findings(structure, owners))
         report = SchemaReport()
@@ -124,6 +127,7 @@ class SchemaSync:
         left = [
             *leftovers(self._source),
             *options_not_taken(structure.source, database, self._source.client.generation),
+            *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
         ]
         report.not_migrated = [leftover.to_dict() for leftover in left]
         return report
@@ -143,12 +147,14 @@ class SchemaSync:
             findings += _name_findings(wanted)
             if not wanted.is_super:
                 findings += _table_findings(None, wanted.name, owners, stables)
+                findings += self._tables.findings(self._target, wanted.name)
                 continue
             strangers = self._strangers(structure, pair)
             tags = _transcoder(structure, pair)
             for subtable in self._subtables(pair):
                 findings += _table_findings(wanted.name, subtable.name, owners, stables)
                 findings += strangers.get(subtable.name, ())
+                findings += self._tables.findings(self._target, subtable.name)
                 if tags and subtable.name not in owners:
                     findings += _tag_findings(tags, subtable)
         findings += self._transform.collisions(self._source_names(structure))
@@ -228,9 +234,9 @@ class SchemaSync:
         columns = ", ".join(self._table_column(table, column) for column in table.columns)
         name = self._target.table(table.name)
         if not table.is_super:
-            return f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
+            return f"CREATE TABLE IF NOT EXISTS {name} ({columns}){self._tables.sql(table.name)}"
         tags = ", ".join(self._column(tag) for tag in table.tags)
-        return f"CREATE STABLE IF NOT EXISTS {name} ({columns}) TAGS ({tags})"
+        return f"CREATE STABLE IF NOT EXISTS {name} ({columns}) TAGS ({tags}){self._tables.sql(table.name)}"
 
     def _table_column(self, table: Table, column: Field) -> str:
         """A column as CREATE says it; DESCRIBE of a source before 3.3 knows no storage."""
@@ -267,7 +273,8 @@ class SchemaSync:
             for subtable in self._subtables(pair):
                 if subtable.name not in owners:
                     values = ", ".join(map(tag_literal, tags.fields, tags(subtable.tags)))
-                    yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values})"
+                    options = self._tables.sql(subtable.name)
+                    yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
                     continue
                 report.existing += 1
                 if self._options.update_tags:

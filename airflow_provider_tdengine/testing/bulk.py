@@ -204,7 +204,7 @@ class BulkStatement:
         options: dict[str, str] = {}
         while self.peek() in _CHILD_OPTIONS and self.generation.number > 2:
             option, value = self.words[self.at : self.at + 2]
-            options[option.lower()] = unquote(value) if value[0] in "'\"" else value
+            options[option.lower()] = value[1:-1] if value[0] in "'\"" else value
             self.at += 2
         return NewChild(table, stable, tag_names, tags, first, if_not_exists, options)
 

@@ -149,6 +149,8 @@ def _create_table(generation: Generation, table: Table | SuperTable) -> str:
 
 
 def _option(name: str, value: str) -> str:
+    if name == "sma":
+        return " SMA({})".format(",".join(f"`{column.strip(' `')}`" for column in value.strip("()").split(",")))
     return f" {name.upper()} '{value}'" if name == "comment" else f" {name.upper()} {value}"
 
 

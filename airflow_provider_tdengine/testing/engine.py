@@ -23,6 +23,7 @@ from airflow_provider_tdengine.testing.storage import Database, SuperTable
 from airflow_provider_tdengine.testing.syntax import (
     AlterDatabase,
     AlterTable,
+    AlterTableOption,
     AlterUser,
     CreateDatabase,
     CreateTable,
@@ -162,6 +163,8 @@ class _Execution:
                 structure.drop_tables(self.access, statement)
             case AlterTable():
                 structure.alter_table(self.access, statement)
+            case AlterTableOption():
+                structure.alter_table_option(self.access, statement)
             case SetTags():
                 structure.set_tags(self.access, statement, self.sql)
             case _:

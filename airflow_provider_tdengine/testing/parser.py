@@ -15,6 +15,7 @@ from airflow_provider_tdengine.testing.generation import Generation
 from airflow_provider_tdengine.testing.syntax import (
     AlterDatabase,
     AlterTable,
+    AlterTableOption,
     AlterUser,
     Binary,
     Call,
@@ -312,8 +313,12 @@ class _Parser:
         options: dict[str, str] = {}
         while self.word in _TABLE_OPTIONS and self.generation.number > 2:
             option = self.next().text.lower()
-            options[option] = self.bracketed() if self.word == "(" else self.option_value()
+            options[option] = self.bracketed() if self.word == "(" else self.table_option(option)
         return CreateTable(name, if_not_exists, columns, tags, options)
+
+    def table_option(self, option: str) -> str:
+        """A value; 3.x keeps comments as they stand between their quotes, escapes and all (measured)."""
+        return self.next().text[1:-1] if option == "comment" and self.token.kind == "string" else self.option_value()
 
     def bracketed(self) -> str:
         start = self.token.start
@@ -390,6 +395,9 @@ class _Parser:
         name_of_table = self.table_name()
         if self.take("set", "tag"):
             return SetTags(name_of_table, self.listed(self.set_tag))
+        if self.word in ("ttl", "comment") and self.generation.number > 2:
+            option = self.next().text.lower()
+            return AlterTableOption(name_of_table, option, self.table_option(option))
         action = self.one_of("add", "drop", "modify", "rename", "change")
         what = self.one_of("column", "tag")
         column = self.identifier()

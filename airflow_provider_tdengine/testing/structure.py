@@ -11,6 +11,7 @@ from airflow_provider_tdengine.testing.storage import Database, Schema, SuperTab
 from airflow_provider_tdengine.testing.syntax import (
     AlterDatabase,
     AlterTable,
+    AlterTableOption,
     CreateDatabase,
     CreateTable,
     DropDatabase,
@@ -153,6 +154,13 @@ def alter_table(access: Access, statement: AlterTable) -> None:
         _rename(access, table, fields, position, statement)
     else:
         _drop(access, table, fields, position, statement.is_tag)
+
+
+def alter_table_option(access: Access, statement: AlterTableOption) -> None:
+    """ALTER TABLE ... TTL and COMMENT."""
+    _, table = access.table(statement.name, CHANGE)
+    options = table.options if isinstance(table, Table) else table.schema.options
+    options[statement.option] = statement.value
 
 
 def _tables_of(table: Table | SuperTable) -> list[Table]:

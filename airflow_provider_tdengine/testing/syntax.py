@@ -246,6 +246,15 @@ class AlterTable:
 
 
 @dataclass(frozen=True)
+class AlterTableOption:
+    """ALTER TABLE ... TTL and COMMENT."""
+
+    name: TableName
+    option: str
+    value: str
+
+
+@dataclass(frozen=True)
 class SetTags:
     """ALTER TABLE ... SET TAG."""
 
@@ -351,6 +360,7 @@ Statement: TypeAlias = (
     | CreateTable
     | DropTables
     | AlterTable
+    | AlterTableOption
     | SetTags
     | Describe
     | ShowCreate
