@@ -576,6 +576,14 @@ def name_columns(block: Block, names: Sequence[str]) -> Block:
     return Block(fields, block.columns, block.rows)
 
 
+def times_of(block: Block) -> Ints:
+    """The first column, which is the timestamps; (rows,)."""
+    column = block.columns[0]
+    if not isinstance(column, FixedColumn):
+        raise BlockError(f"column {block.fields[0].name!r} holds no timestamps")
+    return column.values.astype(np.int64, copy=False)
+
+
 def raw_rows(raw: bytes | memoryview) -> int:
     """How many rows an unopened block of 3.x has.
 

@@ -1,5 +1,6 @@
 """Which column may be copied into which, and how its values change on the way.
 
+Whether timestamps may be cut is not asked here, but once for both databases (`migration.structure.compare`).
 `PAIRS` is the one list of it: `conversion` and `docs/types.md` are drawn from it. What it does not name is refused.
 """
 
@@ -49,6 +50,9 @@ class Change(Enum):
 
     CHECKED = "checked"
     """It stays what it is; a row whose value the target cannot hold is refused."""
+
+    LOSSY = "lossy"
+    """It becomes less exact, which somebody has allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,10 @@ def _finer(source: Field, target: Field, time: TimeScale) -> bool:
     return not time.is_one and not time.cuts
 
 
+def _coarser(source: Field, target: Field, time: TimeScale) -> bool:
+    return time.cuts
+
+
 def _same(column: Column) -> Column:
     return column
 
@@ -176,6 +184,8 @@ def _same_types() -> Iterator[Pair]:
         if kind is Type.TIMESTAMP:
             yield Pair(kind, kind, Change.EXACT, "both databases have the same precision", _same_precision, _as_it_is)
             yield Pair(kind, kind, Change.CHECKED, "the target's precision is finer", _finer, _in_steps)
+            when = "the target's precision is coarser, with `allow_lossy_precision`"
+            yield Pair(kind, kind, Change.LOSSY, when, _coarser, _in_steps)
         elif kind in DECIMALS:
             yield Pair(kind, kind, Change.EXACT, "as many digits, before and after the point", _same_digits, _as_it_is)
         elif info.sized:
@@ -257,7 +267,7 @@ for _pair in PAIRS:
 
 
 def conversion(source: Field, target: Field, time: TimeScale = SAME) -> Conversion | None:
-    """How values of one column become values of another without losing anything.
+    """How values of one column become values of another without losing anything but digits of timestamps.
 
     Parameters:
         source: the column that is read.
@@ -307,6 +317,9 @@ class Transcoder:
 
     def __init__(self, source: Table, wanted: Table, target: Table, time: TimeScale) -> None:
         self.source = source
+        self.time = time
+        self.second_key = next((i for i, own in enumerate(source.columns) if own.name == source.second_key), None)
+        """The number of the column that is the second part of the primary key, None if there is none."""
         pairs = list(_conversions(wanted.columns, target.columns, time))
         self.fields = tuple(field for field, _ in pairs)
         self._conversions = [convert for _, convert in pairs]

@@ -68,9 +68,9 @@ class NewDatabase:
         duration = min(source.duration or _DEFAULT_DURATION, keep[0] // _FILES_KEPT, _LONGEST_DURATION)
         return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, options)
 
-    def findings(self, source: Database) -> Iterator[Finding]:
-        """What of it would lose digits, or be refused."""
-        if TimeScale.between(source.precision, self.precision).cuts:
+    def findings(self, source: Database, *, allow_lossy: bool = False) -> Iterator[Finding]:
+        """What of it would lose digits, unless that is allowed, or be refused."""
+        if TimeScale.between(source.precision, self.precision).cuts and not allow_lossy:
             yield coarser(source, Database(self.name, self.precision))
         what = f"Database {self.name!r}"
         longest = _LONGEST_KEEP[self.precision]
@@ -111,7 +111,7 @@ def coarser(source: Database, target: Database) -> Finding:
         f"Database {target.name!r}",
         f"the target counts {target.precision.value}, the source {source.precision.value}, "
         "so digits of timestamps would be lost",
-        "Give a target database of the same or a finer precision",
+        "Give a target database of the same or a finer precision, or set allow_lossy_precision",
     )
 
 

@@ -62,7 +62,7 @@ def copy_unit(
     for block in written:
         rows += len(block.times)
         arrived = len(block.times) - block.rejected
-        yield Step(unit.table, position.after(block.times), arrived, block.bytes, block.rejected)
+        yield Step(unit.table, position.after(block.times), arrived, block.bytes, block.rejected, block.collisions)
     if rows != unit.rows or not unit.exact:
         counted = count(session, origin, conditions)
         if rows != counted:

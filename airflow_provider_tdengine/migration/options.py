@@ -264,6 +264,13 @@ class MigrationOptions:
             "raise_keep": "the target's KEEP is raised once, before copying, to hold them",
         },
     )
+    allow_lossy_precision: bool = _option(
+        False,
+        "Allow coarser timestamps",
+        _WRITING,
+        "Copy into a database of a coarser precision, such as from ns to ms. Timestamps are cut; where rows of a table "
+        "have one timestamp then, the last of them arrives, and the others are counted.",
+    )
     rename_stables: str = _option(
         "",
         "Rename super tables",

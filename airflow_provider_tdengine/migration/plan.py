@@ -184,7 +184,8 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    stop_on([*compare(structure, creates=False), *privilege_findings(source, target, structure, options)])
+    findings = compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
+    stop_on([*findings, *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
     start = settle(source, target, structure, (start, end), options.on_expired)
     groups: dict[str | None, list[Extent]] = {}
@@ -194,7 +195,8 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     stop_on(structure.transform.collisions(extent.name for group in groups.values() for extent in group))
     total = sum(extent.rows for group in groups.values() for extent in group)
     size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
-    batches = [batch for stable, group in groups.items() for batch in _cut(stable, group, start, end, size)]
+    step = structure.time.denominator
+    batches = [batch for stable, group in groups.items() for batch in _cut(stable, group, start, end, size, step)]
     if len(batches) > MOST_BATCHES:
         raise MigrationStopped(
             [
@@ -210,8 +212,10 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     return [replace(batch, batches=len(batches)) for batch in batches]
 
 
-def _cut(stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int) -> Iterator[Batch]:
-    """Batches of about `size` rows; a giant table is cut by time."""
+def _cut(
+    stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int, step: int = 1
+) -> Iterator[Batch]:
+    """Batches of about `size` rows; a giant table is cut by time, between steps of the target."""
     pending: list[Extent] = []
     rows = 0
     for extent in sorted(group, key=lambda extent: extent.name.encode()):
@@ -220,7 +224,7 @@ def _cut(stable: str | None, group: Iterable[Extent], start: int | None, end: in
             yield _batch(stable, pending, start, end)
             pending, rows = [], 0
         if is_giant:
-            yield from _cut_by_time(stable, extent, start, end, size)
+            yield from _cut_by_time(stable, extent, start, end, size, step)
         else:
             pending.append(extent)
             rows += extent.rows
@@ -233,21 +237,32 @@ def _batch(stable: str | None, group: list[Extent], start: int | None, end: int 
     return Batch(stable, group[0].name, group[-1].name, len(group), start, end, rows)
 
 
-def _cut_by_time(stable: str | None, extent: Extent, start: int | None, end: int | None, size: int) -> Iterator[Batch]:
-    parts = slices(extent, start, end, math.ceil(extent.rows / size))
+def _cut_by_time(
+    stable: str | None, extent: Extent, start: int | None, end: int | None, size: int, step: int
+) -> Iterator[Batch]:
+    parts = slices(extent, start, end, math.ceil(extent.rows / size), step)
     for i, (a, b) in enumerate(parts):
         rows = extent.rows * (i + 1) // len(parts) - extent.rows * i // len(parts)
         yield Batch(stable, extent.name, extent.name, 1, a, b, rows)
 
 
-def slices(extent: Extent, start: int | None, end: int | None, count: int) -> list[tuple[int | None, int | None]]:
-    """A period in so many parts of the same length, measured over where the rows lie.
+def slices(
+    extent: Extent, start: int | None, end: int | None, count: int, step: int = 1
+) -> list[tuple[int | None, int | None]]:
+    """A period in so many parts of about the same length, measured over where the rows lie.
 
     The first part begins where the period begins, the last one ends where it ends, so that nothing lies between.
+
+    Parameters:
+        extent: where the rows lie.
+        start: the period's start, None for the first row.
+        end: the period's end, None for no end.
+        count: how many parts there are at most.
+        step: parts meet at multiples of it, so that rows which are one in a coarser target are in one part.
     """
     low = extent.first if start is None else max(extent.first, start)
     high = extent.last + 1 if end is None else min(extent.last + 1, end)
     count = max(1, min(count, high - low))
-    inner = [low + (high - low) * i // count for i in range(1, count)]
-    bounds = [start, *inner, end]
+    inner = {(low + (high - low) * i // count) // step * step for i in range(1, count)}
+    bounds = [start, *(bound for bound in sorted(inner) if low < bound < high), end]
     return list(pairwise(bounds))

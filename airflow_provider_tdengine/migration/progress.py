@@ -38,6 +38,7 @@ class Checkpoint:
         rows: rows confirmed by the target; what was read again counts again.
         bytes: bytes of blocks and statements confirmed by the target.
         rejected: rows that the target refused and that are kept as dead letters.
+        collisions: rows that a later row stands for, since the target counts coarser steps; they count as confirmed.
     """
 
     batch: str
@@ -46,6 +47,7 @@ class Checkpoint:
     rows: int = 0
     bytes: int = 0
     rejected: int = 0
+    collisions: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -68,6 +70,7 @@ class Checkpoint:
             int(str(stored["rows"])),
             int(str(stored["bytes"])),
             int(str(stored["rejected"])),
+            int(str(stored["collisions"])),
         )
 
 

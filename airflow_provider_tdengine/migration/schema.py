@@ -134,11 +134,12 @@ class SchemaSync:
 
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
         """All that stands in the way, before anything is written."""
-        findings = compare(structure, creates=True)
+        allow_lossy = self._options.allow_lossy_precision
+        findings = compare(structure, creates=True, allow_lossy=allow_lossy)
         findings += privilege_findings(self._source, self._target, structure, self._options)
         if structure.target is None:
             if self._options.create_database:
-                findings += self._new_database(structure).findings(structure.source)
+                findings += self._new_database(structure).findings(structure.source, allow_lossy=allow_lossy)
             else:
                 findings.append(self._target.missing("target_database"))
         stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}

@@ -19,6 +19,7 @@ from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.collisions import last_ones
 from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.text import has_no_text, insert_parts
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
@@ -88,12 +89,17 @@ def copy_groups(
     for group, blocks in _read(sessions.source, statements):
         counts, rows = _by_table(transcode.source, group, blocks)
         names = [target_name(unit.table) for unit in group]
+        read = rows.rows
+        if transcode.time.cuts:
+            owners = np.repeat(np.arange(len(names)), counts)
+            staying = last_ones(rows, transcode.time, transcode.second_key, owners)
+            counts, rows = np.bincount(owners[staying], minlength=len(names)), rows.take(staying)
         size = 0
         for length, confirm in _write(sessions.target, target, names, counts, transcode(rows)):
             size += length
             sent.append(confirm)
             yield from _confirmed(sent, _IN_FLIGHT)
-        sent.append(Step(group[-1].table, group[-1].end, rows.rows, size))
+        sent.append(Step(group[-1].table, group[-1].end, read, size, collisions=read - rows.rows))
     yield from _confirmed(sent, 0)
 
 

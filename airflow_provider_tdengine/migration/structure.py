@@ -110,15 +110,16 @@ def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Fin
             )
 
 
-def compare(structure: Structure, *, creates: bool) -> list[Finding]:
+def compare(structure: Structure, *, creates: bool, allow_lossy: bool) -> list[Finding]:
     """What keeps rows from being copied into the target as it is.
 
     Parameters:
         structure: both sides.
         creates: whether missing tables and columns will be created.
+        allow_lossy: whether timestamps may be cut.
     """
     findings = []
-    if structure.target and structure.time.cuts:
+    if structure.target and structure.time.cuts and not allow_lossy:
         findings.append(coarser(structure.source, structure.target))
     for pair in structure.pairs:
         if pair.target:

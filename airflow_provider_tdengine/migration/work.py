@@ -41,6 +41,7 @@ class Step:
         rows: how many rows were confirmed in this step.
         bytes: in how many bytes of blocks and statements.
         rejected: how many rows were refused, and kept somewhere else.
+        collisions: how many of the confirmed rows have the primary key of a later one, which is there for them.
     """
 
     table: str
@@ -48,6 +49,7 @@ class Step:
     rows: int
     bytes: int
     rejected: int = 0
+    collisions: int = 0
 
 
 class Sessions:

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from airflow_provider_tdengine.client.block import (
     Block,
-    FixedColumn,
     Ints,
     decode_block,
     encode_fields,
     raw_timestamps,
+    times_of,
 )
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.result import Session
@@ -23,6 +21,7 @@ from airflow_provider_tdengine.client.sql import cut
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, WebSocketResult, WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.collisions import Collisions
 from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.rejected import Rejections, isolate
 from airflow_provider_tdengine.migration.text import insert_parts
@@ -39,11 +38,13 @@ class Written:
         times: (rows,) its timestamps, in steps of the source.
         bytes: what was sent.
         rejected: how many of the rows the target refused, and somebody took care of.
+        collisions: how many of the rows a later one stands for.
     """
 
     times: Ints
     bytes: int
     rejected: int
+    collisions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,14 @@ class _Sent:
         block: gives its rows as the source has them.
         times: see `Written`.
         bytes: see `Written`.
+        collisions: see `Written`.
     """
 
     requests: list[int] | None
     block: Callable[[], Block]
     times: Ints
     bytes: int
+    collisions: int = 0
 
 
 class TableWriter:
@@ -99,7 +102,12 @@ class TableWriter:
             RowRejected: the target refuses a row, and the copy must not go on.
             TDengineError: of the kind of failure.
         """
-        return self._confirmed(map(self._send, blocks))
+        transcode = self._transcode
+        if not transcode.time.cuts:
+            return self._confirmed(map(self._send, blocks))
+        collisions = Collisions(transcode.time, transcode.second_key)
+        # One by one: a session's blocks may be written in any order, and the last row is to stay.
+        return self._confirmed((self._send_last_ones(block, collisions) for block in blocks), 1)
 
     def write_unopened(self, result: WebSocketResult) -> Iterator[Written]:
         """Write the blocks of a 3.x result as they are; only where `transcode.unchanged`."""
@@ -108,10 +116,13 @@ class TableWriter:
         return self._confirmed(self._send_raw(raw, fields, names) for raw in result.raw_blocks())
 
     def _send(self, block: Block) -> _Sent:
-        times = block.columns[0]
-        assert isinstance(times, FixedColumn)
         requests, size = self._try_to_send(block)
-        return _Sent(requests, lambda: block, times.values.astype(np.int64), size)
+        return _Sent(requests, lambda: block, times_of(block), size)
+
+    def _send_last_ones(self, block: Block, collisions: Collisions) -> _Sent:
+        before = collisions.count
+        sent = self._send(collisions.without(block))
+        return replace(sent, times=times_of(block), collisions=collisions.count - before)
 
     def _try_to_send(self, block: Block) -> tuple[list[int] | None, int]:
         try:
@@ -136,11 +147,11 @@ class TableWriter:
         requests, size = self._try_to_send(block())
         return _Sent(requests, block, times, size)
 
-    def _confirmed(self, sent: Iterable[_Sent]) -> Iterator[Written]:
+    def _confirmed(self, sent: Iterable[_Sent], in_flight: int = _IN_FLIGHT) -> Iterator[Written]:
         pending: deque[_Sent] = deque()
         for each in sent:
             pending.append(each)
-            if len(pending) >= _IN_FLIGHT:
+            if len(pending) >= in_flight:
                 yield self._confirm(pending.popleft())
         while pending:
             yield self._confirm(pending.popleft())
@@ -151,7 +162,7 @@ class TableWriter:
             block, fields = sent.block(), self._transcode.fields
             rows = isolate(self._table, block, fields, self._precision, self._write_alone)
             rejected = self._rejections.take(rows)
-        return Written(sent.times, sent.bytes, rejected)
+        return Written(sent.times, sent.bytes, rejected, sent.collisions)
 
     def _is_refused(self, sent: _Sent) -> bool:
         """Take all confirmations of a block, also those after a refusal."""

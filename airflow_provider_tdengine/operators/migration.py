@@ -199,7 +199,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        Rows, bytes, refused rows, seconds and strategy.
+        Rows, bytes, refused rows, collisions of cut timestamps, seconds and strategy.
     """
 
     map_index_template = "{{ batch_label }}"
@@ -245,10 +245,13 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
         if copied.rejected:
             log.warning("The target refused %d rows; they are dead letters in %s", copied.rejected, folder)
+        if copied.collisions:
+            log.warning("%d of the rows have the timestamp of a later one when it is cut", copied.collisions)
         return {
             "rows": copied.rows,
             "bytes": copied.bytes,
             "rejected": copied.rejected,
+            "collisions": copied.collisions,
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,
         }
@@ -289,4 +292,6 @@ class TDengineVerifyOperator(MigrationOperator):
         log.info(
             "Equal: %d tables, %d rows (counts, first and last timestamps, tags)", comparison.tables, comparison.rows
         )
+        if comparison.collisions:
+            log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
         return comparison.to_dict()

@@ -106,7 +106,7 @@ class TestNewDatabase:
                 3650,
                 "PRECISION 'ms'",
                 "Database 'y': the target counts ms, the source us, so digits of timestamps would be lost. "
-                "Give a target database of the same or a finer precision.",
+                "Give a target database of the same or a finer precision, or set allow_lossy_precision.",
             ),
             (
                 Precision.MS,

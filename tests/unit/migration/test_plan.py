@@ -21,17 +21,24 @@ def extents(draw: st.DrawFn) -> Extent:
     return Extent("t", rows, first, first + draw(st.integers(rows - 1, 10**9)))
 
 
-@given(extents(), st.integers(1, 50), st.none() | st.integers(-5, 10**9), st.none() | st.integers(0, 2 * 10**9))
-def test_slices_leave_no_gap(extent: Extent, count: int, start: int | None, end: int | None) -> None:
+@given(
+    extents(),
+    st.integers(1, 50),
+    st.none() | st.integers(-5, 10**9),
+    st.none() | st.integers(0, 2 * 10**9),
+    st.sampled_from([1, 1, 7, 10**6]),
+)
+def test_slices_leave_no_gap(extent: Extent, count: int, start: int | None, end: int | None, step: int) -> None:
     if start is not None and end is not None and start >= end:
         return
-    parts = slices(extent, start, end, count)
+    parts = slices(extent, start, end, count, step)
     assert parts[0][0] == start
     assert parts[-1][1] == end
     assert len(parts) <= count
     assert all(before[1] == after[0] is not None for before, after in pairwise(parts))
     inner = [bound for part in parts for bound in part if bound is not None]
     assert inner == sorted(inner)
+    assert all(before[1] % step == 0 for before, _ in pairwise(parts) if before[1] is not None)
 
 
 names = st.text("abzAZ09_é测 '", min_size=1, max_size=8)
