@@ -44,7 +44,7 @@ from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNot
 from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.scope import Scope
-from airflow_provider_tdengine.migration.sparse import ROWS_A_GROUP, copy_groups, groups
+from airflow_provider_tdengine.migration.sparse import copy_groups, groups, rows_a_group
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit, count
@@ -235,7 +235,6 @@ class _Run:
         self.stop = stop
         self.lock = threading.Lock()
         self.brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, stop.wait)
-        self._group_rows = min(ROWS_A_GROUP, max(_LEAST_GROUP, options.max_rows_per_second or ROWS_A_GROUP))
         self._unit = options.unit_length
         self._scope = Scope.of(options)
         self._transform = Transform.of(options)
@@ -249,6 +248,8 @@ class _Run:
         self._precision = ours.precision
         self._steps = ours.precision.per_second
         self._tables = self._source_tables()
+        most = min(map(rows_a_group, self._tables.values()), default=1)
+        self._group_rows = min(most, max(_LEAST_GROUP, options.max_rows_per_second or most))
         self._transcoders: dict[str, Transcoder] = {}
         self._describing = threading.Lock()
         self.extents = self._extents()

@@ -24,8 +24,11 @@ from airflow_provider_tdengine.migration.convert import Transcoder
 from airflow_provider_tdengine.migration.text import has_no_text, insert_parts
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit
 
-ROWS_A_GROUP = 50_000
-"""Rows of subtables that are read with one query; they are in memory together."""
+VALUES_A_GROUP = 200_000
+"""Values that are read with one query, 50,000 rows of four columns; they are in memory together."""
+
+BYTES_A_GROUP = 32_000_000
+"""Their bytes at most, if all text were as long as its column allows."""
 
 _NAME_BYTES = 500_000
 """Bytes of the names in a query: half of what a statement may have."""
@@ -35,6 +38,12 @@ _IN_FLIGHT = 4
 
 Sent: TypeAlias = tuple[int, Callable[[], object]]
 """Bytes that were sent, and what waits for their confirmation."""
+
+
+def rows_a_group(table: Table) -> int:
+    """How many rows of a super table's subtables may be read with one query."""
+    width = sum(column.info.width or column.wire_bytes for column in table.columns)
+    return max(1, min(VALUES_A_GROUP // len(table.columns), BYTES_A_GROUP // width))
 
 
 def groups(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
@@ -157,26 +166,30 @@ def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Int
     Raises:
         IncompleteResult: a subtable has fewer than the source counted.
     """
+    if not blocks:
+        raise _incomplete(table, group, 0)
+    read = concatenate(blocks)
+    names = read.columns[0]
+    assert isinstance(names, VariableColumn)
+    starts = names.run_starts()
     numbers = {unit.table.encode(): number for number, unit in enumerate(group)}
-    counts = np.zeros(len(group), np.int64)
-    counted = np.array([unit.rows for unit in group])
-    if blocks:
-        read = concatenate(blocks)
-        names = read.columns[0]
-        assert isinstance(names, VariableColumn)
-        starts = names.run_starts()
-        runs = [numbers.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
-        owners = np.repeat(np.array(runs), np.diff(starts, append=read.rows))
-        counts += np.bincount(owners[owners >= 0], minlength=len(group))
-    if (counts < counted).any():
-        raise IncompleteResult(
-            f"{counts.sum()} rows of {len(group)} subtables of {table.name!r} from {group[0].table!r} on arrived "
-            f"where the source counted {counted.sum()}"
-        )
+    runs = [numbers.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
+    owners = np.repeat(np.array(runs), np.diff(starts, append=read.rows))
+    others = int(np.count_nonzero(owners < 0))
+    counts = np.bincount(owners + 1, minlength=len(group) + 1)[1:]
+    if (counts < [unit.rows for unit in group]).any():
+        raise _incomplete(table, group, read.rows - others)
     rows = read.select(range(1, len(read.columns)))
-    if owners[0] < 0 or (np.diff(owners) < 0).any():
-        rows = rows.take(np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :])
+    if others or (np.diff(owners) < 0).any():
+        rows = rows.take(np.argsort(owners, kind="stable")[others:])
     return counts, rows
+
+
+def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:
+    return IncompleteResult(
+        f"{rows} rows of {len(group)} subtables of {table.name!r} from {group[0].table!r} on arrived "
+        f"where the source counted {sum(unit.rows for unit in group)}"
+    )
 
 
 # --- Writing
@@ -195,8 +208,9 @@ def _write(session: Session, target: Catalog, names: list[str], counts: Ints, ro
     textless = has_no_text(rows)
     if textless.any():
         owners = np.repeat(np.arange(len(names)), counts)
-        for number in np.unique(owners[textless]).tolist():
-            yield from _write_block(session, names[number], rows.take(textless & (owners == number)))
+        lines = np.flatnonzero(textless)
+        for some in np.split(lines, np.flatnonzero(np.diff(owners[lines])) + 1):
+            yield from _write_block(session, names[int(owners[some[0]])], rows.take(some))
         rows = rows.take(~textless)
         counts = np.bincount(owners[~textless], minlength=len(names))
     tables = ((target.table(name), count) for name, count in zip(names, counts.tolist(), strict=True))

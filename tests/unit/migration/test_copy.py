@@ -78,8 +78,7 @@ def test_a_lost_connection_costs_little(meters: BoxPair, side: str, blocks: int)
 @pytest.fixture
 def many(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> BoxPair:
     """Forty subtables of 50 rows, copied in groups of four."""
-    monkeypatch.setattr(copying, "ROWS_A_GROUP", 200)
-    monkeypatch.setattr(sparse, "ROWS_A_GROUP", 200)
+    monkeypatch.setattr(sparse, "VALUES_A_GROUP", 400)
     monkeypatch.setattr(copying, "SAVE_EVERY", 0.01)
     faulty.sql(f"create database {SOURCE} keep 36500", f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)")
     for i in range(40):
@@ -309,7 +308,7 @@ def test_a_missing_target_table_names_it(meters: BoxPair) -> None:
 def test_rows_and_blocks_in_memory_are_bounded() -> None:
     """What flat memory rests on: both ways hold a fixed number of rows."""
     assert dense._IN_FLIGHT <= 8
-    assert sparse.ROWS_A_GROUP <= 100_000
+    assert sparse.VALUES_A_GROUP <= 400_000
 
 
 # --- Any values at all
