@@ -199,14 +199,13 @@ def _write(session: Session, target: Catalog, names: list[str], counts: Ints, ro
     """Send the rows of subtables: as statements, or as blocks what no text carries.
 
     Parameters:
-        session: where to write.
+        session: where to write; one over REST takes all as text, and refuses what it cannot take.
         target: the target database.
         names: the subtables in the target.
         counts: how many of the rows each of them has.
         rows: as the target takes them, one subtable after the other.
     """
-    textless = has_no_text(rows)
-    if textless.any():
+    if isinstance(session, WebSocketSession) and (textless := has_no_text(rows)).any():
         owners = np.repeat(np.arange(len(names)), counts)
         lines = np.flatnonzero(textless)
         for some in np.split(lines, np.flatnonzero(np.diff(owners[lines])) + 1):
@@ -215,12 +214,10 @@ def _write(session: Session, target: Catalog, names: list[str], counts: Ints, ro
         counts = np.bincount(owners[~textless], minlength=len(names))
     tables = ((target.table(name), count) for name, count in zip(names, counts.tolist(), strict=True))
     for statement, _ in cut("INSERT INTO", insert_parts(tables, rows)):
-        yield len(statement.encode()), session.start(statement)
+        yield len(statement.encode("utf-8", "surrogateescape")), session.start(statement)
 
 
-def _write_block(session: Session, table: str, rows: Block) -> Iterator[Sent]:
-    if not isinstance(session, WebSocketSession):
-        raise ValueError("a value that SQL text cannot carry needs a target with WebSocket")
+def _write_block(session: WebSocketSession, table: str, rows: Block) -> Iterator[Sent]:
     before = session.bytes_sent
     for request in session.write_block(table, rows):
         yield session.bytes_sent - before, partial(session.confirm, request, table)

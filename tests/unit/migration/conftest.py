@@ -30,6 +30,11 @@ CREATED = datetime(2022, 1, 1, tzinfo=timezone.utc)
 T = 1609459200000
 """2021-01-01T00:00:00Z in milliseconds."""
 
+BLOCK = 400
+"""Rows of a box's blocks, at most: a tenth of a server's, so that few rows are several blocks."""
+
+ROWS_A_METER = 1_000
+
 
 @dataclass
 class Pair:
@@ -116,7 +121,7 @@ def boxes() -> Iterator[Callable[[str], TDengineBox]]:
 
     def box(role: str) -> TDengineBox:
         if role not in started:
-            started[role] = TDengineBox(version=role.partition(" ")[0])
+            started[role] = TDengineBox(version=role.partition(" ")[0], block_rows=BLOCK)
             started[role].start()
         return started[role]
 
@@ -145,16 +150,15 @@ def faulty(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) 
 
 @pytest.fixture
 def meters(faulty: BoxPair) -> BoxPair:
-    """Three subtables of 10,000 rows, in the target's schema already."""
+    """Three subtables of some blocks, a row every ten seconds, in the target's schema already."""
     faulty.sql(
         f"create database {SOURCE} precision 'ms' keep 36500",
         f"create stable {SOURCE}.meters (ts timestamp, v double, note nchar(8)) tags (g int)",
         *(f"create table {SOURCE}.d{i} using {SOURCE}.meters tags ({i})" for i in range(3)),
     )
     for i in range(3):
-        for start in range(0, 10_000, 500):
-            values = "".join(f"({T + row * 1000},{row / 7},'n{row}')" for row in range(start, start + 500))
-            faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
+        values = "".join(f"({T + row * 10_000},{row / 7},'n{row}')" for row in range(ROWS_A_METER))
+        faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
     faulty.sync()
     return faulty
 

@@ -18,7 +18,7 @@ from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress
 
-from .conftest import BoxPair, Pair, address
+from .conftest import ROWS_A_METER, BoxPair, Pair, address
 
 HOUR = 3600.0
 
@@ -82,7 +82,7 @@ def test_while_a_server_falls_silent(
 
     saved = ends(patient, batch, stop, report=report).load()
     assert saved is not None
-    assert 0 < saved["rows"] < 30_000
+    assert 0 < saved["rows"] < 3 * ROWS_A_METER
 
 
 def test_between_retries(meters: BoxPair, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
