@@ -75,10 +75,13 @@ class Engine:
         self._lock = threading.RLock()
 
     def receive(self, sql: str, session: Session) -> Result | int:
-        """Carry out a statement that came over the wire, where there is a limit to its length; else as `execute`."""
+        """Carry out a statement that came over the wire, where its length has a limit and a NUL ends it.
+
+        All else is as in `execute`.
+        """
         if len(sql.encode("utf-8", "surrogateescape")) > MAX_STATEMENT_BYTES:
             raise self.generation.errors("too_long_statement")
-        return self.execute(sql, session)
+        return self.execute(sql.partition("\0")[0], session)
 
     def execute(self, sql: str, session: Session) -> Result | int:
         """Carry out a statement.

@@ -15,6 +15,7 @@ from airflow_provider_tdengine.testing.parser import first_words
 
 from ...contract import scenario
 from .box_client import Socket
+from .conftest import T
 
 WORDS = [
     "'",
@@ -111,3 +112,10 @@ def test_damaged_text_messages(box_3: TDengineBox, message: str) -> None:
         socket.socket.send(message)
         assert '"code":65535' in str(socket.socket.recv(timeout=5))
         assert socket.rows("select server_status()") == [(1,)]
+
+
+def test_a_nul_ends_a_statement(box: TDengineBox) -> None:
+    with Socket(box, "d") as socket:
+        assert socket.rows("select server_status()\0 and more") == [(1,)]
+        assert socket.ask("query", sql=f"insert into a values ({T}, 1, 'x\0y')")["code"] != 0
+        assert socket.ask("query", sql="select 'a\0b'")["code"] != 0
