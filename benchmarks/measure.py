@@ -189,15 +189,24 @@ def measure_crossing(
 
 
 def crosses_at(points: Sequence[Crossing]) -> float | None:
-    """From how many rows a subtable on dense is the faster way, between measured points; None if it never is."""
-    ratios = [(point.rows, math.log(point.dense / point.sparse)) for point in points]
-    if not ratios or ratios[-1][1] > 0:
+    """From how many rows a subtable on dense takes less time, between measured points; None if it never does."""
+    return _crosses_at([(point.rows, point.dense / point.sparse) for point in points])
+
+
+def cpu_crosses_at(points: Sequence[Crossing]) -> float | None:
+    """The same for the engine's CPU."""
+    return _crosses_at([(point.rows, point.dense_cpu / point.sparse_cpu) for point in points])
+
+
+def _crosses_at(ratios: list[tuple[int, float]]) -> float | None:
+    logs = [(rows, math.log(ratio)) for rows, ratio in ratios]
+    if logs[-1][1] > 0:
         return None
-    # From the end: what lies behind the last point at which sparse was faster.
-    for (rows, ratio), (more, less) in reversed(list(pairwise(ratios))):
+    # From the end: what lies behind the last point at which sparse was better.
+    for (rows, ratio), (more, less) in reversed(list(pairwise(logs))):
         if ratio > 0:
             return float(rows * (more / rows) ** (ratio / (ratio - less)))
-    return float(ratios[0][0])
+    return float(logs[0][0])
 
 
 def measure_structure(source: Server, target: Server, runs: int, scale: float, say: Say) -> Structure:

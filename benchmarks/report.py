@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import Crossing, Measured, Structure, crosses_at
+from benchmarks.measure import Crossing, Measured, Structure, cpu_crosses_at, crosses_at
 from benchmarks.runners import Rival
 from benchmarks.script import ROWS_AN_INSERT
 
@@ -101,8 +101,9 @@ class Report:
         notes = [*_NOTES] if self.shapes else []
         notes += _RIVAL_NOTES if any(one.script for one in self.shapes) else []
         if self.crossing:
-            rows = crosses_at(self.crossing)
-            notes.append("Sparse is always faster." if rows is None else f"Dense is faster from {rows:.0f} rows on.")
+            for what, rows in (("time", crosses_at(self.crossing)), ("CPU", cpu_crosses_at(self.crossing))):
+                since = "nowhere" if rows is None else f"from {rows:.0f} rows a subtable on"
+                notes.append(f"Dense takes less {what} than sparse {since}.")
         return notes + [f"Left out: {what}." for what in self.left_out]
 
     def text(self) -> str:
@@ -111,7 +112,7 @@ class Report:
         for heads, lines in self.tables():
             widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
             parts.append("\n".join(_aligned(line, widths) for line in (heads, *lines)))
-        return "\n\n".join([*parts, "\n".join(self.notes())])
+        return "\n\n".join(filter(None, [*parts, "\n".join(self.notes())]))
 
     def markdown(self) -> str:
         """For the README."""

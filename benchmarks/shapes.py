@@ -114,8 +114,8 @@ MEMORY = (Shape("memory_1m", 100, 10_000, _METER), Shape("memory_50m", 100, 500_
 
 
 def crossing(rows: int) -> Shape:
-    """About 500,000 rows, so many a subtable, 20,000 subtables at most."""
-    return Shape(f"crossing_{rows}", min(20_000, 500_000 // rows), rows, _METER)
+    """About 500,000 rows, so many a subtable; 5,000 subtables at most."""
+    return Shape(f"crossing_{rows}", min(5_000, 500_000 // rows), rows, _METER)
 
 
 def fill(client: Client, shape: Shape) -> bool:

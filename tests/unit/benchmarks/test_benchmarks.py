@@ -11,7 +11,7 @@ from airflow_provider_tdengine.demo.compare import compare
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.testing import TDengineBox
 from benchmarks.__main__ import main
-from benchmarks.measure import Crossing, crosses_at, measure_crossing, measure_shape, measure_structure
+from benchmarks.measure import Crossing, cpu_crosses_at, crosses_at, measure_crossing, measure_shape, measure_structure
 from benchmarks.report import Report, merged
 from benchmarks.runners import BenchmarkFailed, run_engine, run_script, why_no_taosdump
 from benchmarks.servers import Server
@@ -115,9 +115,10 @@ def test_a_report_says_the_same_after_a_round_trip(shape: Shape, source: Server,
     ],
 )
 def test_where_dense_becomes_faster(ratios: list[float], expected: int | None) -> None:
-    points = [Crossing(10, 100 * 2**i, ratio, 1.0, 0, 0) for i, ratio in enumerate(ratios)]
-    found = crosses_at(points)
-    assert found == (None if expected is None else pytest.approx(expected * 2**0.5 if ratios[0] > 1 else expected))
+    points = [Crossing(10, 100 * 2**i, ratio, 1.0, ratio, 1.0) for i, ratio in enumerate(ratios)]
+    between = 2**0.5 if ratios[0] > 1 else 1
+    for found in (crosses_at(points), cpu_crosses_at(points)):
+        assert found == (None if expected is None else pytest.approx(expected * between))
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
