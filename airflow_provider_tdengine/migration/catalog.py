@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import TracebackType
+
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import TableMissing
+from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
+from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.database_options import minutes
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.scope import Scope
+
+_IDLE = 30.0
+"""Seconds after which a session that is kept is not used again: something on the way may have closed it."""
 
 _STORAGE = ("encode", "compress", "level")
 
@@ -99,6 +109,8 @@ def _enumerate(names: Iterable[str], most: int = 10) -> str:
 class Catalog:
     """A database of a server, read on demand.
 
+    Inside of `with catalog:` one session stays open between readings; outside, each has a session of its own.
+
     Parameters:
         client: the server.
         name: the database.
@@ -107,6 +119,63 @@ class Catalog:
     def __init__(self, client: Client, name: str) -> None:
         self.client = client
         self.name = name
+        self._keeps = False
+        self._idle: deque[tuple[Session, float]] = deque()
+
+    def __enter__(self) -> Self:
+        self._keeps = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keeps = False
+        self._close_idle()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session for one reading: the one that is kept, if nobody uses it now."""
+        session = self._take() or self.client.session()
+        sound = False
+        try:
+            yield session
+            sound = True
+        except TDengineError as error:
+            # A server that has answered with an error is there to be asked again.
+            sound = error.code is not None and not error.retryable
+            raise
+        finally:
+            if sound and self._keeps and not self._idle:
+                self._idle.append((session, time.monotonic()))
+            else:
+                session.close()
+
+    def _take(self) -> Session | None:
+        with suppress(IndexError):
+            session, since = self._idle.popleft()
+            if time.monotonic() - since < _IDLE:
+                return session
+            session.close()
+        return None
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.popleft()[0].close()
+
+    def rows(self, statement: str) -> list[tuple[Value, ...]]:
+        """All rows of a statement whose answer is small."""
+        return list(self.stream(statement))
+
+    def stream(self, statement: str) -> Iterator[tuple[Value, ...]]:
+        """The rows of a statement, as they come."""
+        with self.session() as session:
+            for block in session.query(statement).blocks():
+                yield from block.to_rows()
+
+    def execute(self, statement: str) -> None:
+        """Run a statement that changes something."""
+        with self.session() as session:
+            session.query(statement)
 
     def database(self) -> Database | None:
         """Its options, None if there is no such database."""
@@ -165,7 +234,7 @@ class Catalog:
         dialect = self.client.dialect
         conditions = scope.conditions(stable.name) + (conditions or [])
         statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions))
-        for name, *tags in self._rows(statement):
+        for name, *tags in self.stream(statement):
             if scope.has_subtable(str(name), stable.name):
                 yield Subtable(str(name), tuple(tags))
 
@@ -183,7 +252,7 @@ class Catalog:
             rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
             return [str(row["name"]) for row in rows]
         statement = f"SELECT stable_name FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
-        return [str(name) for (name,) in self.client.rows(statement)]
+        return [str(name) for (name,) in self.rows(statement)]
 
     def normal_tables(self, scope: Scope) -> list[str]:
         """The names of the normal tables in scope."""
@@ -207,7 +276,7 @@ class Catalog:
             types = ["NORMAL_TABLE", "CHILD_TABLE"] if stables is None or stables else ["NORMAL_TABLE"]
             conditions = [f"db_name = {string(self.name)}", f"type IN ({', '.join(map(string, types))})"]
             conditions += [f"table_name IN ({', '.join(map(string, names))})"] if names else []
-            rows = self._rows(f"SELECT table_name, stable_name FROM information_schema.ins_tables{where(conditions)}")
+            rows = self.stream(f"SELECT table_name, stable_name FROM information_schema.ins_tables{where(conditions)}")
         for name, stable in rows:
             if stable is None or stables is None or stable in stables:
                 yield str(name), None if stable is None else str(stable)
@@ -243,17 +312,12 @@ class Catalog:
 
     def by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
         """Rows by column name in lower case: columns differ from version to version."""
-        with self.client.session() as session:
+        with self.session() as session:
             result = session.query(statement)
             names = [field.name.lower() for field in result.fields]
             for block in result.blocks():
                 for row in block.to_rows():
                     yield dict(zip(names, row, strict=True))
-
-    def _rows(self, statement: str) -> Iterator[tuple[Value, ...]]:
-        with self.client.session() as session:
-            for block in session.query(statement).blocks():
-                yield from block.to_rows()
 
 
 def _databases(generation: int, name: str) -> str:

@@ -124,7 +124,8 @@ def copy_batch(
     stop = stop or threading.Event()
     try:
         _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
-        run = _do(lambda: _Run(source, target, batch, options, dead_letters, stop), stop)
+        with source, target:
+            run = _do(lambda: _Run(source, target, batch, options, dead_letters, stop), stop)
         return _copy(run, options, progress, report)
     except Stopped:
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
@@ -250,11 +251,11 @@ class _Run:
         self._tables = self._source_tables()
         most = min(map(rows_a_group, self._tables.values()), default=1)
         self._group_rows = min(most, max(_LEAST_GROUP, options.max_rows_per_second or most))
-        self._transcoders: dict[str, Transcoder] = {}
-        self._describing = threading.Lock()
         self.extents = self._extents()
         self._apart = self._scope.is_partial and self._count() > _APART * _rows(self.extents)
         self.strategy = self._choose(options.strategy)
+        tables = {table.name: table for table in (self.table_of(extent.name) for extent in self.extents)}
+        self._transcoders = {name: self._transcoder(table) for name, table in tables.items()}
 
     def _source_tables(self) -> dict[str, Table]:
         """The batch's super table, or its normal tables, by name."""
@@ -284,7 +285,7 @@ class _Run:
             return 0
         conditions = name_range(self.batch.first, self.batch.last)
         conditions += self._tables[self.batch.stable].period(self.batch.start, self.batch.end)
-        with self.source.client.session() as session:
+        with self.source.session() as session:
             return count(session, self.source.table(self.batch.stable), conditions)
 
     @property
@@ -300,14 +301,13 @@ class _Run:
         start, end = self._time.window(self.batch.start, self.batch.end)
         ordered = sorted((self.target_name(extent.name) for extent in self.extents), key=str.encode) or [""]
         names = ordered[0], ordered[-1]
-        theirs = {
-            extent.name: extent
-            for table in self._tables.values()
-            for extent in extents(
-                self.target, self._transform.renamed(table), Scope(), start, end, (names[0], names[-1])
-            )
-        }
-        return all(self._is_equal(extent, theirs.get(self.target_name(extent.name))) for extent in self.extents)
+        with self.source, self.target:
+            theirs = {
+                extent.name: extent
+                for table in self._tables.values()
+                for extent in extents(self.target, self._transform.renamed(table), Scope(), start, end, names)
+            }
+            return all(self._is_equal(extent, theirs.get(self.target_name(extent.name))) for extent in self.extents)
 
     def _is_equal(self, extent: Extent, theirs: Extent | None) -> bool:
         """Whether a table has arrived; in a coarser target, rows that a later one stands for are not there."""
@@ -354,19 +354,17 @@ class _Run:
 
     def transcoder(self, name: str) -> Transcoder:
         """How blocks of a subtable or normal table become blocks of the target."""
-        table = self.table_of(name)
-        with self._describing:
-            if table.name not in self._transcoders:
-                try:
-                    wanted = self._transform.renamed(table)
-                    there = self.target.describe(wanted.name)
-                    self._transcoders[table.name] = Transcoder(table, wanted, there, self._time)
-                except (TDengineError, ValueError) as error:
-                    if isinstance(error, TDengineError) and error.retryable:
-                        raise
-                    finding = Finding(f"Table {table.name!r} of the target", str(error), "Run schema sync first")
-                    raise MigrationStopped([finding]) from error
-            return self._transcoders[table.name]
+        return self._transcoders[self.batch.stable or name]
+
+    def _transcoder(self, table: Table) -> Transcoder:
+        wanted = self._transform.renamed(table)
+        try:
+            return Transcoder(table, wanted, self.target.describe(wanted.name), self._time)
+        except (TDengineError, ValueError) as error:
+            if isinstance(error, TDengineError) and error.retryable:
+                raise
+            finding = Finding(f"Table {table.name!r} of the target", str(error), "Run schema sync first")
+            raise MigrationStopped([finding]) from error
 
     def divide(self, workers: int) -> list[Span]:
         """The batch in at most as many spans as workers, of about as many rows."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_tdengine.client.result import all_rows
 from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
@@ -83,14 +82,12 @@ def settle(
 
 def _expired(source: Catalog, structure: Structure, start: int | None, end: int) -> Iterator[Expired]:
     """Tables in scope with rows in a period; of a super table, all subtables count."""
-    with source.client.session() as session:
-        for table in (pair.source for pair in structure.pairs):
-            ts = identifier(table.time_column)
-            conditions = where(table.period(start, end))
-            statement = f"SELECT COUNT(*), FIRST({ts}) FROM {source.table(table.name)}{conditions}"
-            for rows, first in all_rows(session.query(statement)):
-                if rows and first is not None:
-                    yield Expired(table.name, int(str(rows)), int(str(first)))
+    for table in (pair.source for pair in structure.pairs):
+        ts = identifier(table.time_column)
+        conditions = where(table.period(start, end))
+        for rows, first in source.rows(f"SELECT COUNT(*), FIRST({ts}) FROM {source.table(table.name)}{conditions}"):
+            if rows and first is not None:
+                yield Expired(table.name, int(str(rows)), int(str(first)))
 
 
 def _finding(expired: Expired, target: str, days: int, precision: Precision) -> Finding:
@@ -106,7 +103,7 @@ def _raise_keep(target: Catalog, database: Database, first: int, now: datetime, 
     age = now.timestamp() - first / precision.per_second
     days = math.ceil(age / 86400) + 1
     keep = [f"{minutes}m" for minutes in database.keep[:-1]] + [f"{days * _MINUTES_A_DAY}m"]
-    target.client.execute(f"ALTER DATABASE {target.client.dialect.database(target.name)} KEEP {','.join(keep)}")
+    target.execute(f"ALTER DATABASE {target.client.dialect.database(target.name)} KEEP {','.join(keep)}")
     log.warning("KEEP of %s was raised to %d days, for rows that old", target.name, days)
 
 

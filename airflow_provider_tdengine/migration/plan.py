@@ -134,7 +134,7 @@ def extents(
     """
     times = table.period(start, end)
     found = []
-    with catalog.client.session() as session:
+    with catalog.session() as session:
         if not table.is_super:
             return normal_extent(session, catalog, table, times)
         conditions = scope.conditions(table.name) + name_range(*names) + times

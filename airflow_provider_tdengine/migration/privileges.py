@@ -101,14 +101,13 @@ def rights(catalog: Catalog) -> Rights | None:
     Returns:
         None where it may do everything, or the server does not say it: to an account with SYSINFO 0, for one.
     """
-    client = catalog.client
-    if client.generation == 2:
+    if catalog.client.generation == 2:
         return None
     try:
         (edition,) = catalog.by_column_name("SELECT * FROM information_schema.ins_grants")
         if "community" in str(edition["version"]).lower():
             return None
-        user = str(client.rows("SELECT CURRENT_USER()")[0][0]).rpartition("@")[0]
+        user = str(catalog.rows("SELECT CURRENT_USER()")[0][0]).rpartition("@")[0]
         accounts = list(
             catalog.by_column_name(f"SELECT * FROM information_schema.ins_users WHERE name = {string(user)}")
         )

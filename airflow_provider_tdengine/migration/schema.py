@@ -206,8 +206,7 @@ class SchemaSync:
         Returns:
             It, as the server lists it.
         """
-        client = self._target.client
-        client.execute(self._new_database(structure).statement(client.dialect))
+        self._target.execute(self._new_database(structure).statement(self._target.client.dialect))
         report.database = True
         created = self._target.database()
         if created is None:
@@ -215,10 +214,9 @@ class SchemaSync:
         return created
 
     def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
-        client = self._target.client
         for pair in structure.pairs:
             if pair.target is None:
-                client.execute(self._create(pair.wanted))
+                self._target.execute(self._create(pair.wanted))
                 if pair.wanted.is_super:
                     report.stables.append(pair.wanted.name)
                 else:
@@ -226,7 +224,7 @@ class SchemaSync:
             else:
                 report.existing += not pair.wanted.is_super
                 for statement, column in self._alter(pair.wanted, pair.target, structure.time):
-                    client.execute(statement)
+                    self._target.execute(statement)
                     report.columns.append(f"{pair.wanted.name}.{column}")
             if pair.wanted.is_super:
                 self._create_subtables(pair, structure.tags(pair), owners, report)
@@ -298,7 +296,7 @@ class SchemaSync:
         names = ", ".join(string(subtable.name) for subtable in subtables)
         theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [f"tbname IN ({names})"])}
         changed = 0
-        with self._target.client.session() as session:
+        with self._target.session() as session:
             for subtable in subtables:
                 wanted = zip(tags.fields, tags(subtable.tags), theirs.get(subtable.name, ()), strict=False)
                 for tag, ours, other in wanted:

@@ -99,7 +99,7 @@ def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Fin
     for table in (pair.source for pair in pairs if pair.source.where):
         conditions = where(table.period(0, 1))
         try:
-            source.client.rows(f"SELECT COUNT(*) FROM {source.table(table.name)}{conditions}")
+            source.rows(f"SELECT COUNT(*) FROM {source.table(table.name)}{conditions}")
         except TDengineError as error:
             if error.retryable:
                 raise

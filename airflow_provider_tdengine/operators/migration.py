@@ -120,8 +120,7 @@ class TDengineResolveOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
         """Check; nothing is written."""
         options = self.migration_options(context)
-        with clear_failures():
-            source, target = self.source(options), self.target(options)
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
             options = pinned(options)
             read_structure(source, target, options)
             if target.client.generation < 3:
@@ -151,8 +150,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
         if options.schema == "none":
             log.info("Schema is none: the target is taken as it is")
             return {}
-        with clear_failures():
-            report = SchemaSync(self.source(options), self.target(options), options).run()
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
+            report = SchemaSync(source, target, options).run()
         for leftover in report.not_migrated:
             log.warning("Not migrated: %s %s %s", leftover["kind"], leftover["name"], leftover["definition"])
         if report.changed:
@@ -182,8 +181,8 @@ class TDenginePlanOperator(MigrationOperator):
         if options.schema == "only":
             log.info("Schema is only: no rows are copied")
             return []
-        with clear_failures():
-            batches = make_plan(self.source(options), self.target(options), options)
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
+            batches = make_plan(source, target, options)
         return [batch.to_dict() for batch in batches]
 
 
@@ -280,9 +279,9 @@ class TDengineVerifyOperator(MigrationOperator):
         if options.verify == "none" or options.schema == "only":
             log.warning("Nothing is compared (verify is %s, schema is %s)", options.verify, options.schema)
             return {}
-        with clear_failures():
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
             folder = self.dead_letter_folder(options, context)
-            comparison = verify(self.source(options), self.target(options), options, kept(folder) if folder else {})
+            comparison = verify(source, target, options, kept(folder) if folder else {})
         if comparison.differences:
             shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
             raise AirflowFailException(
