@@ -106,7 +106,7 @@ def distinct_rows(
     collisions = Collisions(time, 1 if table.second_key else None)
     statement = f"SELECT {', '.join(keys)} FROM {catalog.table(name)}{where(table.period(*period))}"
     rows = 0
-    with catalog.client.session() as session:
+    with catalog.session() as session:
         for block in session.query(statement).blocks():
             rows += block.rows
             collisions.without(block)

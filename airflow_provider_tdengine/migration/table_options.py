@@ -99,7 +99,7 @@ def _options(catalog: Catalog) -> Iterator[tuple[str, TableOptions]]:
     )
     for columns, view, condition in views:
         statement = f"SELECT {columns} FROM information_schema.{view} WHERE db_name = {string(catalog.name)} AND "
-        for name, ttl, comment in catalog.client.rows(statement + condition):
+        for name, ttl, comment in catalog.rows(statement + condition):
             yield str(name), TableOptions(view == "ins_stables", int(str(ttl)), str(comment or ""))
 
 
@@ -118,6 +118,6 @@ def table_options_not_taken(source: Catalog, tables: Iterable[Table]) -> Iterato
         if row := rollups.get(name):
             rollup, watermark, delay = (str(row[option]) for option in ("rollup", "watermark", "max_delay"))
             yield Leftover("table option", name, f"ROLLUP({rollup}) WATERMARK {watermark} MAX_DELAY {delay}")
-        for _, created in source.client.rows(f"SHOW CREATE STABLE {source.table(name)}"):
+        for _, created in source.rows(f"SHOW CREATE STABLE {source.table(name)}"):
             if match := _SMA.search(str(created)):
                 yield Leftover("table option", name, match[1])
