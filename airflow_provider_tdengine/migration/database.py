@@ -245,7 +245,8 @@ def _instead(name: str, value: str, theirs: str) -> str:
 
 
 def _lengths(minutes: tuple[int, ...]) -> str:
-    return ",".join(map(_length, minutes))
+    """KEEP as people say it: one value where all storage tiers have the same."""
+    return ",".join(map(_length, dict.fromkeys(minutes)))
 
 
 def _length(minutes: int) -> str:

@@ -457,6 +457,8 @@ OPTIONS: dict[str, Option] = {
     field.name: cast(Option, field.metadata["option"]) for field in dataclasses.fields(MigrationOptions)
 }
 
+_KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -496,7 +498,8 @@ def _check_value(field: dataclasses.Field[object], value: object) -> list[Findin
     name = f"Option {field.name!r}"
     expected = type(field.default) if field.default is not None else str
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        return [Finding(name, f"{value!r} is a {type(value).__name__}", f"Give a {expected.__name__}")]
+        kind = _KINDS[expected]
+        return [Finding(name, f"{value!r} is not {kind}", f"Give {kind}")]
     if option.choices and value not in option.choices:
         return [Finding(name, f"{value!r} is not one of its values", f"Choose one of {', '.join(option.choices)}")]
     if isinstance(value, int) and not isinstance(value, bool):

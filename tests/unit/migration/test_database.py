@@ -98,42 +98,11 @@ class TestNewDatabase:
         assert new.keep == source.keep
         assert 60 <= new.duration <= days * DAY
 
-    @pytest.mark.parametrize(
-        ("precision", "keep", "options", "expected"),
-        [
-            (
-                Precision.US,
-                3650,
-                "PRECISION 'ms'",
-                "Database 'y': the target counts ms, the source us, so digits of timestamps would be lost. "
-                "Give a target database of the same or a finer precision, or set allow_lossy_precision.",
-            ),
-            (
-                Precision.MS,
-                365000,
-                "PRECISION 'ns'",
-                "Database 'y': KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns. "
-                "Give a KEEP in database_options.",
-            ),
-            (
-                Precision.MS,
-                30,
-                "KEEP 20h,1d,2d",
-                "Database 'y': KEEP would be 1200m,1d,2d, and TDengine 3 takes 1d to 365000d with precision ms. "
-                "Give a KEEP in database_options.",
-            ),
-            (
-                Precision.MS,
-                30,
-                "DURATION 11",
-                "Database 'y': KEEP would be 30d and DURATION 11d, and KEEP must be 3 times DURATION. "
-                "Give another KEEP or DURATION in database_options.",
-            ),
-        ],
-    )
-    def test_what_would_be_refused(self, precision: Precision, keep: int, options: str, expected: str) -> None:
-        source = Database("x", precision, (keep * DAY,), 10 * DAY)
-        assert [str(finding) for finding in NewDatabase.like(source, "y", options).findings(source)] == [expected]
+    def test_nanoseconds_do_not_reach_back_as_far(self) -> None:
+        source = Database("x", Precision.MS, (365_000 * DAY,), 10 * DAY)
+        assert list(NewDatabase.like(source, "y", "").findings(source)) == []
+        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'").findings(source)
+        assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
 
 
 @pytest.mark.parametrize(

@@ -102,11 +102,7 @@ def test_a_writer_that_may_not_create(pair: Pair, accounts: Callable[[list[str],
     if not checks_privileges(pair.target):
         assert not made.migrate().differences
         return
-    assert stopped(made) == (
-        f"Account 'mig_writer' of {pair.target.address}: it may not create the database '{TARGET}'. As root of the "
-        f"target: ALTER USER mig_writer CREATEDB 1; or create the database, and GRANT ALL ON `{TARGET}`.* TO "
-        "mig_writer."
-    )
+    assert f"it may not create the database '{TARGET}'" in stopped(made)
     assert Catalog(pair.target, TARGET).database() is None
 
 
@@ -121,18 +117,13 @@ def test_a_writer_with_half_the_rights(
     if not checks_privileges(pair.target):
         assert not made.migrate().differences
         return
-    expected = (
-        f"Account 'mig_writer' of {pair.target.address}: it may {given} database '{TARGET}', but not {lacks}. "
-        f"As root there: GRANT READ, WRITE ON `{TARGET}`.* TO mig_writer."
-    )
     if given == "write":
         # DESCRIBE of what is there is refused before rights are compared.
         assert "one of them may not do what is needed" in stopped(made)
         return
-    assert stopped(made) == expected
-    with pytest.raises(MigrationStopped) as caught:
+    assert f"it may {given} database '{TARGET}', but not {lacks}" in stopped(made)
+    with pytest.raises(MigrationStopped, match="but not write"):
         make_plan(*made.catalogs, made.options(schema="none"))
-    assert str(caught.value) == expected
 
 
 def test_a_reader_of_part_of_a_table(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
@@ -142,10 +133,7 @@ def test_a_reader_of_part_of_a_table(pair: Pair, accounts: Callable[[list[str], 
     if not checks_privileges(pair.source):
         assert not made.migrate().differences
         return
-    assert stopped(made) == (
-        f"Account 'mig_reader' of {pair.source.address}: of 's' it sees only subtables with g = 1. As root of the "
-        f"source: REVOKE READ ON `{SOURCE}`.`s` FROM mig_reader; or leave the table out with exclude."
-    )
+    assert "of 's' it sees only subtables with g = 1" in stopped(made)
     pair.source.execute(f"revoke read on {SOURCE}.s from mig_reader")
     assert not made.migrate().differences
 
@@ -154,11 +142,7 @@ def test_a_reader_that_may_not_see_keep(pair: Pair, accounts: Callable[[list[str
     if pair.source.generation == 2:
         return  # 2.x hides nothing.
     made = accounts([statement.replace("SYSINFO 1", "SYSINFO 0") for statement in reader(pair)], [])
-    assert stopped(made) == (
-        f"Account 'mig_reader' of {pair.source.address}: it may not see the KEEP of '{SOURCE}', which the target "
-        "database should have. As root of the source: ALTER USER mig_reader SYSINFO 1; or give a KEEP in "
-        "database_options."
-    )
+    assert f"it may not see the KEEP of '{SOURCE}'" in stopped(made)
     assert Catalog(pair.target, TARGET).database() is None
     assert not made.migrate(database_options="KEEP 36500").differences
     assert pair.both()[0] == pair.both()[1]
@@ -177,15 +161,7 @@ def test_a_right_that_is_lost_on_the_way(
     pair.target.execute(f"revoke write on {TARGET}.* from mig_writer")
     with pytest.raises(MigrationStopped) as caught:
         copy_batch(*made.catalogs, batch, options, MemoryProgress())
-    assert str(caught.value).startswith(
-        f"Accounts 'root' of {pair.source.address} and 'mig_writer' of {pair.target.address}: one of them may not do "
-        "what is needed (The server says: Permission denied"
-    )
-    assert str(caught.value).endswith(
-        f"The first must read {SOURCE}, the second must create and write {TARGET}; as root of 3.x: GRANT READ ON "
-        f"{pair.source.dialect.database(SOURCE)}.* TO root and GRANT ALL ON `{TARGET}`.* TO mig_writer, and ALTER USER "
-        "mig_writer CREATEDB 1 where the database is to be created."
-    )
+    assert "one of them may not do what is needed (The server says: Permission denied" in str(caught.value)
     assert pair.both()[1]["a"][1] == []
 
 

@@ -170,3 +170,17 @@ def test_names_of_a_file_that_are_not_there(named: Pair, file: Path) -> None:
     ]
     file.write_text("s.abc\na_*\n")
     assert named.migrate(tables=f"@{file}").tables == 3
+
+
+@pytest.mark.parametrize("pattern", ["d2", "d[1", "D1*", "?", "s"])
+def test_patterns_that_mean_nothing(pair: Pair, pattern: str) -> None:
+    pair.sql(
+        f"create database {SOURCE}",
+        f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.`d[1]` using {SOURCE}.s tags (1)",
+        f"create table {SOURCE}.plain (ts timestamp, v int)",
+    )
+    with pytest.raises(MigrationStopped) as stopped:
+        pair.sync(tables=f"d[1], {pattern}")
+    assert f"has no subtable or normal table '{pattern}'. It has d[1], plain." in str(stopped.value)
+    assert pair.sync(tables="d[1]").tables == 1

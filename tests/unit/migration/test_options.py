@@ -1,0 +1,53 @@
+"""Options as people and templates give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+
+REQUIRED = {"source_conn_id": "a", "target_conn_id": "b", "source_database": "power"}
+
+
+def sentence(**values: object) -> str:
+    with pytest.raises(MigrationStopped) as stopped:
+        MigrationOptions.checked({**REQUIRED, **values})
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history."),
+        ({"unit": "0d"}, "'0d' is not a duration. Give auto, or a number with s, m, h, d or w."),
+        ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
+        ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z."),
+        ({"workers": True}, "True is not a whole number. Give a whole number."),
+        ({"stables": 1}, "1 is not text. Give text."),
+        ({"database_options": "KEEP 10w"}, "'10w' is not a number of days, nor one with m, h or d. "),
+        ({"database_options": "VGROUPS 2 = 3"}, "'= 3' is not an option with its value. "),
+        ({"database_options": "VGROUPS 2 vgroups 3"}, "VGROUPS is there twice. "),
+        ({"database_options": "PRECISION 's'"}, "PRECISION 's' is none of 'ms', 'us' and 'ns'. "),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_options_do_not_take(values: dict[str, object], expected: str) -> None:
+    with pytest.raises(MigrationStopped) as stopped:
+        MigrationOptions.checked({**REQUIRED, **values})
+    assert str(stopped.value).startswith(f"Option {next(iter(values))!r}: {expected}")
+
+
+def test_text_from_templates() -> None:
+    options = MigrationOptions.checked(
+        {**REQUIRED, "workers": "3", "create_database": "False", "start": "None", "end": ""}
+    )
+    assert (options.workers, options.create_database, options.start) == (3, False, None)
+    assert options.window_end is None
+
+
+def test_every_option_is_explained() -> None:
+    for name, option in OPTIONS.items():
+        assert option.title, name
+        assert option.explanation.endswith("."), name
+        assert option.section, name
