@@ -86,7 +86,7 @@ class Pair:
             if table.is_super:
                 tags = {
                     subtable.name: tuple(
-                        _canonical(tag, value) for tag, value in zip(table.tags, subtable.tags, strict=True)
+                        canonical(tag, value) for tag, value in zip(table.tags, subtable.tags, strict=True)
                     )
                     for subtable in catalog.subtables(table, Scope())
                 }
@@ -109,7 +109,7 @@ class BoxPair(Pair):
     target_box: TDengineBox
 
 
-def _canonical(tag: Field, value: Value) -> Value:
+def canonical(tag: Field, value: Value) -> Value:
     """A tag's value; of JSON, which 3.x sorts by key, a text in one order."""
     return json.dumps(json.loads(value), sort_keys=True) if tag.type is Type.JSON and value else value
 
