@@ -21,12 +21,14 @@ class Dialect:
         quotes_database: whether a database's name takes backticks; 2.4 refuses them everywhere.
         has_select_tags: whether `SELECT TAGS` reads tags, one row a subtable; 3.0 does not have it.
         has_storage: whether columns have ENCODE, COMPRESS and LEVEL.
+        confuses_tbname: whether `tbname` means a column of that name where there is one, quoted or not (2.6.0.66).
     """
 
     generation: int
     quotes_database: bool
     has_select_tags: bool
     has_storage: bool
+    confuses_tbname: bool
 
     @classmethod
     @cache
@@ -37,6 +39,7 @@ class Dialect:
             quotes_database=version >= (2, 6),
             has_select_tags=version >= (3, 1),
             has_storage=version >= (3, 3),
+            confuses_tbname=(2, 6) <= version < (3,),
         )
 
     def database(self, name: str) -> str:

@@ -83,7 +83,7 @@ def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) 
     if database is None:
         raise MigrationStopped([source.missing("source_database")])
     tables = source.tables(scope)
-    stop_on([*source.missing_tables(scope, tables), *transform.findings(tables)])
+    stop_on([*source.missing_tables(scope, tables), *_unreadable(source, tables), *transform.findings(tables)])
     there = target.database()
     pairs = []
     for table in map(transform.selected, tables):
@@ -92,6 +92,20 @@ def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) 
     stop_on(_refused_conditions(source, pairs))
     precision = (there or NewDatabase.like(database, target.name, options.database_options)).precision
     return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
+
+
+def _unreadable(source: Catalog, tables: list[Table]) -> Iterator[Finding]:
+    """Super tables whose subtables the source cannot tell apart."""
+    if not source.client.dialect.confuses_tbname:
+        return
+    for table in tables:
+        if table.is_super and any(field.name.lower() == "tbname" for field in table.columns + table.tags):
+            yield Finding(
+                f"Table {table.name!r}",
+                f"it has a column or tag called tbname, which TDengine {source.client.server.version_text} takes for "
+                "the subtable's name",
+                "Leave it out with exclude, or drop that column in the source",
+            )
 
 
 def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:

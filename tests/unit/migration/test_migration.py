@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import RowRejected, StatementRejected
 from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.testing import TDengineBox
 
-from .conftest import CREATED, SOURCE, TARGET, Pair, T
+from .conftest import CREATED, SOURCE, TARGET, Pair, T, address
 
 COLUMNS = (
     "ts timestamp, b bool, i8 tinyint, i16 smallint, i32 int, i64 bigint, u8 tinyint unsigned, "
@@ -397,3 +402,19 @@ class TestVerification:
         assert [str(difference) for difference in filled.verify().differences] == [
             "empty: table there in the source, missing in the target"
         ]
+
+
+def test_a_column_called_tbname_hides_the_subtables_in_2_6(boxes: Callable[[str], TDengineBox], pair: Pair) -> None:
+    box = boxes("2.6.0.66 source")
+    old = replace(pair, source=Client(address(box)))
+    box.execute(f"drop database if exists {SOURCE}")
+    old.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.odd (ts timestamp, v int) tags (`tbname` int)",
+    )
+    with pytest.raises(MigrationStopped) as stopped:
+        old.sync()
+    assert str(stopped.value) == (
+        "Table 'odd': it has a column or tag called tbname, which TDengine 2.6.0.66 takes for the subtable's name. "
+        "Leave it out with exclude, or drop that column in the source."
+    )
