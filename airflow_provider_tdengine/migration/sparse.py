@@ -1,7 +1,6 @@
 """Few rows a subtable: one query of the super table for many subtables, written by multi-table INSERT.
 
-Reading and writing overlap: the next query is asked for before the rows of the last one are written, and they are
-written before the statements of the group before are confirmed.
+Reading and writing overlap: the next query is asked for before the last statements are confirmed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Ints, VariableColumn, concatenate
-from airflow_provider_tdengine.client.errors import IncompleteResult
+from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
@@ -90,13 +89,17 @@ def copy_groups(
         apart: whether far more rows of other subtables lie between those of the groups.
 
     Raises:
+        StructureChanged: the source's columns are not those that `transcode` reads.
         IncompleteResult: fewer rows arrived than the source counted.
         TDengineError: of the kind of failure.
     """
+    table = transcode.source
     sent: deque[Callable[[], object] | Step] = deque()
-    statements = ((group, _query(source, transcode.source, group, apart)) for group in groups)
-    for group, blocks in _read(sessions.source, statements):
-        counts, rows = _by_table(transcode.source, group, blocks)
+    for group in groups:
+        result = sessions.source.query(_query(source, table, group, apart))
+        if [field.type for field in result.fields[1:]] != [column.type for column in table.columns]:
+            raise StructureChanged(f"the columns of {table.name!r} have changed since the batch began")
+        counts, rows = _by_table(table, group, list(result.blocks()))
         names = [target_name(unit.table) for unit in group]
         read = rows.rows
         if transcode.time.cuts:
@@ -138,18 +141,6 @@ def _query(source: Catalog, table: Table, group: list[Unit], apart: bool) -> str
     conditions += table.period(group[0].start, group[0].end)
     columns = ", ".join(["tbname", *(identifier(column.name) for column in table.columns)])
     return f"SELECT {columns} FROM {source.table(table.name)}{where(conditions)}"
-
-
-def _read(session: Session, statements: Iterable[tuple[list[Unit], str]]) -> Iterator[tuple[list[Unit], list[Block]]]:
-    """The rows of each group; the next group's are on their way while one is worked on."""
-    ahead = None
-    for group, statement in statements:
-        answer = session.start(statement)
-        if ahead:
-            yield ahead[0], list(ahead[1]().blocks())
-        ahead = group, answer
-    if ahead:
-        yield ahead[0], list(ahead[1]().blocks())
 
 
 def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Ints, Block]:
