@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import random
 import struct
@@ -23,6 +24,7 @@ from airflow_provider_tdengine.client.block import (
     VariableColumn,
     column_from_list,
     column_to_list,
+    concatenate,
     decode_block,
     decode_block2,
     decode_fields,
@@ -252,6 +254,26 @@ def test_taking_rows_and_selecting_columns_match_doing_it_to_lists(block: Block,
         assert content(decode_block(encode_block(taken), names(taken))) == content(taken)
     selected = decoded.select(order)
     assert content(selected) == (tuple(block.fields[i] for i in order), block.rows, [columns[i] for i in order])
+
+
+@given(blocks(max_rows=30), st.data())
+def test_parts_of_a_block_are_put_together_again(block: Block, data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.integers(0, block.rows), max_size=4).map(sorted))
+    bounds = [0, *places, block.rows]
+    # Each part on its own buffers, as blocks of a result are.
+    parts = [decode_block(encode_block(block.take(slice(a, b))), names(block)) for a, b in itertools.pairwise(bounds)]
+    assert content(concatenate(parts)) == content(decode_block(encode_block(block), names(block)))
+
+
+@given(st.lists(st.none() | st.sampled_from(("", "a", "b", "ab", "a" * 7, "a" * 8, "a" * 9, "温" * 40)), max_size=40))
+def test_runs_of_equal_values_begin_where_the_value_changes(cells: list[str | None]) -> None:
+    field = Field("c", Type.VARCHAR, 200)
+    column = column_of(field, [None if cell is None else cell.encode() for cell in cells])
+    assert isinstance(column, VariableColumn)
+    starts = [i for i, cell in enumerate(cells) if i == 0 or cell != cells[i - 1]]
+    assert column.run_starts().tolist() == starts
+    order = np.arange(len(cells))[::-1]
+    assert column.take(order).take(order).run_starts().tolist() == starts
 
 
 @given(st.lists(fields(), max_size=8), st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=8))

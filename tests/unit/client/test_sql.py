@@ -19,8 +19,10 @@ from airflow_provider_tdengine.client.sql import (
     cut,
     identifier,
     literal,
+    name_list,
     name_range,
     string,
+    strings,
     time_range,
     timestamp,
     where,
@@ -65,6 +67,11 @@ def test_any_name_without_a_backtick_is_an_identifier(name: str) -> None:
 def test_a_name_that_would_end_its_quotes_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be a name"):
         identifier(name)
+
+
+@given(st.lists(st.none() | TEXT.map(str.encode) | st.binary(max_size=6)))
+def test_many_literals_are_those_of_each_value(values: list[bytes | None]) -> None:
+    assert strings(values) == [literal(value) for value in values]
 
 
 class Level(IntEnum):
@@ -206,6 +213,7 @@ def test_conditions() -> None:
     assert name_range("a'b", None) == [r"tbname >= 'a\'b'"]
     assert name_range("a", "b") == ["tbname >= 'a'", "tbname <= 'b'"]
     assert name_range(None, "") == ["tbname <= ''"]
+    assert name_list(["a'b", "温度"]) == r"tbname IN ('a\'b','温度')"
     assert time_range("full", 0, 5) == ["`full` >= 0", "`full` < 5"]
     assert time_range("ts", None, None) == []
     assert where([]) == ""

@@ -194,6 +194,28 @@ def test_answers_are_matched_by_their_request_whatever_their_order() -> None:
         session.confirm(third, "t")
 
 
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+@pytest.mark.parametrize("version", ["2.4.0.18", "3.0.5.2", "3.3.3.0"])
+def test_statements_on_their_way_each_get_their_own_answer(version: str, scheme: str, box: Start) -> None:
+    client = Client(box(version, scheme))
+    client.execute("create database d")
+    client.execute("create table d.t (ts timestamp, v int)")
+    # An adapter of 2.4 takes no message that long: it goes over REST, and is done before the others are confirmed.
+    long = " ".join(f"({START + i}, {i})" for i in range(100))
+    with client.session() as session:
+        inserts = [session.start(f"insert into d.t values {rows}") for rows in (f"({START}, 1)", long, f"({START}, 2)")]
+        assert [answer().affected for answer in inserts] == [1, 100, 1]
+        first, second = session.start("select count(*) from d.t"), session.start("select max(v) from d.t")
+        assert all_rows(second()) == [(99,)]
+        assert all_rows(first()) == [(100,)]
+        wrong = None if scheme == "http" else session.start("select nothing from d.t")
+        right = session.start("select count(*) from d.t")
+        if wrong:
+            with pytest.raises(TDengineError, match="select nothing"):
+                wrong()
+        assert all_rows(right()) == [(100,)]
+
+
 @pytest.mark.parametrize("version", ["2.4.0.18", "3.0.5.2", "3.3.3.0"])
 def test_a_result_left_before_its_end_leaves_the_session_usable(version: str, box: Start) -> None:
     client = Client(box(version, block_rows=10))

@@ -32,8 +32,8 @@ def run(pair: Pair, progress: MemoryProgress | None = None, **values: Any) -> An
     return copy_batch(*pair.catalogs, batch_of(pair), pair.options(**values), progress or MemoryProgress())
 
 
-def arrived(pair: BoxPair) -> int:
-    return len(pair.target_box.execute(f"select * from {TARGET}.meters"))
+def arrived(pair: BoxPair, stable: str = "meters") -> int:
+    return len(pair.target_box.execute(f"select * from {TARGET}.{stable}"))
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +107,40 @@ def test_a_sparse_batch_goes_on(many: BoxPair, then: str) -> None:
     assert copied.strategy == "sparse"
     source, target = many.both()
     assert target == source
+
+
+@pytest.mark.parametrize("tables", ["d03,d17,d31", "d?7,d?8"])
+def test_of_few_subtables_among_many_only_their_rows_are_read(
+    many: BoxPair, monkeypatch: pytest.MonkeyPatch, tables: str
+) -> None:
+    monkeypatch.setattr(copying, "_APART", 2)
+    scope = {"tables": tables, "strategy": "sparse"}
+    options = many.options(**scope)
+    batch = make_plan(*many.catalogs, options)[0]
+    before = many.source_box.rows_read
+    copied = copy_batch(*many.catalogs, batch, options, MemoryProgress())
+    assert copied.rows == batch.tables * 50
+    # Counting by subtable reads a row each.
+    assert many.source_box.rows_read - before <= copied.rows + 40
+    assert arrived(many, "m") == copied.rows
+
+
+@pytest.mark.parametrize(("tables", "is_list_of_2x"), [("*", False), ("*0", True)])
+def test_a_range_is_read_where_a_list_would_go_over_rest(faulty: BoxPair, tables: str, is_list_of_2x: bool) -> None:
+    """A list of names is best but for 2.4, unless most of the rows in the range are not wanted."""
+    faulty.sql(f"create database {SOURCE} keep 36500", f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)")
+    names = [f"{'subtable' * 8}{i:03}" for i in range(120)]
+    parts = (f"{SOURCE}.{name} using {SOURCE}.m tags (1) values ({T}, 1) ({T + 1}, 2)" for name in names)
+    faulty.sql(f"insert into {' '.join(parts)}")
+    faulty.sync(tables=tables)
+    box = faulty.source_box
+    box.statements.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "_APART", 5)
+        (copied,) = faulty.copy(tables=tables, strategy="sparse", workers=1)
+    (query,) = (statement for statement in box.statements if statement.startswith("SELECT tbname, `ts`, `v`"))
+    assert ("tbname IN (" in query) == (faulty.source.generation == 3 or is_list_of_2x)
+    assert copied.rows == arrived(faulty, "m") == 2 * sum(name.endswith("0") or tables == "*" for name in names)
 
 
 def test_a_large_subtable_among_small_ones_goes_as_blocks(many: BoxPair) -> None:
