@@ -12,8 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
+from airflow_provider_tdengine.client.geometry import well_known_text
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Subtable, Table
@@ -430,6 +433,13 @@ def tag_literal(tag: Field, value: Value) -> str:
     """
     if isinstance(value, bytes) and tag.type is Type.VARBINARY:
         return f"'\\x{value.hex()}'"
+    if isinstance(value, bytes) and tag.type is Type.GEOMETRY:
+        try:
+            return string(well_known_text(value))
+        except ValueError as error:
+            raise ValueError(f"{error} (tag {tag.name!r})") from error
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"the value {value!r} of tag {tag.name!r} has a zero byte, which no statement carries")
     if tag.type is Type.JSON and value and _largest_number(json.loads(str(value))) > _LARGEST_IN_JSON:
         raise ValueError(
             f"the number in {str(value)[:80]!r}, the value of tag {tag.name!r}, is too large for TDengine 3"
@@ -438,4 +448,7 @@ def tag_literal(tag: Field, value: Value) -> str:
         raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
     if tag.type is Type.DOUBLE and isinstance(value, float) and 0 < abs(value) < _SMALLEST_DOUBLE:
         raise ValueError(f"INSERT and CREATE of TDengine 3 refuse {value!r}, the value of tag {tag.name!r}")
+    if tag.type is Type.FLOAT and isinstance(value, float):
+        # All digits: the shortest text of the largest one is larger than it, and refused (3.3.3.0).
+        return literal(float(np.float32(value)))
     return literal(value)

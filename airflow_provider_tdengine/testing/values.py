@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, Va
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
 from airflow_provider_tdengine.testing.generation import Generation
+from airflow_provider_tdengine.testing.geometry import well_known_binary
 from airflow_provider_tdengine.testing.parser import unquote
 
 _QUOTES = ("'", '"')
@@ -140,7 +140,7 @@ class Literals:
             Type.BOOL: _bool,
             Type.NCHAR: _characters,
             Type.VARBINARY: _binary,
-            Type.GEOMETRY: _geometry,
+            Type.GEOMETRY: lambda text: well_known_binary(_text(text)),
             Type.JSON: self._json,
         }
         reader = _decimal if field.type in DECIMALS else readers.get(field.type, _text)
@@ -317,37 +317,6 @@ def _check_lengths(field: Field, values: Sequence[Value]) -> None:
             size = len(value.encode("utf-8", "surrogateescape"))
         if size > field.length:
             raise BadValueError(index, "string data overflow", too_long=True)
-
-
-# --- Geometry: well-known text to well-known binary
-
-_SHAPES = {"POINT": 1, "LINESTRING": 2, "POLYGON": 3}
-_SHAPE = re.compile(r"\s*([A-Za-z]+)\s*\((.*)\)\s*", re.DOTALL)
-
-
-def _geometry(text: str) -> bytes:
-    match = _SHAPE.fullmatch(_text(text))
-    shape = match and _SHAPES.get(match[1].upper())
-    if not match or not shape:
-        raise ValueError("invalid geometry data")
-    head = struct.pack("<BI", 1, shape)
-    if shape == 1:
-        return head + _points(match[2])
-    if shape == 2:
-        return head + struct.pack("<I", match[2].count(",") + 1) + _points(match[2])
-    rings = re.findall(r"\(([^()]*)\)", match[2])
-    parts = [struct.pack("<I", ring.count(",") + 1) + _points(ring) for ring in rings]
-    return head + struct.pack("<I", len(parts)) + b"".join(parts)
-
-
-def _points(text: str) -> bytes:
-    raw = b""
-    for point in text.split(","):
-        coordinates = point.split()
-        if len(coordinates) != 2:
-            raise ValueError("invalid geometry data")
-        raw += struct.pack("<2d", *map(float, coordinates))
-    return raw
 
 
 # --- Timestamps as text

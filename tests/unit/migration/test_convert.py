@@ -34,6 +34,7 @@ from airflow_provider_tdengine.migration.precision import TimeScale
 
 EXACT = Context(prec=80)
 MS_TO_NS = TimeScale.between(Precision.MS, Precision.NS)
+NS_TO_MS = TimeScale.between(Precision.NS, Precision.MS)
 
 
 def field_of(kind: Type, length: int, digits: int, scale: int) -> Field:
@@ -52,9 +53,9 @@ def fields_of(draw: st.DrawFn, pair: Pair) -> tuple[Field, Field, TimeScale]:
         target = source
     else:
         target = field_of(pair.target, length * draw(st.integers(1, 5)), 38, draw(st.integers(0, 12)))
-    time = draw(st.sampled_from([SAME, MS_TO_NS]))
-    assume(pair.holds(source, target, time))
-    return source, target, time
+    times = [time for time in (SAME, MS_TO_NS, NS_TO_MS) if pair.holds(source, target, time)]
+    assume(times)
+    return source, target, draw(st.sampled_from(times))
 
 
 def values_of(field: Field) -> st.SearchStrategy[Value]:
