@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,9 @@ class Airflow:
             time.sleep(0.1)
 
 
+EXAMPLES = [Path(__file__).parents[2] / "example_dags" / "tdengine_dead_letters.py"]
+"""DAGs as users have them, beside the one of the demo."""
+
 DAG_FILE = """
 from datetime import timedelta
 
@@ -95,6 +99,8 @@ class QuickHome(AirflowHome):
         file.parent.mkdir(exist_ok=True)
         if not file.exists():
             file.write_text(DAG_FILE, encoding="utf-8")
+            for example in EXAMPLES:
+                shutil.copy(example, file.parent)
         return file
 
 
