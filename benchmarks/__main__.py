@@ -25,8 +25,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measures migrations on simulated servers, or on those that TDENGINE_SOURCE_URL and "
-        "TDENGINE_TARGET_URL name, such as ws://root:taosdata@localhost:6041. Databases bench_* are made there, and "
-        "kept in the source for the next time.",
+        "TDENGINE_TARGET_URL name, such as ws://root:taosdata@localhost:6041. Databases bench_* are made there; those "
+        "of the shapes are kept in the source for the next time.",
     )
     parser.add_argument("shapes", nargs="*", type=_shape, metavar="shape", help=f"of {names} (default: all)")
     parser.add_argument("--crossing", action="store_true", help="dense against sparse, 10 to 5000 rows a subtable")
@@ -92,9 +92,9 @@ def _measure(arguments: argparse.Namespace, sources: list[Server], target: Serve
             report.left_out.append(f"taosdump for {shape.name} ({why})")
         report.shapes.append(measure_shape(shape.scaled(arguments.scale), source, target, runs, rivals, _say))
     if arguments.memory:
-        report.shapes += [
-            measure_shape(shape.scaled(arguments.scale), sources[0], target, 1, (), _say) for shape in MEMORY
-        ]
+        for shape in (shape.scaled(arguments.scale) for shape in MEMORY):
+            report.shapes.append(measure_shape(shape, sources[0], target, 1, (), _say))
+            drop(sources[0].client, shape.database)
     if arguments.crossing:
         report.crossing = measure_crossing(sources[0], target, runs, arguments.scale, _say)
     if arguments.schema:

@@ -10,10 +10,11 @@ from functools import partial
 from itertools import pairwise
 from statistics import median, median_low
 
+from airflow_provider_tdengine.client.errors import TDengineError
 from benchmarks.engine import Figures
-from benchmarks.runners import Rival, drop_copy, repeat, run_engine, run_script, run_taosdump
+from benchmarks.runners import BenchmarkFailed, Rival, drop_copy, repeat, run_engine, run_script, run_taosdump
 from benchmarks.servers import Server
-from benchmarks.shapes import STRUCTURE, Shape, crossing, fill
+from benchmarks.shapes import STRUCTURE, Shape, crossing, drop, fill
 
 CROSSING = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Rows a subtable at which dense and sparse are compared."""
@@ -40,8 +41,9 @@ class Measured:
         mb: 10^6 bytes of blocks and statements that the target took.
         imports_mb: memory of the interpreter with imports, in 10^6 bytes.
         peak_mb: how much more it was at most.
-        script: the script with taosrest; None if it was not asked for.
-        taosdump: taosdump; None where there is none.
+        failures: what a rival did not do.
+        script: the script with taosrest; None if it was not asked for, or failed.
+        taosdump: the same.
     """
 
     shape: str
@@ -58,6 +60,7 @@ class Measured:
     mb: float
     imports_mb: float
     peak_mb: float
+    failures: list[str]
     script: Rival | None
     taosdump: Rival | None
 
@@ -131,17 +134,22 @@ def measure_shape(shape: Shape, source: Server, target: Server, runs: int, rival
         say: told what goes on.
 
     Raises:
-        BenchmarkFailed: something did not do its work.
+        BenchmarkFailed: the engine did not do its work.
+        TDengineError: a server did not do its own.
     """
     _fill(shape, source, say)
     load = os.getloadavg()[0]
     say(f"{shape.name}: {runs} times by the engine")
     figures = [run_engine(shape, source, target) for _ in range(runs)]
     results: dict[str, Rival | None] = {"script": None, "taosdump": None}
+    failures: list[str] = []
     for name, run in (("script", run_script), ("taosdump", run_taosdump)):
         if name in rivals:
             say(f"{shape.name}: by {name}")
-            results[name] = _median_rival(repeat(runs, partial(run, shape, source, target)))
+            try:
+                results[name] = _median_rival(repeat(runs, partial(run, shape, source, target)))
+            except (BenchmarkFailed, TDengineError) as error:
+                failures.append(f"{name} failed on {shape.name}: {error}")
     drop_copy(shape, target)
     return Measured(
         shape=shape.name,
@@ -158,6 +166,7 @@ def measure_shape(shape: Shape, source: Server, target: Server, runs: int, rival
         mb=median(run.bytes for run in figures) / 1e6,
         imports_mb=median(run.imports_mb for run in figures),
         peak_mb=max(run.peak_mb for run in figures),
+        failures=failures,
         **results,
     )
 
@@ -185,6 +194,7 @@ def measure_crossing(
             )
         )
         drop_copy(shape, target)
+        drop(source.client, shape.database)
     return found
 
 
@@ -216,6 +226,7 @@ def measure_structure(source: Server, target: Server, runs: int, scale: float, s
     say(f"schema sync: {shape.subtables:,} subtables, {runs} times")
     figures = [run_engine(shape, source, target, schema="only") for _ in range(runs)]
     drop_copy(shape, target)
+    drop(source.client, shape.database)
     cpu = median(run.cpu["schema"] for run in figures)
     first, again = _median(figures, "schema"), _median(figures, "again")
     return Structure(source.version, target.version, shape.subtables, first, again, cpu)

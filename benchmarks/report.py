@@ -104,6 +104,7 @@ class Report:
             for what, rows in (("time", crosses_at(self.crossing)), ("CPU", cpu_crosses_at(self.crossing))):
                 since = "nowhere" if rows is None else f"from {rows:.0f} rows a subtable on"
                 notes.append(f"Dense takes less {what} than sparse {since}.")
+        notes += [failure for one in self.shapes for failure in one.failures]
         return notes + [f"Left out: {what}." for what in self.left_out]
 
     def text(self) -> str:

@@ -1,6 +1,7 @@
 """The benchmarks, tiny and on boxes: they run, and what they call copied is there."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,9 +89,15 @@ def test_failures_say_what_failed(shape: Shape, source: Server, target: Server) 
 
 
 @pytest.mark.parametrize("shape", [TINY["dense"]], ids=str)
-def test_a_report_says_the_same_after_a_round_trip(shape: Shape, source: Server, target: Server) -> None:
+def test_a_report_says_the_same_after_a_round_trip(
+    shape: Shape, source: Server, target: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "taosdump"
+    broken.write_text("#!/bin/sh\necho cannot; exit 3\n", encoding="ascii")
+    broken.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     report = Report.begin(simulated=True)
-    report.shapes = [measure_shape(shape, source, target, 1, ["script"], quiet)]
+    report.shapes = [measure_shape(shape, source, target, 1, ["script", "taosdump"], quiet)]
     report.structures = [measure_structure(source, target, 1, 0.001, quiet)]
     report.crossing = measure_crossing(source, target, 1, 0.01, quiet, [10, 500])
     report.left_out = [f"taosdump ({why_no_taosdump(source, target)})"]
@@ -100,6 +107,7 @@ def test_a_report_says_the_same_after_a_round_trip(shape: Shape, source: Server,
         assert "dense, 3.3.3.0 → 3.3.3.0" in text
         assert "2,100" in text
         assert "simulated servers do not speak its protocol" in text
+        assert "taosdump failed on dense: taosdump ended with 3: cannot" in text
     table = merged([report, again]).markdown().splitlines()
     assert [line.count("|") for line in table[:4]] == [14] * 4
     assert not target.client.rows("SELECT name FROM information_schema.ins_databases WHERE name LIKE 'bench%'")
