@@ -150,8 +150,9 @@ _DEFAULTS_2 = {
 
 _CACHE_MODELS = {"0": "none", "1": "last_row", "2": "last_value", "3": "both"}
 
+# Measured in all four versions.
 _UPDATE = {
-    "0": "the source kept the first row of a timestamp; 3.x keeps what was written last",
+    "0": "the source kept the first row of a timestamp; in 3.x a later one replaces the columns that it names",
     "1": "the source replaced the whole row of a timestamp; 3.x leaves columns that a later row does not name",
     "2": "the source kept a value where a later row had NULL; in 3.x a NULL that is written replaces it",
 }

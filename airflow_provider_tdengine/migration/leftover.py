@@ -16,8 +16,8 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, index or user.
-        name: its name.
+        kind: stream, topic, function, view, index or user; an option of the database or of a super table.
+        name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
 

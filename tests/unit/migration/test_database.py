@@ -154,7 +154,10 @@ class TestOptionsNotTaken:
         assert left == (
             {}
             if pair.source.generation == 3
-            else {"UPDATE 0": "the source kept the first row of a timestamp; 3.x keeps what was written last"}
+            else {
+                "UPDATE 0": "the source kept the first row of a timestamp; in 3.x a later one replaces the columns "
+                "that it names"
+            }
         )
 
     def test_options_of_the_source(self, pair: Pair) -> None:
