@@ -83,6 +83,7 @@ class RestSession:
     def __init__(self, address: Address, generation: int = 3, database: str | None = None) -> None:
         self._address = address
         self._generation = generation
+        self.bytes_sent = 0
         self._database = database or address.database
         auth = None if address.token else httpx.BasicAuth(address.user, address.password)
         self.waited = 0.0
@@ -134,9 +135,11 @@ class RestSession:
         """
         path = f"/rest/{verb}/{quote(self._database, safe='')}" if self._database else f"/rest/{verb}"
         params = {"tz": time_zone} if time_zone else None
+        content = statement.encode("utf-8", "surrogateescape")
+        self.bytes_sent += len(content)
         began = time.monotonic()
         try:
-            response = self._http.post(path, content=statement.encode("utf-8", "surrogateescape"), params=params)
+            response = self._http.post(path, content=content, params=params)
         except httpx.ConnectTimeout as error:
             raise Timeout(
                 f"{self._address} did not accept a connection within {self._address.connect_timeout:g} s"

@@ -44,6 +44,11 @@ class Session(Protocol):
 
     waited: float
 
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of all statements and blocks so far, confirmed or not."""
+        ...
+
     def query(self, statement: str) -> Result:
         """Send a statement; its rows are read through the result."""
         ...

@@ -178,7 +178,7 @@ def cut(head: str, parts: Iterable[str], limit: int = MAX_STATEMENT_BYTES) -> It
     pending: list[str] = []
     size = start
     for part in parts:
-        length = len(part.encode("utf-8", "surrogateescape")) + 1
+        length = 1 + (len(part) if part.isascii() else len(part.encode("utf-8", "surrogateescape")))
         if pending and size + length > limit:
             yield f"{head} {' '.join(pending)}", len(pending)
             pending, size = [], start

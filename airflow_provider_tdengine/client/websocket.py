@@ -139,13 +139,15 @@ class WebSocketSession:
     ) -> None:
         self._address = address
         self._last_request = 0
-        self.bytes_sent = 0
+        self._bytes_sent = 0
         self.waited = 0.0
         self._early: dict[int, bytes | _Answer] = {}
         self._timeout = address.connect_timeout
         self._socket = _open(address, path)
         self._binary = binary
         self._max_message = max_message
+        # What UTF-8 makes of a character at most, and JSON.
+        self._most_bytes = 4 if binary else 6
         self._open_rest = partial(RestSession, address, generation, database)
         self._long_statements: RestSession | None = None
         database = database or address.database
@@ -166,6 +168,11 @@ class WebSocketSession:
             self.close()
             raise
         self._timeout = address.timeout
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of all messages so far, and of statements that went over REST."""
+        return self._bytes_sent + (self._long_statements.bytes_sent if self._long_statements else 0)
 
     # --- Statements
 
@@ -200,8 +207,8 @@ class WebSocketSession:
         return not self._is_too_long(statement) and (self._binary or _is_utf8(statement))
 
     def _is_too_long(self, statement: str) -> bool:
-        # Six is the most that JSON makes of a character; nearly every statement is far below.
-        if len(statement) * 6 + _ENVELOPE <= self._max_message:
+        # Nearly every statement is far below.
+        if len(statement) * self._most_bytes + _ENVELOPE <= self._max_message:
             return False
         encoded = statement if self._binary else json.dumps(statement, ensure_ascii=False)
         return len(encoded.encode("utf-8", "surrogateescape")) + _ENVELOPE > self._max_message
@@ -306,7 +313,7 @@ class WebSocketSession:
     def _send(self, message: bytes, *, text: bool) -> None:
         try:
             self._socket.send(message, text=text)
-            self.bytes_sent += len(message)
+            self._bytes_sent += len(message)
         except (ConnectionClosed, OSError) as error:
             if isinstance(error.__cause__, (BlockingIOError, ssl.SSLWantWriteError)):
                 self._abort()

@@ -35,8 +35,8 @@ _NAME_BYTES = 500_000
 _IN_FLIGHT = 4
 """Statements that are written before the first is confirmed: enough to keep the target at work."""
 
-Sent: TypeAlias = tuple[int, Callable[[], object]]
-"""Bytes that were sent, and what waits for their confirmation."""
+Confirm: TypeAlias = Callable[[], object]
+"""What waits for the confirmation of something that was sent."""
 
 
 def rows_a_group(table: Table) -> int:
@@ -94,7 +94,7 @@ def copy_groups(
         TDengineError: of the kind of failure.
     """
     table = transcode.source
-    sent: deque[Callable[[], object] | Step] = deque()
+    sent: deque[Confirm | Step] = deque()
     for group in groups:
         result = sessions.source.query(_query(source, table, group, apart))
         if [field.type for field in result.fields[1:]] != [column.type for column in table.columns]:
@@ -106,16 +106,16 @@ def copy_groups(
             owners = np.repeat(np.arange(len(names)), counts)
             staying = last_ones(rows, transcode.time, transcode.second_key, owners)
             counts, rows = np.bincount(owners[staying], minlength=len(names)), rows.take(staying)
-        size = 0
-        for length, confirm in _write(sessions.target, target, names, counts, transcode(rows)):
-            size += length
+        before = sessions.target.bytes_sent
+        for confirm in _write(sessions.target, target, names, counts, transcode(rows)):
             sent.append(confirm)
             yield from _confirmed(sent, _IN_FLIGHT)
+        size = sessions.target.bytes_sent - before
         sent.append(Step(group[-1].table, group[-1].end, read, size, collisions=read - rows.rows))
     yield from _confirmed(sent, 0)
 
 
-def _confirmed(sent: deque[Callable[[], object] | Step], most: int) -> Iterator[Step]:
+def _confirmed(sent: deque[Confirm | Step], most: int) -> Iterator[Step]:
     """What is done when the oldest confirmations have been waited for, until at most so many are left."""
     while sent and (len(sent) > most or isinstance(sent[0], Step)):
         first = sent.popleft()
@@ -186,7 +186,7 @@ def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:
 # --- Writing
 
 
-def _write(session: Session, target: Catalog, names: list[str], counts: Ints, rows: Block) -> Iterator[Sent]:
+def _write(session: Session, target: Catalog, names: list[str], counts: Ints, rows: Block) -> Iterator[Confirm]:
     """Send the rows of subtables: as statements, or as blocks what no text carries.
 
     Parameters:
@@ -200,16 +200,11 @@ def _write(session: Session, target: Catalog, names: list[str], counts: Ints, ro
         owners = np.repeat(np.arange(len(names)), counts)
         lines = np.flatnonzero(textless)
         for some in np.split(lines, np.flatnonzero(np.diff(owners[lines])) + 1):
-            yield from _write_block(session, names[int(owners[some[0]])], rows.take(some))
+            name = names[int(owners[some[0]])]
+            for request in session.write_block(name, rows.take(some)):
+                yield partial(session.confirm, request, name)
         rows = rows.take(~textless)
         counts = np.bincount(owners[~textless], minlength=len(names))
     tables = ((target.table(name), count) for name, count in zip(names, counts.tolist(), strict=True))
     for statement, _ in cut("INSERT INTO", insert_parts(tables, rows)):
-        yield len(statement.encode("utf-8", "surrogateescape")), session.start(statement)
-
-
-def _write_block(session: WebSocketSession, table: str, rows: Block) -> Iterator[Sent]:
-    before = session.bytes_sent
-    for request in session.write_block(table, rows):
-        yield session.bytes_sent - before, partial(session.confirm, request, table)
-        before = session.bytes_sent
+        yield session.start(statement)

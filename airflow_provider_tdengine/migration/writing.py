@@ -188,16 +188,14 @@ def write_block(session: Session, target: Catalog, table: str, block: Block) -> 
         RowRejected: the target refuses a row.
         TDengineError: of the kind of failure.
     """
+    before = session.bytes_sent
     if isinstance(session, WebSocketSession):
-        before = session.bytes_sent
         if refusal := _confirm_all(session, table, session.write_block(table, block)):
             raise refusal
-        return session.bytes_sent - before
-    size = 0
-    for statement, _ in cut("INSERT INTO", insert_parts([(target.table(table), block.rows)], block)):
-        session.query(statement)
-        size += len(statement)
-    return size
+    else:
+        for statement, _ in cut("INSERT INTO", insert_parts([(target.table(table), block.rows)], block)):
+            session.query(statement)
+    return session.bytes_sent - before
 
 
 def _confirm_all(session: Session, table: str, requests: list[int]) -> RowRejected | None:
