@@ -58,6 +58,11 @@ class FixedColumn:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return self.values.nbytes
+
     def take(self, rows: slice | Ints | Flags) -> FixedColumn:
         return FixedColumn(self.values[rows], self.nulls[rows])
 
@@ -80,6 +85,11 @@ class VariableColumn:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return int(self.lengths.sum())
 
     def take(self, rows: slice | Ints | Flags) -> VariableColumn:
         return VariableColumn(self.data, self.starts[rows], self.lengths[rows], self.nulls[rows])
@@ -128,6 +138,11 @@ class Block:
     fields: tuple[Field, ...]
     columns: tuple[Column, ...]
     rows: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values in all columns."""
+        return sum(column.size for column in self.columns)
 
     def take(self, rows: slice | Ints | Flags) -> Block:
         """Some of the rows: a slice, a boolean mask or row numbers."""

@@ -76,6 +76,11 @@ class Table:
     def time_column(self) -> str:
         return self.columns[0].name
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, if all its values are as long as they may be."""
+        return sum(column.info.width or column.wire_bytes for column in self.columns)
+
     def period(self, start: int | None, end: int | None) -> list[str]:
         """Conditions of the rows that are meant: `start <= time < end`, and those of `where`."""
         times = time_range(self.time_column, start, end)

@@ -21,8 +21,17 @@ from airflow_provider_tdengine.migration.writing import TableWriter
 
 log = logging.getLogger(__name__)
 
-_PAGE = 20_000
-"""Rows of an answer that is not streamed: JSON of them has a few megabytes."""
+_PAGE_ROWS = 20_000
+"""Rows of an answer that is not streamed, at most: JSON of them has a few megabytes."""
+
+_PAGE_BYTES = 4_000_000
+"""Bytes of its values."""
+
+_BLOCK_ROWS = 4096
+"""Rows of a block that a server streams, however wide they are (measured 3.0.5.2 and 3.3.3.0; 2.x stops at 34 MB)."""
+
+_BLOCK_BYTES = 8_000_000
+"""Bytes of a block that is taken in one piece; rows that may be wider are read by pages."""
 
 
 def copy_unit(
@@ -47,7 +56,8 @@ def copy_unit(
     # The shortest way to say all columns: an adapter of 2.4 takes 512 bytes a message.
     columns = "*" if table.is_whole else ", ".join(identifier(column.name) for column in table.columns)
     statement = f"SELECT {columns} FROM {origin}"
-    if not session.streams(statement + where(conditions)):
+    is_wide = table.row_bytes * _BLOCK_ROWS > _BLOCK_BYTES
+    if is_wide or not session.streams(statement + where(conditions)):
         written = writer.write(_pages(session, statement, table, unit))
     else:
         result = _checked(session.query(statement + where(conditions)), table, origin)
@@ -88,28 +98,36 @@ def _checked(result: Result, table: Table, origin: str) -> Result:
 
 
 def _pages(session: Session, statement: str, table: Table, unit: Unit) -> Iterator[Block]:
-    """A unit's rows by the primary key, a page a query, for sessions that give an answer in one piece."""
+    """A unit's rows by the primary key, a page a query: where an answer, or a block of it, would be too large."""
     keys = [table.columns[0]]
     keys += [column for column in table.columns if column.name == table.second_key]
     order = ", ".join(identifier(key.name) for key in keys)
     behind: list[str] = []
+    most = _page_rows(table.row_bytes)
     while True:
         conditions = where([*table.period(unit.start, unit.end), *behind])
-        result = session.query(f"{statement}{conditions} ORDER BY {order} LIMIT {_PAGE}")
-        rows = 0
+        result = session.query(f"{statement}{conditions} ORDER BY {order} LIMIT {most}")
+        rows = size = 0
         for block in _checked(result, table, statement).blocks():
             rows += block.rows
+            size += block.size
             last = block.take(slice(-1, None))
             yield block
-        if rows < _PAGE:
+        if rows < most:
             # A shorter answer may have been cut; the unit's rows are counted.
             return
+        most = min(most * 4, _page_rows(size // rows))
         values = [literal(last.column_values(table.columns.index(key))[0]) for key in keys]
         names = [identifier(key.name) for key in keys]
         behind = [f"{names[0]} > {values[0]}"]
         if len(keys) > 1:
             same = f"{names[0]} = {values[0]} AND {names[1]} > {values[1]}"
             behind = [f"({behind[0]} OR ({same}))"]
+
+
+def _page_rows(row_bytes: int) -> int:
+    """Rows of a page, if each has so many bytes."""
+    return max(1, min(_PAGE_ROWS, _PAGE_BYTES // max(1, row_bytes)))
 
 
 class _Position:

@@ -41,8 +41,7 @@ Confirm: TypeAlias = Callable[[], object]
 
 def rows_a_group(table: Table) -> int:
     """How many rows of a super table's subtables may be read with one query."""
-    width = sum(column.info.width or column.wire_bytes for column in table.columns)
-    return max(1, min(VALUES_A_GROUP // len(table.columns), BYTES_A_GROUP // width))
+    return max(1, min(VALUES_A_GROUP // len(table.columns), BYTES_A_GROUP // table.row_bytes))
 
 
 def groups(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:

@@ -27,7 +27,10 @@ from airflow_provider_tdengine.migration.rejected import Rejections, isolate
 from airflow_provider_tdengine.migration.text import insert_parts
 
 _IN_FLIGHT = 4
-"""Blocks that are written before the first is confirmed: enough to hide a round trip, few enough for flat memory."""
+"""Blocks that are written before the first is confirmed: enough to hide a round trip."""
+
+_BYTES_IN_FLIGHT = 8_000_000
+"""Bytes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class TableWriter:
         pending: deque[_Sent] = deque()
         for each in sent:
             pending.append(each)
-            if len(pending) >= in_flight:
+            while len(pending) >= in_flight or sum(block.bytes for block in pending) > _BYTES_IN_FLIGHT:
                 yield self._confirm(pending.popleft())
         while pending:
             yield self._confirm(pending.popleft())

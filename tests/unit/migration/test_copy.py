@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import IncompleteResult, StatementRejected
 from airflow_provider_tdengine.migration import copy as copying
-from airflow_provider_tdengine.migration import retry, sparse, writing
+from airflow_provider_tdengine.migration import dense, retry, sparse, writing
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
@@ -318,6 +318,26 @@ def test_over_rest(meters: BoxPair, source: str, target: str, strategy: str) -> 
     assert run(replace(meters, **clients), strategy=strategy).rows == ROWS
     ours, theirs = meters.both()
     assert theirs == ours
+
+
+@pytest.mark.parametrize(("page_bytes", "first", "most"), [(1, 1, 1), (500, 10, 30), (1_000_000, 20_000, 20_000)])
+def test_wide_rows_are_read_by_pages(
+    meters: BoxPair, monkeypatch: pytest.MonkeyPatch, page_bytes: int, first: int, most: int
+) -> None:
+    """A server sends 4096 rows a block, however wide they are."""
+    monkeypatch.setattr(dense, "_BLOCK_BYTES", 0)
+    monkeypatch.setattr(dense, "_PAGE_BYTES", page_bytes)
+    end = "2021-01-01T00:10:00Z"
+    options = meters.options(strategy="dense", end=end)
+    (batch,) = make_plan(*meters.catalogs, options)
+    meters.source_box.statements.clear()
+    assert copy_batch(*meters.catalogs, batch, options, MemoryProgress()).rows == batch.rows == 180
+    limits = [int(text.split("LIMIT ")[1]) for text in meters.source_box.statements if "LIMIT" in text]
+    # The second page knows that values are shorter than they may be.
+    assert limits[0] == first
+    assert first <= max(limits) <= most
+    assert (max(limits) > first) == (most > first)
+    assert not meters.verify(end=end).differences
 
 
 def test_a_missing_target_table_names_it(meters: BoxPair) -> None:
