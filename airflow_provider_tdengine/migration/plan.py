@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 ROWS_A_BATCH = 1_000_000
 """A batch has about this many rows: starting a task costs a second, copying them a few."""
 
+TABLES_A_BATCH = 50_000
+"""A batch has this many tables at most, however few rows they have: a copy knows the extents of all its tables."""
+
 MOST_BATCHES = 1024
 """Airflow's default for `[core] max_map_length`."""
 
@@ -215,12 +218,12 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
 def _cut(
     stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int, step: int = 1
 ) -> Iterator[Batch]:
-    """Batches of about `size` rows; a giant table is cut by time, between steps of the target."""
+    """Batches of about `size` rows, or of many tables; a giant table is cut by time, between steps of the target."""
     pending: list[Extent] = []
     rows = 0
     for extent in sorted(group, key=lambda extent: extent.name.encode()):
         is_giant = extent.rows >= 2 * size
-        if pending and (is_giant or rows + extent.rows > size):
+        if pending and (is_giant or rows + extent.rows > size or len(pending) == TABLES_A_BATCH):
             yield _batch(stable, pending, start, end)
             pending, rows = [], 0
         if is_giant:

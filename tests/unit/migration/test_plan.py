@@ -67,6 +67,17 @@ def test_each_table_is_in_one_batch_or_in_slices_of_its_own(tables: dict[str, tu
     )
 
 
+def test_a_batch_has_not_too_many_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "TABLES_A_BATCH", 3)
+    group = [Extent(f"d{i}", 1, 0, 0) for i in range(8)]
+    batches = list(plan._cut("s", group, None, None, 1_000_000))
+    assert [(batch.first, batch.last, batch.tables) for batch in batches] == [
+        ("d0", "d2", 3),
+        ("d3", "d5", 3),
+        ("d6", "d7", 2),
+    ]
+
+
 def test_batches_of_a_database(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "ROWS_A_BATCH", 10)
     pair.sql(
