@@ -29,7 +29,7 @@ from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, MemoryProgress
 from airflow_provider_tdengine.migration.work import Step
 
-from .conftest import TARGET, BoxPair
+from .conftest import ROWS_A_METER, TARGET, BoxPair
 
 
 class Clock:
@@ -179,7 +179,7 @@ def test_a_target_that_was_never_fast_is_not_in_trouble() -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "limit"), [("dense", {"max_bytes_per_second": 100_000}), ("sparse", {"max_rows_per_second": 5_000})]
+    ("strategy", "limit"), [("dense", {"max_bytes_per_second": 20_000}), ("sparse", {"max_rows_per_second": 500})]
 )
 def test_a_copy_keeps_its_limits(
     meters: BoxPair, strategy: str, limit: dict[str, int], caplog: pytest.LogCaptureFixture
@@ -187,9 +187,9 @@ def test_a_copy_keeps_its_limits(
     caplog.set_level("INFO")
     options = meters.options(strategy=strategy, tables="d0, d1", **limit)
     (batch,) = make_plan(*meters.catalogs, options)
-    assert copy_batch(*meters.catalogs, batch, options, MemoryProgress()).rows == 20_000
+    assert copy_batch(*meters.catalogs, batch, options, MemoryProgress()).rows == 2 * ROWS_A_METER
     assert "waited because of limits for" in caplog.text
-    assert len(meters.target_box.execute(f"select * from {TARGET}.meters")) == 20_000
+    assert len(meters.target_box.execute(f"select * from {TARGET}.meters")) == 2 * ROWS_A_METER
 
 
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
@@ -216,12 +216,12 @@ def test_a_copy_goes_slower_when_the_target_becomes_slow(
     monkeypatch.setattr(braking, "_TIMES_SLOWER", 2)
     monkeypatch.setattr(braking, "_WEIGHT", 0.2)
     monkeypatch.setattr("airflow_provider_tdengine.migration.copy.SAVE_EVERY", 0.01)
-    options = meters.options(strategy="dense", unit="2m", workers=1)
+    options = meters.options(strategy="dense", unit="5m", workers=1)
     (batch,) = make_plan(*meters.catalogs, options)
     slow = threading.Event()
 
     def report(checkpoint: Checkpoint) -> None:
-        if checkpoint.rows > 3_000 and not slow.is_set():
+        if checkpoint.rows > 300 and not slow.is_set():
             slow.set()
             meters.target_box.faults.delay(0.2)
         elif "Going slower" in caplog.text:

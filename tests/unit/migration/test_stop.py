@@ -98,7 +98,7 @@ def test_while_a_limit_is_waited_for(meters: BoxPair, batch: Batch) -> None:
     stop_soon(stop)
     saved = ends(meters, batch, stop, limit=1).load()
     assert saved is not None
-    assert 0 < saved["rows"] < 30_000
+    assert 0 < saved["rows"] < 3 * ROWS_A_METER
 
 
 def test_before_it_begins(meters: BoxPair, batch: Batch) -> None:
