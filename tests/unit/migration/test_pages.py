@@ -15,7 +15,7 @@ from .conftest import SOURCE, BoxPair, T, address
 @pytest.fixture
 def rest(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> BoxPair:
     """A pair whose source speaks REST only, with pages of seven rows."""
-    monkeypatch.setattr(dense, "_PAGE", 7)
+    monkeypatch.setattr(dense, "_PAGE_ROWS", 7)
     return replace(faulty, source=Client(address(faulty.source_box, "http")))
 
 
