@@ -104,6 +104,23 @@ class VariableColumn:
         joined: Bytes = self.data[_ranges(self.starts, self.lengths)]
         return joined
 
+    def ended_by_nul(self) -> bytes:
+        """The values of all rows, one directly after the other, with a zero byte behind each."""
+        ended = np.zeros(int(self.lengths.sum()) + len(self), np.uint8)
+        ended[_ranges(_offsets(self.lengths + 1), self.lengths)] = self.joined()
+        return ended.tobytes()
+
+    def is_utf8(self) -> bool:
+        """Whether each of the values is UTF-8."""
+        text = self.joined()
+        begins = text[_offsets(self.lengths)[self.lengths > 0]]
+        try:
+            text.tobytes().decode()
+        except UnicodeDecodeError:
+            return False
+        # Two values might be text together, and have a character's halves each.
+        return bool(((begins & 0xC0) != 0x80).all())
+
     def run_starts(self) -> Ints:
         """The rows whose value is not that of the row before; the first row is one."""
         differs = np.ones(len(self), np.bool_)

@@ -43,16 +43,13 @@ def string(text: str | bytes) -> str:
     return f"'{escaped}'"
 
 
-def strings(values: Sequence[bytes | None]) -> list[str]:
-    """The literal of each value, NULL for None: a column at once takes half the time of its values one by one."""
-    joined = b"\0".join([value or b"" for value in values])
-    if joined.count(0) >= len(values):
-        # A value has a separator in it.
-        return [literal(value) for value in values]
-    literals = string(joined).replace("\0", "'\0'").split("\0")
-    if None in values:
-        return ["NULL" if value is None else text for value, text in zip(values, literals, strict=True)]
-    return literals
+def strings(values: bytes) -> list[str]:
+    """The literals of many values, at a quarter of what they cost one by one.
+
+    Parameters:
+        values: one directly after the other, with a NUL behind each; there is no literal for one that has a NUL.
+    """
+    return string(values).replace("\0", "'\0'").split("\0")[:-1]
 
 
 def timestamp(moment: datetime, precision: Precision) -> int:

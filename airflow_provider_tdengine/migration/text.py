@@ -62,7 +62,10 @@ def _literals(field: Field, column: Column) -> list[object]:
     """Each value of a column as something whose `str` is its literal."""
     cells: list[object]
     if isinstance(column, VariableColumn):
-        cells = [*strings(column.to_bytes_list())]
+        cells = [*strings(column.ended_by_nul())]
+        if len(cells) != len(column):
+            # A value has a NUL: it has no literal, and the server will say so.
+            cells = [*map(literal, column.to_bytes_list())]
     elif field.type in DECIMALS:
         cells = [*map(literal, column_to_list(field, column))]
     elif field.type is Type.BOOL:
@@ -99,11 +102,9 @@ def has_no_text(block: Block) -> Flags:
 
 
 def _has_no_utf8(column: VariableColumn) -> Flags:
+    if column.joined().all() and column.is_utf8():
+        return np.zeros(len(column), np.bool_)
     values = column.to_bytes_list()
-    # A separator keeps two halves of a character apart, one at a value's end and one at the next one's beginning.
-    joined = b"\0".join([value or b"" for value in values])
-    if joined.count(0) < len(values) and _is_utf8(joined):
-        return np.zeros(len(values), np.bool_)
     return np.fromiter(
         (value is not None and (0 in value or not _is_utf8(value)) for value in values), np.bool_, len(values)
     )

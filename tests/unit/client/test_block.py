@@ -265,6 +265,16 @@ def test_parts_of_a_block_are_put_together_again(block: Block, data: st.DataObje
     assert content(concatenate(parts)) == content(decode_block(encode_block(block), names(block)))
 
 
+@given(st.lists(st.none() | st.binary(max_size=4) | st.sampled_from(("", "é", "温", "😀")).map(str.encode), max_size=8))
+def test_what_is_said_of_all_values_is_true_of_each(cells: list[bytes | None]) -> None:
+    column = column_of(Field("c", Type.VARCHAR, 8), cells)
+    assert isinstance(column, VariableColumn)
+    assert column.ended_by_nul() == b"".join((cell or b"") + b"\0" for cell in cells)
+    # Bytes that are no text do not read back as they were.
+    is_text = [cell is None or cell.decode(errors="replace").encode() == cell for cell in cells]
+    assert column.is_utf8() == all(is_text)
+
+
 @given(st.lists(st.none() | st.sampled_from(("", "a", "b", "ab", "a" * 7, "a" * 8, "a" * 9, "温" * 40)), max_size=40))
 def test_runs_of_equal_values_begin_where_the_value_changes(cells: list[str | None]) -> None:
     field = Field("c", Type.VARCHAR, 200)
