@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 
 from typing_extensions import Self
@@ -18,11 +19,14 @@ from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.database_options import minutes
-from airflow_provider_tdengine.migration.findings import Finding
+from airflow_provider_tdengine.migration.findings import Finding, stop_on
 from airflow_provider_tdengine.migration.scope import Scope
 
 _IDLE = 30.0
 """Seconds after which a session that is kept is not used again: something on the way may have closed it."""
+
+_NAMELESS = "(null)"
+_MOST_TAGS = 128
 
 _STORAGE = ("encode", "compress", "level")
 
@@ -109,6 +113,15 @@ def _enumerate(names: Iterable[str], most: int = 10) -> str:
         more += len(first) > most
         first = first[:most]
     return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
+
+
+def _geometry(name: str) -> Finding:
+    """What to say of a table that must not be described."""
+    return Finding(
+        f"Table {name!r}",
+        "it has GEOMETRY, and the taosAdapter of this server's version dies when it is asked for such a table",
+        "Leave it out with exclude, or upgrade that server to 3.3",
+    )
 
 
 class Catalog:
@@ -223,10 +236,15 @@ class Catalog:
         return findings
 
     def tables(self, scope: Scope) -> list[Table]:
-        """Super tables and normal tables in scope, by name."""
-        stables = [self.describe(name) for name in sorted(self.stable_names()) if scope.has_stable(name)]
-        normal = [self.describe(name) for name in sorted(self.normal_tables(scope))]
-        return stables + normal
+        """Super tables and normal tables in scope, by name.
+
+        Raises:
+            MigrationStopped: there are some that the server cannot describe.
+        """
+        stables = sorted(name for name in self.stable_names() if scope.has_stable(name))
+        names = stables + sorted(self.normal_tables(scope))
+        stop_on(_geometry(name) for name in names if name in self._geometries)
+        return [self.describe(name) for name in names]
 
     def subtables(self, stable: Table, scope: Scope, conditions: list[str] | None = None) -> Iterator[Subtable]:
         """The subtables of a super table, empty ones too, as the server streams them.
@@ -287,7 +305,7 @@ class Catalog:
                 yield str(name), None if stable is None else str(stable)
 
     def describe(self, name: str) -> Table:
-        """The structure of a super table or normal table.
+        """The structure of a super table or normal table that the server can describe, see `tables` and `find`.
 
         Raises:
             TableMissing: there is none of that name.
@@ -308,8 +326,29 @@ class Catalog:
                 second_key = column.name
         return Table(name, tuple(columns), tuple(tags), second_key, storage)
 
+    @cached_property
+    def _geometries(self) -> frozenset[str]:
+        """Tables with GEOMETRY in a server that cannot describe them; it has no name for their type (3.0.5.2).
+
+        Nothing says so of a tag of a super table that has no subtable.
+        """
+        if self.client.dialect.describes_geometry:
+            return frozenset()
+        view = "information_schema.ins_{} WHERE db_name = " + string(self.name)
+        columns = f"SELECT table_name, col_type FROM {view.format('columns')} AND table_type <> 'CHILD_TABLE'"
+        found = {str(name) for name, kind in self.stream(columns) if kind == _NAMELESS}
+        for name in self.stable_names():
+            tags = f"SELECT tag_type FROM {view.format('tags')} AND stable_name = {string(name)} LIMIT {_MOST_TAGS}"
+            found |= {name for (kind,) in self.rows(tags) if kind == _NAMELESS}
+        return frozenset(found)
+
     def find(self, name: str) -> Table | None:
-        """The structure of a super table or normal table, None if there is none of that name."""
+        """The structure of a super table or normal table, None if there is none of that name.
+
+        Raises:
+            MigrationStopped: the server cannot describe it.
+        """
+        stop_on([_geometry(name)] if name in self._geometries else [])
         try:
             return self.describe(name)
         except TableMissing:

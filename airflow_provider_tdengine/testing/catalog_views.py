@@ -97,6 +97,12 @@ def _sql_type(generation: Generation, field: Field) -> str:
     return f"{name}({field.length})" if field.info.sized else name
 
 
+def _listed_type(generation: Generation, field: Field) -> str:
+    """A type as information_schema says it."""
+    nameless = field.type is Type.GEOMETRY and not generation.names_geometry
+    return "(null)" if nameless else _sql_type(generation, field)
+
+
 def describe(generation: Generation, schema: Schema) -> View:
     """DESCRIBE."""
     is_2 = generation.number == 2
@@ -420,7 +426,7 @@ def _ins_columns(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
 
 def _columns_of(table: Table | SuperTable, database: Database, kind: str) -> Iterator[Row]:
     for column in table.schema.columns:
-        name = _sql_type(database.generation, column)
+        name = _listed_type(database.generation, column)
         yield (table.name, database.name, kind, column.name, name, column.wire_bytes, None, None, None)
 
 
@@ -429,7 +435,7 @@ def _ins_tags(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
         if table.stable is None:
             continue
         for tag, value in zip(table.schema.tags, table.tags, strict=True):
-            kind = "JSON(16382)" if tag.type is Type.JSON else _sql_type(database.generation, tag)
+            kind = "JSON(16382)" if tag.type is Type.JSON else _listed_type(database.generation, tag)
             yield (table.name, database.name, table.stable.name, tag.name, kind, _tag_text(tag, value))
 
 

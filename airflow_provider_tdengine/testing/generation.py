@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_tdengine.client.types import Type
 from airflow_provider_tdengine.testing.errors import ERRORS_2, ERRORS_3, ErrorTable
@@ -127,6 +127,7 @@ class Generation:
         binary_messages: it knows the WebSocket's binary messages, and answers what it does not know.
         max_message: bytes of a WebSocket message, beyond which the socket is closed; 0 for any number.
         unauthorized_status: HTTP status where nobody is named.
+        names_geometry: information_schema has a name for GEOMETRY; 3.0 says "(null)" (measured 3.0.5.2).
     """
 
     number: int
@@ -153,6 +154,7 @@ class Generation:
     binary_messages: bool
     max_message: int
     unauthorized_status: int
+    names_geometry: bool = True
 
     def type_name(self, kind: Type) -> str:
         """What DESCRIBE and REST call a type."""
@@ -235,4 +237,4 @@ def generation_of(version: str) -> Generation:
     major = version.split(".", 1)[0]
     if major not in generations:
         raise ValueError(f"the box speaks TDengine 2.x and 3.x, not {version!r}")
-    return generations[major]
+    return replace(generations[major], names_geometry=not version.startswith("3.0."))
