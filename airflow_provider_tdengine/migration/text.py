@@ -20,10 +20,11 @@ _TEXT_RANGE = {
     Type.DOUBLE: (float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)),
 }
 
-_PART_BYTES = 64_000
+# Rows of a part: with 4,096 columns' names before them, they are less than a statement may have.
+_PART_BYTES = 400_000
 
-# No number has a longer text: a sign, 38 digits and a point.
-_NUMBER_BYTES = 40
+# The longest texts of numbers: -2.2250738585072014e-308, and 38 digits with a sign and a point.
+_NUMBER_BYTES, _DECIMAL_BYTES = 24, 40
 
 
 def insert_parts(tables: Iterable[tuple[str, int]], block: Block) -> Iterator[str]:
@@ -51,11 +52,15 @@ def insert_parts(tables: Iterable[tuple[str, int]], block: Block) -> Iterator[st
 
 
 def _most_bytes(block: Block) -> int:
-    """Bytes of a row's text, at most: each byte of a value may need a backslash."""
-    return 1 + sum(
-        3 + (_NUMBER_BYTES if isinstance(column, FixedColumn) else 2 * int(column.lengths.max(initial=0)))
-        for column in block.columns
-    )
+    """Bytes of a row's text, at most."""
+    return 2 + sum(map(_most_bytes_of, block.fields, block.columns))
+
+
+def _most_bytes_of(field: Field, column: Column) -> int:
+    if isinstance(column, FixedColumn):
+        return 1 + (_DECIMAL_BYTES if field.type in DECIMALS else _NUMBER_BYTES)
+    # Two quotes, and maybe a backslash for each byte; or NULL.
+    return 5 + 2 * int(column.lengths.max(initial=0))
 
 
 def _literals(field: Field, column: Column) -> list[object]:

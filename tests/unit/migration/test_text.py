@@ -224,6 +224,14 @@ def test_a_statement_is_never_longer_than_servers_take() -> None:
     assert sum(statement.count("\\'") for statement in statements) == 20 * 65_000
 
 
+def test_the_names_of_many_columns_are_said_once_for_many_rows() -> None:
+    fields = tuple(Field(f"c{i}", Type.DOUBLE, 8) for i in range(800))
+    column = column_from_list(fields[0], [0.5] * 40)
+    parts = list(insert_parts([("a", 15), ("b", 25)], Block(fields, (column,) * 800, 40)))
+    assert len(parts) == 3
+    assert sum(part.count("(0.5,") for part in parts) == 40
+
+
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
 @pytest.mark.parametrize(("value", "is_taken"), [(b"\xff\xfe\\x41", True), (b"a\0b", False)])
 def test_a_target_without_websocket_refuses_what_it_cannot_take(
