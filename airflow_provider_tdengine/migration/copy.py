@@ -45,6 +45,7 @@ from airflow_provider_tdengine.migration.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.sparse import copy_groups, groups, rows_a_group
+from airflow_provider_tdengine.migration.structure import Structure
 from airflow_provider_tdengine.migration.text import TEXTLESS
 from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.migration.work import Sessions, Step, Unit, count
@@ -76,6 +77,23 @@ _GRACE = 2.0
 """Seconds that a stop gives workers to end; Airflow kills a task after 5."""
 
 
+class StructureOutdated(MigrationStopped):
+    """Tables or columns are not those that were expected; schema sync may cure it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch need not be asked for, since it was a moment ago.
+
+    Parameters:
+        structure: both sides' structure; its scope and transform may leave out more than the options do.
+        extents: where the rows of the batch's tables lie, None where that was not asked for just its period.
+    """
+
+    structure: Structure
+    extents: list[Extent] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Copied:
     """What a copied batch came to.
@@ -104,6 +122,7 @@ def copy_batch(
     options: MigrationOptions,
     progress: ProgressStore,
     *,
+    known: Known | None = None,
     dead_letters: DeadLetters | None = None,
     stop: threading.Event | None = None,
     report: Callable[[Checkpoint], None] | None = None,
@@ -116,12 +135,14 @@ def copy_batch(
         batch: what is copied.
         options: workers, unit, strategy and scope.
         progress: where the checkpoint is kept.
+        known: what is known already, None to ask the servers for all of it.
         dead_letters: where refused rows are kept, with `on_error` dead_letter.
         stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
         report: called with the checkpoint each time it is saved.
 
     Raises:
-        MigrationStopped: a table is missing or its columns do not fit.
+        MigrationStopped: the batch cannot be copied; `StructureOutdated` where a table is missing or its columns do
+            not fit.
         TDengineError: what no retry cured.
         Stopped: `stop` was set. A worker that waits for a silent server is left behind: it ends when that answers.
     """
@@ -129,7 +150,7 @@ def copy_batch(
     try:
         _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
         with source, target:
-            run = _do(lambda: _Run(source, target, batch, options, dead_letters, stop), stop)
+            run = _do(lambda: _Run(source, target, batch, options, known, dead_letters, stop), stop)
         return _copy(run, options, progress, report)
     except Stopped:
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
@@ -141,7 +162,7 @@ def copy_batch(
             f"a table has come, gone or changed since the migration was planned ({error})",
             "Clear sync_schema, or the task that does it in your DAG, with all that follows it",
         )
-        raise MigrationStopped([finding]) from error
+        raise StructureOutdated([finding]) from error
 
 
 def _do(action: Callable[[], _T], stop: threading.Event, patience: float | None = None) -> _T:
@@ -231,6 +252,7 @@ class _Run:
         target: Catalog,
         batch: Batch,
         options: MigrationOptions,
+        known: Known | None,
         dead_letters: DeadLetters | None,
         stop: threading.Event,
     ) -> None:
@@ -241,9 +263,11 @@ class _Run:
         self.lock = threading.Lock()
         self.brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, stop.wait)
         self._unit = options.unit_length
-        self._scope = Scope.of(options)
-        self._transform = Transform.of(options)
-        ours, theirs = _database(source, "source_database"), _database(target, "target_database")
+        self._known = known
+        self._scope = known.structure.scope if known else Scope.of(options)
+        self._transform = known.structure.transform if known else Transform.of(options)
+        ours = known.structure.source if known else _database(source, "source_database")
+        theirs = (known.structure.target if known else None) or _database(target, "target_database")
         self._time = TimeScale.between(ours.precision, theirs.precision)
         if self._time.cuts and not options.allow_lossy_precision:
             raise MigrationStopped([coarser(ours, theirs)])
@@ -266,8 +290,11 @@ class _Run:
         if self.batch.stable is not None:
             return {self.batch.stable: self._describe(self.batch.stable)}
         first, last = self.batch.first.encode(), self.batch.last.encode()
-        names = [name for name in self.source.normal_tables(self._scope) if first <= name.encode() <= last]
-        return {name: self._describe(name) for name in names}
+        if self._known:
+            names = [pair.source.name for pair in self._known.structure.pairs if not pair.source.is_super]
+        else:
+            names = self.source.normal_tables(self._scope)
+        return {name: self._describe(name) for name in names if first <= name.encode() <= last}
 
     def _describe(self, name: str) -> Table:
         """A table of the source as it is read."""
@@ -275,6 +302,8 @@ class _Run:
 
     def _extents(self) -> list[Extent]:
         """Where the rows of the batch's tables lie in the source."""
+        if self._known and self._known.extents is not None:
+            return self._known.extents
         period, names = (self.batch.start, self.batch.end), (self.batch.first, self.batch.last)
         found = [
             extent
@@ -369,7 +398,7 @@ class _Run:
             if isinstance(error, TDengineError) and error.retryable:
                 raise
             finding = Finding(f"Table {table.name!r} of the target", str(error), "Run schema sync first")
-            raise MigrationStopped([finding]) from error
+            raise StructureOutdated([finding]) from error
 
     def divide(self, workers: int) -> list[Span]:
         """The batch in at most as many spans as workers, of about as many rows."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
@@ -69,6 +69,7 @@ def _option(
 
 _MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
 _READING, _WRITING, _TRANSFORM, _VERIFICATION = "Reading", "Writing", "Transform", "Verification"
+_REALTIME = "Realtime"
 _LINES = "multiline"
 
 
@@ -91,7 +92,11 @@ class MigrationOptions:
         "Mode",
         _MIGRATION,
         "Which rows are copied.",
-        choices={"history": "all rows of a period, then it ends"},
+        choices={
+            "history": "all rows of a period, then it ends",
+            "realtime": "rows that arrive from the creation of the run on, until somebody stops it",
+            "both": "history, then realtime",
+        },
     )
     schema: str = _option(
         "always",
@@ -342,6 +347,72 @@ class MigrationOptions:
             "none": "nothing; the run's colour then says nothing about completeness",
         },
     )
+    start_from: str | None = _option(
+        None,
+        "Start from",
+        _REALTIME,
+        "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
+        "UTC. Default: the moment at which the run was created.",
+        format="date-time",
+        examples=("2025-01-01T00:00:00Z",),
+    )
+    poll_interval: int = _option(
+        5,
+        "Poll interval",
+        _REALTIME,
+        "Seconds between two looks for new rows. A look is one query a super table or normal table.",
+        minimum=1,
+        maximum=86_400,
+    )
+    delay: int = _option(
+        0,
+        "Delay",
+        _REALTIME,
+        "Rows are copied when they are so many seconds old, by the clock of the Airflow worker; for sources whose "
+        "rows arrive out of order.",
+        minimum=0,
+        maximum=31_536_000,
+    )
+    lookback: int = _option(
+        10,
+        "Lookback",
+        _REALTIME,
+        "So many seconds before those that were copied last are read and written again each time, which brings over "
+        "rows that arrived late and values that were changed. Rows that are later still are not noticed: set it to "
+        "how late rows of your devices may be, but no longer, since all rows of that time are copied each time.",
+        minimum=0,
+        maximum=31_536_000,
+    )
+    follow_shards: int = _option(
+        1,
+        "Shards",
+        _REALTIME,
+        "How many tasks follow, each a range of subtables by name, with a watermark of its own. More than 1 only "
+        "where one task falls behind, which its log says.",
+        minimum=1,
+        maximum=64,
+    )
+    schema_poll_interval: int = _option(
+        5,
+        "Schema poll interval",
+        _REALTIME,
+        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
+        "of all subtables. They are rarer than that where a look takes longer than a tenth of it.",
+        minimum=1,
+        maximum=86_400,
+    )
+    on_schema_change: str = _option(
+        "evolve",
+        "Schema changes",
+        _REALTIME,
+        "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
+        "followed.",
+        choices={
+            "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
+            "fail": "following stops and names each change",
+            "ignore": "what the target lacks stays behind, tables and columns; the log counts the rows",
+        },
+    )
 
     @classmethod
     def checked(cls, values: Mapping[str, object]) -> MigrationOptions:
@@ -381,13 +452,15 @@ class MigrationOptions:
             if option.required and not getattr(self, name)
         ]
         if self.window_start and self.window_end and self.window_start >= self.window_end:
+            end = "start_from" if self.follows else "end"
             findings.append(
                 Finding(
-                    "Options 'start' and 'end'",
-                    f"start {self.start} is not before end {self.end}",
-                    "Give a start that is earlier than the end",
+                    f"Options 'start' and {end!r}",
+                    f"start {self.start} is not before {end} {getattr(self, end)}",
+                    f"Give a start that is earlier than {end}",
                 )
             )
+        findings += self._check_mode()
         try:
             DatabaseOptions.parse(self.database_options)
         except ValueError as error:
@@ -412,6 +485,27 @@ class MigrationOptions:
             )
         return findings
 
+    def _check_mode(self) -> Iterator[Finding]:
+        """Options that mean nothing in this mode, or something else than they seem to."""
+        if not self.follows:
+            if self.start_from:
+                yield Finding("Option 'start_from'", "it is given, and mode is history", "Choose mode realtime or both")
+            return
+        if self.end:
+            action = "Leave it out: rows are followed until the follow task is stopped; start_from says from when on"
+            yield Finding("Option 'end'", f"it is given, and mode is {self.mode}", action)
+        if self.start and self.mode == "realtime":
+            action = "Give start_from instead, or choose mode both to copy older rows, too"
+            yield Finding("Option 'start'", "it is given, and mode is realtime", action)
+        if self.schema == "only":
+            found = f"it is only, and mode is {self.mode}, which copies rows"
+            yield Finding("Option 'schema'", found, "Choose mode history, or schema always or none")
+
+    @property
+    def follows(self) -> bool:
+        """Whether rows that arrive after the migration's creation are copied, too."""
+        return self.mode != "history"
+
     @property
     def target(self) -> str:
         """The target database's name."""
@@ -428,7 +522,9 @@ class MigrationOptions:
 
     @property
     def window_end(self) -> datetime | None:
-        return None if not self.end else _moment(self.end)
+        """Where history ends, and realtime begins."""
+        end = self.start_from if self.follows else self.end
+        return None if not end else _moment(end)
 
     @property
     def unit_length(self) -> timedelta | None:
@@ -436,8 +532,11 @@ class MigrationOptions:
         return None if self.unit == "auto" else _duration(self.unit)
 
     def ended(self, created: datetime) -> MigrationOptions:
-        """The same with an end: the moment of creation where none was given."""
-        return self if self.end else dataclasses.replace(self, end=created.isoformat())
+        """The same with an end of history: the moment of creation where none was given."""
+        if self.window_end:
+            return self
+        moment = created.isoformat()
+        return dataclasses.replace(self, start_from=moment) if self.follows else dataclasses.replace(self, end=moment)
 
     def divided(self, parts: int) -> MigrationOptions:
         """The same for one of several batches that are copied at the same time: each has its part of the limits.

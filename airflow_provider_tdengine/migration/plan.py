@@ -199,7 +199,9 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     total = sum(extent.rows for group in groups.values() for extent in group)
     size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
     step = structure.time.denominator
-    batches = [batch for stable, group in groups.items() for batch in _cut(stable, group, start, end, size, step)]
+    batches = [
+        batch for stable, group in groups.items() for batch in cut_batches(stable, group, start, end, size, step)
+    ]
     if len(batches) > MOST_BATCHES:
         raise MigrationStopped(
             [
@@ -215,10 +217,19 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     return [replace(batch, batches=len(batches)) for batch in batches]
 
 
-def _cut(
+def cut_batches(
     stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int, step: int = 1
 ) -> Iterator[Batch]:
-    """Batches of about `size` rows, or of many tables; a giant table is cut by time, between steps of the target."""
+    """Batches of about `size` rows, or of many tables; a giant table is cut by time.
+
+    Parameters:
+        stable: the super table, None for normal tables.
+        group: where the rows of its subtables, or of the normal tables, lie.
+        start: the period's start, in steps of the source; None for the first row.
+        end: the period's end, None for no end.
+        size: rows of a batch.
+        step: of time, at multiples of which a table is cut: one of the target.
+    """
     pending: list[Extent] = []
     rows = 0
     for extent in sorted(group, key=lambda extent: extent.name.encode()):

@@ -97,13 +97,14 @@ class SchemaSync:
         source: the source database.
         target: the target database.
         options: scope, and what may be created and corrected.
+        scope: a part of the options' scope, None for all of it.
     """
 
-    def __init__(self, source: Catalog, target: Catalog, options: MigrationOptions) -> None:
+    def __init__(self, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None) -> None:
         self._source = source
         self._target = target
         self._options = options
-        self._scope = Scope()
+        self._scope = scope or Scope.of(options)
         self._transform = Transform()
         self._tables = OptionsOfTables({}, {})
 
@@ -119,8 +120,8 @@ class SchemaSync:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
 
     def _run(self) -> SchemaReport:
-        structure = read_structure(self._source, self._target, self._options)
-        self._scope, self._transform = structure.scope, structure.transform
+        structure = read_structure(self._source, self._target, self._options, self._scope)
+        self._transform = structure.transform
         self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
         owners = {} if structure.target is None else self._target.owners()
         stop_on(self._findings(structure, owners))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from airflow_provider_tdengine.client.sql import name_list, string
+from airflow_provider_tdengine.client.sql import name_list, name_range, string
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -125,11 +125,15 @@ class Scope:
         stables: super tables; empty for all, and all normal tables.
         tables: subtables and normal tables; empty for all.
         exclude: super tables, subtables and normal tables that are left out.
+        first: only subtables and normal tables from this name on, by UTF-8 bytes; None for the first one.
+        before: only those before this name; None for no end.
     """
 
     stables: Patterns = Patterns()
     tables: Patterns = Patterns()
     exclude: Patterns = Patterns()
+    first: str | None = None
+    before: str | None = None
 
     @classmethod
     def of(cls, options: MigrationOptions) -> Scope:
@@ -146,7 +150,7 @@ class Scope:
             except MigrationStopped as stopped:
                 findings += stopped.findings
         stop_on(findings)
-        return cls(**patterns)
+        return cls(patterns["stables"], patterns["tables"], patterns["exclude"])
 
     @property
     def is_partial(self) -> bool:
@@ -158,11 +162,17 @@ class Scope:
 
     def has_subtable(self, name: str, stable: str) -> bool:
         """Whether a subtable of a super table in scope is meant."""
-        return (not self.tables or self.tables.match(name, stable)) and not self.exclude.match(name, stable)
+        meant = (not self.tables or self.tables.match(name, stable)) and not self.exclude.match(name, stable)
+        return meant and self._in_range(name)
 
     def has_normal_table(self, name: str) -> bool:
         meant = self.tables.match(name) if self.tables else not self.stables
-        return meant and not self.exclude.match(name)
+        return meant and not self.exclude.match(name) and self._in_range(name)
+
+    def _in_range(self, name: str) -> bool:
+        return (self.first is None or name.encode() >= self.first.encode()) and (
+            self.before is None or name.encode() < self.before.encode()
+        )
 
     def conditions(self, stable: str) -> list[str]:
         """SQL conditions on `tbname` that every subtable in scope meets; where SQL cannot say it, others do, too.
@@ -173,7 +183,8 @@ class Scope:
             stable: the super table.
         """
         wanted = self.tables.below(stable) if self.tables else None
-        return _any_of(wanted) if wanted else []
+        names = [f"tbname < {string(self.before)}"] if self.before is not None else []
+        return name_range(self.first, None) + names + (_any_of(wanted) if wanted else [])
 
 
 def pinned(options: MigrationOptions) -> MigrationOptions:

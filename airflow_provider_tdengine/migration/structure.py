@@ -72,13 +72,21 @@ class Structure:
             raise MigrationStopped([finding]) from error
 
 
-def read_structure(source: Catalog, target: Catalog, options: MigrationOptions) -> Structure:
+def read_structure(
+    source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None
+) -> Structure:
     """Both sides' structure.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: scope, and what changes on the way.
+        scope: a part of the options' scope, None for all of it.
 
     Raises:
         MigrationStopped: the source has no such database, table or column, or names fall together.
     """
-    scope, transform = Scope.of(options), Transform.of(options)
+    scope, transform = scope or Scope.of(options), Transform.of(options)
     database = source.database()
     if database is None:
         raise MigrationStopped([source.missing("source_database")])

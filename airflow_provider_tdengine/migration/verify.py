@@ -113,7 +113,7 @@ def verify(
         _compare(pair.wanted, ours, theirs, collisions, comparison)
         if pair.source.is_super and pair.target and options.schema != "none":
             subtables = map(transform.subtable, source.subtables(pair.source, scope))
-            comparison.differences += _compare_tags(pair.wanted, structure.tags(pair), subtables, target)
+            comparison.differences += compare_tags(pair.wanted, structure.tags(pair), subtables, target)
     return comparison
 
 
@@ -138,7 +138,7 @@ def _by_name(found: Iterable[Extent]) -> dict[str, Extent]:
     return {extent.name: extent for extent in found}
 
 
-def _compare_tags(
+def compare_tags(
     stable: Table, tags: TagTranscoder, subtables: Iterable[Subtable], target: Catalog
 ) -> Iterator[Difference]:
     """Subtables whose tags differ, or that the target lacks."""

@@ -58,7 +58,7 @@ class MigrationOperator(BaseOperator):
         self.options = options
 
     def migration_options(self, context: Context) -> MigrationOptions:
-        """The options, checked; the end is the run's creation where none was given.
+        """The options, checked; history ends at the run's creation where nothing else is said.
 
         Raises:
             AirflowFailException: all that is wrong with them.
@@ -133,7 +133,9 @@ class TDengineResolveOperator(MigrationOperator):
                         )
                     ]
                 )
-        log.info("Migration %s: rows from %s up to %s", options.label, options.start or "the first", options.end)
+        begin = options.start_from if options.mode == "realtime" else options.start or "the first"
+        end = "a stop" if options.follows else options.end
+        log.info("Migration %s: rows from %s up to %s", options.label, begin, end)
         return options.to_dict()
 
 
@@ -180,6 +182,9 @@ class TDenginePlanOperator(MigrationOperator):
         options = self.migration_options(context)
         if options.schema == "only":
             log.info("Schema is only: no rows are copied")
+            return []
+        if options.mode == "realtime":
+            log.info("Mode is realtime: no rows of before are copied")
             return []
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options)
@@ -276,8 +281,9 @@ class TDengineVerifyOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Compare; nothing is written."""
         options = self.migration_options(context)
-        if options.verify == "none" or options.schema == "only":
-            log.warning("Nothing is compared (verify is %s, schema is %s)", options.verify, options.schema)
+        if options.verify == "none" or options.schema == "only" or options.mode == "realtime":
+            said = options.verify, options.schema, options.mode
+            log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
             return {}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             folder = self.dead_letter_folder(options, context)

@@ -26,6 +26,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.dead_letters import replay
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.follow import Follower
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import MemoryProgress
@@ -287,6 +288,19 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
         return resolve(pair)
 
 
+def changed(statement: str) -> Callable[[BoxPair, Path], object]:
+    """A round of a follow that is to fail, after a statement at the source."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        pair.sync()
+        pair.sql(statement.replace("{}", SOURCE))
+        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+        return follower.round(follower.position(None))
+
+    return happen
+
+
 LETTER = json.dumps(
     {
         "table": "t",
@@ -317,7 +331,30 @@ CASES = (
         "options.MigrationOptions._check_together 2",
         options(start="2022-01-01", end="2021-01-01"),
         "Options 'start' and 'end': start 2022-01-01 is not before end 2021-01-01. "
-        "Give a start that is earlier than the end.",
+        "Give a start that is earlier than end.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 1",
+        options(start_from="2022-01-01"),
+        "Option 'start_from': it is given, and mode is history. Choose mode realtime or both.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 2",
+        options(mode="both", end="2022-01-01"),
+        "Option 'end': it is given, and mode is both. "
+        "Leave it out: rows are followed until the follow task is stopped; start_from says from when on.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 3",
+        options(mode="realtime", start="2022-01-01"),
+        "Option 'start': it is given, and mode is realtime. "
+        "Give start_from instead, or choose mode both to copy older rows, too.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 4",
+        options(mode="both", schema="only"),
+        "Option 'schema': it is only, and mode is both, which copies rows. "
+        "Choose mode history, or schema always or none.",
     ),
     Case(
         "options.MigrationOptions._check_together 3",
@@ -629,6 +666,19 @@ CASES = (
         "copy._Run._transcoder",
         dropped_in_the_target,
         "Table 't' of the target: {error}. Run schema sync first.",
+    ),
+    # --- Changes while rows are followed
+    Case(
+        "watch.changes 1",
+        changed("create table {}.d using {}.s tags (2)"),
+        "Table 'd': the target does not have this subtable. "
+        "Bring it over, or set on_schema_change to evolve or ignore.",
+    ),
+    Case(
+        "watch.changes 2",
+        changed("alter table {}.c set tag g = 2"),
+        "Table 'c': its tag g is 2 in the source, 1 in the target. "
+        "Bring it over, or set on_schema_change to evolve or ignore.",
     ),
     # --- Dead letters
     Case(

@@ -50,7 +50,7 @@ names = st.text("abzAZ09_é测 '", min_size=1, max_size=8)
 )
 def test_each_table_is_in_one_batch_or_in_slices_of_its_own(tables: dict[str, tuple[int, int]], size: int) -> None:
     group = [Extent(name, rows, first, first + rows * 10) for name, (rows, first) in tables.items()]
-    batches = list(plan._cut("s", group, None, 10**8, size))
+    batches = list(plan.cut_batches("s", group, None, 10**8, size))
     for name, (rows, _) in tables.items():
         mine = [b for b in batches if b.first.encode() <= name.encode() <= b.last.encode()]
         if rows < 2 * size:
@@ -70,7 +70,7 @@ def test_each_table_is_in_one_batch_or_in_slices_of_its_own(tables: dict[str, tu
 def test_a_batch_has_not_too_many_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "TABLES_A_BATCH", 3)
     group = [Extent(f"d{i}", 1, 0, 0) for i in range(8)]
-    batches = list(plan._cut("s", group, None, None, 1_000_000))
+    batches = list(plan.cut_batches("s", group, None, None, 1_000_000))
     assert [(batch.first, batch.last, batch.tables) for batch in batches] == [
         ("d0", "d2", 3),
         ("d3", "d5", 3),

@@ -65,7 +65,7 @@ def test_the_form_explains_every_option() -> None:
         assert param.schema["title"] == OPTIONS[name].title
         assert param.schema["section"] == OPTIONS[name].section
         assert param.schema["description_md"] == OPTIONS[name].explanation
-    assert params["mode"].schema["enum"] == ["history"]
+    assert params["mode"].schema["enum"] == ["history", "realtime", "both"]
     assert params["start"].schema["format"] == "date-time"
     assert (params["workers"].schema["minimum"], params["workers"].schema["maximum"]) == (1, 64)
     assert params["source_database"].schema["minLength"] == 1
