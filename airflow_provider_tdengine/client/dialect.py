@@ -22,6 +22,7 @@ class Dialect:
         has_select_tags: whether `SELECT TAGS` reads tags, one row a subtable; 3.0 does not have it.
         has_storage: whether columns have ENCODE, COMPRESS and LEVEL.
         confuses_tbname: whether `tbname` means a column of that name where there is one, quoted or not (2.6.0.66).
+        has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
     """
@@ -31,6 +32,7 @@ class Dialect:
     has_select_tags: bool
     has_storage: bool
     confuses_tbname: bool
+    has_virtual_tables: bool
     describes_geometry: bool
 
     @classmethod
@@ -43,6 +45,7 @@ class Dialect:
             has_select_tags=version >= (3, 1),
             has_storage=version >= (3, 3),
             confuses_tbname=(2, 6) <= version < (3,),
+            has_virtual_tables=version >= (3, 3, 6),
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
         )

@@ -270,12 +270,12 @@ class Catalog:
         return self.client.dialect.table(self.name, name)
 
     def stable_names(self) -> list[str]:
-        """The names of all super tables."""
+        """The names of all super tables, without virtual ones."""
         if self.client.generation == 2:
             rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
             return [str(row["name"]) for row in rows]
-        statement = f"SELECT stable_name FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
-        return [str(name) for (name,) in self.rows(statement)]
+        statement = f"SELECT * FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
+        return [str(row["stable_name"]) for row in self.by_column_name(statement) if not is_virtual(row)]
 
     def normal_tables(self, scope: Scope) -> list[str]:
         """The names of the normal tables in scope."""
@@ -362,6 +362,11 @@ class Catalog:
             for block in result.blocks():
                 for row in block.to_rows():
                     yield dict(zip(names, row, strict=True))
+
+
+def is_virtual(stable: Mapping[str, Value]) -> bool:
+    """Whether a row of ins_stables is of a virtual super table (3.3.6), as TDengine's documents say it."""
+    return bool(stable.get("virtual") or stable.get("isvirtual"))
 
 
 def _databases(generation: int, name: str) -> str:

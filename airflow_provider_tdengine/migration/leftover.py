@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
+from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.client.sql import identifier, string
+from airflow_provider_tdengine.migration.catalog import Catalog, is_virtual
 
 _SYSTEM_USERS = frozenset({"root", "_root", "monitor"})
+
+_SHOWN, _CHARACTERS = 100, 4000
+"""Things of a kind, and characters of a definition, that a report holds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +22,7 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, index or user; an option of the database or of a super table.
+        kind: stream, topic, function, view, virtual table, index, user, or an option of the database or a super table.
         name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
@@ -33,70 +39,156 @@ class Leftover:
         return asdict(self)
 
 
+Row: TypeAlias = Mapping[str, Value]
+"""A row by column name; versions have other columns."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Query:
+class _List:
     """Where one kind is listed.
 
     Parameters:
         kind: what is listed.
-        statement: which lists it.
+        statement: which lists it; `{}` stands for the database's name as a literal.
         name: the column of its name.
-        definition: the column that says how it was made, if there is one.
-        database: the column of its database; None where the list is of the whole server.
+        define: says how it was made.
+        databases: columns of the databases that it belongs to; none where the list is of the whole server.
     """
 
     kind: str
     statement: str
     name: str
-    definition: str | None = None
-    database: str | None = None
+    define: Callable[[Catalog, Row], str] = lambda catalog, row: ""
+    databases: tuple[str, ...] = ()
+
+
+def _said_in(column: str) -> Callable[[Catalog, Row], str]:
+    return lambda catalog, row: _text(row.get(column))
+
+
+def _text(value: Value) -> str:
+    return "" if value is None else str(value).strip("\0")
+
+
+def _continuous_query(catalog: Catalog, row: Row) -> str:
+    return f"CREATE TABLE {identifier(_text(row['dest table']))} AS {_text(row['sql'])}"
+
+
+def _function(catalog: Catalog, row: Row) -> str:
+    """How a function was made; its library is not repeated, which is binary code."""
+    aggregate = "AGGREGATE " if row["aggregate"] else ""
+    library = string(_text(row.get("path")) or f"{_text(row['name'])}, from where it was built")
+    made = f"CREATE {aggregate}FUNCTION {identifier(_text(row['name']))} AS {library}"
+    # 2.x and 3.x write this name differently.
+    made += f" OUTPUTTYPE {_text(row.get('output_type') or row.get('outputtype'))} BUFSIZE {_text(row['bufsize'])}"
+    language = _text(row.get("func_language"))
+    return f"{made} LANGUAGE {string(language)}" if language else made
+
+
+def _index(catalog: Catalog, row: Row) -> str:
+    table, column = _text(row["table_name"]), _text(row["column_name"])
+    name = identifier(_text(row["index_name"]))
+    # An SMA index is listed without columns; it is among the streams, with its statement.
+    return f"CREATE INDEX {name} ON {catalog.table(table)} ({identifier(column)})" if column else ""
+
+
+def _shown(what: str, name: str, otherwise: str | None = None) -> Callable[[Catalog, Row], str]:
+    """What SHOW CREATE answers.
+
+    Parameters:
+        what: which kind of thing it is asked for.
+        name: the column of its name.
+        otherwise: the column that says something of it where SHOW CREATE does not.
+    """
+
+    def define(catalog: Catalog, row: Row) -> str:
+        try:
+            rows = catalog.rows(f"SHOW CREATE {what} {catalog.table(_text(row[name]))}")
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            return _text(row.get(otherwise)) if otherwise else ""
+        return "".join(_text(created) for _, created, *_ in rows)
+
+    return define
 
 
 _SCHEMA = "SELECT * FROM information_schema."
-_QUERIES = {
+_OF_DATABASE = "WHERE db_name = {}"
+_view = _shown("VIEW", "view_name", otherwise="query_sql")
+_LISTS = {
     2: (
-        # Streams of 2.x are continuous queries.
-        _Query("continuous query", "SHOW STREAMS", "streamid", "sql"),
-        _Query("topic", "SHOW TOPICS", "name"),
-        _Query("function", "SHOW FUNCTIONS", "name"),
-        _Query("user", "SHOW USERS", "name", "privilege"),
+        _List("continuous query", "SHOW STREAMS", "dest table", _continuous_query),
+        _List("topic", "SHOW TOPICS", "name"),
+        _List("function", "SHOW FUNCTIONS", "name", _function),
+        _List("user", "SHOW USERS", "name", _said_in("privilege")),
     ),
     3: (
-        _Query("stream", f"{_SCHEMA}ins_streams", "stream_name", "sql", "source_db"),
-        _Query("topic", f"{_SCHEMA}ins_topics", "topic_name", "sql", "db_name"),
-        _Query("view", f"{_SCHEMA}ins_views", "view_name", "query_sql", "db_name"),
-        _Query("function", f"{_SCHEMA}ins_functions", "name", "func_body"),
-        _Query("index", f"{_SCHEMA}ins_indexes", "index_name", "column_name", "db_name"),
-        _Query("user", f"{_SCHEMA}ins_users", "name"),
+        _List(
+            "stream",
+            f"{_SCHEMA}ins_streams",
+            "stream_name",
+            _said_in("sql"),
+            ("source_db", "target_db", "db_name"),
+        ),
+        _List("topic", f"{_SCHEMA}ins_topics {_OF_DATABASE}", "topic_name", _said_in("sql")),
+        _List(
+            "view",
+            f"{_SCHEMA}ins_views {_OF_DATABASE}",
+            "view_name",
+            _shown("VIEW", "view_name", otherwise="query_sql"),
+        ),
+        _List("function", f"{_SCHEMA}ins_functions", "name", _function),
+        _List("index", f"{_SCHEMA}ins_indexes {_OF_DATABASE}", "index_name", _index),
+        _List("user", f"{_SCHEMA}ins_users", "name"),
     ),
 }
+_VIRTUAL = (
+    _List(
+        "virtual super table", f"{_SCHEMA}ins_stables {_OF_DATABASE}", "stable_name", _shown("STABLE", "stable_name")
+    ),
+    _List(
+        "virtual table",
+        f"SELECT table_name FROM information_schema.ins_tables {_OF_DATABASE} AND type LIKE 'VIRTUAL%'",
+        "table_name",
+        _shown("VTABLE", "table_name"),
+    ),
+)
 
 
 def leftovers(catalog: Catalog) -> list[Leftover]:
-    """What belongs to a database, or to its server, and is not moved with it.
+    """What belongs to a database, or to its server, and is not moved with it; of many of a kind the first ones.
 
     Lists that a version does not have, or that the account may not see, are passed over.
     """
-    return [leftover for query in _QUERIES[catalog.client.generation] for leftover in _read(catalog, query)]
+    dialect = catalog.client.dialect
+    lists = _LISTS[dialect.generation] + (_VIRTUAL if dialect.has_virtual_tables else ())
+    return [leftover for each in lists for leftover in _read(catalog, each)]
 
 
-def _read(catalog: Catalog, query: _Query) -> Iterator[Leftover]:
+def _read(catalog: Catalog, each: _List) -> Iterator[Leftover]:
     try:
-        rows = list(catalog.by_column_name(query.statement))
+        listed = catalog.by_column_name(each.statement.format(string(catalog.name)))
+        rows = [row for row in listed if _is_meant(catalog, each, row)]
     except TDengineError as error:
         if error.retryable:
             raise
         return
-    for row in rows:
-        name = str(row.get(query.name))
-        if query.database and row.get(query.database) != catalog.name:
-            continue
-        if (query.kind == "user" and name in _SYSTEM_USERS) or (query.kind == "index" and _is_own(row)):
-            continue
-        definition = row.get(query.definition) if query.definition else None
-        yield Leftover(query.kind, name, "" if definition is None else str(definition).strip("\0"))
+    for row in rows[:_SHOWN]:
+        definition = each.define(catalog, row)
+        cut = f"{definition[:_CHARACTERS]}…" if len(definition) > _CHARACTERS else definition
+        yield Leftover(each.kind, _text(row[each.name]), cut)
+    if len(rows) > _SHOWN:
+        yield Leftover(each.kind, f"and {len(rows) - _SHOWN} more", "")
 
 
-def _is_own(row: Mapping[str, object]) -> bool:
-    """Whether 3.x made an index by itself, on the first tag of a super table; it will do so again."""
-    return row.get("index_name") == f"{row.get('column_name')}_{row.get('table_name')}"
+def _is_meant(catalog: Catalog, each: _List, row: Row) -> bool:
+    databases = [row[column] for column in each.databases if column in row]
+    if databases and catalog.name not in databases:
+        return False
+    if each.kind == "virtual super table":
+        return is_virtual(row)
+    if each.kind == "index":
+        # 3.x makes one by itself on the first tag of a super table; it will do so again.
+        return _text(row["index_name"]) != f"{_text(row['column_name'])}_{_text(row['table_name'])}"
+    return each.kind != "user" or row["name"] not in _SYSTEM_USERS

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tdengine.client.errors import StatementRejected, TDengineError
+
 from .conftest import SOURCE, Pair
 
 
@@ -16,3 +23,42 @@ def test_a_user_stays_behind_and_is_named(pair: Pair) -> None:
     # The server's own users, and the index that 3.x makes on a first tag, are not left behind.
     assert not {"root", "_root", "monitor", "g_s"} & {leftover["name"] for leftover in left}
     assert not {(o["kind"], o["name"]) for o in pair.sync().not_migrated} & {("user", "mig_left")}
+
+
+def test_what_stays_behind_is_named_with_its_definition(pair: Pair, tmp_path: Path) -> None:
+    if pair.source.generation == 2:
+        pytest.skip("2.x has no topics, and takes real libraries only")
+    library = tmp_path / "mig_f.so"
+    library.write_bytes(b"any file")
+    topic = f"create topic mig_topic as select v from {SOURCE}.t"
+    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    try:
+        pair.sql(topic, f"create aggregate function mig_f as '{library}' outputtype double bufsize 64")
+    except StatementRejected:
+        pytest.skip("boxes have neither topics nor functions")
+    try:
+        left = {(left["kind"], left["name"], left["definition"]) for left in pair.sync().not_migrated}
+    finally:
+        pair.sql("drop function mig_f", "drop topic mig_topic")
+    function = (
+        "CREATE AGGREGATE FUNCTION `mig_f` AS 'mig_f, from where it was built' "
+        "OUTPUTTYPE DOUBLE BUFSIZE 64 LANGUAGE 'C'"
+    )
+    assert {("topic", "mig_topic", topic), ("function", "mig_f", function)} <= left
+
+
+def test_a_continuous_query_is_named_with_its_definition(pair: Pair) -> None:
+    if pair.source.generation == 3:
+        pytest.skip("3.x has none")
+    made = f"select count(*) from {SOURCE}.t interval(1m)"
+    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    try:
+        pair.sql(f"create table {SOURCE}.cq as {made}")
+    except TDengineError:
+        pytest.skip("boxes have none")
+    wanted = {"kind": "continuous query", "name": "cq", "definition": f"CREATE TABLE `cq` AS {made}"}
+    # The server lists it a second later.
+    deadline = time.monotonic() + 20
+    while wanted not in (left := pair.sync().not_migrated) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert wanted in left
