@@ -134,7 +134,11 @@ def address(box: TDengineBox, scheme: str = "ws") -> Address:
     return Address.from_url(box.url.replace("http://", f"{scheme}://root:taosdata@"), timeout=20.0)
 
 
-@pytest.fixture(params=["2.4.0.18", "3.3.3.0"], ids=lambda version: f"from-{version}")
+FAULTY = ("2.4.0.18", "3.3.3.0")
+"""Versions of the source that `faulty` has."""
+
+
+@pytest.fixture(params=FAULTY, ids=lambda version: f"from-{version}")
 def faulty(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) -> Iterator[BoxPair]:
     """Two boxes whose faults a test may set."""
     source, target = boxes(f"{request.param} source"), boxes("3.3.3.0 target")
@@ -163,6 +167,26 @@ def meters(faulty: BoxPair) -> BoxPair:
     return faulty
 
 
+def _concerns(mark: pytest.Mark | None, version: tuple[int, ...]) -> bool:
+    """Whether a test is for sources of this version: `@pytest.mark.source(since=(3, 3), before=(4,), boxes=False)`."""
+    if mark is None:
+        return True
+    return mark.kwargs.get("since", (0,)) <= version < mark.kwargs.get("before", (99,))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the boxes that tests with `@pytest.mark.source(...)` are not for."""
+    left_out = []
+    for item in items:
+        mark = item.get_closest_marker("source")
+        version = item.callspec.params.get("pair", "real") if isinstance(item, pytest.Function) and mark else "real"
+        if mark and version != "real":
+            is_for = _concerns(mark, tuple(map(int, version.split(".")))) and mark.kwargs.get("boxes", True)
+            left_out += [] if is_for else [item]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def _drop(pair: Pair) -> None:
     pair.source.execute(f"drop database if exists {SOURCE}")
     pair.target.execute(f"drop database if exists {TARGET}")
@@ -179,6 +203,8 @@ def pair(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) ->
         if not source or not target:
             pytest.skip("needs real servers in TDENGINE_SOURCE_URL and TDENGINE_TARGET_URL")
         pair = Pair(Client(Address.from_url(source)), Client(Address.from_url(target)))
+        if not _concerns(request.node.get_closest_marker("source"), pair.source.server.version):
+            pytest.skip(f"TDENGINE_SOURCE_URL has {pair.source.server.version_text}, which this does not concern")
     else:
         pair = Pair(*(Client(address(boxes(role))) for role in (f"{request.param} source", "3.3.3.0 target")))
     _drop(pair)

@@ -34,7 +34,7 @@ from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
+from .conftest import FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
 from .test_migration import Confused
 
 PACKAGE = Path(airflow_provider_tdengine.__file__).parent
@@ -699,10 +699,17 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.place)
+@pytest.mark.parametrize(
+    ("case", "faulty"),
+    [
+        pytest.param(case, version, id=f"{case.place}-from-{version}")
+        for case in CASES
+        for version in FAULTY
+        if int(version[0]) in case.generations
+    ],
+    indirect=["faulty"],
+)
 def test_the_sentence(case: Case, faulty: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if faulty.source.generation not in case.generations:
-        pytest.skip("it cannot happen with this generation")
     with watched(monkeypatch) as made, pytest.raises(Exception, match=r"\.") as caught:
         case.happen(faulty, tmp_path)
     sentences = [str(finding) for place, finding in made if place == case.place]

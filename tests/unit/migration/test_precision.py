@@ -193,10 +193,9 @@ def test_a_large_table_is_cut(pair: Pair, values: dict[str, object]) -> None:
     assert comparison.collisions == copied.collisions
 
 
+@pytest.mark.source(since=(3, 3))
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_a_second_key_keeps_rows_apart(pair: Pair, strategy: str) -> None:
-    if pair.source.server.version < (3, 3):
-        pytest.skip("second keys are of 3.3")
     pair.sql(
         f"create database {SOURCE} precision 'us' keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, k int primary key, v int) tags (g int)",

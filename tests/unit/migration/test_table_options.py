@@ -32,14 +32,12 @@ def options(catalog: Catalog) -> dict[str, tuple[object, ...]]:
     return {str(name): tuple(others) for name, *others in [*stables, *tables]}
 
 
-@pytest.fixture
-def of_3x(pair: Pair) -> Pair:
-    if pair.source.generation == 2:
-        pytest.skip("tables of 2.x have neither TTL nor COMMENT (measured 2.4.0.18, 2.6.0.66)")
-    return pair
+OF_3 = pytest.mark.source(since=(3,))
+"""Tables of 2.x have neither TTL nor COMMENT (measured 2.4.0.18, 2.6.0.66)."""
 
 
-def test_ttl_and_comment_arrive(of_3x: Pair) -> None:
+@OF_3
+def test_ttl_and_comment_arrive(pair: Pair) -> None:
     created = [
         statement
         for i, comment in enumerate(COMMENTS)
@@ -50,23 +48,24 @@ def test_ttl_and_comment_arrive(of_3x: Pair) -> None:
             f"create table {SOURCE}.n{i} (ts timestamp, v int) ttl {i + 400} comment {comment}",
         )
     ]
-    of_3x.sql(f"create database {SOURCE} keep 36500", *created, f"insert into {SOURCE}.c1 values ({T}, 1)")
-    assert not of_3x.migrate().differences
-    source, target = map(options, of_3x.catalogs)
+    pair.sql(f"create database {SOURCE} keep 36500", *created, f"insert into {SOURCE}.c1 values ({T}, 1)")
+    assert not pair.migrate().differences
+    source, target = map(options, pair.catalogs)
     assert target == source
     assert source["c1"][0] == 301
-    assert not of_3x.sync().changed
+    assert not pair.sync().changed
 
 
-def test_they_follow_a_table_to_its_new_name(of_3x: Pair) -> None:
-    of_3x.sql(
+@OF_3
+def test_they_follow_a_table_to_its_new_name(pair: Pair) -> None:
+    pair.sql(
         f"create database {SOURCE} keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int) comment 'super'",
         f"create table {SOURCE}.c using {SOURCE}.s tags (1) ttl 300",
         f"create table {SOURCE}.n (ts timestamp, v int) comment 'normal'",
     )
-    of_3x.sync(rename_stables="s -> stable", rename_tables="* -> new_*")
-    assert options(of_3x.catalogs[1]) == {"stable": ("super",), "new_c": (300, None), "new_n": (0, "normal")}
+    pair.sync(rename_stables="s -> stable", rename_tables="* -> new_*")
+    assert options(pair.catalogs[1]) == {"stable": ("super",), "new_c": (300, None), "new_n": (0, "normal")}
 
 
 def test_a_ttl_that_would_delete_rows(pair: Pair) -> None:
@@ -103,22 +102,22 @@ def test_a_ttl_that_would_delete_rows(pair: Pair) -> None:
     assert pair.sync().existing == 3
 
 
-def test_a_longer_ttl_is_left_alone(of_3x: Pair) -> None:
-    of_3x.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.n (ts timestamp, v int) ttl 300")
-    of_3x.target.execute(f"create database {TARGET} keep 36500")
-    of_3x.target.execute(f"create table {TARGET}.n (ts timestamp, v int) ttl 301")
-    assert of_3x.sync().existing == 1
+@OF_3
+def test_a_longer_ttl_is_left_alone(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.n (ts timestamp, v int) ttl 300")
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    pair.target.execute(f"create table {TARGET}.n (ts timestamp, v int) ttl 301")
+    assert pair.sync().existing == 1
 
 
-def test_options_that_stay_behind(of_3x: Pair) -> None:
-    if of_3x.source.server.version < (3, 3):
-        pytest.skip("3.0 does not say which SMA a table has")
-    of_3x.sql(
+@pytest.mark.source(since=(3, 3))  # 3.0 does not say which SMA a table has.
+def test_options_that_stay_behind(pair: Pair) -> None:
+    pair.sql(
         f"create database {SOURCE} keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, v int, w double) tags (g int) comment 'c' sma(v, w)",
         f"create stable {SOURCE}.plain (ts timestamp, v int) tags (g int) comment 'SMA(`v`)'",
     )
-    left = of_3x.sync().not_migrated
+    left = pair.sync().not_migrated
     assert [one for one in left if one["kind"] == "table option"] == [
         {"kind": "table option", "name": "s", "definition": "SMA(`v`,`w`)"}
     ]
