@@ -8,10 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product, starmap
 from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from benchmarks.measure import CROSSING, measure_crossing, measure_shape, measure_structure
+from benchmarks.measure import CROSSING, WIDTHS, measure_crossing, measure_shape, measure_structure
 from benchmarks.report import Report, merged
 from benchmarks.runners import BenchmarkFailed, drop_copy, why_no_taosdump
 from benchmarks.servers import Server, servers
@@ -108,7 +109,7 @@ def _source_of(shape: Shape, sources: list[Server]) -> Server | None:
 
 
 def _clean(sources: list[Server], target: Server) -> None:
-    for shape in (*SHAPES, *MEMORY, STRUCTURE, *map(crossing, CROSSING)):
+    for shape in (*SHAPES, *MEMORY, STRUCTURE, *starmap(crossing, product(CROSSING, WIDTHS))):
         for source in sources:
             drop(source.client, shape.database)
         drop_copy(shape, target)

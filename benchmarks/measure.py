@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median, median_low
 
 from airflow_provider_tdengine.client.errors import TDengineError
@@ -18,6 +18,9 @@ from benchmarks.shapes import STRUCTURE, Shape, crossing, drop, fill
 
 CROSSING = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Rows a subtable at which dense and sparse are compared."""
+
+WIDTHS = (4, 20)
+"""Columns of these rows."""
 
 Say = Callable[[str], None]
 
@@ -87,6 +90,7 @@ class Crossing:
     Parameters:
         subtables: how many.
         rows: rows of each of them.
+        columns: columns of a row.
         dense: one query a subtable.
         sparse: one query for many.
         dense_cpu: CPU seconds of the engine meanwhile.
@@ -95,6 +99,7 @@ class Crossing:
 
     subtables: int
     rows: int
+    columns: int
     dense: float
     sparse: float
     dense_cpu: float
@@ -176,8 +181,8 @@ def measure_crossing(
 ) -> list[Crossing]:
     """Copy the same rows dense and sparse, for more and more rows a subtable."""
     found = []
-    for rows in steps:
-        shape = crossing(rows).scaled(scale)
+    for columns, rows in product(WIDTHS, steps):
+        shape = crossing(rows, columns).scaled(scale)
         _fill(shape, source, say)
         say(f"{shape}, dense and sparse")
         # In turn, so that what else goes on does not hit one of them alone.
@@ -187,6 +192,7 @@ def measure_crossing(
             Crossing(
                 shape.subtables,
                 rows,
+                columns,
                 _median(dense, "copy"),
                 _median(sparse, "copy"),
                 median(run.cpu["copy"] for run in dense),

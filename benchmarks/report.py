@@ -100,10 +100,13 @@ class Report:
         """What must be known to read the tables."""
         notes = [*_NOTES] if self.shapes else []
         notes += _RIVAL_NOTES if any(one.script for one in self.shapes) else []
-        if self.crossing:
-            for what, rows in (("time", crosses_at(self.crossing)), ("CPU", cpu_crosses_at(self.crossing))):
-                since = "nowhere" if rows is None else f"from {rows:.0f} rows a subtable on"
-                notes.append(f"Dense takes less {what} than sparse {since}.")
+        for columns in sorted({one.columns for one in self.crossing}):
+            points = [one for one in self.crossing if one.columns == columns]
+            for what, rows in (("time", crosses_at(points)), ("CPU", cpu_crosses_at(points))):
+                since = (
+                    "nowhere" if rows is None else f"from {rows:.0f} rows ({rows * columns:.0f} values) a subtable on"
+                )
+                notes.append(f"{columns} columns: dense takes less {what} than sparse {since}.")
         notes += [failure for one in self.shapes for failure in one.failures]
         return notes + [f"Left out: {what}." for what in self.left_out]
 
@@ -198,12 +201,22 @@ def _rival_cells(one: Measured, rival: Rival | None) -> tuple[str, str]:
     return f"{rival.seconds:.1f} s{part}{lost}", f"{rival.seconds / one.copy:.1f} / {rival.seconds / one.whole:.1f}"
 
 
-_CROSSING_HEADS = ["rows a subtable", "subtables", "dense", "sparse", "dense / sparse", "CPU dense", "CPU sparse"]
+_CROSSING_HEADS = [
+    "rows a subtable",
+    "columns",
+    "subtables",
+    "dense",
+    "sparse",
+    "dense / sparse",
+    "CPU dense",
+    "CPU sparse",
+]
 
 
 def _crossing_line(one: Crossing) -> list[str]:
     return [
         f"{one.rows:,}",
+        str(one.columns),
         f"{one.subtables:,}",
         f"{one.dense:.2f} s",
         f"{one.sparse:.2f} s",

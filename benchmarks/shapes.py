@@ -113,9 +113,10 @@ STRUCTURE = Shape("structure", 20_000, 0, _METER)
 MEMORY = (Shape("memory_1m", 100, 10_000, _METER), Shape("memory_50m", 100, 500_000, _METER))
 
 
-def crossing(rows: int) -> Shape:
-    """About 500,000 rows, so many a subtable; 5,000 subtables at most."""
-    return Shape(f"crossing_{rows}", min(5_000, 500_000 // rows), rows, _METER)
+def crossing(rows: int, columns: int) -> Shape:
+    """So many rows a subtable: about 2,000,000 values in all, of 2,000 subtables at most."""
+    name = f"crossing_{rows}x{columns}"
+    return Shape(name, min(2_000, 2_000_000 // (rows * columns)), rows, (*_METER, *_MANY)[:columns])
 
 
 def fill(client: Client, shape: Shape) -> bool:

@@ -99,7 +99,7 @@ def test_a_report_says_the_same_after_a_round_trip(
     report = Report.begin(simulated=True)
     report.shapes = [measure_shape(shape, source, target, 1, ["script", "taosdump"], quiet)]
     report.structures = [measure_structure(source, target, 1, 0.001, quiet)]
-    report.crossing = measure_crossing(source, target, 1, 0.01, quiet, [10, 500])
+    report.crossing = measure_crossing(source, target, 1, 0.01, quiet, [500])
     report.left_out = [f"taosdump ({why_no_taosdump(source, target)})"]
     again = Report.from_dict(json.loads(json.dumps(report.to_dict())))
     assert again == report
@@ -123,7 +123,7 @@ def test_a_report_says_the_same_after_a_round_trip(
     ],
 )
 def test_where_dense_becomes_faster(ratios: list[float], expected: int | None) -> None:
-    points = [Crossing(10, 100 * 2**i, ratio, 1.0, ratio, 1.0) for i, ratio in enumerate(ratios)]
+    points = [Crossing(10, 100 * 2**i, 4, ratio, 1.0, ratio, 1.0) for i, ratio in enumerate(ratios)]
     between = 2**0.5 if ratios[0] > 1 else 1
     for found in (crosses_at(points), cpu_crosses_at(points)):
         assert found == (None if expected is None else pytest.approx(expected * between))
