@@ -143,7 +143,7 @@ def drop_copy(shape: Shape, target: Server) -> None:
     drop(target.client, _copy_of(shape))
 
 
-def repeat(runs: int, action: Callable[[], _T], seconds: float = 60.0) -> list[_T]:
+def repeat(runs: int, action: Callable[[], _T], seconds: float = 150.0) -> list[_T]:
     """Results of so many runs; fewer where these take longer than some seconds together."""
     started = time.monotonic()
     results = [action()]
