@@ -1,7 +1,7 @@
 """GEOMETRY values as text: well-known binary, as blocks carry it, to the well-known text that statements take.
 
-The text of a value reads back to the same bytes in 3.3.3.0 (measured, over all shapes that it takes): its bytes are
-little-endian, Z and M are bits of the shape's number, and an empty point has NaN coordinates.
+The text of a value reads back to the same bytes in 3.3.3.0 (measured, over all shapes that it takes). It stores them
+little-endian, with Z and M as bits of the shape's number, and an empty point as NaN coordinates.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _SHAPES = {
     7: "GEOMETRYCOLLECTION",
 }
 _COLLECTION = "GEOMETRYCOLLECTION"
+_NEEDED = ("LINESTRING", "POLYGON", "MULTIPOINT")
+"""Without one of these, 3.3.3.0 does not take a GEOMETRYCOLLECTION."""
+
 _PARTS = {"MULTIPOINT": "POINT", "MULTILINESTRING": "LINESTRING", "MULTIPOLYGON": "POLYGON"}
 
 _NUMBER = 0x3FFFFFFF
@@ -43,7 +46,10 @@ def well_known_text(value: bytes) -> str:
         raise ValueError("a GEOMETRY value ends too early") from None
     if reader.position != len(value):
         raise ValueError(f"a GEOMETRY value has {len(value) - reader.position} bytes too many")
-    return _tagged(shape, dimensions, body)
+    text = _tagged(shape, dimensions, body)
+    if shape == _COLLECTION and not any(part in text for part in _NEEDED):
+        raise ValueError("a GEOMETRYCOLLECTION of nothing but points is refused by TDengine 3.3")
+    return text
 
 
 def _tagged(shape: str, dimensions: str, body: str) -> str:
@@ -76,7 +82,8 @@ class _Reader:
     def _part(self, owner: str, dimensions: str) -> str:
         shape, own, body = self.geometry()
         if own != dimensions or _PARTS.get(owner, shape) != shape:
-            raise ValueError(f"a {owner} {dimensions} holds a {shape} {own}, which no text says")
+            whole, part = _tagged(owner, dimensions, ""), _tagged(shape, own, "")
+            raise ValueError(f"a {whole} holds a {part}, which no text says")
         if owner != _COLLECTION:
             return body
         return _tagged(shape, dimensions, body)

@@ -16,6 +16,10 @@ _SHAPES = {
     "MULTIPOLYGON": 6,
     "GEOMETRYCOLLECTION": 7,
 }
+_COLLECTION = "GEOMETRYCOLLECTION"
+_NEEDED = ("LINESTRING", "POLYGON", "MULTIPOINT")
+"""Without one of these, a collection is refused."""
+
 _PARTS = {"MULTIPOINT": "POINT", "MULTILINESTRING": "LINESTRING", "MULTIPOLYGON": "POLYGON"}
 _DIMENSIONS = {"": 0, "Z": 0x80000000, "M": 0x40000000, "ZM": 0xC0000000}
 _TOKEN = re.compile(r"\s*([(),]|[^\s(),]+)")
@@ -29,7 +33,9 @@ def well_known_binary(text: str) -> bytes:
     """
     parser = _Parser(text)
     value = parser.geometry(None)
-    if parser.tokens or value[1:] == struct.pack("<II", 7, 0):
+    said = text.upper()
+    is_points = said.lstrip().startswith(_COLLECTION) and not any(part in said for part in _NEEDED)
+    if parser.tokens or is_points:
         raise ValueError("invalid geometry data")
     return value
 
