@@ -76,11 +76,20 @@ class _Reader:
         if shape == "LINESTRING":
             return shape, dimensions, self._points(size)
         if shape == "POLYGON":
-            return shape, dimensions, _bracketed([self._points(size) for _ in range(self._count())])
-        return shape, dimensions, _bracketed([self._part(shape, dimensions) for _ in range(self._count())])
+            rings = [self._points(size) for _ in range(self._count())]
+            if rings and rings[0] == _EMPTY:
+                raise ValueError("a POLYGON has an empty ring around it, which no text says")
+            return shape, dimensions, _bracketed(rings)
+        parts = [self._part(shape, dimensions) for _ in range(self._count())]
+        if dimensions and not parts:
+            raise ValueError(f"an empty {shape} is {dimensions}, which no text says")
+        return shape, dimensions, _bracketed(parts)
 
     def _part(self, owner: str, dimensions: str) -> str:
         shape, own, body = self.geometry()
+        if shape in _PARTS and body == _EMPTY:
+            # It is stored without dimensions.
+            own = dimensions
         if own != dimensions or _PARTS.get(owner, shape) != shape:
             whole, part = _tagged(owner, dimensions, ""), _tagged(shape, own, "")
             raise ValueError(f"a {whole} holds a {part}, which no text says")

@@ -65,8 +65,12 @@ class _Parser:
         if shape == "POLYGON":
             return head + _counted(self._list(lambda: self._points(size, closed=True)))
         if shape in _PARTS:
-            return head + _counted(self._list(lambda: self._body(_PARTS[shape], dimensions)))
-        return head + _counted(self._list(lambda: self.geometry(dimensions)))
+            parts = self._list(lambda: self._body(_PARTS[shape], dimensions))
+        else:
+            parts = self._list(lambda: self.geometry(dimensions))
+        # What holds nothing but such as has no dimensions has none.
+        has_dimensions = any(part[1:5] != struct.pack("<I", part[1]) for part in parts)
+        return (head if has_dimensions else struct.pack("<BI", 1, _SHAPES[shape])) + _counted(parts)
 
     def _points(self, size: int, *, closed: bool) -> bytes:
         points = self._list(lambda: self._coordinates(size))
