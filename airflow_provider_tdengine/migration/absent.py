@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from airflow_provider_tdengine.client.sql import name_list
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.plan import Extent
+from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import Structure, TablePair
 
@@ -37,7 +37,7 @@ def without_absent_columns(structure: Structure) -> Structure:
     return replace(structure, transform=transform, pairs=pairs)
 
 
-def present(target: Catalog, structure: Structure, pair: TablePair, found: list[Extent]) -> Iterator[Extent]:
+def present(target: Catalog, structure: Structure, pair: TablePair, found: Sequence[Extent]) -> Iterator[Extent]:
     """Those of a super table's subtables that the target has; or the normal table itself, if it does.
 
     Parameters:

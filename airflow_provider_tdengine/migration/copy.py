@@ -35,9 +35,10 @@ from airflow_provider_tdengine.migration.database import coarser
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.dense import copy_unit
 from airflow_provider_tdengine.migration.expired import SkipExpired
+from airflow_provider_tdengine.migration.extents import Extent, extents
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import Batch, Extent, extents, slices
+from airflow_provider_tdengine.migration.plan import Batch, slices
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.privileges import denied
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -24,9 +24,10 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import Known, StructureOutdated, copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.expired import comparable_since, settle
+from airflow_provider_tdengine.migration.extents import Extent, extents
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import ROWS_A_BATCH, Batch, Extent, cut_batches, extents, window
+from airflow_provider_tdengine.migration.plan import ROWS_A_BATCH, Batch, cut_batches, window
 from airflow_provider_tdengine.migration.position import Position, Shard
 from airflow_provider_tdengine.migration.progress import MemoryProgress
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
@@ -264,10 +265,10 @@ class Follower:
         newest = [found.newest for found in self._arrivals(watermark, end).values() if found.newest is not None]
         return (max(newest, default=watermark) - watermark) / precision.per_second
 
-    def _extents(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> list[Extent]:
+    def _extents(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> Sequence[Extent]:
         return self._ask(lambda: extents(self._source, pair.source, scope or self._scope, start, end))
 
-    def _copy(self, found: Mapping[str, list[Extent]], start: int | None, end: int, counts: _Counts) -> int:
+    def _copy(self, found: Mapping[str, Sequence[Extent]], start: int | None, end: int, counts: _Counts) -> int:
         """Copy rows of a period.
 
         Parameters:
@@ -306,7 +307,7 @@ class Follower:
         counts.rows += copied
         return copied
 
-    def _present(self, pair: TablePair, found: list[Extent], counts: _Counts) -> list[Extent]:
+    def _present(self, pair: TablePair, found: Sequence[Extent], counts: _Counts) -> list[Extent]:
         """Tables that the target has; the rows of the others are counted."""
         structure = self._current()
         there = self._ask(lambda: list(present(self._target, structure, pair, found)))

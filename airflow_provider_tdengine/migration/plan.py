@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import IncompleteResult
-from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.sql import identifier, name_range, timestamp, where
+from airflow_provider_tdengine.client.sql import timestamp
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.expired import settle
+from airflow_provider_tdengine.migration.extents import Extent, Extents, extents
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.privileges import privilege_findings
-from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import compare, read_structure
 
 log = logging.getLogger(__name__)
@@ -83,27 +79,6 @@ class Batch:
         return f"{self.stable or 'tables'} {names}{since}"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Where a table's rows lie.
-
-    Parameters:
-        name: the table.
-        rows: how many there are.
-        first: the first timestamp, in steps of the database's precision.
-        last: the last timestamp.
-    """
-
-    name: str
-    rows: int
-    first: int
-    last: int
-
-    def arrived(self, rename: Callable[[str], str], time: TimeScale) -> Extent:
-        """The same rows in the target."""
-        return Extent(rename(self.name), self.rows, time.apply(self.first), time.apply(self.last))
-
-
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
     """The period of a migration in steps of a database's precision."""
     return _steps(options.window_start, database.precision), _steps(options.window_end, database.precision)
@@ -115,62 +90,6 @@ def _steps(moment: datetime | None, precision: Precision) -> int | None:
         return None
     step = Precision.NS.per_second // precision.per_second
     return -(-timestamp(moment, Precision.NS) // step)
-
-
-def extents(
-    catalog: Catalog,
-    table: Table,
-    scope: Scope,
-    start: int | None,
-    end: int | None,
-    names: tuple[str | None, str | None] = (None, None),
-) -> list[Extent]:
-    """The subtables of a super table that have rows in a period, by name; or the normal table itself.
-
-    Parameters:
-        catalog: the database.
-        table: a super table or a normal table.
-        scope: which subtables are meant.
-        start: from which timestamp on, None for the first row.
-        end: before which timestamp, None for no end.
-        names: the first and the last subtable's name.
-    """
-    times = table.period(start, end)
-    found = []
-    with catalog.session() as session:
-        if not table.is_super:
-            return normal_extent(session, catalog, table, times)
-        conditions = scope.conditions(table.name) + name_range(*names) + times
-        statement = catalog.client.dialect.bounds_by_table(
-            catalog.table(table.name), table.time_column, where(conditions)
-        )
-        for block in session.query(statement).blocks():
-            # 2.x appends the subtable's name a second time.
-            for name, *bounds in zip(*(block.column_values(i) for i in range(4)), strict=True):
-                if scope.has_subtable(str(name), table.name):
-                    found += _extent(str(name), *bounds)
-    found.sort(key=lambda extent: extent.name.encode())
-    return found
-
-
-def normal_extent(session: Session, catalog: Catalog, table: Table, times: list[str]) -> list[Extent]:
-    """Where the rows of a normal table lie; nothing for an empty one."""
-    ts = identifier(table.time_column)
-    statement = f"SELECT COUNT(*), FIRST({ts}), LAST({ts}) FROM {catalog.table(table.name)}{where(times)}"
-    return [extent for bounds in all_rows(session.query(statement)) for extent in _extent(table.name, *bounds)]
-
-
-def _extent(name: str, rows: Value, first: Value, last: Value) -> list[Extent]:
-    """One extent, or none where there are no rows.
-
-    Raises:
-        IncompleteResult: there are rows, but no first or last one.
-    """
-    if not rows:
-        return []
-    if not (isinstance(rows, int) and isinstance(first, int) and isinstance(last, int)):
-        raise IncompleteResult(f"table {name!r} was said to have {rows!r} rows from {first!r} to {last!r}")
-    return [Extent(name, rows, first, last)]
 
 
 def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> list[Batch]:
@@ -191,12 +110,18 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     stop_on([*findings, *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
     start = settle(source, target, structure, (start, end), options.on_expired)
-    groups: dict[str | None, list[Extent]] = {}
+    groups: dict[str | None, Extents] = {}
+    normal: list[Extent] = []
     for table in (pair.source for pair in structure.pairs):
         found = extents(source, table, structure.scope, start, end)
-        groups.setdefault(table.name if table.is_super else None, []).extend(found)
-    stop_on(structure.transform.collisions(extent.name for group in groups.values() for extent in group))
-    total = sum(extent.rows for group in groups.values() for extent in group)
+        if table.is_super:
+            groups[table.name] = found
+        else:
+            normal += found
+    if normal:
+        groups[None] = Extents(normal)
+    stop_on(structure.transform.collisions(lambda: chain.from_iterable(group.names for group in groups.values())))
+    total = sum(group.rows for group in groups.values())
     size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
     step = structure.time.denominator
     batches = [
@@ -224,7 +149,7 @@ def cut_batches(
 
     Parameters:
         stable: the super table, None for normal tables.
-        group: where the rows of its subtables, or of the normal tables, lie.
+        group: where the rows of its subtables, or of the normal tables, lie, by name.
         start: the period's start, in steps of the source; None for the first row.
         end: the period's end, None for no end.
         size: rows of a batch.
@@ -232,7 +157,7 @@ def cut_batches(
     """
     pending: list[Extent] = []
     rows = 0
-    for extent in sorted(group, key=lambda extent: extent.name.encode()):
+    for extent in group:
         is_giant = extent.rows >= 2 * size
         if pending and (is_giant or rows + extent.rows > size or len(pending) == TABLES_A_BATCH):
             yield _batch(stable, pending, start, end)

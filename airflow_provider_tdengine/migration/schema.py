@@ -10,6 +10,7 @@ import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -162,7 +163,7 @@ class SchemaSync:
                 findings += self._tables.findings(self._target, subtable.name)
                 if tags and subtable.name not in owners:
                     findings += _tag_findings(tags, subtable)
-        findings += self._transform.collisions(self._source_names(structure))
+        findings += self._transform.collisions(partial(self._source_names, structure))
         return findings
 
     def _source_names(self, structure: Structure) -> Iterator[str]:

@@ -290,16 +290,23 @@ class Transform:
                     f"Option {option!r}", f"no table in scope has a column {text!r}", "Give columns that are there"
                 )
 
-    def collisions(self, tables: Iterable[str]) -> Iterator[Finding]:
-        """Subtables and normal tables of the source that would have one name in the target."""
+    def collisions(self, tables: Callable[[], Iterable[str]]) -> Iterator[Finding]:
+        """Subtables and normal tables of the source that would have one name in the target.
+
+        Parameters:
+            tables: reads their names; a second time if hashes of 8 bytes, which many names can have, say so.
+        """
         if not self.tables:
             return
-        taken: dict[str, str] = {}
-        for name in tables:
+        hashes = np.fromiter((hash(self.tables(name)) for name in tables()), np.int64)
+        values, counts = np.unique(hashes, return_counts=True)
+        suspects = set(values[counts > 1].tolist())
+        olds: dict[str, list[str]] = defaultdict(list)
+        for name in tables() if suspects else ():
             new = self.tables(name)
-            if new in taken:
-                yield _same_name(new, (taken[new], name))
-            taken[new] = name
+            if hash(new) in suspects:
+                olds[new].append(name)
+        yield from (_same_name(new, names) for new, names in olds.items() if len(names) > 1)
 
     def _equal_names(self, tables: list[Table]) -> Iterator[Finding]:
         olds: dict[str, list[str]] = defaultdict(list)

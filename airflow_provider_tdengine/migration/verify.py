@@ -10,9 +10,10 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Subtable, Table
 from airflow_provider_tdengine.migration.collisions import distinct_rows
 from airflow_provider_tdengine.migration.convert import TagTranscoder
 from airflow_provider_tdengine.migration.expired import comparable_since
+from airflow_provider_tdengine.migration.extents import Extent, Extents, extents
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import Extent, extents, window
+from airflow_provider_tdengine.migration.plan import window
 from airflow_provider_tdengine.migration.schema import same_tag
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import Structure, read_structure
@@ -121,7 +122,7 @@ def _collisions(
     source: Catalog,
     structure: Structure,
     table: Table,
-    ours: list[Extent],
+    ours: Extents,
     theirs: dict[str, Extent],
     period: tuple[int | None, int | None],
 ) -> dict[str, int]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.extents import extents
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import extents
 from airflow_provider_tdengine.migration.position import Position, Shard
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.structure import Structure, compare

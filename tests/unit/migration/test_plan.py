@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.migration import plan
-from airflow_provider_tdengine.migration.plan import Batch, Extent, make_plan, slices
+from airflow_provider_tdengine.migration.extents import Extent, Extents
+from airflow_provider_tdengine.migration.plan import Batch, make_plan, slices
 
 from .conftest import SOURCE, Pair, T
 
@@ -49,7 +50,7 @@ names = st.text("abzAZ09_é测 '", min_size=1, max_size=8)
     st.integers(100, 3_000),
 )
 def test_each_table_is_in_one_batch_or_in_slices_of_its_own(tables: dict[str, tuple[int, int]], size: int) -> None:
-    group = [Extent(name, rows, first, first + rows * 10) for name, (rows, first) in tables.items()]
+    group = Extents(Extent(name, rows, first, first + rows * 10) for name, (rows, first) in tables.items())
     batches = list(plan.cut_batches("s", group, None, 10**8, size))
     for name, (rows, _) in tables.items():
         mine = [b for b in batches if b.first.encode() <= name.encode() <= b.last.encode()]

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client.sql import identifier
+from airflow_provider_tdengine.migration.extents import extents
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import extents
 from airflow_provider_tdengine.migration.scope import Patterns, Scope, pinned
 
 from .conftest import SOURCE, Pair, T
