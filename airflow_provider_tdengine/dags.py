@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
+from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
 from airflow_provider_tdengine.operators.migration import (
     OptionValues,
     TDenginePlanOperator,
@@ -26,6 +27,9 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 work into batches, **copy** copies them side by side, **verify** compares number, first and last timestamp of the rows
 of every table, and the tags of every subtable. A difference makes the run red. **dead_letters** is red when the
 target refused rows that were kept aside, and skipped when it took all of them.
+
+With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs
+no worker. To end it, mark it as success; cleared, it goes on where it stopped.
 """
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
@@ -105,6 +109,12 @@ def migration(
         # A leaf of its own: it must not hide what verify finds, nor the other way round.
         dead_letters = TDengineDeadLettersOperator(task_id="dead_letters", options=resolved, trigger_rule="none_failed")
         sync >> plan >> copy >> [verify, dead_letters]
+        # With mode history there are no shards, and following is skipped.
+        shards = TDengineShardsOperator(task_id="shards", options=resolved)
+        TDengineFollowOperator.partial(
+            task_id="follow", options=resolved, map_index_template=TDengineFollowOperator.map_index_template
+        ).expand(shard=shards.output)
+        verify >> shards
     return group
 
 

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from typing import TypeVar
 
@@ -56,6 +57,7 @@ class Round:
 
     Parameters:
         position: up to where the follow has come; it is saved.
+        watermark: the moment before which all rows have been copied.
         rows: rows that the target confirmed.
         tables: how many tables had rows.
         rejected: rows that the target refused and that are kept as dead letters.
@@ -64,6 +66,7 @@ class Round:
     """
 
     position: Position
+    watermark: datetime
     rows: int
     tables: int
     rejected: int
@@ -197,7 +200,10 @@ class Follower:
                     log.info("%s", outdated)
                     position = self._adapted(position, outdated)
         seconds = time.monotonic() - began
-        return Round(position, counts.rows, counts.tables, counts.rejected, counts.left_behind, seconds)
+        watermark = datetime.fromtimestamp(
+            position.watermark / self._current().source.precision.per_second, timezone.utc
+        )
+        return Round(position, watermark, counts.rows, counts.tables, counts.rejected, counts.left_behind, seconds)
 
     def _ask(self, action: Callable[[], _T], patience: float | None = None) -> _T:
         """Ask the servers something, over retries, and not beyond a stop."""
@@ -208,7 +214,7 @@ class Follower:
         """What a stop will set. Each action has one of its own: a batch that fails sets it, too."""
         self._stop = threading.Event()
         if self._stopping:
-            raise Stopped("Following was stopped; it goes on from its watermark")
+            raise Stopped
         return self._stop
 
     def _advanced(self, position: Position, counts: _Counts) -> Position:

@@ -117,50 +117,65 @@ class Lookout:
 
     Parameters:
         source: the source database.
+        target: the target database, which must answer, too.
         options: of the migration.
         shard: the tables that are followed.
-        position: up to where the follow has come.
+        position: up to where the follow has come; None to wait for nothing but answers.
         clock: POSIX seconds.
-
-    Raises:
-        MigrationStopped: the source has no such database.
     """
 
     def __init__(
         self,
         source: Catalog,
+        target: Catalog,
         options: MigrationOptions,
         shard: Shard,
-        position: Position,
+        position: Position | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
+        self._target = target
         self._options = options
         self._position = position
         self._clock = clock
         self._scope = shard.of(Scope.of(options))
-        self._next_look = position.next_look
-        database = source.database()
-        if database is None:
-            raise MigrationStopped([source.missing("source_database")])
-        self._precision = database.precision
-        self._tables = list(map(Transform.of(options).selected, source.tables(self._scope)))
+        self._next_look = position.next_look if position else 0.0
+        self._read: tuple[Precision, list[Table]] | None = None
 
     def look(self) -> str:
         """What there is to do, in words; nothing if there is nothing.
 
         Raises:
+            MigrationStopped: the source has no such database.
             TDengineError: no answer; the next look may have one.
         """
-        end = steps(self._clock() - self._options.delay, self._precision)
-        period = self._position.since, max(end, self._position.watermark)
-        rows = sum(arrived(self._source, table, self._scope, *period).rows for table in self._tables)
-        if rows != self._position.counted:
-            return f"{rows} rows where {self._position.counted} were counted"
+        with self._source, self._target:
+            found = self._found(self._position) if self._position else "both servers answer"
+            if found:
+                self._source.database()
+                self._target.database()
+            return found
+
+    def _found(self, position: Position) -> str:
+        precision, tables = self._tables()
+        end = steps(self._clock() - self._options.delay, precision)
+        period = position.since, max(end, position.watermark)
+        rows = sum(arrived(self._source, table, self._scope, *period).rows for table in tables)
+        if rows != position.counted:
+            return f"{rows} rows, {position.counted or 0} of them known"
         began = self._clock()
-        if began >= self._next_look:
-            found = digest(self._source, self._scope)
-            self._next_look = next_look(began, self._clock(), self._options)
-            if found != self._position.structure:
-                return "another structure"
-        return ""
+        if began < self._next_look:
+            return ""
+        seen = digest(self._source, self._scope)
+        self._next_look = next_look(began, self._clock(), self._options)
+        return "" if seen == position.structure else "another structure"
+
+    def _tables(self) -> tuple[Precision, list[Table]]:
+        """The precision of the source, and what is followed there, as it was at the first look."""
+        if self._read is None:
+            database = self._source.database()
+            if database is None:
+                raise MigrationStopped([self._source.missing("source_database")])
+            transform = Transform.of(self._options)
+            self._read = database.precision, list(map(transform.selected, self._source.tables(self._scope)))
+        return self._read

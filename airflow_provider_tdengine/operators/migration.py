@@ -227,7 +227,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
         context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
-        progress: ProgressStore = task_progress(context)
+        progress: ProgressStore = task_progress(context, "copies its batch from the beginning")
         folder = self.dead_letter_folder(options, context)
         place = f"{context['ti'].task_id}-{context['ti'].map_index}"
         self._stop = threading.Event()

@@ -45,10 +45,15 @@ class TaskStateProgress:
             raise ProgressNotSaved(str(error)) from error
 
 
-def task_progress(context: Context) -> ProgressStore:
-    """Where this task keeps its checkpoint."""
+def task_progress(context: Context, otherwise: str) -> ProgressStore:
+    """Where this task keeps its checkpoint.
+
+    Parameters:
+        context: of the task.
+        otherwise: what a retried task does where Airflow keeps none.
+    """
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
-        log.info("This Airflow has no task state store (3.3 has); a retried task copies its batch from the beginning")
+        log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
     return TaskStateProgress(store)

@@ -58,7 +58,7 @@ class Follow:
         options = self.pair.options(**{"mode": "realtime", **self.values})
         assert self.stored
         position = Position.from_dict(self.stored)
-        return Lookout(self.pair.catalogs[0], options, self.shard, position, lambda: self.now)
+        return Lookout(*self.pair.catalogs, options, self.shard, position, lambda: self.now)
 
 
 def rows(table: str, *times: int, v: float = 1.5) -> str:
@@ -417,7 +417,7 @@ def test_a_lookout_sees_new_rows_late_rows_and_nothing_else(devices: Pair) -> No
         assert lookout.look() == ""
         follow.now += 1
     devices.sql(rows("d1", 8500))
-    assert lookout.look() == "4 rows where 3 were counted"
+    assert lookout.look() == "4 rows, 3 of them known"
     follow.round(looks=False)
     lookout = follow.lookout()
     assert lookout.look() == ""
@@ -462,7 +462,7 @@ def test_a_lookout_passes_over_rows_out_of_scope(devices: Pair) -> None:
     lookout = follow.lookout()
     assert lookout.look() == ""
     devices.sql(rows("d2", 1600))
-    assert lookout.look() == "1 rows where 0 were counted"
+    assert lookout.look() == "1 rows, 0 of them known"
 
 
 # --- Shards

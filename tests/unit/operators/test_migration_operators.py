@@ -38,7 +38,7 @@ def test_an_operator_can_be_copied_and_pickled() -> None:
 def test_the_dag_has_its_stages_in_order() -> None:
     dag = migration_dag("m", defaults={"source_database": "power", "workers": 4})
     stages = [task.task_id for task in dag.topological_sort()]
-    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "dead_letters"]
+    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "dead_letters", "shards", "follow"]
     assert copy.deepcopy(dag).task_ids == dag.task_ids
     assert dag.params["source_database"] == "power"
     assert dag.params["workers"] == 4

@@ -1,0 +1,1 @@
+"""Triggers: what waits for a server without a worker."""

@@ -1,0 +1,91 @@
+"""Waiting, in the triggerer, until there is something to follow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import TypedDict
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.position import Position, Shard
+from airflow_provider_tdengine.migration.watch import Lookout
+
+log = logging.getLogger(__name__)
+
+
+class Wait(TypedDict):
+    """What a wait begins with; no secrets, since Airflow stores it.
+
+    Parameters:
+        options: of the migration, with the ids of its two connections.
+        shard: the tables that are followed.
+        position: up to where the follow has come; None where only an answer of both servers is waited for.
+    """
+
+    options: Mapping[str, object]
+    shard: Mapping[str, str | None]
+    position: Mapping[str, object] | None
+
+
+class TDengineFollowTrigger(BaseTrigger):
+    """Fires when a source has rows, or a structure, that a follow has not seen; and its servers answer.
+
+    Each look is made in a thread, so that the others who wait in the triggerer are not held up.
+
+    Parameters:
+        wait: what it begins with.
+    """
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._wait = wait
+        self._options = MigrationOptions.checked(wait["options"])
+        self._lookout: Lookout | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Wait]]:
+        """For Airflow's database."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"wait": self._wait}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look again and again, until there is something to do; a server that is away is waited for.
+
+        The round before has looked itself: the first look is a poll interval after it.
+        """
+        # Not sensitive: each look has a thread of its own. asgiref's threads may ask Airflow for connections.
+        look = sync_to_async(self._look, thread_sensitive=False)
+        trouble = ""
+        if self._wait["position"]:
+            await asyncio.sleep(self._options.poll_interval)
+        while True:
+            try:
+                found, trouble = await look(), ""
+            except TDengineError as error:
+                # What waiting cannot cure, the task will meet and say.
+                found = "" if error.retryable else str(error)
+                if error.retryable and str(error) != trouble:
+                    log.warning("Waiting until it answers again: %s", error)
+                trouble = str(error)
+            if found:
+                yield TriggerEvent(found)  # type: ignore[no-untyped-call]
+                return
+            await asyncio.sleep(self._options.poll_interval)
+
+    def _look(self) -> str:
+        """What there is to do; the connections are those that Airflow has at the first look."""
+        if self._lookout is None:
+            options, position = self._options, self._wait["position"]
+            self._lookout = Lookout(
+                Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database),
+                Catalog(TDengineHook(options.target_conn_id).get_client(), options.target),
+                options,
+                Shard(**self._wait["shard"]),
+                Position.from_dict(position) if position else None,
+            )
+        return self._lookout.look()

@@ -1,0 +1,363 @@
+"""Following as Airflow runs it: a task that goes and comes back, and the trigger between."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.module_loading import import_string
+
+from airflow_provider_tdengine.client import Address
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
+from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
+from airflow_provider_tdengine.testing import TDengineBox
+from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
+
+SECRET = "s3cret-word"
+
+
+class Store:
+    """What Airflow keeps for a task, as JSON."""
+
+    def __init__(self) -> None:
+        self.text: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.text[key]) if key in self.text else None
+
+    def set(self, key: str, value: object, retention: timedelta) -> None:
+        self.text[key] = json.dumps(value)
+
+
+@dataclass
+class Task:
+    """A task of Airflow: each try and each return is a new operator, all between them is JSON.
+
+    Attributes:
+        deferred: what it waits for, None while it does not.
+    """
+
+    options: dict[str, Any]
+    shard: dict[str, Any] | None = None
+    store: Store | None = field(default_factory=Store)
+    tries: int = 0
+    deferred: TaskDeferred | None = None
+
+    @property
+    def operator(self) -> TDengineFollowOperator:
+        return TDengineFollowOperator(task_id="follow", options=self.options, shard=self.shard)
+
+    def context(self) -> Any:
+        run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
+        ti = SimpleNamespace(try_number=self.tries, task_id="follow", map_index=0)
+        store = {"task_state_store": self.store} if self.store else {}
+        return {"dag_run": run, "ti": ti, **store}
+
+    def start(self) -> Task:
+        """The first try, or the next one after a failure or a clear."""
+        self.tries += 1
+        self.deferred = None
+        with pytest.raises(TaskDeferred) as raised:
+            self.operator.execute(self.context())
+        self.deferred = raised.value
+        return self
+
+    def trigger(self) -> TDengineFollowTrigger:
+        """What waits, as a triggerer that has just been started makes it."""
+        assert self.deferred is not None
+        name, arguments = self.deferred.trigger.serialize()
+        trigger = import_string(name)(**json.loads(json.dumps(arguments)))
+        assert isinstance(trigger, TDengineFollowTrigger)
+        return trigger
+
+    def wait(self, seconds: float = 20) -> str:
+        """What the trigger fires for."""
+        return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
+
+    def is_waiting(self) -> bool:
+        """Whether the trigger has seen nothing to do, after some looks."""
+        try:
+            self.wait(2.5)
+        except asyncio.TimeoutError:
+            return True
+        return False
+
+    def resume(self, event: str) -> None:
+        """Back on a worker."""
+        assert self.deferred is not None
+        kwargs = json.loads(json.dumps(self.deferred.kwargs))
+        with pytest.raises(TaskDeferred) as raised:
+            getattr(self.operator, self.deferred.method_name)(self.context(), event=event, **kwargs)
+        self.deferred = raised.value
+
+    def follow(self) -> str:
+        """Wait, then copy; what was waited for."""
+        event = self.wait()
+        self.resume(event)
+        return event
+
+
+async def first(trigger: TDengineFollowTrigger) -> str:
+    async for event in trigger.run():
+        return str(event.payload)
+    raise AssertionError("the trigger ended without an event")
+
+
+@dataclass
+class Plant:
+    """A source and a target, and connections to them."""
+
+    source: TDengineBox
+    target: TDengineBox
+    options: dict[str, Any]
+
+    def insert(self, *tables: str, late: float = 0) -> None:
+        """A row of now, or of so many seconds ago, in each table."""
+        moment = int((time.time() - late) * 1000)
+        self.source.execute("insert into " + " ".join(f"plant.{table} values ({moment},1.5)" for table in tables))
+
+    def rows(self, side: str) -> list[tuple[object, ...]]:
+        box, database = (self.source, "plant") if side == "source" else (self.target, "follower")
+        return sorted(box.execute(f"select tbname, ts, v from {database}.m"))
+
+    @property
+    def is_equal(self) -> bool:
+        return self.rows("source") == self.rows("target")
+
+
+@pytest.fixture(params=["2.4.0.18", "3.3.3.0"], ids=lambda version: f"from-{version}")
+def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    with TDengineBox(version=request.param, password=SECRET) as source, TDengineBox(password=SECRET) as target:
+        for name, box in (("SOURCE", source), ("TARGET", target)):
+            address = Address.from_url(box.url)
+            connection = {
+                "conn_type": "tdengine",
+                "host": address.host,
+                "port": address.port,
+                "login": "root",
+                "password": SECRET,
+                "extra": {"connect_timeout": 2},
+            }
+            monkeypatch.setenv(f"AIRFLOW_CONN_TDENGINE_{name}", json.dumps(connection))
+        monkeypatch.setattr(retry, "PATIENCE", 0.1)
+        monkeypatch.setattr("airflow_provider_tdengine.migration.follow.FIRST_CONTACT", 0.1)
+        update = " update 1" if request.param.startswith("2") else ""
+        source.execute(f"create database plant precision 'ms' keep 36500{update}")
+        source.execute("create stable plant.m (ts timestamp, v double) tags (g int)")
+        for i in range(4):
+            source.execute(f"create table plant.d{i} using plant.m tags ({i})")
+        options = {
+            "source_database": "plant",
+            "target_database": "follower",
+            "mode": "realtime",
+            "start_from": datetime.now(timezone.utc).isoformat(),
+            "poll_interval": 1,
+            "lookback": 0,
+            "schema_poll_interval": 3600,
+        }
+        context: Any = {"dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc))}
+        TDengineSchemaSyncOperator(task_id="sync_schema", options=options).execute(context)
+        yield Plant(source, target, options)
+
+
+def test_rows_are_copied_and_the_task_waits_again(plant: Plant) -> None:
+    plant.insert("d0", late=3600)
+    plant.insert("d0", "d1")
+    task = Task(plant.options).start()
+    assert [row[0] for row in plant.rows("target")] == ["d0", "d1"], "the old row is none of realtime"
+    assert task.is_waiting()
+    plant.insert("d2")
+    assert task.follow() == "3 rows, 2 of them known"
+    plant.insert("d2", "d3")
+    task.follow()
+    assert len(plant.rows("target")) == 5
+    assert task.is_waiting()
+
+
+def test_what_waits_is_stored_without_secrets(plant: Plant) -> None:
+    task = Task(plant.options).start()
+    assert task.deferred is not None
+    stored = json.dumps([task.deferred.trigger.serialize(), task.deferred.kwargs])
+    assert SECRET not in stored
+    assert "root" not in stored
+    assert "127.0.0.1" in stored, "the watermark says of which servers it is"
+    assert task.store is not None
+    assert SECRET not in "".join(task.store.text.values())
+    assert task.trigger().serialize() == TDengineFollowTrigger(**task.trigger().serialize()[1]).serialize()
+
+
+def test_the_lag_is_stored(plant: Plant) -> None:
+    begin = datetime.now(timezone.utc) - timedelta(seconds=60)
+    plant.options |= {"delay": 1, "start_from": begin.isoformat()}
+    plant.insert("d0")
+    task = Task(plant.options).start()
+    assert task.store is not None
+    assert 0 < task.store.get("checkpoint")["lag"] <= 1
+    time.sleep(1)
+    task.follow()
+    assert task.store.get("checkpoint")["lag"] == 0
+    assert plant.is_equal
+
+
+def test_after_a_stop_or_a_clear_it_goes_on_from_its_watermark(plant: Plant) -> None:
+    plant.insert("d0", "d1")
+    task = Task(plant.options).start()
+    plant.insert("d1", "d2")
+    copied = plant.source.rows_read
+    assert copied == 2
+    # Stopped while it waited; the next try waits for answers first.
+    task.start()
+    assert task.follow() == "both servers answer"
+    assert plant.is_equal
+    assert plant.source.rows_read == copied + 2
+
+
+def test_a_stop_while_it_copies_leaves_the_watermark(plant: Plant) -> None:
+    plant.insert("d0")
+    task = Task(plant.options)
+    operator = task.operator
+    plant.target.faults.delay(0.5)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(operator.execute, task.context())
+        time.sleep(1)
+        operator.on_kill()
+        with pytest.raises(AirflowException, match="goes on from its watermark"):
+            running.result()
+    plant.target.faults.clear()
+    assert plant.rows("target") == []
+    task.start()
+    assert plant.is_equal
+
+
+def test_a_server_that_is_away_is_waited_for(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    task = Task(plant.options).start()
+    for box in (plant.source, plant.target):
+        plant.insert("d0")
+        box.stop()
+        assert task.is_waiting()
+        assert caplog.text.count("Waiting until it answers again") == 1
+        caplog.clear()
+        box.start()
+        task.follow()
+        assert plant.is_equal
+
+
+def test_a_server_that_goes_in_a_round_is_waited_for(plant: Plant) -> None:
+    task = Task(plant.options).start()
+    plant.insert("d0")
+    event = task.wait()
+    plant.target.stop()
+    task.resume(event)
+    assert task.is_waiting()
+    plant.target.start()
+    assert task.follow() == "both servers answer"
+    assert plant.is_equal
+    assert task.is_waiting()
+
+
+def test_what_fails_again_at_once_is_a_failure(plant: Plant) -> None:
+    task = Task(plant.options).start()
+    plant.insert("d0")
+    event = task.wait()
+    plant.target.faults.answer_with(0x050C, "busy", times=1000, matching="insert")
+    plant.target.faults.answer_with(0x050C, "busy", times=1000, matching="d0")
+    task.resume(event)
+    assert task.deferred is not None
+    event = task.wait()
+    kwargs = task.deferred.kwargs
+    with pytest.raises(TDengineError, match="busy"):
+        task.operator.resume(task.context(), event=event, **kwargs)  # type: ignore[arg-type]
+    plant.target.faults.clear()
+    task.start()
+    task.follow()
+    assert plant.is_equal
+
+
+def test_a_source_that_is_dropped_ends_it_with_a_sentence(plant: Plant) -> None:
+    task = Task(plant.options).start()
+    plant.source.execute("drop database plant")
+    event = task.wait()
+    assert "has no database 'plant'" in event
+    with pytest.raises(AirflowFailException, match="has no database 'plant'"):
+        task.operator.resume(task.context(), event)
+
+
+def test_new_tables_columns_and_tags_come_over(plant: Plant) -> None:
+    plant.options["schema_poll_interval"] = 1
+    task = Task(plant.options).start()
+    plant.source.execute("alter table plant.d3 set tag g = 33")
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    assert task.follow() == "another structure"
+    found = plant.target.execute("select distinct tbname, g from follower.m")
+    assert sorted(found) == [("d0", 0), ("d1", 1), ("d2", 2), ("d3", 33), ("d9", 9)]
+    plant.source.execute("alter stable plant.m add column w int")
+    plant.source.execute(f"insert into plant.d9 values ({int(time.time() * 1000)}, 1, 2)")
+    task.follow()
+    assert plant.target.execute("select w from follower.d9") == [(2,)]
+
+
+def test_a_change_stops_it_where_it_is_told_so(plant: Plant) -> None:
+    plant.options |= {"schema_poll_interval": 1, "on_schema_change": "fail"}
+    task = Task(plant.options).start()
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    event = task.wait()
+    with pytest.raises(AirflowFailException, match="Table 'd9': the target does not have this subtable"):
+        task.operator.resume(task.context(), event)
+
+
+def test_without_a_state_store_all_tables_are_compared(plant: Plant) -> None:
+    plant.insert("d0")
+    task = Task(plant.options, store=None).start()
+    plant.insert("d1", "d2")
+    task.follow()
+    read = plant.source.rows_read
+    task.start()
+    plant.insert("d3")
+    task.follow()
+    assert plant.is_equal
+    assert plant.source.rows_read - read <= 1, "tables that are equal are not copied again"
+
+
+def test_shards_are_followed_apart(plant: Plant) -> None:
+    plant.options["follow_shards"] = 2
+    context: Any = {"dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc))}
+    shards = TDengineShardsOperator(task_id="shards", options=plant.options).execute(context)
+    assert shards == [{"first": None, "before": "d2"}, {"first": "d2", "before": None}]
+    plant.insert("d0", "d1", "d2")
+    tasks = [Task(plant.options, shard) for shard in shards]
+    tasks[0].start()
+    assert [row[0] for row in plant.rows("target")] == ["d0", "d1"]
+    tasks[1].start()
+    assert plant.is_equal
+    plant.insert("d3")
+    assert tasks[0].is_waiting()
+    tasks[1].follow()
+    assert plant.is_equal
+
+
+def test_history_follows_nothing(plant: Plant) -> None:
+    options = {**plant.options, "mode": "history", "start_from": None}
+    task = Task(options)
+    with pytest.raises(AirflowSkipException):
+        task.operator.execute(task.context())
+    assert TDengineShardsOperator(task_id="shards", options=options).execute(task.context()) == []
+
+
+def test_the_operator_can_be_copied_and_pickled() -> None:
+    operator = TDengineFollowOperator(task_id="follow")
+    assert pickle.loads(pickle.dumps(copy.deepcopy(operator))).task_id == "follow"
+    operator.on_kill()
