@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
 from airflow_provider_tdengine.operators.migration import (
@@ -55,12 +55,15 @@ def _param(name: str, default: object) -> Param:
     option = OPTIONS[name]
     own = MigrationOptions().to_dict()[name]
     kind = "string" if own is None else _TYPES[type(own)]
-    schema: dict[str, Any] = {"title": option.title, "section": option.section}
+    schema: dict[str, Any] = {
+        "title": option.title,
+        "section": option.section,
+        "description_md": _description(option),
+    }
     optional = kind == "string" and not option.required and not option.choices
     schema["type"] = [kind, "null"] if optional else kind
     if option.choices:
         schema["enum"] = list(option.choices)
-        schema["values_display"] = {value: f"{value}: {meaning}" for value, meaning in option.choices.items()}
     if option.examples:
         schema["examples"] = list(option.examples)
     if option.format:
@@ -72,8 +75,17 @@ def _param(name: str, default: object) -> Param:
     if option.required:
         schema["minLength"] = 1
         if not default:
-            return Param(description_md=option.explanation, **schema)
-    return Param(default or None if optional else default, description_md=option.explanation, **schema)
+            return Param(**schema)
+    return Param(default or None if optional else default, **schema)
+
+
+def _description(option: Option) -> str:
+    """What the form says under a field."""
+    lines = [f"{option.explanation} Default: {option.default}. {option.change}"]
+    lines += [f"- `{value}`: {meaning}" for value, meaning in option.choices.items()]
+    if option.examples:
+        lines.append("For example " + ", ".join(f"`{example}`" for example in option.examples) + ".")
+    return "\n\n".join(lines)
 
 
 def migration(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS
 
 FILE = Path(__file__).parent / "options.md"
+
+_HEAD = "| option | default | what it does, and when to change it |"
 
 
 def render() -> str:
     """The page."""
-    defaults = MigrationOptions().to_dict()
     lines = [
         "# Options of a migration",
         "",
@@ -22,21 +23,18 @@ def render() -> str:
     for name, option in OPTIONS.items():
         if option.section != section:
             section = option.section
-            lines += ["", f"## {section}", "", "| option | default | what it does |", "|---|---|---|"]
-        explanation = option.explanation
+            lines += ["", f"## {section}", "", _HEAD, "|---|---|---|"]
+        explanation = f"{option.explanation} {option.change}"
         for value, meaning in option.choices.items():
             explanation += f"<br>`{value}`: {meaning}"
-        if option.minimum is not None or option.maximum is not None:
-            explanation += f"<br>From {option.minimum} to {option.maximum}."
+        if option.minimum is not None:
+            most = "" if option.maximum is None else f" to {option.maximum:,}"
+            explanation += f"<br>From {option.minimum}{most}."
         if option.examples:
             explanation += "<br>For example " + ", ".join(f"`{example}`" for example in option.examples)
-        default = "required" if option.required else _shown(defaults[name])
+        default = "required" if option.required else option.default
         lines.append(f"| `{name}` | {default} | {explanation.replace('|', chr(92) + '|')} |")
     return "\n".join(lines) + "\n"
-
-
-def _shown(value: object) -> str:
-    return "" if value in ("", None) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 if __name__ == "__main__":

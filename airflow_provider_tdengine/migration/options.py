@@ -26,7 +26,9 @@ class Option:
     Parameters:
         title: its name in the form.
         section: where it stands in the form.
-        explanation: what it does and when to change it.
+        explanation: what it does.
+        default: its default, in words.
+        change: when to change it.
         choices: the values that it takes, with what each means; empty where any value of the type will do.
         examples: values to show.
         format: `date-time` for a moment, `multiline` for lines.
@@ -38,6 +40,8 @@ class Option:
     title: str
     section: str
     explanation: str
+    default: str
+    change: str
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     examples: tuple[str, ...] = ()
     format: str | None = None
@@ -54,7 +58,9 @@ def _option(
     title: str,
     section: str,
     explanation: str,
+    change: str,
     *,
+    empty: str = "",
     choices: Mapping[str, str] | None = None,
     examples: tuple[str, ...] = (),
     format: str | None = None,
@@ -62,14 +68,18 @@ def _option(
     maximum: int | None = None,
     required: bool = False,
 ) -> _T:
-    option = Option(title, section, explanation, choices or {}, examples, format, minimum, maximum, required)
+    """A field with its `Option`; `empty` says what an empty default means."""
+    said = empty or f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    option = Option(
+        title, section, explanation, said, change, choices or {}, examples, format, minimum, maximum, required
+    )
     field: _T = dataclasses.field(default=default, metadata={"option": option})
     return field
 
 
 _MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
-_READING, _WRITING, _TRANSFORM, _VERIFICATION = "Reading", "Writing", "Transform", "Verification"
-_REALTIME = "Realtime"
+_READING, _WRITING, _REALTIME = "Reading", "Writing", "Realtime"
+_TRANSFORM, _VERIFICATION = "Transform", "Verification"
 _LINES = "multiline"
 
 
@@ -84,7 +94,9 @@ class MigrationOptions:
         "",
         "Name",
         _MIGRATION,
-        "What this migration is called in logs and reports. Default: source and target database.",
+        "What this migration is called in logs and reports.",
+        "Give one when several migrations run side by side.",
+        empty="source and target database",
         examples=("plant north to centre",),
     )
     mode: str = _option(
@@ -92,6 +104,7 @@ class MigrationOptions:
         "Mode",
         _MIGRATION,
         "Which rows are copied.",
+        "Choose both to move while devices go on writing, realtime when the old rows are there already.",
         choices={
             "history": "all rows of a period, then it ends",
             "realtime": "rows that arrive from the creation of the run on, until somebody stops it",
@@ -103,44 +116,71 @@ class MigrationOptions:
         "Schema",
         _MIGRATION,
         "What happens to databases, super tables and tables before rows are copied.",
+        "Choose none where somebody else makes the tables, only to look at them before rows follow.",
         choices={
             "always": "what is missing in the target is created, then rows are copied",
             "none": "the target has all tables already; only rows are copied",
             "only": "tables are created, no rows are copied",
         },
     )
+    dry_run: bool = _option(
+        False,
+        "Dry run",
+        _MIGRATION,
+        "Stop after the plan and show it: tables, rows, bytes, batches, strategy, estimated duration, and all that "
+        "stands in the way. Nothing is written.",
+        "Switch it on before the first run of a migration.",
+    )
     source_conn_id: str = _option(
         "tdengine_source",
         "Source connection",
         _SOURCE,
-        "The Airflow connection (type TDengine) of the server that is read. TDengine 2.4 or later, 3.0 or later.",
+        "The Airflow connection (type TDengine) of the server that is read: TDengine 2.4 or later, 3.0 or later.",
+        "Give another one when you move from several servers.",
+        examples=("tdengine_source", "tdengine_north"),
     )
     source_database: str = _option(
-        "", "Source database", _SOURCE, "The database that is read.", examples=("power",), required=True
+        "",
+        "Source database",
+        _SOURCE,
+        "The database that is read.",
+        "Each run says which one.",
+        empty="none",
+        examples=("power",),
+        required=True,
     )
     target_conn_id: str = _option(
         "tdengine_target",
         "Target connection",
         _TARGET,
-        "The Airflow connection (type TDengine) of the server that is written. TDengine 3.0 or later.",
+        "The Airflow connection (type TDengine) of the server that is written: TDengine 3.0 or later.",
+        "Give another one when you move to several servers, or within one.",
+        examples=("tdengine_target", "tdengine_centre"),
     )
     target_database: str = _option(
-        "", "Target database", _TARGET, "The database that is written. Default: the source database's name."
+        "",
+        "Target database",
+        _TARGET,
+        "The database that is written.",
+        "Give a name to rename the database, or to bring several into one.",
+        empty="the source database's name",
+        examples=("power_archive",),
     )
     create_database: bool = _option(
         True,
         "Create the target database",
         _TARGET,
-        "Create the target database when it is missing, with the source's PRECISION and KEEP. Switch it off when "
-        "databases are made by somebody else; then a missing one stops the migration.",
+        "Create the target database when it is missing, with the source's PRECISION and KEEP.",
+        "Switch it off where databases are made by somebody else; then a missing one stops the migration.",
     )
     database_options: str = _option(
         "",
         "Database options",
         _TARGET,
-        "Options of the target database when it is created, as SQL says them. PRECISION, KEEP and DURATION are the "
-        "source's where they are not said, everything else is the server's default; schema sync logs which other "
-        "options of the source that changes, and what to give here to have the same.",
+        "Options of the target database when it is created, as SQL says them.",
+        "Give some to size the new cluster's database; schema sync logs which options of the source are not kept, and "
+        "what to give here to keep them.",
+        empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
         examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
     )
     update_tags: bool = _option(
@@ -148,13 +188,16 @@ class MigrationOptions:
         "Correct tags",
         _TARGET,
         "Give subtables that the target has already the source's tag values where they differ.",
+        "Switch it on when tags have changed in the source since the tables were made.",
     )
     stables: str = _option(
         "",
         "Super tables",
         _SCOPE,
         "Only these super tables, separated by commas; `*` stands for any characters, `?` for one, and `@` and a path "
-        "for the names in a file (see Tables). Default: all super tables and normal tables.",
+        "for the names in a file (see Tables).",
+        "Name some to move a database piece by piece.",
+        empty="all super tables and normal tables",
         examples=("meters", "meters, sensor_*"),
     )
     tables: str = _option(
@@ -164,8 +207,9 @@ class MigrationOptions:
         "Only these subtables and normal tables, separated by commas; `*` stands for any characters, `?` for one. One "
         "with a dot is compared with a subtable's name and with `super table.subtable`. `@` and a path stands for what "
         "a file on the workers says: UTF-8, a name or pattern a line (commas belong to the name); empty lines and "
-        "lines that begin with # are passed over. It is read when a run begins; a run whose file changes stops. "
-        "Default: all.",
+        "lines that begin with # are passed over. It is read when a run begins; a run whose file changes stops.",
+        "Name some to try a migration with a few devices first.",
+        empty="all",
         examples=("d1001, d1002", "d10*, meters.*_old", "@/opt/airflow/tables.txt"),
     )
     exclude: str = _option(
@@ -173,14 +217,18 @@ class MigrationOptions:
         "Exclude",
         _SCOPE,
         "Not these super tables (with their subtables), subtables and normal tables, separated by commas; `*`, `?`, "
-        "dots and `@` as in Tables. Default: none.",
+        "dots and `@` as in Tables.",
+        "Name what may stay behind, such as tables of tests.",
+        empty="none",
         examples=("test_*, d9999",),
     )
     start: str | None = _option(
         None,
         "Start",
         _SCOPE,
-        "Rows from this moment on. A time without zone is UTC. Default: from the first row.",
+        "Rows from this moment on. A time without zone is UTC.",
+        "Give one to leave old rows behind, or to copy period by period.",
+        empty="the first row",
         format="date-time",
         examples=("2021-01-01T00:00:00Z",),
     )
@@ -188,8 +236,9 @@ class MigrationOptions:
         None,
         "End",
         _SCOPE,
-        "Rows before this moment. A time without zone is UTC. Default: the moment at which the run was created, "
-        "so that a retry sees the same rows.",
+        "Rows before this moment. A time without zone is UTC.",
+        "Give one to copy period by period.",
+        empty="the moment at which the run was created, so that a retry sees the same rows",
         format="date-time",
         examples=("2022-01-01T00:00:00Z",),
     )
@@ -198,23 +247,27 @@ class MigrationOptions:
         "Unit",
         _READING,
         "The longest period of one subtable that is read with one query: a number with s, m, h, d or w, or `auto` for "
-        "slices of about 1,000,000 rows. Shorter ones make a lost connection cost less.",
+        "slices of about 1,000,000 rows.",
+        "Give a shorter one where connections are lost often or the source limits how long a query may take.",
         examples=("auto", "12h", "30d"),
     )
     workers: int = _option(
         2,
         "Workers",
         _READING,
-        "Threads of each copy task; each holds one session at the source and one at the target. More help when the "
-        "servers are far away or have many cores; the adapters' connection pools must hold workers x parallel tasks.",
+        "Threads of each copy task; each holds one session at the source and one at the target.",
+        "Give more when the servers are far away or have many cores, 1 for a small adapter of 2.6: its connection pool "
+        "must hold workers x parallel tasks.",
         minimum=1,
         maximum=64,
+        examples=("1", "8"),
     )
     strategy: str = _option(
         "auto",
         "Strategy",
         _READING,
         "How rows are read and written.",
+        "Choose one only if you have measured that it is faster with your tables.",
         choices={
             "auto": "decided a batch, from its rows a subtable",
             "dense": "one query a subtable, rows as binary blocks",
@@ -229,7 +282,9 @@ class MigrationOptions:
         "each has an equal part, the limit divided by the number of batches that may be copied at the same time. So "
         "the last ones do not use all of it. Without limits, too, a task goes slower by itself while a server says "
         "that it is busy, or takes ever longer to confirm what is written.",
+        "Give a limit when others work with the servers and must not notice.",
         minimum=0,
+        examples=("100000",),
     )
     max_bytes_per_second: int = _option(
         0,
@@ -237,13 +292,16 @@ class MigrationOptions:
         _WRITING,
         "At most so many bytes a second, of the blocks and statements that are written, of the whole migration; "
         "divided like the rows. 0 for no limit.",
+        "Give a limit when the network between the servers is shared.",
         minimum=0,
+        examples=("10000000",),
     )
     on_error: str = _option(
         "fail",
         "Refused rows",
         _WRITING,
         "What happens to a row that the target refuses: older than its KEEP, or a value that is too long.",
+        "Choose dead_letter when a few bad rows must not hold up all others.",
         choices={
             "fail": "the copy task fails and names table, timestamp, column and value of the first one",
             "dead_letter": "such rows are kept as JSON lines at the dead letter path, all others arrive; the run ends "
@@ -256,6 +314,8 @@ class MigrationOptions:
         _WRITING,
         "Where refused rows are kept: a folder, or any URL of Airflow's object storage that all workers reach. Each "
         "run has a folder of its own in it.",
+        "Give one with refused rows set to dead_letter, which needs it.",
+        empty="none",
         examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
     on_expired: str = _option(
@@ -263,6 +323,7 @@ class MigrationOptions:
         "Expired rows",
         _WRITING,
         "What happens to rows that are older than the target's KEEP; they are counted before anything is copied.",
+        "Choose skip or raise_keep after a run has said how many rows they are.",
         choices={
             "fail": "the migration stops and says how many rows of which tables they are",
             "skip": "they stay behind, and their number is in the log",
@@ -275,6 +336,84 @@ class MigrationOptions:
         _WRITING,
         "Copy into a database of a coarser precision, such as from ns to ms. Timestamps are cut; where rows of a table "
         "have one timestamp then, the last of them arrives, and the others are counted.",
+        "Switch it on when the target is meant to be coarser; else such a target stops the migration.",
+    )
+    start_from: str | None = _option(
+        None,
+        "Start from",
+        _REALTIME,
+        "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
+        "UTC.",
+        "Give an earlier one when older rows are still arriving, or are missing in the target.",
+        empty="the moment at which the run was created",
+        format="date-time",
+        examples=("2025-01-01T00:00:00Z",),
+    )
+    poll_interval: int = _option(
+        5,
+        "Poll interval",
+        _REALTIME,
+        "Seconds between two looks for new rows. A look is one query a super table or normal table.",
+        "Give more seconds to spare the source, 1 for rows that must arrive soon.",
+        minimum=1,
+        maximum=86_400,
+        examples=("1", "60"),
+    )
+    delay: int = _option(
+        0,
+        "Delay",
+        _REALTIME,
+        "Rows are copied when they are so many seconds old, by the clock of the Airflow worker.",
+        "Give some for sources whose rows arrive out of order.",
+        minimum=0,
+        maximum=31_536_000,
+        examples=("30",),
+    )
+    lookback: int = _option(
+        10,
+        "Lookback",
+        _REALTIME,
+        "So many seconds before those that were copied last are read and written again each time, which brings over "
+        "rows that arrived late and values that were changed. Rows that are later still are not noticed.",
+        "Set it to how late rows of your devices may be, but no longer, since all rows of that time are copied each "
+        "time.",
+        minimum=0,
+        maximum=31_536_000,
+        examples=("300",),
+    )
+    follow_shards: int = _option(
+        1,
+        "Shards",
+        _REALTIME,
+        "How many tasks follow, each a range of subtables by name, with a watermark of its own.",
+        "Give more only where one task falls behind, which its log says.",
+        minimum=1,
+        maximum=64,
+        examples=("4",),
+    )
+    schema_poll_interval: int = _option(
+        5,
+        "Schema poll interval",
+        _REALTIME,
+        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
+        "of all subtables. They are rarer than that where a look takes longer than a tenth of it.",
+        "Give more seconds where tables are seldom added.",
+        minimum=1,
+        maximum=86_400,
+        examples=("60",),
+    )
+    on_schema_change: str = _option(
+        "evolve",
+        "Schema changes",
+        _REALTIME,
+        "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
+        "followed.",
+        "Choose fail where somebody has to agree to each change, ignore where the target is to stay as it is.",
+        choices={
+            "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
+            "fail": "following stops and names each change",
+            "ignore": "what the target lacks stays behind, tables and columns; the log counts the rows",
+        },
     )
     rename_stables: str = _option(
         "",
@@ -283,7 +422,9 @@ class MigrationOptions:
         "New names of super tables, one rule a line: `old -> new`; `* -> site_*` (a prefix, `*` and `?` stand for "
         "what they matched); `/^old_/ -> new_` (a regular expression and its replacement, with `\\1` for groups); or "
         "`@names.csv`, a file with two columns, old and new. Names come before patterns; the first pattern that "
-        "matches counts. Default: the names of the source.",
+        "matches counts.",
+        "Give rules when the new cluster has other names, or to keep several sources apart.",
+        empty="the names of the source",
         format=_LINES,
         examples=("meters -> power_meters", "* -> beijing_*"),
     )
@@ -291,8 +432,10 @@ class MigrationOptions:
         "",
         "Rename tables",
         _TRANSFORM,
-        "New names of subtables and normal tables, with rules as for super tables. For names that TDengine 3 refuses "
-        "(with a dot, of more than 192 bytes), and to merge databases that use the same names.",
+        "New names of subtables and normal tables, with rules as for super tables.",
+        "Give rules for names that TDengine 3 refuses (with a dot, of more than 192 bytes), and to merge databases "
+        "that use the same names.",
+        empty="the names of the source",
         format=_LINES,
         examples=("* -> beijing_*", "/\\./ -> _", "@names.csv"),
     )
@@ -301,6 +444,8 @@ class MigrationOptions:
         "Rename columns and tags",
         _TRANSFORM,
         "New names of columns and tags, with rules as for super tables. A rule for one table says `table.column`.",
+        "Give rules when the target's tables have other names for them.",
+        empty="the names of the source",
         format=_LINES,
         examples=("meters.current -> amperes", "/^f_/ -> "),
     )
@@ -311,6 +456,8 @@ class MigrationOptions:
         "Tags that all subtables have in the target with one value, one a line: `site=beijing`, or with a type "
         "`line:INT=3`. A subtable that the target has with another value of it belongs to somebody else: then nothing "
         "is written.",
+        "Give one to say where rows came from when several databases become one.",
+        empty="none",
         format=_LINES,
         examples=("site=beijing", "line:INT=3"),
     )
@@ -319,14 +466,18 @@ class MigrationOptions:
         "Columns",
         _TRANSFORM,
         "Only these columns (the primary key is always copied), separated by commas; `*` and `?` stand for any "
-        "characters, `table.column` names a column of one table. Default: all.",
+        "characters, `table.column` names a column of one table.",
+        "Name some when only they are needed in the target.",
+        empty="all",
         examples=("current, voltage", "meters.v*"),
     )
     exclude_columns: str = _option(
         "",
         "Exclude columns",
         _TRANSFORM,
-        "Not these columns, named as above. Default: none.",
+        "Not these columns, named as above.",
+        "Name those that may stay behind.",
+        empty="none",
         examples=("debug_*",),
     )
     where: str = _option(
@@ -334,7 +485,9 @@ class MigrationOptions:
         "Row filter",
         _TRANSFORM,
         "Only rows that meet this condition, in the SQL of the source. Source and target are compared for these rows, "
-        "so the target should hold no others. Default: all rows.",
+        "so the target should hold no others.",
+        "Give one to leave bad or unneeded rows behind.",
+        empty="all rows",
         examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
     )
     verify: str = _option(
@@ -342,75 +495,10 @@ class MigrationOptions:
         "Verification",
         _VERIFICATION,
         "What is compared after copying. A difference fails the run.",
+        "Choose none only where something else compares.",
         choices={
             "count": "rows, first and last timestamp of every table; tags unless schema is none",
             "none": "nothing; the run's colour then says nothing about completeness",
-        },
-    )
-    start_from: str | None = _option(
-        None,
-        "Start from",
-        _REALTIME,
-        "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
-        "UTC. Default: the moment at which the run was created.",
-        format="date-time",
-        examples=("2025-01-01T00:00:00Z",),
-    )
-    poll_interval: int = _option(
-        5,
-        "Poll interval",
-        _REALTIME,
-        "Seconds between two looks for new rows. A look is one query a super table or normal table.",
-        minimum=1,
-        maximum=86_400,
-    )
-    delay: int = _option(
-        0,
-        "Delay",
-        _REALTIME,
-        "Rows are copied when they are so many seconds old, by the clock of the Airflow worker; for sources whose "
-        "rows arrive out of order.",
-        minimum=0,
-        maximum=31_536_000,
-    )
-    lookback: int = _option(
-        10,
-        "Lookback",
-        _REALTIME,
-        "So many seconds before those that were copied last are read and written again each time, which brings over "
-        "rows that arrived late and values that were changed. Rows that are later still are not noticed: set it to "
-        "how late rows of your devices may be, but no longer, since all rows of that time are copied each time.",
-        minimum=0,
-        maximum=31_536_000,
-    )
-    follow_shards: int = _option(
-        1,
-        "Shards",
-        _REALTIME,
-        "How many tasks follow, each a range of subtables by name, with a watermark of its own. More than 1 only "
-        "where one task falls behind, which its log says.",
-        minimum=1,
-        maximum=64,
-    )
-    schema_poll_interval: int = _option(
-        5,
-        "Schema poll interval",
-        _REALTIME,
-        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
-        "of all subtables. They are rarer than that where a look takes longer than a tenth of it.",
-        minimum=1,
-        maximum=86_400,
-    )
-    on_schema_change: str = _option(
-        "evolve",
-        "Schema changes",
-        _REALTIME,
-        "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
-        "followed.",
-        choices={
-            "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
-            "fail": "following stops and names each change",
-            "ignore": "what the target lacks stays behind, tables and columns; the log counts the rows",
         },
     )
 
