@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -30,7 +31,11 @@ target refused rows that were kept aside, and skipped when it took all of them.
 
 With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs
 no worker. To end it, mark it as success; cleared, it goes on where it stopped.
+
+With **dry run**, it stops after the plan, whose log shows what would be copied and what stands in the way.
 """
+
+_CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
 
@@ -83,9 +88,15 @@ def _description(option: Option) -> str:
     """What the form says under a field."""
     lines = [f"{option.explanation} Default: {option.default}. {option.change}"]
     lines += [f"- `{value}`: {meaning}" for value, meaning in option.choices.items()]
+    parts = [_CODE.sub(lambda code: _bold(code[1]), line) for line in lines]
     if option.examples:
-        lines.append("For example " + ", ".join(f"`{example}`" for example in option.examples) + ".")
-    return "\n\n".join(lines)
+        parts.append(f"For example {', '.join(map(_bold, option.examples))}.")
+    return "\n\n".join(parts)
+
+
+def _bold(text: str) -> str:
+    """Markdown for it. Not as code, whose boxes hide half of the lines above and below in the form."""
+    return f"**{_MARKDOWN.sub(_ESCAPED, text.strip())}**"
 
 
 def migration(

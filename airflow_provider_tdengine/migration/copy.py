@@ -116,6 +116,25 @@ class Copied:
     strategy: str
 
 
+def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> tuple[str, str]:
+    """Dense or sparse, and why.
+
+    Parameters:
+        asked: the option `strategy`.
+        table: the super table of a batch, or one of its normal tables; None where it has none any more.
+        tables: how many tables with rows it has.
+        rows: how many rows.
+    """
+    if table is None or not table.is_super or tables < 2:
+        return "dense", "there is no super table that could be asked for several of them"
+    if asked != "auto":
+        return asked, "as asked"
+    if any(column.type in TEXTLESS for column in table.columns):
+        return "dense", "a column has values that no text carries"
+    values = rows * len(table.columns) / tables
+    return "sparse" if values < SPARSE_BELOW else "dense", f"{values:.0f} values a table, the limit is {SPARSE_BELOW}"
+
+
 def copy_batch(
     source: Catalog,
     target: Catalog,
@@ -367,19 +386,9 @@ class _Run:
                 raise StructureChanged(f"the columns of {name!r} have changed while it was copied")
 
     def _choose(self, asked: str) -> str:
-        """Dense or sparse, and why."""
+        """Dense or sparse; the log says why."""
         rows, tables = _rows(self.extents), len(self.extents)
-        columns = max((len(table.columns) for table in self._tables.values()), default=0)
-        values = rows * columns / max(1, tables)
-        if self.batch.stable is None or tables < 2:
-            chosen, why = "dense", "there is no super table that could be asked for several of them"
-        elif asked != "auto":
-            chosen, why = asked, "as asked"
-        elif any(column.type in TEXTLESS for table in self._tables.values() for column in table.columns):
-            chosen, why = "dense", "a column has values that no text carries"
-        else:
-            chosen = "sparse" if values < SPARSE_BELOW else "dense"
-            why = f"{values:.0f} values a table, the limit is {SPARSE_BELOW}"
+        chosen, why = choose_strategy(asked, next(iter(self._tables.values()), None), tables, rows)
         log.info("Batch %s: %d rows of %d tables: %s (%s)", self.batch.label, rows, tables, chosen, why)
         return chosen
 

@@ -595,6 +595,11 @@ class MigrationOptions:
         return self.mode != "history"
 
     @property
+    def copies_history(self) -> bool:
+        """Whether rows of before are copied."""
+        return self.schema != "only" and self.mode != "realtime"
+
+    @property
     def target(self) -> str:
         """The target database's name."""
         return self.target_database or self.source_database

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import chain, pairwise
 
@@ -13,13 +13,14 @@ from typing_extensions import Self
 
 from airflow_provider_tdengine.client.sql import timestamp
 from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration import spoken
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.expired import settle
 from airflow_provider_tdengine.migration.extents import Extent, Extents, extents
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.privileges import privilege_findings
-from airflow_provider_tdengine.migration.structure import compare, read_structure
+from airflow_provider_tdengine.migration.structure import Structure, compare, read_structure
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Batch:
         end: before which timestamp.
         rows: how many rows it had when it was planned.
         batches: how many batches there are in its plan, this one included.
+        when: the time of its rows, for people.
     """
 
     stable: str | None
@@ -56,6 +58,7 @@ class Batch:
     end: int | None
     rows: int
     batches: int = 1
+    when: str = field(default="", compare=False)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
@@ -73,10 +76,9 @@ class Batch:
 
     @property
     def label(self) -> str:
-        """How it reads in Airflow's grid; a slice of a giant table with where it begins."""
-        names = self.first if self.first == self.last else f"{self.first} … {self.last}"
-        since = "" if self.start is None or self.first != self.last else f" from {self.start}"
-        return f"{self.stable or 'tables'} {names}{since}"
+        """How it reads in Airflow's grid: `meters d0001…d0400 · 2021-01`."""
+        names = "…".join(map(spoken.name, dict.fromkeys([self.first, self.last])))
+        return f"{spoken.name(self.stable or 'tables')} {names}" + (f" · {self.when}" if self.when else "")
 
 
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
@@ -110,6 +112,21 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     stop_on([*findings, *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
     start = settle(source, target, structure, (start, end), options.on_expired)
+    return make_batches(source, structure, (start, end))
+
+
+def make_batches(source: Catalog, structure: Structure, period: tuple[int | None, int | None]) -> list[Batch]:
+    """The batches of a period, which the target need not have tables for yet.
+
+    Parameters:
+        source: the source database.
+        structure: of both sides.
+        period: in steps of the source.
+
+    Raises:
+        MigrationStopped: tables would fall together, or there are more batches than Airflow can map.
+    """
+    start, end = period
     groups: dict[str | None, Extents] = {}
     normal: list[Extent] = []
     for table in (pair.source for pair in structure.pairs):
@@ -123,9 +140,11 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     stop_on(structure.transform.collisions(lambda: chain.from_iterable(group.names for group in groups.values())))
     total = sum(group.rows for group in groups.values())
     size = max(ROWS_A_BATCH, math.ceil(total / (MOST_BATCHES // 4)))
-    step = structure.time.denominator
+    step, precision = structure.time.denominator, structure.source.precision
     batches = [
-        batch for stable, group in groups.items() for batch in cut_batches(stable, group, start, end, size, step)
+        batch
+        for stable, group in groups.items()
+        for batch in cut_batches(stable, group, start, end, size, step, precision)
     ]
     if len(batches) > MOST_BATCHES:
         raise MigrationStopped(
@@ -143,7 +162,13 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
 
 
 def cut_batches(
-    stable: str | None, group: Iterable[Extent], start: int | None, end: int | None, size: int, step: int = 1
+    stable: str | None,
+    group: Iterable[Extent],
+    start: int | None,
+    end: int | None,
+    size: int,
+    step: int = 1,
+    precision: Precision | None = None,
 ) -> Iterator[Batch]:
     """Batches of about `size` rows, or of many tables; a giant table is cut by time.
 
@@ -154,35 +179,48 @@ def cut_batches(
         end: the period's end, None for no end.
         size: rows of a batch.
         step: of time, at multiples of which a table is cut: one of the target.
+        precision: of the source, for labels that say when rows are; None for labels without.
     """
     pending: list[Extent] = []
     rows = 0
     for extent in group:
         is_giant = extent.rows >= 2 * size
         if pending and (is_giant or rows + extent.rows > size or len(pending) == TABLES_A_BATCH):
-            yield _batch(stable, pending, start, end)
+            yield _batch(stable, pending, start, end, precision)
             pending, rows = [], 0
         if is_giant:
-            yield from _cut_by_time(stable, extent, start, end, size, step)
+            yield from _cut_by_time(stable, extent, start, end, size, step, precision)
         else:
             pending.append(extent)
             rows += extent.rows
     if pending:
-        yield _batch(stable, pending, start, end)
+        yield _batch(stable, pending, start, end, precision)
 
 
-def _batch(stable: str | None, group: list[Extent], start: int | None, end: int | None) -> Batch:
+def _batch(
+    stable: str | None, group: list[Extent], start: int | None, end: int | None, precision: Precision | None
+) -> Batch:
     rows = sum(extent.rows for extent in group)
-    return Batch(stable, group[0].name, group[-1].name, len(group), start, end, rows)
+    bounds = min(extent.first for extent in group), max(extent.last for extent in group)
+    when = spoken.period(*bounds, precision) if precision else ""
+    return Batch(stable, group[0].name, group[-1].name, len(group), start, end, rows, when=when)
 
 
 def _cut_by_time(
-    stable: str | None, extent: Extent, start: int | None, end: int | None, size: int, step: int
+    stable: str | None,
+    extent: Extent,
+    start: int | None,
+    end: int | None,
+    size: int,
+    step: int,
+    precision: Precision | None,
 ) -> Iterator[Batch]:
     parts = slices(extent, start, end, math.ceil(extent.rows / size), step)
     for i, (a, b) in enumerate(parts):
         rows = extent.rows * (i + 1) // len(parts) - extent.rows * i // len(parts)
-        yield Batch(stable, extent.name, extent.name, 1, a, b, rows)
+        bounds = extent.first if i == 0 or a is None else a, extent.last if i + 1 == len(parts) or b is None else b - 1
+        when = spoken.period(*bounds, precision, is_part=True) if precision else ""
+        yield Batch(stable, extent.name, extent.name, 1, a, b, rows, when=when)
 
 
 def slices(

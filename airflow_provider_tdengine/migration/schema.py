@@ -120,11 +120,22 @@ class SchemaSync:
         except PermissionDenied as error:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
 
-    def _run(self) -> SchemaReport:
+    def findings(self) -> list[Finding]:
+        """What `run` would stop at; nothing is written.
+
+        Raises:
+            MigrationStopped: the source has no such database, table or column, or names fall together.
+        """
+        return self._findings(*self._read())
+
+    def _read(self) -> tuple[Structure, Owners]:
         structure = read_structure(self._source, self._target, self._options, self._scope)
         self._transform = structure.transform
         self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
-        owners = {} if structure.target is None else self._target.owners()
+        return structure, {} if structure.target is None else self._target.owners()
+
+    def _run(self) -> SchemaReport:
+        structure, owners = self._read()
         stop_on(self._findings(structure, owners))
         report = SchemaReport()
         database = structure.target or self._create_database(structure, report)

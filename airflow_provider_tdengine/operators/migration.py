@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+)
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.client import Client
@@ -23,7 +28,8 @@ from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.dry_run import preview
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
@@ -149,8 +155,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Compare both sides, then create; findings stop it before anything is written."""
         options = self.migration_options(context)
-        if options.schema == "none":
-            log.info("Schema is none: the target is taken as it is")
+        if options.schema == "none" or options.dry_run:
+            log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
             return {}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run()
@@ -174,21 +180,30 @@ class TDenginePlanOperator(MigrationOperator):
     """Cuts the migration into batches, for the mapped copy tasks.
 
     Returns:
-        A `migration.plan.Batch` each, as dictionaries.
+        A `migration.plan.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
     """
 
     def execute(self, context: Context) -> list[dict[str, str | int | None]]:
         """Count rows by subtable, and cut."""
         options = self.migration_options(context)
-        if options.schema == "only":
-            log.info("Schema is only: no rows are copied")
+        if options.dry_run:
+            self._preview(options, context)
             return []
-        if options.mode == "realtime":
-            log.info("Mode is realtime: no rows of before are copied")
+        if not options.copies_history:
+            log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
             return []
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options)
         return [batch.to_dict() for batch in batches]
+
+    def _preview(self, options: MigrationOptions, context: Context) -> None:
+        """Say what a run would do, and push it as XCom `preview`; what stands in the way fails the task."""
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
+            found = preview(source, target, options)
+        log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
+        context["ti"].xcom_push("preview", found.to_dict())
+        with clear_failures():
+            stop_on(found.findings)
 
 
 class TDengineRangeMigrationOperator(MigrationOperator):
@@ -206,7 +221,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         Rows, bytes, refused rows, collisions of cut timestamps, seconds and strategy.
     """
 
-    map_index_template = "{{ batch_label }}"
+    map_index_template = "{{ task.batch_label }}"
     template_fields: Sequence[str] = ("options", "batch")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batch": "json"}
 
@@ -217,6 +232,11 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         self.parallel_batches = parallel_batches
         self._stop: threading.Event | None = None
 
+    @property
+    def batch_label(self) -> str:
+        """What the grid calls it, as soon as the task runs."""
+        return Batch.from_dict(dict(self.batch)).label
+
     def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
         """The options, with a batch's part of the limits that are for the whole migration."""
         parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
@@ -226,7 +246,6 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        context["batch_label"] = batch.label  # type: ignore[typeddict-unknown-key]
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning")
         folder = self.dead_letter_folder(options, context)
         place = f"{context['ti'].task_id}-{context['ti'].map_index}"
@@ -281,7 +300,9 @@ class TDengineVerifyOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Compare; nothing is written."""
         options = self.migration_options(context)
-        if options.verify == "none" or options.schema == "only" or options.mode == "realtime":
+        if options.dry_run:
+            raise AirflowSkipException("Dry run: there is nothing to compare")
+        if options.verify == "none" or not options.copies_history:
             said = options.verify, options.schema, options.mode
             log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
             return {}

@@ -49,9 +49,9 @@ class Airflow:
         answer = self.api.get(f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances").raise_for_status()
         return {(task["task_id"], task["map_index"]): task for task in answer.json()["task_instances"]}
 
-    def xcom(self, run_id: str, task: str, map_index: int = -1, dag: str = DAG) -> Any:
+    def xcom(self, run_id: str, task: str, map_index: int = -1, dag: str = DAG, key: str = "return_value") -> Any:
         answer = self.api.get(
-            f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value",
+            f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/{key}",
             params={"map_index": map_index, "deserialize": True},
         )
         return answer.raise_for_status().json()["value"]

@@ -54,8 +54,8 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert power.state(run) == "success"
     source, target = rows(power, "whole")
     assert target == source
-    assert tasks["copy", 0]["rendered_map_index"] == "meters d0 … d3"
-    assert tasks["copy", 1]["rendered_map_index"] == "tables plain"
+    assert tasks["copy", 0]["rendered_map_index"] == "meters d0…d3 · 2021-01-01"
+    assert tasks["copy", 1]["rendered_map_index"] == "tables plain · 2021-01-01"
     verified = power.xcom(run, "verify")
     assert (verified["rows"], verified["target_rows"], verified["different"]) == (80_002, 80_002, 0)
     assert power.xcom(run, "copy", 0)["rows"] == 80_000
@@ -69,6 +69,18 @@ def test_no_secret_is_shown(power: Airflow) -> None:
     assert power.tasks(run)["copy", -1]["state"] == "skipped"
     assert power.state(run) == "success"
     assert power.target.execute("select count(*) from secret.meters") == [(0,)]
+
+
+def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
+    run = power.run({"source_database": "power", "target_database": "dry", "dry_run": True})
+    assert power.state(run) == "success"
+    states = {task: found["state"] for (task, _), found in power.tasks(run).items()}
+    assert [states[task] for task in ("resolve", "sync_schema", "plan")] == ["success"] * 3
+    assert {state for task, state in states.items() if task not in ("resolve", "sync_schema", "plan")} == {"skipped"}
+    power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"), 10)
+    assert "5 tables, 80,002 rows, about " in power.log(run, "plan")
+    assert power.xcom(run, "plan", key="preview")["strategies"] == {"dense": 2}
+    assert ("dry",) not in power.target.execute("show databases")
 
 
 def test_a_killed_task_goes_on_from_its_checkpoint(power: Airflow) -> None:

@@ -645,7 +645,7 @@ CASES = (
     ),
     # --- Rows
     Case(
-        "plan.make_plan",
+        "plan.make_batches",
         too_many_batches,
         "Option 'stables': 5 super tables make 5 batches, more than the 4 tasks that Airflow maps by default. "
         "Migrate them in several runs, some super tables each.",
@@ -659,7 +659,7 @@ CASES = (
     Case(
         "copy.copy_batch",
         vanishing,
-        "Batch s c: a table has come, gone or changed since the migration was planned ({error}). "
+        "Batch s c · 2021-01-01: a table has come, gone or changed since the migration was planned ({error}). "
         "Clear sync_schema, or the task that does it in your DAG, with all that follows it.",
     ),
     Case(

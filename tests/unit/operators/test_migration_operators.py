@@ -64,7 +64,15 @@ def test_the_form_explains_every_option() -> None:
     for name, param in params.items():
         assert param.schema["title"] == OPTIONS[name].title
         assert param.schema["section"] == OPTIONS[name].section
-        assert param.schema["description_md"] == OPTIONS[name].explanation
+    assert (
+        params["mode"].schema["description_md"].startswith("Which rows are copied. Default: **history**. Choose both")
+    )
+    assert "\n\n- **both**: history, then realtime" in params["mode"].schema["description_md"]
+    assert (
+        params["tables"]
+        .schema["description_md"]
+        .endswith("For example **d1001, d1002**, **d10\\*, meters.\\*\\_old**, **@/opt/airflow/tables.txt**.")
+    )
     assert params["mode"].schema["enum"] == ["history", "realtime", "both"]
     assert params["start"].schema["format"] == "date-time"
     assert (params["workers"].schema["minimum"], params["workers"].schema["maximum"]) == (1, 64)

@@ -1,0 +1,67 @@
+"""Names, periods and sizes as people say them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+
+from airflow_provider_tdengine.client.types import Precision
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+_LONGEST_NAME = 60
+"""Three of them and a period fit into the 250 characters that Airflow has for a mapped task's name."""
+
+
+def name(table: str) -> str:
+    """A table's name, a very long one without its middle."""
+    half = _LONGEST_NAME // 2 - 1
+    return table if len(table) <= _LONGEST_NAME else f"{table[:half]}…{table[-half:]}"
+
+
+def period(first: int, last: int, precision: Precision, *, is_part: bool = False) -> str:
+    """When rows are, in UTC: a day, a month, or from one to another.
+
+    Parameters:
+        first: the first row's timestamp, in steps of the precision.
+        last: the last row's timestamp.
+        precision: of both.
+        is_part: whether there are other rows of the same tables before or after them; then it is said to the minute.
+    """
+    moments = [moment for steps in (first, last) if (moment := _moment(steps, precision))]
+    if len(moments) < 2:
+        return ""
+    ways = ["%Y-%m-%d %H:%M"] if is_part else ["%Y-%m-%d", "%Y-%m"]
+    for way in ways:
+        said = list(dict.fromkeys(f"{moment:{way}}" for moment in moments))
+        if len(said) == 1:
+            break
+    return "…".join(said)
+
+
+def _moment(steps: int, precision: Precision) -> datetime | None:
+    """None for one that no calendar has."""
+    try:
+        return _EPOCH + timedelta(seconds=steps // precision.per_second)
+    except OverflowError:
+        return None
+
+
+def size(length: float) -> str:
+    """A number of bytes: `1.2 GB`."""
+    if length < 1000:
+        return f"{length:.0f} bytes"
+    power = min(4, int(math.log10(length) / 3))
+    return f"{length / 1000**power:.1f} {' kMGT'[power]}B"
+
+
+def duration(seconds: float) -> str:
+    """A length of time: `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    return " ".join([f"{number} {unit}" for number, unit in parts if number][:2])
