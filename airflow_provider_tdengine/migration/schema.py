@@ -25,6 +25,7 @@ from airflow_provider_tdengine.migration.convert import TagTranscoder, conversio
 from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
+from airflow_provider_tdengine.migration.names import name_findings, table_name_findings
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.privileges import denied, privilege_findings
@@ -53,7 +54,6 @@ _LARGEST_IN_JSON = 1e50
 _SMALLEST_DOUBLE = sys.float_info.min
 
 # Limits of 3.x.
-_TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
 
 _TAG_PAGE = 2000
 """Subtables whose tags are compared with one query: their names must fit into a statement."""
@@ -161,7 +161,7 @@ class SchemaSync:
         stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}
         for pair in structure.pairs:
             wanted = pair.wanted
-            findings += _name_findings(wanted)
+            findings += name_findings(wanted)
             if not wanted.is_super:
                 findings += _table_findings(None, wanted.name, owners, stables)
                 findings += self._tables.findings(self._target, wanted.name)
@@ -353,28 +353,9 @@ def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections
         return sum(future.result() for future in [pool.submit(work) for _ in range(connections)])
 
 
-def _name_findings(table: Table) -> Iterator[Finding]:
-    """Names that a target of 3.x cannot hold."""
-    if table.is_super:
-        yield from _bad_name(f"Table {table.name!r}", table.name, _TABLE_NAME_BYTES)
-    for column in table.columns + table.tags:
-        yield from _bad_name(f"Table {table.name!r}, column {column.name!r}", column.name, _COLUMN_NAME_BYTES)
-
-
-def _bad_name(what: str, name: str, limit: int) -> Iterator[Finding]:
-    option = "rename_columns" if limit == _COLUMN_NAME_BYTES else "rename_stables or rename_tables"
-    action = f"Give it another one with {option}, or leave it out"
-    if not name or "`" in name:
-        yield Finding(what, "its name is empty or has a backtick, which TDengine cannot escape", action)
-    if "." in name and limit == _TABLE_NAME_BYTES:
-        yield Finding(what, "its name has a dot, which TDengine 3 refuses", action)
-    if len(name.encode()) > limit:
-        yield Finding(what, f"its name has more than {limit} bytes", action)
-
-
 def _table_findings(stable: str | None, name: str, owners: Owners, stables: Container[str]) -> Iterator[Finding]:
     """What keeps a subtable (of `stable`) or normal table from being created or filled."""
-    yield from _bad_name(f"Table {name!r}", name, _TABLE_NAME_BYTES)
+    yield from table_name_findings(name)
     if name in stables:
         yield Finding(f"Table {name!r}", "a super table has this name, too", "Give it another one with rename_tables")
     elif name in owners and owners[name] != stable:

@@ -12,6 +12,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Database, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
 from airflow_provider_tdengine.migration.database import NewDatabase, coarser
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.names import misread
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.scope import Scope
@@ -103,17 +104,17 @@ def read_structure(
 
 
 def _unreadable(source: Catalog, tables: list[Table]) -> Iterator[Finding]:
-    """Super tables whose subtables the source cannot tell apart."""
-    if not source.client.dialect.confuses_tbname:
-        return
+    """Tables of which the source cannot be asked."""
+    version, dialect = source.client.server.version_text, source.client.dialect
+    action = "Leave it out with exclude, or drop that column in the source"
     for table in tables:
-        if table.is_super and any(field.name.lower() == "tbname" for field in table.columns + table.tags):
-            yield Finding(
-                f"Table {table.name!r}",
-                f"it has a column or tag called tbname, which TDengine {source.client.server.version_text} takes for "
-                "the subtable's name",
-                "Leave it out with exclude, or drop that column in the source",
-            )
+        names = {field.name.lower() for field in table.columns + table.tags}
+        if dialect.confuses_tbname and table.is_super and "tbname" in names:
+            found = f"it has a column or tag called tbname, which TDengine {version} takes for the subtable's name"
+            yield Finding(f"Table {table.name!r}", found, action)
+        if dialect.generation == 3 and (wrong := misread(table)):
+            found = f"TDengine {version} misreads {', '.join(map(repr, wrong))}, even in quotes"
+            yield Finding(f"Table {table.name!r}", found, action)
 
 
 def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:

@@ -476,11 +476,18 @@ CASES = (
         "Table 's' of the target: column 'g' is INT in the source and BOOL in the target. Run schema sync first.",
     ),
     Case(
-        "structure._unreadable",
+        "structure._unreadable 1",
         a_confused_source,
         "Table 's': it has a column or tag called tbname, which TDengine 2.4.0.18 takes for the subtable's name. "
         "Leave it out with exclude, or drop that column in the source.",
         ONLY_2,
+    ),
+    Case(
+        "structure._unreadable 2",
+        sync("create table {}.t (ts timestamp, `*` int, `v\\` int)"),
+        "Table 't': TDengine 3.3.3.0 misreads 'v\\\\', '*', even in quotes. "
+        "Leave it out with exclude, or drop that column in the source.",
+        ONLY_3,
     ),
     Case(
         "structure._refused_conditions",
@@ -554,24 +561,36 @@ CASES = (
         "Give rename_tables a rule that keeps them apart, such as * -> site_*.",
     ),
     Case(
-        "schema._bad_name 1",
+        "names._findings 1",
         sync(NORMAL, rename_tables="/t/ -> "),
         f"Table '': its name is empty or has a backtick, which TDengine cannot escape. {RENAME}",
     ),
     Case(
-        "schema._bad_name 2",
+        "names.table_name_findings",
         sync("create table {}.`a.b` (ts timestamp, v int)"),
         f"Table 'a.b': its name has a dot, which TDengine 3 refuses. {RENAME}",
         ONLY_2,
     ),
     Case(
-        "schema._bad_name 2",
+        "names.table_name_findings",
         sync(NORMAL, rename_tables="t -> a.b"),
         f"Table 'a.b': its name has a dot, which TDengine 3 refuses. {RENAME}",
         ONLY_3,
     ),
     Case(
-        "schema._bad_name 3",
+        "names._findings 3",
+        sync(NORMAL, rename_tables="t -> a\\"),
+        "Table 'a\\\\': its name ends in a backslash, behind which TDengine 3 confuses capitals and small letters. "
+        + RENAME,
+    ),
+    Case(
+        "names.name_findings",
+        sync(NORMAL, rename_columns="v -> *"),
+        "Table 't', column '*': TDengine 3 takes its name for all columns. "
+        "Give it another one with rename_columns, or leave it out.",
+    ),
+    Case(
+        "names._findings 2",
         sync(NORMAL, rename_columns=f"v -> {LONG}"),
         f"Table 't', column '{LONG}': its name has more than 64 bytes. "
         "Give it another one with rename_columns, or leave it out.",
