@@ -131,10 +131,11 @@ class Follower:
 
         Parameters:
             stored: what was saved last, None if nothing was.
-            remembers: whether what is saved is kept at all. If not, the tables that differ are looked for.
+            remembers: whether nothing stored means that nothing was copied. If not, it goes on from the target's last
+                timestamp, and tables that differ before that are copied again.
         """
         if stored is None and remembers:
-            return self._beginning(settled=True)
+            return self._beginning()
         if stored is not None:
             try:
                 position = Position.from_dict(stored)
@@ -144,16 +145,47 @@ class Follower:
                 if position.of == self._identity:
                     return position
                 log.warning("The stored position is of another migration: %s, not %s", position.of, self._identity)
-        log.warning(
-            "Nobody knows up to where rows have been copied; all tables are compared, and copied if they differ"
-        )
-        return self._beginning(settled=False)
+        return self._recovered()
 
-    def _beginning(self, *, settled: bool) -> Position:
-        """The moment from which on rows are followed; now if all before has to be compared."""
+    def _beginning(self) -> Position:
+        """The moment from which on rows are followed."""
         start = self._period[1]
-        watermark = start if settled else max(start, self._now())
-        return Position(self._identity, watermark, watermark, settled=settled)
+        return Position(self._identity, start, start)
+
+    def _recovered(self) -> Position:
+        """The last timestamp that the target has; what is before it has to be compared."""
+        beginning = self._beginning()
+        with self._source, self._target:
+            newest = self._newest_of_target(beginning.watermark)
+            if newest is None:
+                return replace(beginning, settled=False)
+            watermark = max(beginning.watermark, min(newest, self._now()))
+        log.warning(
+            "Nobody knows up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
+            "tables that differ before it are copied again",
+            self._moment(watermark).isoformat(),
+        )
+        return Position(self._identity, watermark, watermark, settled=False)
+
+    def _newest_of_target(self, start: int) -> int | None:
+        """The target's last timestamp from this one on, None if it has none; both in steps of the source."""
+        structure, time = self._current(), self._current().time
+        first, end = time.window(start, self._now() + 1)
+        assert first is not None
+        assert end is not None
+        found = self._ask(
+            lambda: [
+                arrived(self._target, pair.wanted, Scope(), first, end).newest
+                for pair in structure.pairs
+                if pair.target is not None
+            ]
+        )
+        newest = max((moment for moment in found if moment is not None), default=None)
+        return None if newest is None else time.origin(newest)
+
+    def _moment(self, timestamp: int) -> datetime:
+        """A timestamp of the source."""
+        return datetime.fromtimestamp(timestamp / self._current().source.precision.per_second, timezone.utc)
 
     @property
     def _identity(self) -> str:
@@ -200,9 +232,7 @@ class Follower:
                     log.info("%s", outdated)
                     position = self._adapted(position, outdated)
         seconds = time.monotonic() - began
-        watermark = datetime.fromtimestamp(
-            position.watermark / self._current().source.precision.per_second, timezone.utc
-        )
+        watermark = self._moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, counts.left_behind, seconds)
 
     def _ask(self, action: Callable[[], _T], patience: float | None = None) -> _T:

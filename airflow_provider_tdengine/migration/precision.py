@@ -45,6 +45,10 @@ class TimeScale:
         """A timestamp of the source in steps of the target, cut to the step at or before it."""
         return steps * self.numerator // self.denominator
 
+    def origin(self, steps: int) -> int:
+        """A timestamp of the target in steps of the source: the first one that becomes it."""
+        return steps * self.denominator // self.numerator
+
     def apply_array(self, steps: Ints) -> Ints:
         """The same of many timestamps, (rows,)."""
         return steps * self.numerator // self.denominator

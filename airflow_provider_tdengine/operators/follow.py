@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.follow import Follower, Round
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.position import Position, Shard, shards
-from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures
-from airflow_provider_tdengine.operators.progress import task_progress
+from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved, ProgressStore
+from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures
+from airflow_provider_tdengine.operators.progress import asset_progress, task_progress
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait
 
 if TYPE_CHECKING:
@@ -43,12 +45,80 @@ class TDengineShardsOperator(MigrationOperator):
             return [asdict(shard) for shard in shards(self.source(options), options)]
 
 
-class TDengineFollowOperator(MigrationOperator):
+class FollowingOperator(MigrationOperator):
+    """What those who follow have in common."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._follower: Follower | None = None
+
+    def catch_up(
+        self,
+        context: Context,
+        options: MigrationOptions,
+        shard: Shard,
+        progress: ProgressStore,
+        stored: Mapping[str, object] | None,
+        *,
+        remembers: bool,
+    ) -> Position:
+        """Rounds until what is left is what the next one would have had to wait for.
+
+        Parameters:
+            context: of the task.
+            options: of the migration.
+            shard: the tables that are followed.
+            progress: where the position is kept.
+            stored: the position to go on from.
+            remembers: what None means for it, see `Follower.position`.
+
+        Returns:
+            The position, saved.
+
+        Raises:
+            AirflowException: `on_kill` was called.
+            TDengineError: what no retry cured.
+        """
+
+        def save(position: Position) -> None:
+            try:
+                progress.save(position.to_dict())
+            except ProgressNotSaved as error:
+                log.warning("The watermark was not saved: %s", error)
+
+        folder = self.dead_letter_folder(options, context)
+        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
+        self._follower = follower = Follower(
+            self.source(options),
+            self.target(options),
+            options,
+            shard,
+            save=save,
+            dead_letters=(lambda name: DeadLetters(folder / place / name)) if folder else None,
+        )
+        try:
+            position = follower.position(stored, remembers=remembers)
+            while True:
+                done = follower.round(position)
+                _report(done)
+                position = done.position
+                if position.counted is not None and position.lag <= options.poll_interval + options.delay:
+                    return position
+        except Stopped:
+            raise AirflowException("Following was stopped; it goes on from its watermark") from None
+
+    def on_kill(self) -> None:
+        """Let the round end; the watermark stays where it was before."""
+        if self._follower:
+            self._follower.stop()
+
+
+class TDengineFollowOperator(FollowingOperator):
     """Copies rows as they arrive, until somebody stops it: marks the task as success or failed.
 
     It waits in the triggerer, which costs no worker. After a stop, a failure or a clear it goes on from its watermark,
-    which it keeps in the task state store of Airflow (3.3); without one it compares all tables first, and copies those
-    that differ.
+    which it keeps in the task state store of Airflow (3.3); without one it goes on from the target's last timestamp,
+    and copies tables again that differ before it.
 
     Parameters:
         shard: one of the dictionaries that `TDengineShardsOperator` returns; None for all tables.
@@ -63,7 +133,6 @@ class TDengineFollowOperator(MigrationOperator):
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.shard = shard
-        self._follower: Follower | None = None
 
     def execute(self, context: Context) -> None:
         """Go on from the stored position. A retry waits first, until both servers answer."""
@@ -93,51 +162,18 @@ class TDengineFollowOperator(MigrationOperator):
             log.info("There is something to do: %s", event)
         options = self.migration_options(context)
         context["shard_label"] = self._shard.label  # type: ignore[typeddict-unknown-key]
+        progress = task_progress(context, "goes on from the target's last timestamp, and compares what is before")
+        stored, remembers = position or progress.load(), not isinstance(progress, MemoryProgress)
         with clear_failures():
             try:
-                reached = self._catch_up(context, options, position)
-            except Stopped:
-                raise AirflowException("Following was stopped; it goes on from its watermark") from None
+                part = options.divided(options.follow_shards)
+                reached = self.catch_up(context, part, self._shard, progress, stored, remembers=remembers)
             except TDengineError as error:
                 if in_trouble or not error.retryable:
                     raise
                 log.warning("Waiting until both servers answer again: %s", error)
                 self._wait_for_answers(options, position)
         self._wait(options, reached.to_dict(), reached.to_dict())
-
-    def _catch_up(self, context: Context, options: MigrationOptions, known: Mapping[str, object] | None) -> Position:
-        """Rounds until what is left is what the next one would have had to wait for.
-
-        Parameters:
-            context: of the task.
-            options: of the migration.
-            known: up to where the follow has come, None for the position that is stored.
-        """
-        progress = task_progress(context, "compares all tables and copies those that differ")
-
-        def save(position: Position) -> None:
-            try:
-                progress.save(position.to_dict())
-            except ProgressNotSaved as error:
-                log.warning("The watermark was not saved: %s", error)
-
-        folder = self.dead_letter_folder(options, context)
-        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
-        self._follower = follower = Follower(
-            self.source(options),
-            self.target(options),
-            options.divided(options.follow_shards),
-            self._shard,
-            save=save,
-            dead_letters=(lambda name: DeadLetters(folder / place / name)) if folder else None,
-        )
-        position = follower.position(known or progress.load(), remembers=not isinstance(progress, MemoryProgress))
-        while True:
-            done = follower.round(position)
-            _report(done)
-            position = done.position
-            if position.counted is not None and position.lag <= options.poll_interval + options.delay:
-                return position
 
     def _wait(
         self, options: MigrationOptions, watched: Mapping[str, object] | None, position: Mapping[str, object] | None
@@ -163,10 +199,74 @@ class TDengineFollowOperator(MigrationOperator):
     def _shard(self) -> Shard:
         return Shard(**(self.shard or {}))
 
-    def on_kill(self) -> None:
-        """Let the round end; the watermark stays where it was before."""
-        if self._follower:
-            self._follower.stop()
+
+class TDengineIncrementOperator(FollowingOperator):
+    """Copies the rows that have arrived since the last run of the task, then ends.
+
+    Its only outlet is the asset of the target; the watermark is kept in that asset's state store (Airflow 3.3). Where
+    it is gone, it goes on from the target's last timestamp, and copies tables again that differ before it. A first run
+    creates what the target lacks, unless `schema` is none. Rows of a run that fails come with the next one.
+
+    Parameters:
+        options: as of all stages. Mode is realtime; `start_from` is the DAG's `start_date` where it is not given.
+
+    Returns:
+        The watermark, seconds of lag, and rows copied since the first run.
+    """
+
+    def migration_options(self, context: Context) -> MigrationOptions:
+        """The options, checked; the same in each run."""
+        return increment_options(self.options, context)
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Go on from the stored watermark."""
+        options = self.migration_options(context)
+        progress = asset_progress(context, the_asset(self.outlets))
+        stored = progress.load()
+        with clear_failures():
+            if stored is None and options.schema == "always":
+                with self.source(options) as source, self.target(options) as target:
+                    SchemaSync(source, target, options).run()
+            position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
+        return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
+
+
+def increment_options(given: OptionValues | None, context: Context) -> MigrationOptions:
+    """The options of increments, which one run after the other copies.
+
+    Parameters:
+        given: values by option name.
+        context: of the task; the DAG's `start_date` is where rows begin if `start_from` is not given.
+
+    Raises:
+        AirflowFailException: all that is wrong with them.
+    """
+    with clear_failures():
+        options = MigrationOptions.checked({"mode": "realtime", **(given or {})})
+        if options.mode != "realtime":
+            raise MigrationStopped(
+                [Finding("Option 'mode'", f"it is {options.mode}", "Leave it out, or give realtime")]
+            )
+        begin = context["dag"].start_date
+        if options.start_from is None and begin is None:
+            action = "Give it, or give the DAG a start_date: rows from then on are copied"
+            raise MigrationStopped([Finding("Option 'start_from'", "it is empty", action)])
+        return options.ended(begin) if begin else options
+
+
+def the_asset(assets: Sequence[object]) -> Asset:
+    """The one asset among inlets or outlets, in whose state the watermark is kept.
+
+    Raises:
+        AirflowFailException: there is none, or there are several.
+    """
+    found = [asset for asset in assets if isinstance(asset, Asset)]
+    if len(found) != 1:
+        raise AirflowFailException(
+            f"There are {len(found)} assets. Give one, as outlet of the increment and as inlet of the sensor: "
+            "the watermark is kept with it"
+        )
+    return found[0]
 
 
 def _report(done: Round) -> None:

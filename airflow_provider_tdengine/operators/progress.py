@@ -1,4 +1,4 @@
-"""Where a task keeps its checkpoint: Airflow's task state store, which survives retry and clear (3.3 and later)."""
+"""Where checkpoints are kept: Airflow's stores of tasks and assets (3.3 and later), which survive retry and clear."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from airflow_provider_tdengine.migration.progress import MemoryProgress, Progres
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import (
+        AssetStateStoreAccessor,
+        AssetStateStoreAccessors,
+        TaskStateStoreAccessor,
+    )
     from pydantic import JsonValue
 
 log = logging.getLogger(__name__)
 
 _KEY = "checkpoint"
+_POSITION = "watermark"
 
 # What airflow.sdk calls NEVER_EXPIRE, a name that Airflow 3.1 and 3.2 do not have.
 _NEVER = timedelta.max
@@ -43,6 +49,36 @@ class TaskStateProgress:
             self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
         except (AirflowRuntimeError, OSError) as error:
             raise ProgressNotSaved(str(error)) from error
+
+
+class AssetStateProgress:
+    """Keeps the position of a follow beside the asset that it brings up to date.
+
+    Parameters:
+        store: the asset's state store.
+    """
+
+    def __init__(self, store: AssetStateStoreAccessor) -> None:
+        self._store = store
+
+    def load(self) -> dict[str, object] | None:
+        stored = self._store.get(_POSITION)
+        return dict(stored) if isinstance(stored, dict) else None
+
+    def save(self, checkpoint: dict[str, object]) -> None:
+        try:
+            self._store.set(_POSITION, cast("dict[str, JsonValue]", checkpoint))
+        except (AirflowRuntimeError, OSError) as error:
+            raise ProgressNotSaved(str(error)) from error
+
+
+def asset_progress(context: Context, asset: Asset) -> ProgressStore:
+    """Where the position is kept of what follows into an asset, which is among the task's inlets or outlets."""
+    stores: AssetStateStoreAccessors | None = context.get("asset_state_store")
+    if stores is None:
+        log.info("This Airflow has no asset state store (3.3 has); each run goes on from the target's last timestamp")
+        return MemoryProgress()
+    return AssetStateProgress(stores[asset])
 
 
 def task_progress(context: Context, otherwise: str) -> ProgressStore:

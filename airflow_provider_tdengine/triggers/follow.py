@@ -46,7 +46,7 @@ class TDengineFollowTrigger(BaseTrigger):
     def __init__(self, wait: Wait) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._wait = wait
-        self._options = MigrationOptions.checked(wait["options"])
+        self._poll_interval = MigrationOptions.checked(wait["options"]).poll_interval
         self._lookout: Lookout | None = None
 
     def serialize(self) -> tuple[str, dict[str, Wait]]:
@@ -62,7 +62,7 @@ class TDengineFollowTrigger(BaseTrigger):
         look = sync_to_async(self._look, thread_sensitive=False)
         trouble = ""
         if self._wait["position"]:
-            await asyncio.sleep(self._options.poll_interval)
+            await asyncio.sleep(self._poll_interval)
         while True:
             try:
                 found, trouble = await look(), ""
@@ -75,17 +75,30 @@ class TDengineFollowTrigger(BaseTrigger):
             if found:
                 yield TriggerEvent(found)  # type: ignore[no-untyped-call]
                 return
-            await asyncio.sleep(self._options.poll_interval)
+            await asyncio.sleep(self._poll_interval)
 
     def _look(self) -> str:
         """What there is to do; the connections are those that Airflow has at the first look."""
         if self._lookout is None:
-            options, position = self._options, self._wait["position"]
-            self._lookout = Lookout(
-                Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database),
-                Catalog(TDengineHook(options.target_conn_id).get_client(), options.target),
-                options,
-                Shard(**self._wait["shard"]),
-                Position.from_dict(position) if position else None,
-            )
+            self._lookout = lookout(self._wait)
         return self._lookout.look()
+
+
+def lookout(wait: Wait) -> Lookout:
+    """What looks for it.
+
+    Parameters:
+        wait: what it begins with.
+
+    Raises:
+        MigrationStopped: something is wrong with the options.
+        AddressError: a connection cannot be right.
+    """
+    options, position = MigrationOptions.checked(wait["options"]), wait["position"]
+    return Lookout(
+        Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database),
+        Catalog(TDengineHook(options.target_conn_id).get_client(), options.target),
+        options,
+        Shard(**wait["shard"]),
+        Position.from_dict(position) if position else None,
+    )

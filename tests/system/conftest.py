@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,22 @@ class Airflow:
         answer = self.api.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})
         assert answer.is_success, answer.text
         return str(answer.json()["dag_run_id"])
+
+    def unpause(self, dag: str, *, paused: bool = False) -> None:
+        """Let a DAG have runs; or none, with paused."""
+        self.wait_for(lambda: self.api.get(f"/api/v2/dags/{dag}").is_success)
+        self.api.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
+
+    def runs(self, dag: str) -> list[str]:
+        """The ids of a DAG's runs, the oldest first."""
+        answer = self.api.get(f"/api/v2/dags/{dag}/dagRuns", params={"order_by": "run_after", "limit": 100})
+        return [run["dag_run_id"] for run in answer.raise_for_status().json()["dag_runs"]]
+
+    def set_state(self, run_id: str, task: str, state: str, map_index: int = -1, dag: str = DAG) -> None:
+        """What the buttons of the UI do that mark a task as success or failed."""
+        address = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}"
+        answer = self.api.patch(address, params={"map_index": map_index}, json={"new_state": state})
+        assert answer.is_success, answer.text
 
     def run(self, conf: dict[str, object], dag: str = DAG, timeout: float = 120) -> str:
         """Start a run and wait for its end; its id."""
@@ -78,8 +93,15 @@ class Airflow:
             time.sleep(0.1)
 
 
-EXAMPLES = [Path(__file__).parents[2] / "example_dags" / "tdengine_dead_letters.py"]
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 """DAGs as users have them, beside the one of the demo."""
+
+EDITS = {
+    "tdengine_dead_letters.py": ("", ""),
+    "tdengine_both.py": ("", ""),
+    "tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"'),
+}
+"""Which of them tests run, and what a user of theirs writes in place of what."""
 
 DAG_FILE = """
 from datetime import timedelta
@@ -99,8 +121,9 @@ class QuickHome(AirflowHome):
         file.parent.mkdir(exist_ok=True)
         if not file.exists():
             file.write_text(DAG_FILE, encoding="utf-8")
-            for example in EXAMPLES:
-                shutil.copy(example, file.parent)
+            for name, (old, new) in EDITS.items():
+                text = (EXAMPLES / name).read_text(encoding="utf-8").replace(old, new)
+                (file.parent / name).write_text(text, encoding="utf-8")
         return file
 
 

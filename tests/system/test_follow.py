@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from .conftest import DAG, Airflow
+from .conftest import Airflow
+
+BOTH, REALTIME = "tdengine_both", "tdengine_realtime"
 
 OLD = 1609459200000
 """2021-01-01T00:00:00Z in milliseconds."""
@@ -32,37 +34,44 @@ def insert(airflow: Airflow, *tables: str, late: float = 0) -> None:
     )
 
 
-def contents(airflow: Airflow, side: str, *tables: str) -> list[list[object]]:
-    box, database = {"source": (airflow.source, "plant"), "target": (airflow.target, "follower")}[side]
-    return [sorted(box.execute(f"select * from {database}.{table}")) for table in tables]
+def contents(airflow: Airflow, side: str, *tables: str, target: str = "follower") -> list[list[object]]:
+    box, database = {"source": (airflow.source, "plant"), "target": (airflow.target, target)}[side]
+    return [sorted(box.execute(f"select * from {database}.{table} where ts > '2025-01-01'")) for table in tables]
 
 
-def arrive(airflow: Airflow, *tables: str, timeout: float = 60) -> float:
+def arrive(airflow: Airflow, *tables: str, timeout: float = 60, target: str = "follower") -> float:
     """Wait until both sides are equal; the seconds that it took."""
     began = time.monotonic()
-    airflow.wait_for(lambda: contents(airflow, "source", *tables) == contents(airflow, "target", *tables), timeout)
+    airflow.wait_for(
+        lambda: contents(airflow, "source", *tables) == contents(airflow, "target", *tables, target=target), timeout
+    )
     return time.monotonic() - began
 
 
-def is_waiting(airflow: Airflow, run: str, shard: int = 0) -> bool:
-    return airflow.tasks(run).get(("follow", shard), {}).get("state") == "deferred"
+def is_waiting(airflow: Airflow, run: str) -> bool:
+    return airflow.tasks(run, BOTH).get(("follow", 0), {}).get("state") == "deferred"
 
 
-def is_busy(airflow: Airflow, run: str) -> bool:
-    """Whether a worker is occupied by the run."""
-    return any(task["state"] in ("queued", "running") for task in airflow.tasks(run).values())
+def is_idle(airflow: Airflow, run: str) -> bool:
+    """Whether the run occupies no worker, for as long as four looks take."""
+    for _ in range(20):
+        if any(task["state"] in ("queued", "running") for task in airflow.tasks(run, BOTH).values()):
+            return False
+        time.sleep(0.2)
+    return is_waiting(airflow, run)
 
 
 def test_rows_are_followed_until_a_stop_and_from_the_watermark_on_after_a_clear(plant: Airflow) -> None:
-    conf = {"source_database": "plant", "target_database": "follower", "mode": "both", "poll_interval": 1}
-    run = plant.trigger(conf)
+    plant.unpause(BOTH)
+    conf = {"source_database": "plant", "target_database": "follower", "poll_interval": 1}
+    run = plant.trigger(conf, BOTH)
     plant.wait_for(lambda: is_waiting(plant, run), 120)
-    tables = ["d0", "d1", "d2"]
-    assert contents(plant, "source", *tables) == contents(plant, "target", *tables)
-    assert {task["state"] for key, task in plant.tasks(run).items() if key != ("dead_letters", -1)} == {
+    assert plant.target.execute("select count(*) from follower.m") == [(30,)]
+    assert {task["state"] for key, task in plant.tasks(run, BOTH).items() if key != ("dead_letters", -1)} == {
         "success",
         "deferred",
     }
+    tables = ["d0", "d1", "d2"]
     insert(plant, *tables)
     print(f"rows arrived after {arrive(plant, *tables):.1f} s")
     insert(plant, "d1", late=3)
@@ -75,26 +84,46 @@ def test_rows_are_followed_until_a_stop_and_from_the_watermark_on_after_a_clear(
     plant.wait_for(
         lambda: plant.target.execute("select distinct tbname, g from follower.m where tbname = 'd1'") == [("d1", 77)]
     )
-    plant.wait_for(lambda: is_waiting(plant, run))
-    for _ in range(20):
-        assert not is_busy(plant, run)
-        time.sleep(0.2)
+    plant.wait_for(lambda: is_idle(plant, run))
 
-    answer = plant.api.patch(f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/follow/0", json={"new_state": "failed"})
-    assert answer.is_success, answer.text
-    plant.wait_for(lambda: plant.state(run) == "failed")
+    plant.set_state(run, "follow", "failed", 0, BOTH)
+    plant.wait_for(lambda: plant.state(run, BOTH) == "failed")
     insert(plant, "d0", "d2")
     before = plant.source.rows_read
     time.sleep(3)
     assert contents(plant, "source", "d0") != contents(plant, "target", "d0")
     answer = plant.api.post(
-        f"/api/v2/dags/{DAG}/clearTaskInstances",
+        f"/api/v2/dags/{BOTH}/clearTaskInstances",
         json={"dry_run": False, "dag_run_id": run, "task_ids": ["follow"], "only_failed": True},
     )
     assert answer.is_success, answer.text
     arrive(plant, *tables, "d9")
     assert plant.source.rows_read - before < 30, "old rows are not read again"
     plant.wait_for(lambda: is_waiting(plant, run))
-    answer = plant.api.patch(f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/follow/0", json={"new_state": "success"})
-    assert answer.is_success, answer.text
-    plant.wait_for(lambda: plant.state(run) == "success")
+    plant.set_state(run, "follow", "success", 0, BOTH)
+    plant.wait_for(lambda: plant.state(run, BOTH) == "success")
+
+
+def test_increments_come_one_run_after_the_other(plant: Airflow) -> None:
+    def waiting() -> str:
+        """The run whose sensor waits, nothing if there is none."""
+        for run in plant.runs(REALTIME):
+            if plant.tasks(run, REALTIME)["new_rows", -1]["state"] == "deferred":
+                return run
+        return ""
+
+    insert(plant, "d0", "d1")
+    plant.unpause(REALTIME)
+    plant.wait_for(waiting, 120)
+    assert contents(plant, "target", "d0", target="power_live") == contents(plant, "source", "d0")
+    assert plant.target.execute("select count(*) from power_live.m where ts < '2025-01-01'") == [(0,)]
+    insert(plant, "d1")
+    arrive(plant, "d0", "d1", target="power_live")
+    plant.wait_for(waiting)
+    failed = waiting()
+    plant.set_state(failed, "new_rows", "failed", dag=REALTIME)
+    plant.wait_for(lambda: plant.state(failed, REALTIME) == "failed")
+    insert(plant, "d0", "d2")
+    arrive(plant, "d0", "d1", "d2", target="power_live")
+    plant.unpause(REALTIME, paused=True)
+    assert plant.state(failed, REALTIME) == "failed", "another run has brought its rows"

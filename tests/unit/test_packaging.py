@@ -159,7 +159,7 @@ def test_generated_pages_are_up_to_date(name: str) -> None:
 def test_dag_of_the_readme(airflow_environment: dict[str, str], tmp_path: Path) -> None:
     """What the README shows as the first DAG is one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
+    code, *_ = re.findall(r"```python\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
     (tmp_path / "first.py").write_text(
         textwrap.dedent(code) + "print('DAG', dag.dag_id, *dag.task_ids)\n", encoding="utf-8"
     )

@@ -31,6 +31,7 @@ from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOption
 from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import MemoryProgress
 from airflow_provider_tdengine.migration.scope import Scope
+from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -272,6 +273,11 @@ def resolve(pair: BoxPair, **params: object) -> object:
         "dag_run": SimpleNamespace(run_after=datetime(2022, 1, 1, tzinfo=timezone.utc)),
     }
     return TDengineResolveOperator(task_id="resolve").execute(context)
+
+
+def increments(**options: str) -> object:
+    context: Any = {"dag": SimpleNamespace(start_date=None)}
+    return increment_options({"source_database": SOURCE, "target_database": TARGET, **options}, context)
 
 
 def a_confused_source(pair: BoxPair, folder: Path) -> object:
@@ -698,6 +704,17 @@ CASES = (
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. "
         "Bring it over, or set on_schema_change to evolve or ignore.",
+    ),
+    # --- Increments
+    Case(
+        "operators.follow.increment_options 1",
+        lambda pair, folder: increments(mode="both"),
+        "Option 'mode': it is both. Leave it out, or give realtime.",
+    ),
+    Case(
+        "operators.follow.increment_options 2",
+        lambda pair, folder: increments(),
+        "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
     ),
     # --- Dead letters
     Case(

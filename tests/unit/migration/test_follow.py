@@ -358,7 +358,7 @@ def test_renamed_tables_and_columns_are_followed(devices: Pair) -> None:
 
 
 def test_a_stored_position_of_something_else_is_not_trusted(devices: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    follow = Follow(devices, {})
+    follow = Follow(devices, {"lookback": 0})
     devices.sql(rows("d0", 5), rows("d1", 6))
     follow.round(1)
     devices.target.execute(f"drop table {TARGET}.d0")
@@ -368,18 +368,35 @@ def test_a_stored_position_of_something_else_is_not_trusted(devices: Pair, caplo
     done = follow.round()
     assert "is of another migration" in caplog.text
     assert times(devices, "d0") == [5]
-    assert done.rows == 1
+    assert done.rows == 2, "the table that differs, and the target's last row"
 
 
-def test_without_a_memory_the_tables_that_differ_are_copied(devices: Pair) -> None:
+def test_without_a_memory_it_goes_on_from_the_last_timestamp_of_the_target(
+    devices: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     devices.sql(rows("d0", 5, 10), rows("d1", 6), rows("plain", 7))
     Follow(devices, {"lookback": 0}).round(1)
+    # Missing before the last timestamp: in a table that differs, and in one that is not there.
     devices.sql(rows("d0", 7), rows("d2", 8))
-    follower = Follow(devices, {}, now=CREATED.timestamp() + 1000).follower
-    done = follower.round(follower.position(None, remembers=False))
+    devices.sql(rows("d1", 500, 600))
+    follow = Follow(devices, {"lookback": 0}, now=CREATED.timestamp() + 1)
+    follower = follow.follower
+    position = follower.position(None, remembers=False)
+    assert (position.watermark, position.settled) == (C + 10, False)
+    assert "the target's last timestamp, 2022-01-01T00:00:00.010000+00:00" in caplog.text
+    done = follower.round(position)
     assert times(devices, "d0") == [5, 7, 10]
+    assert times(devices, "d1") == [6, 500, 600]
     assert times(devices, "d2") == [8]
-    assert done.rows == 4
+    assert done.rows == 6
+
+
+def test_without_a_memory_and_with_an_empty_target_it_begins_at_the_beginning(devices: Pair) -> None:
+    devices.sql(rows("d0", 5))
+    follower = Follow(devices, {}, now=CREATED.timestamp() + 1).follower
+    position = follower.position(None, remembers=False)
+    assert position.watermark == C
+    assert follower.round(position).rows == 1
 
 
 def test_the_watermark_stays_where_it_is_when_a_copy_fails(faulty: BoxPair) -> None:

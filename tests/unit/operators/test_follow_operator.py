@@ -7,7 +7,6 @@ import copy
 import json
 import pickle
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -19,28 +18,11 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_tdengine.client import Address
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
-from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
-from airflow_provider_tdengine.testing import TDengineBox
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
 
-SECRET = "s3cret-word"
-
-
-class Store:
-    """What Airflow keeps for a task, as JSON."""
-
-    def __init__(self) -> None:
-        self.text: dict[str, str] = {}
-
-    def get(self, key: str) -> Any:
-        return json.loads(self.text[key]) if key in self.text else None
-
-    def set(self, key: str, value: object, retention: timedelta) -> None:
-        self.text[key] = json.dumps(value)
+from .conftest import SECRET, Plant, Store
 
 
 @dataclass
@@ -115,63 +97,6 @@ async def first(trigger: TDengineFollowTrigger) -> str:
     async for event in trigger.run():
         return str(event.payload)
     raise AssertionError("the trigger ended without an event")
-
-
-@dataclass
-class Plant:
-    """A source and a target, and connections to them."""
-
-    source: TDengineBox
-    target: TDengineBox
-    options: dict[str, Any]
-
-    def insert(self, *tables: str, late: float = 0) -> None:
-        """A row of now, or of so many seconds ago, in each table."""
-        moment = int((time.time() - late) * 1000)
-        self.source.execute("insert into " + " ".join(f"plant.{table} values ({moment},1.5)" for table in tables))
-
-    def rows(self, side: str) -> list[tuple[object, ...]]:
-        box, database = (self.source, "plant") if side == "source" else (self.target, "follower")
-        return sorted(box.execute(f"select tbname, ts, v from {database}.m"))
-
-    @property
-    def is_equal(self) -> bool:
-        return self.rows("source") == self.rows("target")
-
-
-@pytest.fixture(params=["2.4.0.18", "3.3.3.0"], ids=lambda version: f"from-{version}")
-def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    with TDengineBox(version=request.param, password=SECRET) as source, TDengineBox(password=SECRET) as target:
-        for name, box in (("SOURCE", source), ("TARGET", target)):
-            address = Address.from_url(box.url)
-            connection = {
-                "conn_type": "tdengine",
-                "host": address.host,
-                "port": address.port,
-                "login": "root",
-                "password": SECRET,
-                "extra": {"connect_timeout": 2},
-            }
-            monkeypatch.setenv(f"AIRFLOW_CONN_TDENGINE_{name}", json.dumps(connection))
-        monkeypatch.setattr(retry, "PATIENCE", 0.1)
-        monkeypatch.setattr("airflow_provider_tdengine.migration.follow.FIRST_CONTACT", 0.1)
-        update = " update 1" if request.param.startswith("2") else ""
-        source.execute(f"create database plant precision 'ms' keep 36500{update}")
-        source.execute("create stable plant.m (ts timestamp, v double) tags (g int)")
-        for i in range(4):
-            source.execute(f"create table plant.d{i} using plant.m tags ({i})")
-        options = {
-            "source_database": "plant",
-            "target_database": "follower",
-            "mode": "realtime",
-            "start_from": datetime.now(timezone.utc).isoformat(),
-            "poll_interval": 1,
-            "lookback": 0,
-            "schema_poll_interval": 3600,
-        }
-        context: Any = {"dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc))}
-        TDengineSchemaSyncOperator(task_id="sync_schema", options=options).execute(context)
-        yield Plant(source, target, options)
 
 
 def test_rows_are_copied_and_the_task_waits_again(plant: Plant) -> None:
