@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
