@@ -132,7 +132,7 @@ def migration(
         # A leaf of its own: it must not hide what verify finds, nor the other way round.
         dead_letters = TDengineDeadLettersOperator(task_id="dead_letters", options=resolved, trigger_rule="none_failed")
         sync >> plan >> copy >> [verify, dead_letters]
-        # With mode history there are no shards, and following is skipped.
+        # With mode history both are skipped.
         shards = TDengineShardsOperator(task_id="shards", options=resolved)
         TDengineFollowOperator.partial(
             task_id="follow", options=resolved, map_index_template=TDengineFollowOperator.map_index_template

@@ -32,15 +32,14 @@ class TDengineShardsOperator(MigrationOperator):
     """Divides the tables among the mapped tasks that follow.
 
     Returns:
-        A `migration.position.Shard` each, as dictionaries; none with mode history.
+        A `migration.position.Shard` each, as dictionaries. With mode history it is skipped.
     """
 
     def execute(self, context: Context) -> list[dict[str, str | None]]:
         """Read the names of the tables, if there is more than one shard."""
         options = self.migration_options(context)
         if not options.follows:
-            log.info("Mode is history: nothing is followed")
-            return []
+            raise AirflowSkipException("Mode is history: nothing is followed")
         with clear_failures():
             return [asdict(shard) for shard in shards(self.source(options), options)]
 

@@ -276,10 +276,9 @@ def test_shards_are_followed_apart(plant: Plant) -> None:
 
 def test_history_follows_nothing(plant: Plant) -> None:
     options = {**plant.options, "mode": "history", "start_from": None}
-    task = Task(options)
-    with pytest.raises(AirflowSkipException):
-        task.operator.execute(task.context())
-    assert TDengineShardsOperator(task_id="shards", options=options).execute(task.context()) == []
+    for operator in (Task(options).operator, TDengineShardsOperator(task_id="shards", options=options)):
+        with pytest.raises(AirflowSkipException):
+            operator.execute(Task(options).context())
 
 
 def test_the_operator_can_be_copied_and_pickled() -> None:
