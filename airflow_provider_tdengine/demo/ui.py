@@ -34,6 +34,7 @@ class AirflowUi:
     Attributes:
         address: of the API server, which is the web server, too.
         password: of the user admin.
+        parts: the processes, by the names that the command `airflow` gives them.
     """
 
     def __init__(self, home: AirflowHome) -> None:
@@ -54,7 +55,7 @@ class AirflowUi:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{_USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         }
-        self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, source: Address, target: Address) -> None:
         """Start all parts, and put connections and DAG in place.
@@ -68,10 +69,10 @@ class AirflowUi:
         """
         with httpx.Client(base_url=self.address, timeout=30) as api:
             # The others talk to the API server; it comes first.
-            self._start("api-server")
+            self.start_part("api-server")
             self._wait(lambda: _answers(api))
             for name in ("dag-processor", "scheduler", "triggerer"):
-                self._start(name)
+                self.start_part(name)
             login = {"username": _USER, "password": self.password}
             token = api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
             api.headers["Authorization"] = f"Bearer {token}"
@@ -79,6 +80,14 @@ class AirflowUi:
                 api.post("/api/v2/connections", json={"connection_id": name, **fields}).raise_for_status()
             self._wait(lambda: api.get(f"/api/v2/dags/{DAG_ID}").is_success)
             api.patch(f"/api/v2/dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
+
+    def start_part(self, name: str) -> None:
+        """Start one part, or start it again after its end.
+
+        Parameters:
+            name: api-server, scheduler, dag-processor or triggerer.
+        """
+        self.parts[name] = self._home.start("-m", "airflow", name, environment=self._environment)
 
     def serve(self, screen: Screen) -> NoReturn:
         """Say where it is, then wait until somebody stops it.
@@ -102,9 +111,6 @@ class AirflowUi:
             self._check()
             time.sleep(_POLL_SECONDS)
 
-    def _start(self, name: str) -> None:
-        self._parts[name] = self._home.start("-m", "airflow", name, environment=self._environment)
-
     def _wait(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not ready():
@@ -114,7 +120,7 @@ class AirflowUi:
             time.sleep(_POLL_SECONDS)
 
     def _check(self) -> None:
-        for name, process in self._parts.items():
+        for name, process in self.parts.items():
             if process.poll() is not None:
                 raise DemoError(f"Airflow's {name} ended (status {process.returncode}); see {shown(self._home.log)}")
 

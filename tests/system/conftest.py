@@ -1,8 +1,10 @@
-"""A whole Airflow: API server, scheduler, DAG processor and triggerer, on a database of its own."""
+"""A whole Airflow: API server, scheduler with LocalExecutor, DAG processor and triggerer, on PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
+import os
+import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +19,10 @@ from airflow_provider_tdengine.demo.home import AirflowHome
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.testing import TDengineBox
 
-DAG = "tdengine_migration"
+from .postgres import postgres, programs
+
+DAG = "quick_migration"
+"""The ready-made DAG, but one that retries soon."""
 
 
 @dataclass
@@ -25,6 +30,7 @@ class Airflow:
     """Airflow as its users meet it, over its REST API."""
 
     home: AirflowHome
+    ui: AirflowUi
     api: httpx.Client
     source: TDengineBox
     target: TDengineBox
@@ -78,13 +84,28 @@ class Airflow:
         )
         return answer.raise_for_status().text
 
-    def pid(self, task: str) -> int | None:
-        """The process that runs a task, None while there is none."""
-        with sqlite3.connect(f"file:{self.home.path}/airflow.db?mode=ro", uri=True) as database:
-            found = database.execute(
-                "select pid from task_instance where task_id = ? and state = 'running'", (task,)
-            ).fetchone()
-        return found[0] if found else None
+    def clear(self, run_id: str, task: str, dag: str = DAG) -> None:
+        """What the button Clear does, with the tasks that follow."""
+        answer = self.api.post(
+            f"/api/v2/dags/{dag}/clearTaskInstances",
+            json={
+                "dry_run": False,
+                "dag_run_id": run_id,
+                "task_ids": [task],
+                "only_failed": False,
+                "include_downstream": True,
+            },
+        )
+        assert answer.is_success, answer.text
+
+    def pause(self, paused: bool, dag: str = DAG) -> None:
+        self.api.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
+
+    def kill(self, part: str) -> None:
+        """End a part of Airflow, with all its processes, as when its container is killed."""
+        process = self.ui.parts[part]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def wait_for(self, condition: Callable[[], object], timeout: float = 60) -> None:
         deadline = time.monotonic() + timeout
@@ -94,48 +115,67 @@ class Airflow:
 
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-"""DAGs as users have them, beside the one of the demo."""
+"""DAGs as users have them."""
 
-EDITS = {
-    "tdengine_dead_letters.py": ("", ""),
-    "tdengine_both.py": ("", ""),
-    "tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"'),
-}
-"""Which of them tests run, and what a user of theirs writes in place of what."""
+EDITS = {"tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"')}
+"""What a user writes in place of what."""
 
-DAG_FILE = """
+DAG_FILE = f"""
 from datetime import timedelta
 
 from airflow_provider_tdengine.dags import migration_dag
 
-dag = migration_dag("tdengine_migration", default_args={"retry_delay": timedelta(seconds=2)})
+dag = migration_dag("{DAG}", default_args={{"retry_delay": timedelta(seconds=2)}})
 """
 
+QUICK = {
+    # A scheduler that is killed is missed sooner than after half a minute.
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
+}
 
-class QuickHome(AirflowHome):
-    """A home whose DAG retries soon."""
+
+class PostgresHome(AirflowHome):
+    """A home with all example DAGs, whose database is PostgreSQL.
+
+    Parameters:
+        directory: where everything is kept.
+        database: the database's URL.
+    """
+
+    def __init__(self, directory: Path, database: str) -> None:
+        super().__init__(directory)
+        self._database = database
 
     @property
     def dag_file(self) -> Path:
         file = self.path / "dags" / f"{DAG}.py"
-        file.parent.mkdir(exist_ok=True)
         if not file.exists():
+            shutil.copytree(EXAMPLES, file.parent, ignore=shutil.ignore_patterns("__pycache__"))
             file.write_text(DAG_FILE, encoding="utf-8")
             for name, (old, new) in EDITS.items():
-                text = (EXAMPLES / name).read_text(encoding="utf-8").replace(old, new)
-                (file.parent / name).write_text(text, encoding="utf-8")
+                example = file.parent / name
+                example.write_text(example.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
         return file
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | QUICK | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database}
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """Airflow with the connections and the DAG of the demo, its source a box of 2.4 and its target one of 3.3."""
+    """Airflow with the connections of the demo, its source a box of 2.4 and its target one of 3.3."""
+    found = programs()
+    if found is None:
+        pytest.skip("there is no PostgreSQL; on Debian and Ubuntu: apt-get install postgresql")
     directory: Path = tmp_path_factory.mktemp("airflow")
     with (
         # Small blocks, so that a run is long enough to be killed in its middle.
         TDengineBox(version="2.4.0.18", block_rows=256) as source,
         TDengineBox(version="3.3.3.0") as target,
-        QuickHome(directory) as home,
+        postgres(found) as database,
+        PostgresHome(directory, database) as home,
     ):
         home.make_database()
         ui = AirflowUi(home)
@@ -143,4 +183,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         with httpx.Client(base_url=ui.address, timeout=30) as api:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()
             api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
-            yield Airflow(home, api, source, target)
+            airflow = Airflow(home, ui, api, source, target)
+            airflow.wait_for(lambda: api.get(f"/api/v2/dags/{DAG}").is_success)
+            airflow.pause(False)
+            yield airflow

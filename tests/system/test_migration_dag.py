@@ -92,9 +92,7 @@ def test_a_killed_task_goes_on_from_its_checkpoint(power: Airflow) -> None:
     power.wait_for(lambda: arrived(power, "killed") > 10_000)
     # The checkpoint is saved every three seconds, and said in the log.
     power.wait_for(lambda: "of about 80000 rows" in power.log(run, "copy", 0))
-    victim = power.pid("copy")
-    assert victim is not None
-    os.kill(victim, signal.SIGKILL)
+    os.kill(power.tasks(run)["copy", 0]["pid"], signal.SIGKILL)
     power.target.faults.clear()
     killed_after = arrived(power, "killed")
     assert killed_after < TABLES * ROWS
