@@ -131,6 +131,15 @@ class MigrationOptions:
         "stands in the way. Nothing is written.",
         "Switch it on before the first run of a migration.",
     )
+    force: bool = _option(
+        False,
+        "Start over",
+        _MIGRATION,
+        "A copy task that is cleared after its end begins its batch anew, instead of going on from its checkpoint. "
+        "Retries go on all the same; a new run copies all rows anyway.",
+        "Switch it on when values may change in the source, which a checkpoint cannot see. For a run without it, clear "
+        "the Task State Store of the copy task first, a tab of the task instance in Airflow 3.3.",
+    )
     source_conn_id: str = _option(
         "tdengine_source",
         "Source connection",

@@ -246,7 +246,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        progress: ProgressStore = task_progress(context, "copies its batch from the beginning")
+        progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)
         place = f"{context['ti'].task_id}-{context['ti'].map_index}"
         self._stop = threading.Event()

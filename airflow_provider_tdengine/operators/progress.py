@@ -32,6 +32,9 @@ _NEVER = timedelta.max
 class TaskStateProgress:
     """Keeps the checkpoint of a task instance.
 
+    An OSError or EOFError of `save` is none that it may pass over: the process has gone that supervises this one,
+    another try is on its way, and this one has to end.
+
     Parameters:
         store: the task's state store.
     """
@@ -47,8 +50,12 @@ class TaskStateProgress:
         # The default would forget it after 30 days; a migration may be paused for longer.
         try:
             self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
-        except (AirflowRuntimeError, OSError) as error:
+        except AirflowRuntimeError as error:
             raise ProgressNotSaved(str(error)) from error
+
+    def forget(self) -> None:
+        """Be without a checkpoint."""
+        self._store.delete(_KEY)
 
 
 class AssetStateProgress:
@@ -68,7 +75,7 @@ class AssetStateProgress:
     def save(self, checkpoint: dict[str, object]) -> None:
         try:
             self._store.set(_POSITION, cast("dict[str, JsonValue]", checkpoint))
-        except (AirflowRuntimeError, OSError) as error:
+        except AirflowRuntimeError as error:
             raise ProgressNotSaved(str(error)) from error
 
 
@@ -81,15 +88,26 @@ def asset_progress(context: Context, asset: Asset) -> ProgressStore:
     return AssetStateProgress(stores[asset])
 
 
-def task_progress(context: Context, otherwise: str) -> ProgressStore:
+def task_progress(context: Context, otherwise: str, *, force: bool = False) -> ProgressStore:
     """Where this task keeps its checkpoint.
 
     Parameters:
         context: of the task.
         otherwise: what a retried task does where Airflow keeps none.
+        force: whether a task that was cleared is to have none; one that is retried has it all the same.
     """
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
-    return TaskStateProgress(store)
+    progress = TaskStateProgress(store)
+    if force and _is_first_try(context) and progress.load() is not None:
+        log.info("The task starts over, as option force says")
+        progress.forget()
+    return progress
+
+
+def _is_first_try(context: Context) -> bool:
+    """Whether it is the first one of the run, or since the task was cleared, which gives it all its tries again."""
+    instance = context["ti"]
+    return instance.try_number == instance.max_tries - (instance.task.retries or 0) + 1

@@ -98,9 +98,6 @@ class Airflow:
         )
         assert answer.is_success, answer.text
 
-    def pause(self, paused: bool, dag: str = DAG) -> None:
-        self.api.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
-
     def kill(self, part: str) -> None:
         """End a part of Airflow, with all its processes, as when its container is killed."""
         process = self.ui.parts[part]
@@ -129,10 +126,14 @@ dag = migration_dag("{DAG}", default_args={{"retry_delay": timedelta(seconds=2)}
 """
 
 QUICK = {
-    # A scheduler that is killed is missed sooner than after half a minute.
-    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
+    # A scheduler or triggerer that is killed is missed sooner than after half a minute,
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
+    # and a task that is cleared while it runs ends sooner.
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
 }
 
 
@@ -184,6 +185,5 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()
             api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
             airflow = Airflow(home, ui, api, source, target)
-            airflow.wait_for(lambda: api.get(f"/api/v2/dags/{DAG}").is_success)
-            airflow.pause(False)
+            airflow.unpause(DAG)
             yield airflow

@@ -23,7 +23,7 @@ def far(airflow: Airflow) -> Airflow:
         execute(f"create table far.m{i} using far.meters tags ({i})")
         execute(f"insert into far.m{i} values " + "".join(f"({T + row},{T},{row})" for row in range(100)))
     execute(f"insert into far.m1 values ({T + 150},{FAR},-1) ({T + 160},{FAR},-2)")
-    airflow.pause(False, "tdengine_dead_letters")
+    airflow.unpause("tdengine_dead_letters")
     return airflow
 
 

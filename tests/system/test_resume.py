@@ -1,0 +1,157 @@
+"""Nothing starts over: what is killed, cleared or paused in the middle of a copy goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import DAG, Airflow
+
+T = 1609459200000
+TABLES, ROWS = 4, 20_000
+SAVED = "of about 80000 rows"
+"""What the log of the copy says whenever it saves its checkpoint."""
+
+
+@pytest.fixture(scope="module")
+def grid(airflow: Airflow) -> Airflow:
+    """A source database of 80,000 rows, all in one batch."""
+    execute = airflow.source.execute
+    execute("create database grid precision 'ms' keep 36500 update 1")
+    execute("create stable grid.meters (ts timestamp, v int) tags (n int)")
+    for i in range(TABLES):
+        execute(f"create table grid.d{i} using grid.meters tags ({i})")
+        for start in range(0, ROWS, 5000):
+            rows = "".join(f"({T + row * 1000},{row})" for row in range(start, start + 5000))
+            execute(f"insert into grid.d{i} values {rows}")
+    return airflow
+
+
+def start(airflow: Airflow, target: str, **options: object) -> str:
+    """A run that is in the middle of its copy, and slow; its id."""
+    # 313 blocks, four in flight: about eight seconds of copying.
+    airflow.target.faults.delay(0.1)
+    run = airflow.trigger({"source_database": "grid", "target_database": target, "workers": 1, **options})
+    airflow.wait_for(lambda: ("copy", 0) in airflow.tasks(run))
+    # The first checkpoint comes after three seconds.
+    airflow.wait_for(lambda: SAVED in airflow.log(run, "copy", 0))
+    return run
+
+
+def end(airflow: Airflow, run: str) -> None:
+    """Let it run, as fast as it can, to a green end."""
+    airflow.target.faults.clear()
+    airflow.wait_for(lambda: airflow.state(run) in ("success", "failed"), 120)
+    assert airflow.state(run) == "success"
+
+
+def arrived(airflow: Airflow, target: str) -> int:
+    return int(str(airflow.target.execute(f"select count(*) from {target}.meters")[0][0]))
+
+
+def assert_equal(airflow: Airflow, target: str) -> None:
+    source, arrived = (
+        [sorted(box.execute(f"select * from {name}.d{i}")) for i in range(TABLES)]
+        for box, name in ((airflow.source, "grid"), (airflow.target, target))
+    )
+    assert arrived == source
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not only its exit status."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def kill_task(airflow: Airflow, run: str) -> None:
+    """As the kernel does when memory runs out."""
+    os.kill(airflow.tasks(run)["copy", 0]["pid"], signal.SIGKILL)
+
+
+def kill_scheduler(airflow: Airflow, run: str) -> None:
+    """With LocalExecutor, its workers are part of it."""
+    airflow.kill("scheduler")
+    airflow.ui.start_part("scheduler")
+
+
+def clear_task(airflow: Airflow, run: str) -> None:
+    airflow.clear(run, "copy")
+
+
+@pytest.mark.parametrize("interrupt", [kill_task, kill_scheduler, clear_task], ids=lambda function: function.__name__)
+def test_an_interrupted_copy_goes_on_from_its_checkpoint(
+    grid: Airflow, interrupt: Callable[[Airflow, str], None]
+) -> None:
+    before, target = grid.source.rows_read, interrupt.__name__
+    run = start(grid, target)
+    first = grid.tasks(run)["copy", 0]["pid"]
+    interrupt(grid, run)
+    grid.wait_for(lambda: not is_alive(first))
+    done = arrived(grid, target)
+    assert 0 < done < TABLES * ROWS
+    end(grid, run)
+    assert_equal(grid, target)
+    assert grid.tasks(run)["copy", 0]["try_number"] == 2
+    grid.wait_for(lambda: "goes on after" in grid.log(run, "copy", 0, attempt=2), 10)
+    again = grid.source.rows_read - before - TABLES * ROWS
+    print(f"interrupted after {done} rows; {again} rows were read again")
+    assert again < done
+
+
+def test_a_paused_dag_ends_its_copy_and_goes_on_when_it_is_unpaused(grid: Airflow) -> None:
+    before = grid.source.rows_read
+    run = start(grid, "paused")
+    grid.unpause(DAG, paused=True)
+    grid.target.faults.clear()
+    grid.wait_for(lambda: grid.tasks(run)["copy", 0]["state"] == "success")
+    assert grid.state(run) == "running"
+    grid.unpause(DAG)
+    end(grid, run)
+    assert_equal(grid, "paused")
+    assert grid.tasks(run)["copy", 0]["try_number"] == 1
+    assert grid.source.rows_read - before == TABLES * ROWS
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_cleared_batch_starts_over_only_by_force(grid: Airflow, force: bool) -> None:
+    target = f"force_{force}".lower()
+    run = grid.run({"source_database": "grid", "target_database": target, "force": force})
+    # Neither number of rows nor first and last timestamp say so.
+    grid.source.execute(f"insert into grid.d0 values ({T + 5000}, {-1 - force})")
+    before = grid.source.rows_read
+    grid.clear(run, "copy")
+    end(grid, run)
+    assert grid.tasks(run)["copy", 0]["try_number"] == 2
+    assert grid.source.rows_read - before == force * TABLES * ROWS
+    changed = grid.target.execute(f"select v from {target}.d0 where ts = {T + 5000}")
+    assert changed == [(-2,) if force else (5,)]
+
+
+def test_following_goes_on_from_its_watermark_after_the_triggerer_was_killed(airflow: Airflow) -> None:
+    execute, target = airflow.source.execute, airflow.target
+    execute("create database line precision 'ms' keep 36500")
+    execute("create table line.plain (ts timestamp, v int)")
+    execute("insert into line.plain values " + "".join(f"({T + row},{row})" for row in range(100)))
+    run = airflow.trigger({"source_database": "line", "mode": "both", "poll_interval": 1})
+
+    def follow(key: str) -> object:
+        return airflow.tasks(run).get(("follow", 0), {}).get(key)
+
+    airflow.wait_for(lambda: follow("state") == "deferred", 120)
+    before = airflow.source.rows_read
+    airflow.kill("triggerer")
+    execute(f"insert into line.plain values ({int(time.time() * 1000)}, -1)")
+    airflow.ui.start_part("triggerer")
+    airflow.wait_for(lambda: target.execute("select count(*) from line.plain") == [(101,)])
+    airflow.wait_for(lambda: follow("state") == "deferred")
+    assert follow("try_number") == 1
+    assert airflow.source.rows_read - before < 10, "old rows are not read again"
+    airflow.set_state(run, "follow", "success", 0)
+    airflow.wait_for(lambda: airflow.state(run) == "success")
