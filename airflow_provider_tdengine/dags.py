@@ -103,6 +103,7 @@ def migration(
     group_id: str = "migration",
     options: OptionValues | None = None,
     *,
+    by_interval: bool = False,
     parallel_batches: int | None = 4,
     prefix_group_id: bool = True,
 ) -> TaskGroup:
@@ -111,12 +112,13 @@ def migration(
     Parameters:
         group_id: the group's name.
         options: values by option name, templated; None takes them from the run's Params.
+        by_interval: whether each run copies its data interval, where no start and no end are given.
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
-        resolve = TDengineResolveOperator(task_id="resolve", options=options)
+        resolve = TDengineResolveOperator(task_id="resolve", options=options, by_interval=by_interval)
         resolved: Any = resolve.output
         sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
         plan = TDenginePlanOperator(task_id="plan", options=resolved)
@@ -145,6 +147,7 @@ def migration_dag(
     dag_id: str = "tdengine_migration",
     *,
     defaults: Mapping[str, object] | None = None,
+    by_interval: bool = False,
     parallel_batches: int | None = 4,
     **dag_arguments: Any,
 ) -> DAG:
@@ -153,6 +156,7 @@ def migration_dag(
     Parameters:
         dag_id: the DAG's name.
         defaults: values by option name that the form shows first.
+        by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
         dag_arguments: of `DAG`, such as schedule or default_args.
 
@@ -169,5 +173,5 @@ def migration_dag(
         "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
     }
     with DAG(dag_id, **arguments) as dag:
-        migration(parallel_batches=parallel_batches, prefix_group_id=False)
+        migration(by_interval=by_interval, parallel_batches=parallel_batches, prefix_group_id=False)
     return dag

@@ -10,6 +10,7 @@ from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.client.address import DEFAULT_PORT, SCHEMES
 
 _HOOK = "airflow_provider_tdengine.hooks.tdengine"
+_ASSETS = "airflow_provider_tdengine.assets"
 
 
 class ConnFieldSchema(TypedDict, total=False):
@@ -50,6 +51,14 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": "TDengine", "external-doc-url": "https://docs.tdengine.com/", "tags": ["service"]}
         ],
         "hooks": [{"integration-name": "TDengine", "python-modules": [_HOOK]}],
+        "asset-uris": [
+            {
+                "schemes": ["tdengine"],
+                "handler": f"{_ASSETS}.sanitize_uri",
+                "factory": f"{_ASSETS}.create_asset",
+                "to_openlineage_converter": f"{_ASSETS}.convert_asset_to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "tdengine",

@@ -158,7 +158,7 @@ def copy_batch(
         known: what is known already, None to ask the servers for all of it.
         dead_letters: where refused rows are kept, with `on_error` dead_letter.
         stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
-        report: called with the checkpoint each time it is saved.
+        report: called with the checkpoint at the beginning, and each time it is saved.
 
     Raises:
         MigrationStopped: the batch cannot be copied; `StructureOutdated` where a table is missing or its columns do
@@ -201,6 +201,8 @@ def _copy(
     if checkpoint is None:
         run.rejections.clear()
         checkpoint = Checkpoint(run.identity, run.strategy, run.divide(options.workers))
+    if report:
+        report(checkpoint)
     workers = [in_background(partial(run.copy_span, checkpoint, span)) for span in checkpoint.spans if not span.done]
     keep = partial(_save, run, checkpoint, progress, report)
     saved = started
@@ -462,6 +464,8 @@ class _Run:
                     self._copy_remaining(checkpoint, span, sessions)
             except TDengineError as error:
                 self.brakes.failed(error)
+                with self.lock:
+                    checkpoint.retries += error.retryable
                 raise
 
         persist(go_on, self.stop, lambda: (span.table, span.time))

@@ -640,6 +640,34 @@ class MigrationOptions:
         moment = created.isoformat()
         return dataclasses.replace(self, start_from=moment) if self.follows else dataclasses.replace(self, end=moment)
 
+    def of_interval(self, start: datetime | None, end: datetime | None) -> MigrationOptions:
+        """The same for the data interval of a run, where no period was given.
+
+        Parameters:
+            start: of the interval, None for a run without one.
+            end: of the interval.
+
+        Raises:
+            MigrationStopped: there is neither a period nor an interval, or rows are to be followed.
+        """
+        if self.follows:
+            found = f"it is {self.mode}, and each run copies its data interval"
+            raise MigrationStopped([Finding("Option 'mode'", found, "Choose mode history")])
+        if self.start or self.end:
+            return self
+        if start is None or end is None or start >= end:
+            raise MigrationStopped(
+                [
+                    Finding(
+                        "The run's data interval",
+                        f"it goes from {start} to {end}, and each run of this DAG copies its interval",
+                        "Create a backfill (Trigger, Backfill), or give start and end in the form; the DAG's schedule "
+                        "must have intervals, as CronDataIntervalTimetable has",
+                    )
+                ]
+            )
+        return dataclasses.replace(self, start=start.isoformat(), end=end.isoformat())
+
     def divided(self, parts: int) -> MigrationOptions:
         """The same for one of several batches that are copied at the same time: each has its part of the limits.
 

@@ -39,6 +39,7 @@ class Checkpoint:
         bytes: bytes of blocks and statements confirmed by the target.
         rejected: rows that the target refused and that are kept as dead letters.
         collisions: rows that a later row stands for, since the target counts coarser steps; they count as confirmed.
+        retries: how often a worker met an error that a retry may cure.
     """
 
     batch: str
@@ -48,6 +49,7 @@ class Checkpoint:
     bytes: int = 0
     rejected: int = 0
     collisions: int = 0
+    retries: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -71,6 +73,7 @@ class Checkpoint:
             int(str(stored["bytes"])),
             int(str(stored["rejected"])),
             int(str(stored["collisions"])),
+            int(str(stored["retries"])),
         )
 
 

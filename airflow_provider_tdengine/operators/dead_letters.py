@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.dead_letters import kept, replay
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -71,8 +70,8 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Write them; files whose rows have all arrived are removed."""
-        target = Catalog(TDengineHook(self.target_conn_id).get_client(), self.target_database)
         with clear_failures():
+            target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)
         if done.remaining:
             reasons = "\n".join(f"  {reason}" for reason in done.reasons)

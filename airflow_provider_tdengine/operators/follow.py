@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.position import Position, Shard, shards
 from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved, ProgressStore
 from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures
 from airflow_provider_tdengine.operators.progress import asset_progress, task_progress
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait
@@ -95,11 +96,13 @@ class FollowingOperator(MigrationOperator):
             save=save,
             dead_letters=(lambda name: DeadLetters(folder / place / name)) if folder else None,
         )
+        metrics = Metrics(context)
         try:
             position = follower.position(stored, remembers=remembers)
             while True:
                 done = follower.round(position)
                 _report(done)
+                metrics.followed(done.rows, done.position.lag)
                 position = done.position
                 if position.counted is not None and position.lag <= options.poll_interval + options.delay:
                     return position

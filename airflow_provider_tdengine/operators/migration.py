@@ -17,16 +17,18 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
+    AssetAlias,
     BaseOperator,
 )
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_tdengine.assets import MIGRATED, create_asset
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.copy import Copied, copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.dry_run import preview
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
@@ -36,11 +38,15 @@ from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressSto
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.scope import pinned
 from airflow_provider_tdengine.migration.structure import read_structure
-from airflow_provider_tdengine.migration.verify import verify
+from airflow_provider_tdengine.migration.verify import Comparison, verify
+from airflow_provider_tdengine.operators.lineage import batch_lineage
+from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +75,14 @@ class MigrationOperator(BaseOperator):
         Raises:
             AirflowFailException: all that is wrong with them.
         """
+        return self._checked(context).ended(context["dag_run"].run_after)
+
+    def _checked(self, context: Context) -> MigrationOptions:
         given = self.options
         if given is None:
             given = {name: value for name, value in context["params"].items() if name in OPTIONS}
         with clear_failures():
-            return MigrationOptions.checked(given).ended(context["dag_run"].run_after)
+            return MigrationOptions.checked(given)
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
         """Where a run keeps refused rows; None where they fail the copy.
@@ -88,14 +97,24 @@ class MigrationOperator(BaseOperator):
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
-        return Catalog(_client(options.source_conn_id, "source_conn_id"), options.source_database)
+        return Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
 
     def target(self, options: MigrationOptions) -> Catalog:
         """The target database."""
-        return Catalog(_client(options.target_conn_id, "target_conn_id"), options.target)
+        return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
 
 
-def _client(connection_id: str, option: str) -> Client:
+def client(connection_id: str, option: str) -> Client:
+    """The client of an Airflow connection.
+
+    Parameters:
+        connection_id: its name.
+        option: which said it.
+
+    Raises:
+        MigrationStopped: there is no such connection.
+        AddressError: it cannot be right.
+    """
     try:
         return TDengineHook(connection_id).get_client()
     except AirflowException as error:
@@ -119,9 +138,24 @@ def clear_failures() -> Iterator[None]:
 class TDengineResolveOperator(MigrationOperator):
     """Checks the options and asks both servers who they are; the first task of a migration.
 
+    Parameters:
+        by_interval: whether the period is the run's data interval, where start and end are not given.
+        options: as of all stages.
+
     Returns:
         The options, complete, with the end of the period fixed, and digests of the files of tables.
     """
+
+    def __init__(self, *, by_interval: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by_interval = by_interval
+
+    def _checked(self, context: Context) -> MigrationOptions:
+        options, run = super()._checked(context), context["dag_run"]
+        if not self.by_interval:
+            return options
+        with clear_failures():
+            return options.of_interval(run.data_interval_start, run.data_interval_end)
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
         """Check; nothing is written."""
@@ -231,6 +265,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         self.batch = batch
         self.parallel_batches = parallel_batches
         self._stop: threading.Event | None = None
+        self._copied: Copied | None = None
 
     @property
     def batch_label(self) -> str:
@@ -246,6 +281,12 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
+        metrics = Metrics(context)
+
+        def report(checkpoint: Checkpoint) -> None:
+            _report(batch, checkpoint)
+            metrics.copied(checkpoint)
+
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)
         place = f"{context['ti'].task_id}-{context['ti'].map_index}"
@@ -260,10 +301,11 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                     progress,
                     dead_letters=DeadLetters(folder / place) if folder else None,
                     stop=self._stop,
-                    report=lambda checkpoint: _report(batch, checkpoint),
+                    report=report,
                 )
             except Stopped as stopped:
                 raise AirflowException(str(stopped)) from None
+        self._copied = copied
         rate = copied.rows / copied.seconds if copied.seconds else 0
         log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
         if copied.rejected:
@@ -279,6 +321,15 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             "strategy": copied.strategy,
         }
 
+    def get_openlineage_facets_on_complete(self, task_instance: RuntimeTaskInstance) -> OperatorLineage | None:
+        """Which columns became which; OpenLineage calls it in the task's process, after `execute`."""
+        if self._copied is None:
+            return None
+        options = self.migration_options(task_instance.get_template_context())
+        batch = Batch.from_dict(dict(self.batch))
+        copied = self._copied
+        return batch_lineage(self.source(options), self.target(options), batch, options, copied.rows, copied.bytes)
+
     def on_kill(self) -> None:
         """Let the workers end; what the target has confirmed is in the checkpoint."""
         if self._stop:
@@ -293,9 +344,17 @@ def _report(batch: Batch, checkpoint: Checkpoint) -> None:
 class TDengineVerifyOperator(MigrationOperator):
     """Compares every table of source and target; a difference fails the task.
 
+    Where there is none, it says so to Airflow's assets: an event for each super table of the target, with the period
+    and the number of its rows; normal tables are together an event of the database. All of them are events of the
+    asset alias `assets.MIGRATED`, too.
+
     Returns:
         What was compared, see `migration.verify.Comparison`.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
+        super().__init__(**kwargs)
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare; nothing is written."""
@@ -320,4 +379,14 @@ class TDengineVerifyOperator(MigrationOperator):
         )
         if comparison.collisions:
             log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
+        self._tell_assets(options, comparison, context)
         return comparison.to_dict()
+
+    def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
+        server = self.target(options).client.address
+        events = context["outlet_events"][AssetAlias(MIGRATED)]
+        moments = {"start": options.window_start, "end": options.window_end}
+        window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
+        for stable, rows in comparison.stables.items():
+            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            events.add(asset, extra={"migration": options.label, "rows": rows, **window})

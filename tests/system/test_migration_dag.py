@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Airflow
+from .conftest import DAG, Airflow
 
 T = 1609459200000
 TABLES, ROWS = 4, 20_000
@@ -57,6 +57,16 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert (verified["rows"], verified["target_rows"], verified["different"]) == (80_002, 80_002, 0)
     assert power.xcom(run, "copy", 0)["rows"] == 80_000
     power.wait_for(lambda: "Equal: 5 tables, 80002 rows" in power.log(run, "verify"), 10)
+    assert asset_events(power, run) == {"whole": 2, "whole/meters": 80_000}
+
+
+def asset_events(airflow: Airflow, run: str) -> dict[str, int]:
+    """Rows by database and super table, of what a run said to the assets."""
+    answer = airflow.api.get("/api/v2/assets/events", params={"source_run_id": run, "source_dag_id": DAG})
+    events = answer.raise_for_status().json()["asset_events"]
+    assert all(event["extra"]["end"] for event in events)
+    place = f"tdengine://{airflow.target.host}:{airflow.target.port}/"
+    return {event["uri"].removeprefix(place): event["extra"]["rows"] for event in events}
 
 
 def test_no_secret_is_shown(power: Airflow) -> None:

@@ -36,7 +36,7 @@ from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .conftest import FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
+from .conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
 from .test_migration import Confused
 
 PACKAGE = Path(airflow_provider_tdengine.__file__).parent
@@ -364,6 +364,18 @@ CASES = (
         "Choose mode history, or schema always or none.",
     ),
     Case(
+        "options.MigrationOptions.of_interval 1",
+        lambda pair, folder: pair.options(mode="both").of_interval(CREATED, CREATED),
+        "Option 'mode': it is both, and each run copies its data interval. Choose mode history.",
+    ),
+    Case(
+        "options.MigrationOptions.of_interval 2",
+        lambda pair, folder: MigrationOptions(source_database="power").of_interval(None, None),
+        "The run's data interval: it goes from None to None, and each run of this DAG copies its interval. "
+        "Create a backfill (Trigger, Backfill), or give start and end in the form; the DAG's schedule must have "
+        "intervals, as CronDataIntervalTimetable has.",
+    ),
+    Case(
         "options.MigrationOptions._check_together 3",
         options(database_options="VGROUPS 2; DROP DATABASE power"),
         "Option 'database_options': a semicolon ends the statement. "
@@ -407,7 +419,7 @@ CASES = (
     ),
     # --- Operators
     Case(
-        "operators.migration._client",
+        "operators.migration.client",
         lambda pair, folder: resolve(pair, source_conn_id="nowhere"),
         "Option 'source_conn_id': The conn_id `nowhere` isn't defined. "
         "Create that connection under Admin, Connections.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pytest
 
 from airflow_provider_tdengine.migration.findings import MigrationStopped
@@ -51,3 +53,14 @@ def test_every_option_is_explained() -> None:
         assert option.title, name
         assert option.explanation.endswith("."), name
         assert option.section, name
+
+
+def test_the_period_of_a_run_is_its_interval_or_what_is_given() -> None:
+    start, end = datetime(2021, 1, 1, tzinfo=timezone.utc), datetime(2021, 1, 2, tzinfo=timezone.utc)
+    options = MigrationOptions(source_database="power")
+    of_run = options.of_interval(start, end)
+    assert (of_run.window_start, of_run.window_end) == (start, end)
+    given = MigrationOptions(source_database="power", start="2020-01-01")
+    assert given.of_interval(start, end) == given.of_interval(None, None) == given
+    with pytest.raises(MigrationStopped, match="The run's data interval: it goes from 2021-01-01"):
+        options.of_interval(start, start)

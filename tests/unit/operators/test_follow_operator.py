@@ -45,7 +45,7 @@ class Task:
 
     def context(self) -> Any:
         run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
-        ti = SimpleNamespace(try_number=self.tries, task_id="follow", map_index=0)
+        ti = SimpleNamespace(dag_id="d", try_number=self.tries, task_id="follow", map_index=0)
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import json
 import pickle
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch
+from airflow_provider_tdengine.operators.dead_letters import TDengineReplayDeadLettersOperator
 from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
     TDenginePlanOperator,
     TDengineRangeMigrationOperator,
     TDengineResolveOperator,
+    TDengineSchemaSyncOperator,
 )
+from airflow_provider_tdengine.testing import TDengineBox
 
 CREATED = datetime(2022, 1, 1, tzinfo=timezone.utc)
 
@@ -117,3 +124,60 @@ def test_wrong_options_fail_without_retry_and_all_at_once() -> None:
     operator = TDengineResolveOperator(task_id="resolve", options={"mode": "x", "workers": 0})
     with pytest.raises(AirflowFailException, match=r"(?s)2 findings.*'mode'.*'workers'"):
         operator.execute(context())
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[TDengineBox]:
+    """A server that both connections lead to, the source's with a wrong password."""
+    with TDengineBox(version="3.3.3.0") as box:
+        for name, password in (("source", "wrong"), ("target", "taosdata")):
+            connection = {
+                "conn_type": "tdengine",
+                "host": box.host,
+                "port": box.port,
+                "login": "root",
+                "password": password,
+            }
+            monkeypatch.setenv(f"AIRFLOW_CONN_TDENGINE_{name.upper()}", json.dumps(connection))
+        yield box
+
+
+@pytest.mark.parametrize(
+    ("operator", "said"),
+    [
+        (TDengineResolveOperator(task_id="r", options={"source_database": "power"}), "uthenticat"),
+        (
+            TDengineReplayDeadLettersOperator(task_id="r", path="/none", target_database="x"),
+            "Folder /none: there is none",
+        ),
+        (
+            TDengineReplayDeadLettersOperator(task_id="r", path="/none", target_database="x", target_conn_id="nobody"),
+            "Create that connection under Admin, Connections",
+        ),
+    ],
+    ids=["password", "folder", "connection"],
+)
+def test_what_no_retry_cures_fails_at_once(server: TDengineBox, operator: Any, said: str) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        operator.execute(context())
+
+
+def test_operators_are_mapped_over_their_options() -> None:
+    with DAG("own", schedule=None):
+        mapped = TDengineSchemaSyncOperator.partial(task_id="structure").expand(
+            options=[{"source_database": "a"}, {"source_database": "b"}]
+        )
+        batches = TDengineRangeMigrationOperator.partial(task_id="copy", options={"source_database": "a"}).expand(
+            batch=[Batch("meters", "d1", "d2", 2, None, None, 9).to_dict()]
+        )
+    assert isinstance(mapped, MappedOperator)
+    copying = batches.unmap({"batch": Batch("meters", "d1", "d2", 2, None, None, 9, when="2021-01").to_dict()})
+    assert isinstance(copying, TDengineRangeMigrationOperator)
+    assert copying.batch_label == "meters d1…d2 · 2021-01"
+
+
+@pytest.mark.parametrize("operator", [*MigrationOperator.__subclasses__(), TDengineReplayDeadLettersOperator])
+def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
+    # The others are read when the DAG is made.
+    own = set(inspect.signature(operator).parameters) - {"kwargs", "by_interval", "parallel_batches"}
+    assert own <= set(operator.template_fields)

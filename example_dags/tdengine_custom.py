@@ -1,0 +1,31 @@
+"""A DAG of one's own: two plants into one database, each with names and a tag of its own; a failure is told."""
+
+import logging
+
+from airflow.sdk import DAG, Context
+
+from airflow_provider_tdengine.dags import migration
+from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
+
+
+def plant(name: str) -> dict[str, str]:
+    return {
+        "source_database": f"plant_{name}",
+        "target_database": "plants",
+        "rename_tables": f"* -> {name}_*",
+        "add_tags": f"site={name}",
+    }
+
+
+def tell(context: Context) -> None:
+    # Any notifier of Airflow fits here: mail, Slack and others.
+    logging.getLogger(__name__).error("%s failed: %s", context["ti"].task_id, context.get("exception"))
+
+
+with DAG("tdengine_custom", schedule=None, catchup=False, default_args={"on_failure_callback": tell, "retries": 3}):
+    structure = TDengineSchemaSyncOperator.partial(
+        task_id="structure",
+        map_index_template="{{ task.options.source_database }}",
+        max_active_tis_per_dagrun=1,
+    ).expand(options=[plant("north"), plant("south")])
+    structure >> [migration("north", plant("north")), migration("south", plant("south"))]
