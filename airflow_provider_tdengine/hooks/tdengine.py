@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -15,8 +15,10 @@ from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.address import DEFAULT_PORT, SCHEMES
 from airflow_provider_tdengine.client.errors import AddressError, DatabaseMissing, TDengineError
 from airflow_provider_tdengine.get_provider_info import PLACEHOLDERS, RELABELING, conn_fields
-from airflow_provider_tdengine.hooks.dbapi import TDengineConnection, split
 from airflow_provider_tdengine.hooks.dialect import TDengineDialect
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.hooks.dbapi import TDengineConnection
 
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -122,6 +124,9 @@ class TDengineHook(DbApiHook):
             UnsupportedServer: older than 2.4, or no TDengine.
             TDengineError: no answer or no login.
         """
+        # taospy and its requests are more than half of all imports, and every task of a migration would wait for them.
+        from airflow_provider_tdengine.hooks.dbapi import TDengineConnection  # noqa: PLC0415
+
         address = self.address
         if self._generation is None:
             over_rest = replace(address, scheme="https" if address.is_tls else "http")
@@ -180,6 +185,8 @@ class TDengineHook(DbApiHook):
             sql: any number of statements.
             strip_semicolon: they are always stripped.
         """
+        from airflow_provider_tdengine.hooks.dbapi import split  # noqa: PLC0415
+
         return split(sql)
 
     @staticmethod
