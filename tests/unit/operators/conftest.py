@@ -32,6 +32,9 @@ class Store:
     def set(self, key: str, value: object, retention: timedelta | None = None) -> None:
         self.text[key] = json.dumps(value)
 
+    def delete(self, key: str) -> None:
+        self.text.pop(key, None)
+
 
 @dataclass
 class Plant:
