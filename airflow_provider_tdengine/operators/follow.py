@@ -102,6 +102,8 @@ class FollowingOperator(MigrationOperator):
             while True:
                 done = follower.round(position)
                 _report(done)
+                if done.rejected:
+                    log.warning("The target refused %d rows; they are dead letters in %s", done.rejected, folder)
                 metrics.followed(done.rows, done.position.lag)
                 position = done.position
                 if position.counted is not None and position.lag <= options.poll_interval + options.delay:
@@ -210,14 +212,19 @@ class TDengineIncrementOperator(FollowingOperator):
     creates what the target lacks, unless `schema` is none. Rows of a run that fails come with the next one.
 
     Parameters:
-        options: as of all stages. Mode is realtime; `start_from` is the DAG's `start_date` where it is not given.
+        options: values by option name, templated, the same in each run. Mode is realtime; `start_from` is the DAG's
+            `start_date` where it is not given.
 
     Returns:
         The watermark, seconds of lag, and rows copied since the first run.
     """
 
+    def __init__(self, *, options: OptionValues, **kwargs: Any) -> None:
+        super().__init__(options=options, **kwargs)
+        self.options: OptionValues = options
+
     def migration_options(self, context: Context) -> MigrationOptions:
-        """The options, checked; the same in each run."""
+        """The options, checked."""
         return increment_options(self.options, context)
 
     def execute(self, context: Context) -> dict[str, object]:
@@ -233,7 +240,7 @@ class TDengineIncrementOperator(FollowingOperator):
         return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
 
 
-def increment_options(given: OptionValues | None, context: Context) -> MigrationOptions:
+def increment_options(given: OptionValues, context: Context) -> MigrationOptions:
     """The options of increments, which one run after the other copies.
 
     Parameters:
@@ -244,7 +251,7 @@ def increment_options(given: OptionValues | None, context: Context) -> Migration
         AirflowFailException: all that is wrong with them.
     """
     with clear_failures():
-        options = MigrationOptions.checked({"mode": "realtime", **(given or {})})
+        options = MigrationOptions.checked({"mode": "realtime", **given})
         if options.mode != "realtime":
             raise MigrationStopped(
                 [Finding("Option 'mode'", f"it is {options.mode}", "Leave it out, or give realtime")]
@@ -280,5 +287,3 @@ def _report(done: Round) -> None:
         done.watermark.isoformat(),
         done.position.lag,
     )
-    if done.rejected:
-        log.warning("The target refused %d rows; they are dead letters", done.rejected)

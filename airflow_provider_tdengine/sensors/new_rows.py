@@ -42,7 +42,7 @@ class TDengineNewRowsSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        options: OptionValues | None = None,
+        options: OptionValues,
         deferrable: bool = True,
         poke_interval: timedelta | float = 5,
         **kwargs: Any,
