@@ -72,14 +72,18 @@ class Dialect:
             return f"BINARY({field.length})"
         return field.sql_type
 
-    def bounds_by_table(self, table: str, time_column: str, conditions: str) -> str:
-        """Rows, first and last timestamp of each subtable: columns name, rows, first, last.
+    def bounds(self, time_column: str) -> list[str]:
+        """Rows, first and last timestamp."""
+        ts = identifier(time_column)
+        return ["COUNT(*)", f"FIRST({ts})", f"LAST({ts})"]
+
+    def by_table(self, table: str, aggregates: list[str], conditions: str) -> str:
+        """Aggregates of each subtable: its name, then these; 2.x appends the name a second time.
 
         Subtables without rows are missing in 2.x and 3.0, and have 0 rows in 3.3.
         """
         grouping = "GROUP BY" if self.generation == 2 else "PARTITION BY"
-        ts = identifier(time_column)
-        return f"SELECT tbname, COUNT(*), FIRST({ts}), LAST({ts}) FROM {table}{conditions} {grouping} tbname"
+        return f"SELECT {', '.join(['tbname', *aggregates])} FROM {table}{conditions} {grouping} tbname"
 
     def tags(self, table: str, tags: list[Field], conditions: str) -> str:
         """Each subtable once, empty ones too: its name and its tags."""

@@ -53,20 +53,16 @@ def copy_unit(
     """
     table, origin = transcode.source, source.table(unit.table)
     conditions = table.period(unit.start, unit.end)
-    # The shortest way to say all columns: an adapter of 2.4 takes 512 bytes a message.
-    columns = "*" if table.is_whole else ", ".join(identifier(column.name) for column in table.columns)
-    statement = f"SELECT {columns} FROM {origin}"
-    is_wide = table.row_bytes * _BLOCK_ROWS > _BLOCK_BYTES
-    if is_wide or not session.streams(statement + where(conditions)):
-        written = writer.write(_pages(session, statement, table, unit))
+    found = read_unit(session, source, table, unit)
+    if (
+        isinstance(found, WebSocketResult)
+        and source.client.generation == 3
+        and transcode.unchanged
+        and writer.takes_raw_blocks
+    ):
+        written = writer.write_unopened(found)
     else:
-        result = _checked(session.query(statement + where(conditions)), table, origin)
-        is_raw = isinstance(result, WebSocketResult) and source.client.generation == 3
-        if is_raw and transcode.unchanged and writer.takes_raw_blocks:
-            assert isinstance(result, WebSocketResult)
-            written = writer.write_unopened(result)
-        else:
-            written = writer.write(result.blocks())
+        written = writer.write(found.blocks())
     rows = 0
     position = _Position(unit)
     for block in written:
@@ -86,6 +82,39 @@ def copy_unit(
     yield Step(unit.table, unit.end, 0, 0)
 
 
+class Pages:
+    """A unit's rows by the primary key, a page a query: where an answer, or a block of it, would be too large."""
+
+    def __init__(self, session: Session, statement: str, table: Table, unit: Unit) -> None:
+        self._given = session, statement, table, unit
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows, page by page."""
+        return _pages(*self._given)
+
+
+def read_unit(session: Session, catalog: Catalog, table: Table, unit: Unit) -> Result | Pages:
+    """Ask for a unit's rows.
+
+    Parameters:
+        session: to read with.
+        catalog: the database.
+        table: the super table's structure, or the normal table's, as it is read.
+        unit: which table, over which period.
+
+    Raises:
+        StructureChanged: the table has other columns.
+        TDengineError: of the kind of failure.
+    """
+    # The shortest way to say all columns: an adapter of 2.4 takes 512 bytes a message.
+    columns = "*" if table.is_whole else ", ".join(identifier(column.name) for column in table.columns)
+    statement = f"SELECT {columns} FROM {catalog.table(unit.table)}"
+    conditions = where(table.period(unit.start, unit.end))
+    if table.row_bytes * _BLOCK_ROWS > _BLOCK_BYTES or not session.streams(statement + conditions):
+        return Pages(session, statement, table, unit)
+    return _checked(session.query(statement + conditions), table, catalog.table(unit.table))
+
+
 def _checked(result: Result, table: Table, origin: str) -> Result:
     """A result whose columns are those of the table.
 
@@ -98,7 +127,6 @@ def _checked(result: Result, table: Table, origin: str) -> Result:
 
 
 def _pages(session: Session, statement: str, table: Table, unit: Unit) -> Iterator[Block]:
-    """A unit's rows by the primary key, a page a query: where an answer, or a block of it, would be too large."""
     keys = [table.columns[0]]
     keys += [column for column in table.columns if column.name == table.second_key]
     order = ", ".join(identifier(key.name) for key in keys)

@@ -10,7 +10,7 @@ from typing import overload
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.sql import identifier, name_range, where
+from airflow_provider_tdengine.client.sql import name_range, where
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.precision import TimeScale
 from airflow_provider_tdengine.migration.scope import Scope
@@ -105,7 +105,9 @@ def extents(
 
 
 def _subtables(catalog: Catalog, table: Table, scope: Scope, conditions: list[str]) -> Iterator[Extent]:
-    statement = catalog.client.dialect.bounds_by_table(catalog.table(table.name), table.time_column, where(conditions))
+    dialect = catalog.client.dialect
+    bounds = dialect.bounds(table.time_column)
+    statement = dialect.by_table(catalog.table(table.name), bounds, where(conditions))
     with catalog.session() as session:
         for block in session.query(statement).blocks():
             # 2.x appends the subtable's name a second time.
@@ -116,8 +118,8 @@ def _subtables(catalog: Catalog, table: Table, scope: Scope, conditions: list[st
 
 def normal_extent(session: Session, catalog: Catalog, table: Table, times: list[str]) -> list[Extent]:
     """Where the rows of a normal table lie; nothing for an empty one."""
-    ts = identifier(table.time_column)
-    statement = f"SELECT COUNT(*), FIRST({ts}), LAST({ts}) FROM {catalog.table(table.name)}{where(times)}"
+    bounds = ", ".join(catalog.client.dialect.bounds(table.time_column))
+    statement = f"SELECT {bounds} FROM {catalog.table(table.name)}{where(times)}"
     return [extent for bounds in all_rows(session.query(statement)) for extent in _extent(table.name, *bounds)]
 
 

@@ -500,15 +500,46 @@ class MigrationOptions:
         examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
     )
     verify: str = _option(
-        "count",
+        "aggregate",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying. A difference fails the run.",
-        "Choose none only where something else compares.",
+        "What is compared after copying. A difference that no repair mends fails the run. Tags are compared at all "
+        "levels, unless schema is none.",
+        "Choose full where every value must be proven: it reads all rows again, on both sides. Choose none only where "
+        "something else compares.",
         choices={
-            "count": "rows, first and last timestamp of every table; tags unless schema is none",
+            "count": "rows, first and last timestamp of every table",
+            "aggregate": "also values, smallest, largest and sum of every column, as far as both servers know them",
+            "full": "every row of both sides, by hash",
             "none": "nothing; the run's colour then says nothing about completeness",
         },
+    )
+    verify_sample: int = _option(
+        100,
+        "Sample",
+        _VERIFICATION,
+        "With verify full: of how many percent of the tables every row is read again, always the same ones. The others "
+        "are compared as with aggregate.",
+        "Lower it where reading everything twice takes too long.",
+        minimum=1,
+        maximum=100,
+    )
+    repair_rounds: int = _option(
+        2,
+        "Repair rounds",
+        _VERIFICATION,
+        "How often tables that differ are mended and compared again: the part that differs is found by halving the "
+        "period, and copied again.",
+        "Choose 0 to leave differences as they are.",
+        minimum=0,
+        maximum=10,
+    )
+    delete_extra: bool = _option(
+        False,
+        "Delete extra rows",
+        _VERIFICATION,
+        "Whether a repair deletes rows of migrated tables that only the target has in the period.",
+        "Leave it off where anything else writes into these tables of the target.",
     )
 
     @classmethod

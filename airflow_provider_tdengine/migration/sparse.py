@@ -6,7 +6,7 @@ Reading and writing overlap: the next query is asked for before the last stateme
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -95,7 +95,7 @@ def copy_groups(
     table = transcode.source
     sent: deque[Confirm | Step] = deque()
     for group in groups:
-        result = sessions.source.query(_query(source, table, group, apart))
+        result = sessions.source.query(group_query(source, table, group, apart=apart))
         if [field.type for field in result.fields[1:]] != [column.type for column in table.columns]:
             raise StructureChanged(f"the columns of {table.name!r} have changed since the batch began")
         counts, rows = _by_table(table, group, list(result.blocks()))
@@ -127,7 +127,7 @@ def _confirmed(sent: deque[Confirm | Step], most: int) -> Iterator[Step]:
 # --- Reading
 
 
-def _query(source: Catalog, table: Table, group: list[Unit], apart: bool) -> str:
+def group_query(source: Catalog, table: Table, group: list[Unit], *, apart: bool) -> str:
     """The statement that reads a group: each row's subtable, then its columns.
 
     Names in a list are found at once, a range is compared with the name of every subtable there is: 5,000 of 300,000
@@ -159,12 +159,7 @@ def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Int
     if not blocks:
         raise _incomplete(table, group, 0)
     read = concatenate(blocks)
-    names = read.columns[0]
-    assert isinstance(names, VariableColumn)
-    starts = names.run_starts()
-    numbers = {unit.table.encode(): number for number, unit in enumerate(group)}
-    runs = [numbers.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
-    owners = np.repeat(np.array(runs), np.diff(starts, append=read.rows))
+    owners = owners_of(read, {unit.table.encode(): number for number, unit in enumerate(group)})
     others = int(np.count_nonzero(owners < 0))
     counts = np.bincount(owners + 1, minlength=len(group) + 1)[1:]
     if (counts < [unit.rows for unit in group]).any():
@@ -173,6 +168,15 @@ def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Int
     if others or (np.diff(owners) < 0).any():
         rows = rows.take(np.argsort(owners, kind="stable")[others:])
     return counts, rows
+
+
+def owners_of(block: Block, numbers: Mapping[bytes, int]) -> Ints:
+    """(rows,) the number of each row's subtable, whose name is in the first column; -1 where it has none."""
+    names = block.columns[0]
+    assert isinstance(names, VariableColumn)
+    starts = names.run_starts()
+    runs = [numbers.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
+    return np.repeat(np.array(runs, np.int64), np.diff(starts, append=block.rows))
 
 
 def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:
