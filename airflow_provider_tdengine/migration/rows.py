@@ -44,6 +44,7 @@ class Piece:
     """A part of a table that differs.
 
     Parameters:
+        stable: its super table in the source; None for a normal table.
         table: the table in the source.
         start: from which timestamp on, in steps of the source; None for the first row.
         end: before which timestamp; None for no end.
@@ -53,8 +54,10 @@ class Piece:
         extra: rows that only the target has.
         runs: first and last timestamp, in steps of the target, of such rows with none of the source between them.
         shown: the first differing rows, in words.
+        is_all: whether the target has none of the table's rows.
     """
 
+    stable: str | None
     table: str
     start: int | None
     end: int | None
@@ -64,6 +67,7 @@ class Piece:
     extra: int = 0
     runs: tuple[tuple[int, int], ...] = ()
     shown: tuple[str, ...] = ()
+    is_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ class RowComparer:
         self._theirs = theirs
         self._refused = {name: np.array(times, np.int64) for name, times in refused.items()}
         self._stop = stop
+        self._stable = pair.source.name if pair.source.is_super else None
 
     def differing(
         self, extents: Iterable[Extent], period: tuple[int | None, int | None], workers: int
@@ -240,6 +245,9 @@ class RowComparer:
                 ours, theirs = self._sums(sessions, unit)
                 if ours == theirs:
                     continue
+                if ours.rows and not theirs.rows:
+                    found.append(Piece(self._stable, extent.name, low, high, ours.rows, ours.rows, 0))
+                    continue
                 middle = (low + high) // 2 // step * step
                 if max(ours.rows, theirs.rows) <= _ROW_BY_ROW or not low < middle < high:
                     found.append(self._row_by_row(sessions, unit))
@@ -255,6 +263,7 @@ class RowComparer:
         extra = {key for key in theirs if key not in ours}
         differing = sorted([*missing, *changed, *extra], key=lambda key: int(str(key[0])))
         return Piece(
+            self._stable,
             unit.table,
             unit.start,
             unit.end,

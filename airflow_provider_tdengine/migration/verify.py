@@ -48,6 +48,11 @@ class Difference:
     source: str | int | None
     target: str | int | None
 
+    @property
+    def is_of_tags(self) -> bool:
+        """Whether schema sync mends it: a tag, or a subtable that is not there."""
+        return self.what == "table" or self.what.startswith("tag ")
+
     def __str__(self) -> str:
         return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
 
@@ -361,11 +366,17 @@ class _Answered:
 
     def located(self, rows: RowComparer, workers: int) -> list[Piece]:
         """Where the tables that differ do so; sums of fractions that differ where no row does are no difference."""
-        closer = [self._extent(number) for number, name in enumerate(self.names) if name in self.found]
+        stable = self._pair.source.name if self._pair.source.is_super else None
+        odd = [number for number, name in enumerate(self.names) if name in self.found]
+        pieces = [
+            Piece(stable, extent.name, extent.first, extent.last + 1, extent.rows, extent.rows, 0, is_all=True)
+            for extent in (self._extent(number) for number in odd if self._matched[number] < 0)
+        ]
+        closer = [self._extent(number) for number in odd if self._matched[number] >= 0]
         for place in self._alone():
             names = {self._sides.structure.transform.tables(name): name for name in self._source_names()}
             closer.append(Extent(names[self.theirs.names[place]], 0, *self._back(place)))
-        pieces = list(rows.pieces(closer, workers))
+        pieces += rows.pieces(closer, workers)
         there = {self._sides.structure.transform.tables(piece.table) for piece in pieces}
         for name in self.found.keys() - there:
             if all(difference.what.startswith("sum ") for difference in self.found[name]):
