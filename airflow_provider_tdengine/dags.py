@@ -25,8 +25,8 @@ _DOC = """
 Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or later).
 
 **resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
-work into batches, **copy** copies them side by side, **verify** compares number, first and last timestamp of the rows
-of every table, and the tags of every subtable. A difference makes the run red. **dead_letters** is red when the
+work into batches, **copy** copies them side by side, **verify** compares every table of both sides, copies again what
+differs, and compares once more. A difference that stays makes the run red. **dead_letters** is red when the
 target refused rows that were kept aside, and skipped when it took all of them.
 
 With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs

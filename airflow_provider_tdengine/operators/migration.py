@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -35,10 +36,11 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
+from airflow_provider_tdengine.migration.repair import prove
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.scope import pinned
 from airflow_provider_tdengine.migration.structure import read_structure
-from airflow_provider_tdengine.migration.verify import Comparison, verify
+from airflow_provider_tdengine.migration.verify import Comparison
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import task_progress
@@ -342,22 +344,23 @@ def _report(batch: Batch, checkpoint: Checkpoint) -> None:
 
 
 class TDengineVerifyOperator(MigrationOperator):
-    """Compares every table of source and target; a difference fails the task.
+    """Compares every table of source and target, and mends what differs; a difference that stays fails the task.
 
     Where there is none, it says so to Airflow's assets: an event for each super table of the target, with the period
     and the number of its rows; normal tables are together an event of the database. All of them are events of the
     asset alias `assets.MIGRATED`, too.
 
     Returns:
-        What was compared, see `migration.verify.Comparison`.
+        What was compared, see `migration.verify.Comparison`, and `repairs`, see `migration.repair.Repair`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
         super().__init__(**kwargs)
+        self._stop = threading.Event()
 
     def execute(self, context: Context) -> dict[str, object]:
-        """Compare; nothing is written."""
+        """Compare, mend, and compare again."""
         options = self.migration_options(context)
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
@@ -365,22 +368,24 @@ class TDengineVerifyOperator(MigrationOperator):
             said = options.verify, options.schema, options.mode
             log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
             return {}
+        folder = self.dead_letter_folder(options, context)
+        refused = kept(folder) if folder else {}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
-            folder = self.dead_letter_folder(options, context)
-            comparison = verify(source, target, options, kept(folder) if folder else {})
+            try:
+                comparison, repairs = prove(source, target, options, refused, stop=self._stop)
+            except Stopped:
+                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
         if comparison.differences:
-            shown = "\n".join(f"  {difference}" for difference in comparison.differences[:20])
-            raise AirflowFailException(
-                f"{len(comparison.differences)} differences in {comparison.tables} tables, the first ones:\n{shown}\n"
-                "Clear the copy tasks of these tables, which copies them again, and this task"
-            )
-        log.info(
-            "Equal: %d tables, %d rows (counts, first and last timestamps, tags)", comparison.tables, comparison.rows
-        )
+            raise AirflowFailException(_in_words(comparison, len(repairs)))
+        log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
         if comparison.collisions:
             log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
         self._tell_assets(options, comparison, context)
-        return comparison.to_dict()
+        return {**comparison.to_dict(), "repairs": [asdict(repair) for repair in repairs]}
+
+    def on_kill(self) -> None:
+        """Let a repair end soon."""
+        self._stop.set()
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         server = self.target(options).client.address
@@ -390,3 +395,16 @@ class TDengineVerifyOperator(MigrationOperator):
         for stable, rows in comparison.stables.items():
             asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
             events.add(asset, extra={"migration": options.label, "rows": rows, **window})
+
+
+def _in_words(comparison: Comparison, rounds: int) -> str:
+    """What differs, where, and what to do about it."""
+    mended = f" after {rounds} rounds of repair" if rounds else ""
+    lines = [f"{len(comparison.differences)} differences in {comparison.tables} tables{mended}, the first ones:"]
+    lines += [f"  {difference}" for difference in comparison.differences[:20]]
+    if shown := [f"  {piece.table}: {row}" for piece in comparison.pieces for row in piece.shown][:20]:
+        lines += ["Rows that differ, the first ones:", *shown]
+    if any(piece.extra for piece in comparison.pieces):
+        lines.append("Rows that only the target has are deleted with the option delete_extra")
+    lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
+    return "\n".join(lines)

@@ -2,56 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client.sql import literal
 from airflow_provider_tdengine.migration.repair import prove
 
 from .conftest import SOURCE, TARGET, Pair, T
 
 ROWS = 40
+TABLES = ("d0", "d1", "d2", "t")
+COLUMNS = ("i", "f", "d", "n", "b")
 
-FAULTS = {
-    "a row is missing": f"delete from {TARGET}.d1 where ts = {T + 7}",
-    "the first row is missing": f"delete from {TARGET}.d1 where ts = {T}",
-    "a row too many": f"insert into {TARGET}.d1 values ({T + 7_500}, 1, 0.5, 0.25, 'x', true)",
-    "an integer": f"insert into {TARGET}.d1 (ts, i) values ({T + 7_000}, 999)",
-    "a last digit": f"insert into {TARGET}.d1 (ts, f) values ({T + 7_000}, 0.70000005)",
-    "zero in place of NULL": f"insert into {TARGET}.d1 (ts, i) values ({T + 5_000}, 0)",
-    "no text in place of NULL": f"insert into {TARGET}.d1 (ts, n) values ({T + 5_000}, '')",
-    "another text of the same length": f"insert into {TARGET}.d1 (ts, n) values ({T + 7_000}, '测8')",
-    "a flag": f"insert into {TARGET}.d1 (ts, b) values ({T + 7_000}, false)",
-}
+
+def row(number: int) -> tuple[object, ...]:
+    """Values of a row; every fifth has none."""
+    if number % 5 == 0:
+        return (None,) * 5
+    return number, number / 10, number / 3, f"测{number}", True
+
+
+def values(number: int, time: int | None = None) -> str:
+    texts = [str(T + number * 1000 if time is None else time), *map(literal, row(number))]  # type: ignore[arg-type]
+    return f"({', '.join(texts)})"
 
 
 @pytest.fixture
-def devices(pair: Pair) -> Iterator[Pair]:
-    """Three subtables and a normal table, migrated; every fifth row of NULL."""
+def devices(pair: Pair) -> Pair:
+    """Three subtables with rows, an empty one and a normal table, migrated."""
+    columns = "ts timestamp, i int, f float, d double, n nchar(8), b bool"
     pair.sql(
         f"create database {SOURCE} keep 36500",
-        f"create stable {SOURCE}.s (ts timestamp, i int, f float, d double, n nchar(8), b bool) tags (g int)",
-        f"create table {SOURCE}.t (ts timestamp, i int, f float, d double, n nchar(8), b bool)",
+        f"create stable {SOURCE}.s ({columns}) tags (g int)",
+        f"create table {SOURCE}.t ({columns})",
         *(f"create table {SOURCE}.d{i} using {SOURCE}.s tags ({i})" for i in range(4)),
+        *(f"insert into {SOURCE}.{table} values {''.join(map(values, range(ROWS)))}" for table in TABLES),
     )
-    values = "".join(
-        f"({T + row * 1000},{'null,null,null,null,null' if row % 5 == 0 else f'{row},{row / 10},{row / 3},{chr(39)}测{row}{chr(39)},true'})"
-        for row in range(ROWS)
-    )
-    for table in ("d0", "d1", "d2", "t"):
-        pair.sql(f"insert into {SOURCE}.{table} values {values}")
     assert not pair.migrate(verify="full").differences
-    yield pair
+    return pair
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_seen_and_mended(devices: Pair, fault: str) -> None:
-    devices.target.execute(FAULTS[fault].replace(f"= {T + 7}", f"= {T + 7_000}"))
+def changed(column: str, number: int) -> str:
+    """Another value of a column in a row, as different as it can hardly be."""
+    before = row(number)[COLUMNS.index(column)]
+    if before is None:
+        return {"n": "''", "b": "false"}.get(column, "0")
+    return {
+        "i": f"{number + 1}",
+        # The next FLOAT, and the next DOUBLE but a few.
+        "f": f"{number / 10 * (1 + 2**-23)!r}",
+        "d": f"{number / 3 * (1 + 2**-51)!r}",
+        "n": f"'测{number - 1}'" if len(str(number - 1)) == len(str(number)) else "'测x'",
+        "b": "false",
+    }[column]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong in a target.
+
+    Parameters:
+        name: what.
+        tables: those that differ by it.
+        statements: what makes it so.
+    """
+
+    name: str
+    tables: frozenset[str]
+    statements: tuple[str, ...]
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> Fault:
+    table, other = draw(st.permutations(TABLES))[:2]
+    number = draw(st.integers(0, ROWS - 1))
+    time = T + number * 1000
+    column = draw(st.sampled_from(COLUMNS))
+    delete = f"delete from {TARGET}.{{}} where ts = {time}"
+
+    def insert(into: str, text: str) -> str:
+        return f"insert into {TARGET}.{into} values {text}"
+
+    makers: dict[str, Callable[[], tuple[set[str], list[str]]]] = {
+        "row missing": lambda: ({table}, [delete.format(table)]),
+        "row doubled in another table": lambda: ({other}, [insert(other, values(number, time + 500))]),
+        "value changed": lambda: (
+            {table},
+            [f"insert into {TARGET}.{table} (ts, {column}) values ({time}, {changed(column, number)})"],
+        ),
+        "row shifted": lambda: ({table}, [delete.format(table), insert(table, values(number, time + 1))]),
+        "rows swapped": lambda: (
+            {table},
+            [
+                insert(table, values(number, T + (number + 1) % ROWS * 1000)),
+                insert(table, values((number + 1) % ROWS, time)),
+            ],
+        ),
+        "row in an empty table": lambda: ({"d3"}, [insert("d3", values(number))]),
+        "tag changed": lambda: ({"d1"}, [f"alter table {TARGET}.d1 set tag g = {number + 100}"]),
+        "table missing": lambda: ({"d2"}, [f"drop table {TARGET}.d2"]),
+    }
+    name = draw(st.sampled_from(sorted(makers)))
+    tables, statements = makers[name]()
+    return Fault(name, frozenset(tables), tuple(statements))
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(fault=faults())
+def test_every_fault_is_found_and_mended(devices: Pair, fault: Fault) -> None:
+    for statement in fault.statements:
+        devices.target.execute(statement)
     comparison = devices.verify(verify="full")
-    assert {difference.table for difference in comparison.differences} == {"d1"}
-    assert [piece.table for piece in comparison.pieces] == ["d1"]
-    assert len(comparison.pieces[0].shown) == 1
+    assert {difference.table for difference in comparison.differences} == fault.tables
     last, repairs = prove(*devices.catalogs, devices.options(verify="full", delete_extra=True))
     assert not last.differences
     assert len(repairs) == 1
-    assert devices.both()[0] == devices.both()[1]
+    source, target = devices.both()
+    assert source == target
+
+
+@pytest.mark.parametrize("level", ["count", "aggregate", "full"])
+def test_what_a_level_sees(devices: Pair, level: str) -> None:
+    """A changed value is beyond counts; text of the same length is beyond sums."""
+    devices.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + 7000}, 8)")
+    devices.target.execute(f"insert into {TARGET}.d1 (ts, n) values ({T + 7000}, '测8')")
+    seen = {"count": set(), "aggregate": {"d0"}, "full": {"d0", "d1"}}[level]
+    assert {difference.table for difference in devices.verify(verify=level).differences} == seen
+
+
+def test_the_first_differing_rows_are_shown(devices: Pair) -> None:
+    for number in (7, 8, 9, 11):
+        devices.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + number * 1000}, 99)")
+    (piece,) = devices.verify().pieces
+    assert (piece.table, piece.missing, piece.changed, piece.extra) == ("d0", 0, 4, 0)
+    assert piece.shown[0] == f"2021-01-01 00:00:07 ({T + 7000}) has i 7 and 99"
+    assert len(piece.shown) == 3
+
+
+def test_extra_rows_stay_until_somebody_allows_to_delete_them(devices: Pair) -> None:
+    devices.target.execute(f"insert into {TARGET}.d0 values {values(3, T + 500)}")
+    comparison, repairs = prove(*devices.catalogs, devices.options())
+    assert [str(difference) for difference in comparison.differences] == ["d0: rows 40 in the source, 41 in the target"]
+    assert [repair.deleted for repair in repairs] == [0, 0]
+    comparison, repairs = prove(*devices.catalogs, devices.options(delete_extra=True))
+    assert not comparison.differences
+    assert [repair.deleted for repair in repairs] == [1]
+
+
+def test_no_repair_without_rounds(devices: Pair) -> None:
+    devices.target.execute(f"delete from {TARGET}.d0 where ts = {T}")
+    comparison, repairs = prove(*devices.catalogs, devices.options(repair_rounds=0))
+    assert len(comparison.differences) == 2
+    assert not repairs
+
+
+def test_a_sample_is_the_same_each_time(devices: Pair) -> None:
+    for table in TABLES:
+        devices.target.execute(f"insert into {TARGET}.{table} (ts, n) values ({T + 7000}, '测8')")
+    few, again, all_of_them = (
+        {difference.table for difference in devices.verify(verify="full", verify_sample=percent).differences}
+        for percent in (50, 50, 100)
+    )
+    assert few == again
+    assert few < all_of_them == set(TABLES)
