@@ -357,7 +357,7 @@ class TDengineVerifyOperator(MigrationOperator):
     def __init__(self, **kwargs: Any) -> None:
         kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
         super().__init__(**kwargs)
-        self._stop = threading.Event()
+        self._stop: threading.Event | None = None
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
@@ -370,6 +370,7 @@ class TDengineVerifyOperator(MigrationOperator):
             return {}
         folder = self.dead_letter_folder(options, context)
         refused = kept(folder) if folder else {}
+        self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             try:
                 comparison, repairs = prove(source, target, options, refused, stop=self._stop)
@@ -385,7 +386,8 @@ class TDengineVerifyOperator(MigrationOperator):
 
     def on_kill(self) -> None:
         """Let a repair end soon."""
-        self._stop.set()
+        if self._stop:
+            self._stop.set()
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         server = self.target(options).client.address
