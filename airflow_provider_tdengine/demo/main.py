@@ -19,9 +19,9 @@ from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.demo.compare import Group, compare
 from airflow_provider_tdengine.demo.data import DATABASE, ROWS, SUBTABLES, fill
 from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome, DemoError, go, shown
-from airflow_provider_tdengine.demo.screen import Screen
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
 SOURCE_VERSION, TARGET_VERSION = "2.4.0.18", "3.3.3.0"

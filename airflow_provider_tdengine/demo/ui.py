@@ -17,7 +17,7 @@ import httpx
 from airflow_provider_tdengine.client import Address
 from airflow_provider_tdengine.demo.data import DATABASE
 from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome, DemoError, connections_to, shown
-from airflow_provider_tdengine.demo.screen import Screen
+from airflow_provider_tdengine.screen import Screen
 
 _USER = "admin"
 _PORT = 8080

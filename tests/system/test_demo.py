@@ -15,8 +15,8 @@ from airflow_provider_tdengine.demo import main as demo
 from airflow_provider_tdengine.demo.compare import compare
 from airflow_provider_tdengine.demo.data import fill
 from airflow_provider_tdengine.demo.home import AirflowHome, DemoError
-from airflow_provider_tdengine.demo.screen import Screen
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 from airflow_provider_tdengine.testing.storage import Part, Rows
 

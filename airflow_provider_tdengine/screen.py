@@ -1,4 +1,4 @@
-"""What the demo shows: lines that stay, and a bar that moves where there is a terminal."""
+"""What demo and command line show: lines that stay, and a bar that moves where there is a terminal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ _PLAIN_STEPS = 5
 
 
 class Screen:
-    """Where the demo writes to."""
+    """Where they write to.
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+    Parameters:
+        stderr: whether that is standard error, since a result goes to standard output.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._console = Console(highlight=False, soft_wrap=True, stderr=stderr)
 
     def line(self, text: str = "") -> None:
         self._console.print(text, markup=False)

@@ -1,0 +1,364 @@
+"""`airflow-tdengine`: plan, migrate, verify and status on the command line, for trying and for scripts.
+
+It calls the engine that the operators call. Exit status: 0, 1 for differences, refused rows and failures, 2 for what is
+wrong with the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.errors import AddressError, TDengineError
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
+from airflow_provider_tdengine.migration.dry_run import preview
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.measures import ask
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.plan import Batch, make_plan, window
+from airflow_provider_tdengine.migration.progress import ProgressNotSaved
+from airflow_provider_tdengine.migration.repair import prove
+from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.migration.scope import Scope, pinned
+from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.screen import Screen
+
+_FAILED, _USAGE = 1, 2
+
+_SHOWN = 20
+
+_COMMANDS = {
+    "plan": "what a migration would do, and what stands in its way; nothing is written",
+    "migrate": "create what is missing, copy, compare and mend; called again, it goes on where it stopped",
+    "verify": "compare both sides; nothing is written",
+    "status": "rows of each super table and normal table on both sides; nothing is written",
+}
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Returns:
+        The exit status.
+    """
+    arguments = _parser().parse_args(given)
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
+    logging.getLogger("airflow_provider_tdengine").setLevel(logging.NOTSET)
+    screen = Screen(stderr=arguments.json)
+    try:
+        command = Command(arguments, screen)
+    except (MigrationStopped, AddressError) as error:
+        screen.failure(str(error))
+        return _USAGE
+    try:
+        actions: dict[str, Callable[[], int]] = {
+            "plan": command.plan,
+            "migrate": command.migrate,
+            "verify": command.verify,
+            "status": command.status,
+        }
+        return actions[arguments.command]()
+    except TDengineError as error:
+        screen.failure(str(error))
+        return _FAILED
+    except KeyboardInterrupt:
+        screen.failure("Stopped; the same command goes on from here")
+        return _FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="airflow-tdengine",
+        description="Migrates TDengine databases. Exit status: 0, 1 for differences, refused rows and failures, 2 for "
+        "what is wrong with the options.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, what in _COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        command.add_argument("--verbose", action="store_true", help="show the log")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.add_argument(
+            "--state", type=Path, default=Path(".airflow-tdengine"), help="where migrate keeps how far it has come"
+        )
+        sections: dict[str, argparse._ArgumentGroup] = {}
+        for field in fields(MigrationOptions):
+            option = OPTIONS[field.name]
+            if option.section not in sections:
+                sections[option.section] = command.add_argument_group(option.section)
+            _add(sections[option.section], field.name, field.default)
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
+    """An option of a migration as an argument."""
+    option = OPTIONS[name]
+    flag, text = f"--{name.replace('_', '-')}", f"{option.explanation} (default: {option.default})".replace("%", "%%")
+    if name in ("source_conn_id", "target_conn_id"):
+        text = f"Airflow connection, or URL such as ws://root:taosdata@host:6041 (default: {option.default})"
+    if isinstance(default, bool):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+    elif isinstance(default, int):
+        group.add_argument(flag, type=int, help=text, metavar="NUMBER")
+    elif option.choices:
+        group.add_argument(flag, choices=list(option.choices), help=text)
+    else:
+        group.add_argument(flag, help=text, metavar="TEXT")
+
+
+class Command:
+    """One call of the command line.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+
+    Raises:
+        MigrationStopped: all that is wrong with the options.
+        AddressError: a URL or connection cannot be right.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+        given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
+        # Options are shown in messages; URLs have passwords.
+        sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
+        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if "://" in text and name in given}
+        clients = {name: _client(text) for name, text in sides.items()}
+        options = MigrationOptions.checked(given)
+        addresses = [str(client.address) for client in clients.values()]
+        if addresses[0] == addresses[1] and options.source_database == options.target:
+            found = f"both name the database {options.target!r} of {addresses[0]}"
+            action = "Give another server or another target_database; a database cannot be copied onto itself"
+            raise MigrationStopped([Finding("Options 'source_conn_id' and 'target_conn_id'", found, action)])
+        self._screen = screen
+        self._as_json = arguments.json
+        self._state = State(arguments.state, options, addresses)
+        if options.force and arguments.command == "migrate":
+            self._state.forget()
+        self._options = pinned(options).ended(self._state.created)
+        self._source = Catalog(clients["source_conn_id"], options.source_database)
+        self._target = Catalog(clients["target_conn_id"], options.target)
+
+    def plan(self) -> int:
+        """Show what would be done."""
+        with self._source, self._target:
+            found = preview(self._source, self._target, self._options)
+        self._show(found.to_dict(), list(found.lines()))
+        return _FAILED if found.findings else 0
+
+    def migrate(self) -> int:
+        """Schema sync, copy, comparison and repair."""
+        options = self._options
+        if options.dry_run:
+            return self.plan()
+        self._state.keep()
+        if options.schema != "none":
+            with self._stage("schema") as say, self._source, self._target:
+                report = SchemaSync(self._source, self._target, options).run()
+                say(f"{len(report.stables)} super tables and {report.tables} tables created")
+            for leftover in report.not_migrated:
+                self._screen.line(f"    not migrated: {leftover['kind']} {leftover['name']}")
+        if not options.copies_history:
+            self._state.forget()
+            return 0
+        with self._stage("plan") as say, self._source, self._target:
+            batches = make_plan(self._source, self._target, options)
+            say(f"{len(batches)} batches")
+        rejected = self._copy(batches)
+        status = self._compare(mend=True)
+        if rejected:
+            self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
+        if not status:
+            self._state.forget()
+        return _FAILED if rejected else status
+
+    def _copy(self, batches: Sequence[Batch]) -> int:
+        """Copy batch by batch.
+
+        Returns:
+            How many rows were refused.
+        """
+        total, done, rejected = sum(batch.rows for batch in batches), 0, 0
+        started = time.monotonic()
+        letters = self._letters()
+        with self._screen.bar("copy", total) as report:
+            for number, batch in enumerate(batches):
+                before = done
+                copied = copy_batch(
+                    self._source,
+                    self._target,
+                    batch,
+                    self._options,
+                    FileProgress(self._state.file_of(batch)),
+                    dead_letters=DeadLetters(letters / str(number)) if letters else None,
+                    report=lambda checkpoint, before=before: report(before + checkpoint.rows),  # type: ignore[misc]
+                )
+                done += copied.rows
+                rejected += copied.rejected
+                report(done)
+        seconds = time.monotonic() - started
+        self._screen.stage("copy", seconds, f"{done:,} rows, {done / max(seconds, 0.001):,.0f} rows/s")
+        return rejected
+
+    def verify(self) -> int:
+        """Compare both sides."""
+        return self._compare(mend=False)
+
+    def _compare(self, *, mend: bool) -> int:
+        options = self._options if mend else replace(self._options, repair_rounds=0)
+        if options.verify == "none":
+            self._screen.line("  Nothing is compared: verify is none")
+            return 0
+        letters = self._letters()
+        with self._stage("verify") as say, self._source, self._target:
+            comparison, repairs = prove(self._source, self._target, options, kept(letters) if letters else {})
+            differences = len(comparison.differences)
+            say(f"{comparison.tables:,} tables, {comparison.rows:,} rows, {differences:,} differences")
+        lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
+        lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
+        lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
+        self._show(comparison.to_dict(), lines)
+        return _FAILED if comparison.differences else 0
+
+    def status(self) -> int:
+        """Show rows on both sides."""
+        structure = read_structure(self._source, self._target, self._options)
+        period = window(self._options, structure.source)
+        lines, counts = [], {}
+        with self._source, self._target:
+            for pair in structure.pairs:
+                ours = ask(self._source, pair.source, structure.scope, period, [])
+                there = pair.target and ask(self._target, pair.wanted, Scope(), structure.time.window(*period), [])
+                rows, others = int(ours.rows.sum()), int(there.rows.sum()) if there else 0
+                counts[pair.wanted.name] = {"source": rows, "target": others}
+                share = f"{100 * others / rows:.1f} %" if rows else ""
+                lines.append([pair.wanted.name, f"{len(ours.names):,}", f"{rows:,}", f"{others:,}", share])
+        if self._as_json:
+            print(json.dumps(counts))
+        else:
+            heads = [("table", False), ("subtables", True), ("source", True), ("target", True), ("", True)]
+            self._screen.table(heads, lines)
+        return 0
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Something that takes a while; what is said stays with the seconds that it took."""
+        started, said = time.monotonic(), ""
+
+        def say(text: str) -> None:
+            nonlocal said
+            said = text
+
+        with self._screen.bar(name):
+            yield say
+        if not self._as_json:
+            self._screen.stage(name, time.monotonic() - started, said)
+
+    def _show(self, result: object, lines: Sequence[str]) -> None:
+        if self._as_json:
+            print(json.dumps(result, default=str))
+        else:
+            for line in lines:
+                self._screen.line(line)
+
+    def _letters(self) -> Path | None:
+        """Where refused rows are kept."""
+        if self._options.on_error != "dead_letter":
+            return None
+        return Path(self._options.dead_letter_path) / self._state.name
+
+
+_CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}
+"""What a connection is called where a URL was given."""
+
+
+def _client(text: str) -> Client:
+    """The client of a URL or of an Airflow connection."""
+    if "://" in text:
+        return Client(Address.from_url(text))
+    # Importing Airflow takes seconds.
+    from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415
+
+    from airflow_provider_tdengine.hooks.tdengine import TDengineHook  # noqa: PLC0415
+
+    try:
+        return TDengineHook(text).get_client()
+    except AirflowException as error:
+        action = "Create that connection, or give a URL such as ws://root:taosdata@host:6041"
+        raise MigrationStopped([Finding(f"Connection {text!r}", str(error), action)]) from error
+
+
+class State:
+    """What a migration needs to go on where it stopped: when it was created, and the checkpoints of its batches.
+
+    Parameters:
+        folder: where migrations are kept.
+        options: of this one.
+        addresses: of its servers.
+    """
+
+    def __init__(self, folder: Path, options: MigrationOptions, addresses: Sequence[str]) -> None:
+        same = {name: value for name, value in options.to_dict().items() if name not in ("force", "dry_run")}
+        self.name = hashlib.sha256(json.dumps([same, list(addresses)]).encode()).hexdigest()[:16]
+        self._folder = folder / self.name
+        self.created = datetime.now(timezone.utc)
+        """When the migration was first begun: history ends there."""
+        if (file := self._folder / "created").exists():
+            self.created = datetime.fromisoformat(file.read_text(encoding="ascii"))
+
+    def keep(self) -> None:
+        """Remember that it has begun."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "created").write_text(self.created.isoformat(), encoding="ascii")
+
+    def forget(self) -> None:
+        """Remove what is kept."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.created = datetime.now(timezone.utc)
+
+    def file_of(self, batch: Batch) -> Path:
+        """Where a batch's checkpoint is kept."""
+        return self._folder / f"{hashlib.sha256(batch.identity.encode()).hexdigest()[:16]}.json"
+
+
+class FileProgress:
+    """Keeps a batch's checkpoint in a file.
+
+    Parameters:
+        file: its path.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def load(self) -> dict[str, object] | None:
+        if not self._file.exists():
+            return None
+        stored: dict[str, object] = json.loads(self._file.read_text(encoding="utf-8"))
+        return stored
+
+    def save(self, checkpoint: dict[str, object]) -> None:
+        # Replaced as a whole: a process may end in the middle of writing.
+        fresh = self._file.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(checkpoint), encoding="utf-8")
+            os.replace(fresh, self._file)
+        except OSError as error:
+            raise ProgressNotSaved(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

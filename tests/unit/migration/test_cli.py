@@ -1,0 +1,110 @@
+"""The command line, as a person or a script calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.migration.copy import copy_batch
+
+from .conftest import SOURCE, TARGET, BoxPair
+
+
+@pytest.fixture
+def call(meters: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What all calls have in common."""
+    monkeypatch.chdir(tmp_path)
+    return [
+        "--source-conn-id",
+        str(meters.source.address).replace("://", "://root:taosdata@"),
+        "--target-conn-id",
+        str(meters.target.address).replace("://", "://root:taosdata@"),
+        "--source-database",
+        SOURCE,
+        "--target-database",
+        TARGET,
+        "--end",
+        "2022-01-01",
+    ]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capsys.readouterr()
+    status = cli.main(arguments)
+    said = capsys.readouterr()
+    assert "taosdata@127" not in said.out + said.err
+    return status, said.out
+
+
+def test_a_migration_from_plan_to_status(
+    meters: BoxPair, call: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, said = run(capsys, "plan", *call)
+    assert status == 0
+    assert "3 tables, 3,000 rows" in said
+    assert not meters.target.rows(f"select * from {TARGET}.meters")
+    status, said = run(capsys, "migrate", *call)
+    assert status == 0
+    assert "3,000 rows, 0 differences" in said
+    status, said = run(capsys, "status", "--json", *call)
+    assert json.loads(said) == {"meters": {"source": 3000, "target": 3000}}
+    assert run(capsys, "verify", *call)[0] == 0
+    meters.target.execute(f"drop table {TARGET}.d1")
+    assert run(capsys, "verify", *call)[0] == 1
+    assert run(capsys, "migrate", *call)[0] == 0
+    assert not list(tmp_path.glob(".airflow-tdengine/*"))
+
+
+def test_what_was_stopped_goes_on(
+    meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [text for text in call if text not in ("--end", "2022-01-01")]
+
+    def interrupted(*given: object, **named: object) -> object:
+        copy_batch(*given, **named)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "copy_batch", interrupted)
+        assert run(capsys, "migrate", *arguments)[0] == 1
+    read = meters.source_box.rows_read
+    assert run(capsys, "migrate", "--verify", "none", *arguments)[0] == 0
+    again = meters.source_box.rows_read
+    assert again - read >= 3000, "other options are another migration"
+    assert run(capsys, "migrate", *arguments)[0] == 0
+    assert meters.source_box.rows_read - again < 3000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--workers", "0"], "Option 'workers': 0 is out of range"),
+        (["--target-conn-id", "nosuch"], "nosuch"),
+        (["--source-conn-id", "ftp://host"], "ftp"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    call: list[str], arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, said = run(capsys, "migrate", *call, *arguments)
+    assert status == 2
+    assert expected in said
+
+
+def test_a_database_is_not_copied_onto_itself(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    onto = ["--target-conn-id", call[1], "--target-database", SOURCE]
+    status, said = run(capsys, "migrate", *call, *onto)
+    assert status == 2
+    assert "cannot be copied onto itself" in said
+
+
+def test_every_option_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["migrate", "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "--max-rows-per-second" in said
+    assert "--no-create-database" in said
