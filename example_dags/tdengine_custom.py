@@ -28,4 +28,7 @@ with DAG("tdengine_custom", schedule=None, catchup=False, default_args={"on_fail
         map_index_template="{{ task.options.source_database }}",
         max_active_tis_per_dagrun=1,
     ).expand(options=[plant("north"), plant("south")])
-    structure >> [migration("north", plant("north")), migration("south", plant("south"))]
+    north, south = migration("north", plant("north")), migration("south", plant("south"))
+    structure >> [north, south]
+    # Both tell of the same asset, which Airflow wants one after the other.
+    north.get_child_by_label("verify") >> south.get_child_by_label("verify")
