@@ -416,8 +416,9 @@ def test_a_column_called_tbname_hides_the_subtables_in_2_6(pair: Pair) -> None:
         f"create database {SOURCE} precision 'ms' keep 36500",
         f"create stable {SOURCE}.odd (ts timestamp, v int) tags (`tbname` int)",
     )
-    pair.sync(stables="odd")
-    pair.target.execute(f"drop database {TARGET}")
+    if not pair.source.dialect.confuses_tbname:
+        pair.sync(stables="odd")
+        pair.target.execute(f"drop database {TARGET}")
     confused = replace(pair, source=Confused(pair.source.address))
     with pytest.raises(MigrationStopped) as stopped:
         confused.sync()
