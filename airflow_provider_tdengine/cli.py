@@ -23,6 +23,7 @@ from pathlib import Path
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.certificate import certificate, write
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.dry_run import preview
@@ -227,6 +228,10 @@ class Command:
             comparison, repairs = prove(self._source, self._target, options, kept(letters) if letters else {})
             differences = len(comparison.differences)
             say(f"{comparison.tables:,} tables, {comparison.rows:,} rows, {differences:,} differences")
+            if options.certificate_path:
+                period = (self._state.created, datetime.now(timezone.utc))
+                proof = certificate(self._source, self._target, options, comparison, repairs, period)
+                self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
         lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timezone
 
-from airflow.sdk import CronDataIntervalTimetable
+# airflow.sdk has it, too, since 3.2.
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_tdengine.dags import migration_dag
 

@@ -534,6 +534,16 @@ class MigrationOptions:
         minimum=0,
         maximum=10,
     )
+    certificate_path: str = _option(
+        "",
+        "Certificate",
+        _VERIFICATION,
+        "Where the result is kept as certificate.json and certificate.html: a folder, or any URL of Airflow's object "
+        "storage. Each run has a folder of its own there.",
+        "Give one where somebody will ask for a proof.",
+        empty="none is written",
+        examples=("s3://aws_default@migrations/certificates", "file:///var/lib/airflow/certificates"),
+    )
     delete_extra: bool = _option(
         False,
         "Delete extra rows",

@@ -58,14 +58,32 @@ class Difference:
 
 
 @dataclass(slots=True)
+class Total:
+    """What a super table, or all normal tables, came to.
+
+    Parameters:
+        tables: how many tables with rows were compared.
+        rows: rows of the source.
+        target_rows: rows of the target.
+        measures: what was compared of each table's columns, beside rows, first and last timestamp.
+        read: of how many tables every row was compared.
+        different: how many tables differ.
+    """
+
+    tables: int = 0
+    rows: int = 0
+    target_rows: int = 0
+    measures: int = 0
+    read: int = 0
+    different: int = 0
+
+
+@dataclass(slots=True)
 class Comparison:
     """What was compared and what differs.
 
     Parameters:
-        tables: tables compared, those without rows on both sides left out.
-        rows: rows of the source.
-        target_rows: rows of the target.
-        stables: rows of the source by super table; normal tables are under "".
+        stables: what each super table came to; normal tables are together under "".
         differences: what is not the same.
         extra_tables: subtables that only the target has; they are not part of the migration.
         collisions: rows of the source for which a later one stands in the target, since that counts coarser steps;
@@ -74,20 +92,33 @@ class Comparison:
         pieces: where the tables that differ do so.
     """
 
-    tables: int = 0
-    rows: int = 0
-    target_rows: int = 0
-    stables: dict[str, int] = field(default_factory=dict)
+    stables: dict[str, Total] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     extra_tables: int = 0
     collisions: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
 
+    @property
+    def tables(self) -> int:
+        """Tables compared, those without rows on both sides left out."""
+        return sum(total.tables for total in self.stables.values())
+
+    @property
+    def rows(self) -> int:
+        """Rows of the source."""
+        return sum(total.rows for total in self.stables.values())
+
+    @property
+    def target_rows(self) -> int:
+        """Rows of the target."""
+        return sum(total.target_rows for total in self.stables.values())
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         first = replace(self, differences=self.differences[:_SHOWN], pieces=self.pieces[:_SHOWN])
-        return {**asdict(first), "different": len(self.differences)}
+        counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
+        return {**counts, **asdict(first), "different": len(self.differences)}
 
 
 _WIDEST_HASH = 1 << 64
@@ -156,23 +187,26 @@ def _compare_pair(
     answers = _Answered(sides, pair, asked)
     answers.compare()
     rows = _row_comparer(sides, pair, answers, stop)
+    total = comparison.stables.setdefault(pair.wanted.name if pair.source.is_super else "", Total())
     if rows:
         if options.verify == "full":
-            sample = (extent for extent in answers.equal() if _is_sampled(extent.name, options.verify_sample))
+            sample = [extent for extent in answers.equal() if _is_sampled(extent.name, options.verify_sample)]
+            total.read += len(sample)
             for name in rows.differing(sample, sides.period, options.workers):
                 answers.add(sides.structure.transform.tables(name), "values", "some", "others")
         comparison.pieces += answers.located(rows, options.workers)
-    comparison.tables += answers.tables
-    comparison.rows += int(answers.ours.rows.sum())
-    comparison.target_rows += int(answers.theirs.rows.sum())
+    total.tables += answers.tables
+    total.rows += int(answers.ours.rows.sum())
+    total.target_rows += int(answers.theirs.rows.sum())
+    total.measures += sum(map(len, asked))
     comparison.extra_tables += len(answers.extra)
     comparison.collisions += sum(answers.collisions.values())
-    group = pair.wanted.name if pair.source.is_super else ""
-    comparison.stables[group] = comparison.stables.get(group, 0) + int(answers.ours.rows.sum())
-    comparison.differences += [difference for name in sorted(answers.found) for difference in answers.found[name]]
+    found = [difference for name in sorted(answers.found) for difference in answers.found[name]]
     if pair.source.is_super and pair.target and options.schema != "none":
         subtables = map(sides.structure.transform.subtable, sides.source.subtables(pair.source, sides.structure.scope))
-        comparison.differences += compare_tags(pair.wanted, sides.structure.tags(pair), subtables, sides.target)
+        found += compare_tags(pair.wanted, sides.structure.tags(pair), subtables, sides.target)
+    total.different += len({difference.table for difference in found})
+    comparison.differences += found
 
 
 def _measures(sides: Sides, pair: TablePair) -> list[list[Measure]]:

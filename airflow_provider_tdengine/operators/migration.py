@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.certificate import certificate, write
 from airflow_provider_tdengine.migration.copy import Copied, copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.dry_run import preview
@@ -93,9 +95,7 @@ class MigrationOperator(BaseOperator):
         """
         if options.on_error != "dead_letter":
             return None
-        run = context["dag_run"]
-        folder = ObjectStoragePath(options.dead_letter_path) / quote(run.dag_id, safe="") / quote(run.run_id, safe="")
-        return cast(Path, folder)
+        return _run_folder(options.dead_letter_path, context)
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -104,6 +104,12 @@ class MigrationOperator(BaseOperator):
     def target(self, options: MigrationOptions) -> Catalog:
         """The target database."""
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
+
+
+def _run_folder(path: str, context: Context) -> Path:
+    """A run's own folder in a storage that an option names."""
+    run = context["dag_run"]
+    return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
 
 
 def client(connection_id: str, option: str) -> Client:
@@ -376,6 +382,10 @@ class TDengineVerifyOperator(MigrationOperator):
                 comparison, repairs = prove(source, target, options, refused, stop=self._stop)
             except Stopped:
                 raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+            if options.certificate_path:
+                began = context["dag_run"].start_date or context["dag_run"].run_after
+                proof = certificate(source, target, options, comparison, repairs, (began, datetime.now(timezone.utc)))
+                log.info("The certificate is %s", write(proof, _run_folder(options.certificate_path, context)))
         if comparison.differences:
             raise AirflowFailException(_in_words(comparison, len(repairs)))
         log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
@@ -394,9 +404,9 @@ class TDengineVerifyOperator(MigrationOperator):
         events = context["outlet_events"][AssetAlias(MIGRATED)]
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        for stable, rows in comparison.stables.items():
+        for stable, total in comparison.stables.items():
             asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
-            events.add(asset, extra={"migration": options.label, "rows": rows, **window})
+            events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
 
 
 def _in_words(comparison: Comparison, rounds: int) -> str:
