@@ -80,8 +80,9 @@ def _repair(
     source: Catalog, target: Catalog, options: MigrationOptions, comparison: Comparison, stop: threading.Event
 ) -> Repair:
     tags = 0
-    if any(difference.is_of_tags for difference in comparison.differences):
-        tags = SchemaSync(source, target, replace(options, schema="always", update_tags=True)).run().tags
+    if options.schema != "none":
+        # What differs may be a table or column that is new; and tags.
+        tags = SchemaSync(source, target, replace(options, update_tags=True)).run().tags
     structure = read_structure(source, target, options)
     rename = structure.transform.tables
     pieces: dict[str, list[Piece]] = defaultdict(list)

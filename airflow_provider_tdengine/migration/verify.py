@@ -48,11 +48,6 @@ class Difference:
     source: str | int | None
     target: str | int | None
 
-    @property
-    def is_of_tags(self) -> bool:
-        """Whether schema sync mends it: a tag, or a subtable that is not there."""
-        return self.what == "table" or self.what.startswith("tag ")
-
     def __str__(self) -> str:
         return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
 

@@ -9,8 +9,8 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime, timezone
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -407,6 +407,33 @@ class TDengineVerifyOperator(MigrationOperator):
         for stable, total in comparison.stables.items():
             asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
             events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
+
+
+class TDengineReconcileOperator(TDengineVerifyOperator):
+    """Compares a past period again, and mends what has come late, was changed or deleted since; for a nightly DAG.
+
+    New tables, columns and changed tags are carried over, too, unless schema is none. With mode realtime or both, it
+    is the period that counts, not the mode.
+
+    Parameters:
+        past: how far back from the run's moment it goes.
+        spare: how much of that, next to the run's moment, is left out: rows that are still being copied.
+        options: as of all stages; start and end are not needed.
+    """
+
+    def __init__(
+        self, *, past: timedelta = timedelta(days=7), spare: timedelta = timedelta(hours=1), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not timedelta(0) <= spare < past:
+            raise ValueError(f"past is {past} and spare is {spare}; past must be longer, and spare not negative")
+        self.past = past
+        self.spare = spare
+
+    def _checked(self, context: Context) -> MigrationOptions:
+        moment = context["dag_run"].run_after
+        start, end = (moment - self.past).isoformat(), (moment - self.spare).isoformat()
+        return replace(super()._checked(context), mode="history", start_from=None, start=start, end=end)
 
 
 def _in_words(comparison: Comparison, rounds: int) -> str:
