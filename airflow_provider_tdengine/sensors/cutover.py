@@ -1,0 +1,82 @@
+"""Waiting for the moment at which readers and writers can go over to the target."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.verify import verify
+from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, client
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class TDengineCutoverSensor(BaseSensorOperator):
+    """Succeeds when all that is older than `max_lag` has arrived: rows, tables, columns and tags are equal.
+
+    It compares, as the option `verify` says, the last part of the past up to `max_lag` ago; nothing is written. What is
+    before that part is the migration's own comparison to prove.
+
+    Parameters:
+        options: those of the migration that follows; mode and period mean nothing here.
+        max_lag: how far the target may be behind.
+        past: how far back is compared.
+    """
+
+    template_fields: Sequence[str] = ("options",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    ui_color = "#e8f3ff"
+
+    def __init__(
+        self,
+        *,
+        options: OptionValues,
+        max_lag: timedelta = timedelta(seconds=30),
+        past: timedelta = timedelta(hours=1),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not timedelta(0) <= max_lag < past:
+            raise ValueError(f"past is {past} and max_lag is {max_lag}; past must be longer, and max_lag not negative")
+        self.options = options
+        self.max_lag = max_lag
+        self.past = past
+
+    def poke(self, context: Context) -> bool:
+        """Whether both sides are equal up to `max_lag` ago."""
+        now = datetime.now(timezone.utc)
+        start, end = (now - self.past).isoformat(), (now - self.max_lag).isoformat()
+        with clear_failures():
+            checked = MigrationOptions.checked(self.options)
+            options = replace(checked, mode="history", start_from=None, start=start, end=end)
+            source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
+            target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
+            try:
+                with source, target:
+                    comparison = verify(source, target, options)
+            except TDengineError as error:
+                if not error.retryable:
+                    raise
+                log.warning("Waiting until it answers again: %s", error)
+                return False
+        if comparison.differences:
+            log.info("Not yet: %d differences, the first is %s", len(comparison.differences), comparison.differences[0])
+            return False
+        log.info(
+            "Readers and writers can be switched: %d rows of %d tables up to %s are equal, and all tags",
+            comparison.rows,
+            comparison.tables,
+            end,
+        )
+        return True

@@ -1,0 +1,46 @@
+"""The cutover sensor: it says yes when all but the last moments are there, and not before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
+
+from .conftest import Plant
+from .test_reconcile import reconcile
+
+CONTEXT: Any = {}
+
+
+def sensor(plant: Plant, **values: Any) -> TDengineCutoverSensor:
+    return TDengineCutoverSensor(task_id="cutover", options=plant.options, **values)
+
+
+def test_rows_tables_and_tags_must_be_there(plant: Plant) -> None:
+    waiting = sensor(plant, max_lag=timedelta(seconds=60), past=timedelta(hours=30))
+    plant.insert("d0", late=3600)
+    plant.insert("d1")
+    assert not waiting.poke(CONTEXT)
+    reconcile(plant)
+    assert waiting.poke(CONTEXT), "the row of just now may still be missing"
+    plant.target.execute("alter table follower.d2 set tag g = 77")
+    assert not waiting.poke(CONTEXT)
+    plant.target.execute("alter table follower.d2 set tag g = 2")
+    assert waiting.poke(CONTEXT)
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    assert not waiting.poke(CONTEXT)
+
+
+def test_a_server_that_is_away_is_waited_for(plant: Plant) -> None:
+    waiting = sensor(plant)
+    assert waiting.poke(CONTEXT)
+    plant.source.stop()
+    assert not waiting.poke(CONTEXT)
+
+
+def test_the_lag_must_be_shorter_than_the_past(plant: Plant) -> None:
+    with pytest.raises(ValueError, match="past must be longer"):
+        sensor(plant, max_lag=timedelta(hours=1))
