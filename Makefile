@@ -28,7 +28,7 @@ bench: $(READY)  ## Measure migrations, on simulated servers or on your own
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 test: lint  ## Check style and types, then run all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(REPORT)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(REPORT)
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet

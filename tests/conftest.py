@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-_HERE = Path(__file__).parent
+
+class Scheduling(LoadScopeScheduling):
+    """Tests with a whole Airflow stay together: they share one, and mostly wait for it while other files run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "airflow" if file.startswith(("tests/browser/", "tests/system/")) else file
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a whole Airflow stay together: they share one, and mostly wait for it while others run."""
-    for item in items:
-        if item.path.relative_to(_HERE).parts[0] in ("system", "browser"):
-            item.add_marker(pytest.mark.xdist_group("airflow"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)

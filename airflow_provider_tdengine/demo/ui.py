@@ -70,12 +70,9 @@ class AirflowUi:
         with httpx.Client(base_url=self.address, timeout=30) as api:
             # The others talk to the API server; it comes first.
             self.start_part("api-server")
-            self._wait(lambda: _answers(api))
+            self._wait(lambda: self._logged_in(api))
             for name in ("dag-processor", "scheduler", "triggerer"):
                 self.start_part(name)
-            login = {"username": _USER, "password": self.password}
-            token = api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-            api.headers["Authorization"] = f"Bearer {token}"
             for name, fields in connections_to(source, target).items():
                 api.post("/api/v2/connections", json={"connection_id": name, **fields}).raise_for_status()
             self._wait(lambda: api.get(f"/api/v2/dags/{DAG_ID}").is_success)
@@ -111,6 +108,18 @@ class AirflowUi:
             self._check()
             time.sleep(_POLL_SECONDS)
 
+    def _logged_in(self, api: httpx.Client) -> bool:
+        """Whether the API server answers; another Airflow on the same port does not know the password."""
+        login = {"username": _USER, "password": self.password}
+        try:
+            answer = api.post("/auth/token", json=login)
+        except httpx.TransportError:
+            return False
+        if not answer.is_success:
+            return False
+        api.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return True
+
     def _wait(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not ready():
@@ -145,10 +154,3 @@ def _password(file: Path) -> str:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as opened:
             json.dump({_USER: secrets.token_urlsafe(9)}, opened)
     return str(json.loads(file.read_text(encoding="utf-8"))[_USER])
-
-
-def _answers(api: httpx.Client) -> bool:
-    try:
-        return api.get("/api/v2/version").is_success
-    except httpx.TransportError:
-        return False

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import airflow_provider_tdengine
+from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.migration import plan
 from airflow_provider_tdengine.migration.catalog import Catalog
@@ -34,6 +35,7 @@ from airflow_provider_tdengine.migration.progress import MemoryProgress
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
 from .conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
@@ -55,7 +57,7 @@ def places() -> dict[tuple[str, int], str]:
             found.setdefault(function, []).append(range(call.lineno, call.end_lineno + 1))
         for function, lines in found.items():
             for number, each in enumerate(lines, 1):
-                folder = "" if file.parent.name == "migration" else f"{file.parent.name}."
+                folder = "" if file.parent.name in ("migration", PACKAGE.name) else f"{file.parent.name}."
                 suffix = f" {number}" if len(lines) > 1 else ""
                 named |= {(str(file), line): f"{folder}{file.stem}.{function}{suffix}" for line in each}
     return named
@@ -295,6 +297,17 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
         return resolve(pair)
 
 
+def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
+    """A call of the command line; `{source}` is the source's URL."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        url = str(pair.source.address).replace("://", "://root:taosdata@")
+        given = [argument.replace("{source}", url) for argument in arguments]
+        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen())
+
+    return happen
+
+
 def changed(statement: str) -> Callable[[BoxPair, Path], object]:
     """A round of a follow that is to fail, after a statement at the source."""
 
@@ -430,6 +443,19 @@ CASES = (
         "Option 'target_conn_id': {source} is TDengine 2.4.0.18. "
         "Give a server of 3.0 or later; older ones can only be a source.",
         ONLY_2,
+    ),
+    # --- Command line
+    Case(
+        "cli._client",
+        command("--source-conn-id", "nowhere", "--source-database", "a"),
+        "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
+        "Create that connection, or give a URL such as ws://root:taosdata@host:6041.",
+    ),
+    Case(
+        "cli.Command.__init__",
+        command("--source-conn-id", "{source}", "--target-conn-id", "{source}", "--source-database", "a"),
+        "Options 'source_conn_id' and 'target_conn_id': both name the database 'a' of {source}. "
+        "Give another server or another target_database; a database cannot be copied onto itself.",
     ),
     # --- Scope
     Case(

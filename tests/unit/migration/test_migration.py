@@ -65,7 +65,8 @@ def test_all_of_it_arrives(filled: Pair, strategy: str) -> None:
     assert target == source
     assert not comparison.differences
     assert (comparison.rows, comparison.target_rows, comparison.tables) == (16, 16, 6)
-    assert comparison.stables == {"alltypes": 10, "Mixed Case": 2, "full": 2, "": 2}
+    rows = {name: total.rows for name, total in comparison.stables.items()}
+    assert rows == {"alltypes": 10, "Mixed Case": 2, "full": 2, "": 2}
 
 
 def test_a_second_run_changes_nothing(filled: Pair) -> None:
