@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from .conftest import DAG, Airflow
 
 T = 1609459200000
 TABLES, ROWS = 4, 20_000
-SAVED = "of about 80000 rows"
-"""What the log of the copy says whenever it saves its checkpoint."""
+SAVED = re.compile(r"\b[1-9]\d* of about 80000 rows")
+"""What the log of the copy says whenever it saves a checkpoint with rows."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def start(airflow: Airflow, target: str, **options: object) -> str:
     run = airflow.trigger({"source_database": "grid", "target_database": target, "workers": 1, **options})
     airflow.wait_for(lambda: ("copy", 0) in airflow.tasks(run))
     # The first checkpoint comes after three seconds.
-    airflow.wait_for(lambda: SAVED in airflow.log(run, "copy", 0))
+    airflow.wait_for(lambda: SAVED.search(airflow.log(run, "copy", 0)))
     return run
 
 
@@ -122,7 +123,8 @@ def test_a_paused_dag_ends_its_copy_and_goes_on_when_it_is_unpaused(grid: Airflo
 @pytest.mark.parametrize("force", [False, True])
 def test_a_cleared_batch_starts_over_only_by_force(grid: Airflow, force: bool) -> None:
     target = f"force_{force}".lower()
-    run = grid.run({"source_database": "grid", "target_database": target, "force": force})
+    # The comparison would read rows, too, and mend the change.
+    run = grid.run({"source_database": "grid", "target_database": target, "force": force, "verify": "none"})
     # Neither number of rows nor first and last timestamp say so.
     grid.source.execute(f"insert into grid.d0 values ({T + 5000}, {-1 - force})")
     before = grid.source.rows_read
