@@ -27,10 +27,11 @@ from airflow_provider_tdengine.migration.certificate import certificate, write
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.dry_run import preview
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.measures import ask
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan, window
+from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.progress import ProgressNotSaved
 from airflow_provider_tdengine.migration.repair import prove
 from airflow_provider_tdengine.migration.schema import SchemaSync
@@ -158,20 +159,23 @@ class Command:
         with self._source, self._target:
             found = preview(self._source, self._target, self._options)
         self._show(found.to_dict(), list(found.lines()))
-        return _FAILED if found.findings else 0
+        return _FAILED if found.blockers else 0
 
     def migrate(self) -> int:
         """Schema sync, copy, comparison and repair."""
         options = self._options
         if options.dry_run:
             return self.plan()
+        with self._source, self._target:
+            findings = preflight(self._source, self._target, options)
+        stop_on(findings)
+        for finding in findings:
+            self._screen.line(f"  {finding.severity.value}: {finding}")
         self._state.keep()
         if options.schema != "none":
             with self._stage("schema") as say, self._source, self._target:
                 report = SchemaSync(self._source, self._target, options).run()
                 say(f"{len(report.stables)} super tables and {report.tables} tables created")
-            for leftover in report.not_migrated:
-                self._screen.line(f"    not migrated: {leftover['kind']} {leftover['name']}")
         if not options.copies_history:
             self._state.forget()
             return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.block import Value
@@ -110,6 +111,11 @@ class Client:
             generation=server.version[0],
             max_message=server.max_message,
         )
+
+    def clock(self) -> datetime | None:
+        """The present moment by the server's clock, to the second; None where it does not say it."""
+        with RestSession(self.address, self.generation) as session:
+            return session.clock()
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small, in a session of its own."""

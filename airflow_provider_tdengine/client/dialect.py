@@ -85,6 +85,12 @@ class Dialect:
         grouping = "GROUP BY" if self.generation == 2 else "PARTITION BY"
         return f"SELECT {', '.join(['tbname', *aggregates])} FROM {table}{conditions} {grouping} tbname"
 
+    def distribution(self, table: str) -> str:
+        """How the rows of a table lie in files, as text."""
+        if self.generation == 2:
+            return f"SELECT _block_dist() FROM {table}"
+        return f"SHOW TABLE DISTRIBUTED {table}"
+
     def tags(self, table: str, tags: list[Field], conditions: str) -> str:
         """Each subtable once, empty ones too: its name and its tags."""
         columns = ", ".join(["tbname", *(identifier(tag.name) for tag in tags)])

@@ -12,7 +12,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TypedDict
 from urllib.parse import quote
@@ -87,6 +89,7 @@ class RestSession:
         self._database = database or address.database
         auth = None if address.token else httpx.BasicAuth(address.user, address.password)
         self.waited = 0.0
+        self._date: datetime | None = None
         context = address.ssl_context()
         self._http = httpx.Client(
             base_url=address.rest_url,
@@ -122,6 +125,17 @@ class RestSession:
         """Whether a statement's answer comes block by block: never."""
         return False
 
+    def clock(self) -> datetime | None:
+        """The present moment by the server's clock, to the second; None where it does not say it.
+
+        It is the `Date` of an answer: 2.4 has no statement for it, and NOW() of 3.x is taosAdapter's clock, too.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        self.post("select server_version()")
+        return self._date
+
     def post(self, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:
         """The JSON of an answer that was a success.
 
@@ -152,6 +166,8 @@ class RestSession:
             raise connection_error(self._address, error) from error
         finally:
             self.waited += time.monotonic() - began
+        with suppress(TypeError, ValueError):
+            self._date = parsedate_to_datetime(response.headers.get("Date"))
         return _checked(self._address, response, statement)
 
     def close(self) -> None:

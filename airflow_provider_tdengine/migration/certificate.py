@@ -15,6 +15,7 @@ from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.migration import spoken
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.repair import Repair
 from airflow_provider_tdengine.migration.verify import Comparison
 
@@ -79,6 +80,7 @@ def certificate(
             {"table": piece.table, "row": row} for piece in comparison.pieces[:DIFFERENCES] for row in piece.shown
         ],
         "repairs": [asdict(repair) for repair in repairs],
+        "findings": [finding.to_dict() for finding in preflight(source, target, options)],
         "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
         "collisions": comparison.collisions,
         "tables_only_in_target": comparison.extra_tables,

@@ -6,15 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration import spoken
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.copy import choose_strategy
-from airflow_provider_tdengine.migration.expired import settle
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.disk import disk_findings
+from airflow_provider_tdengine.migration.expired import kept_since
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_batches, window
+from airflow_provider_tdengine.migration.preflight import preflight, wanted_database
 from airflow_provider_tdengine.migration.privileges import privilege_findings
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.structure import Structure, compare, read_structure
@@ -23,6 +26,12 @@ SAMPLE = 10_000
 """Rows that are read of each super table and normal table, to learn how long they are and how fast they come."""
 
 _SHOWN = 50
+
+_HEADINGS = {
+    Severity.BLOCKER: "This stands in the way",
+    Severity.WARNING: "This will be missing or otherwise",
+    Severity.INFO: "Good to know",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Preview:
         bytes: about so many, of the values.
         seconds: for about so long; see `preview`.
         batches: what would be copied, each with its strategy.
-        findings: all that stands in the way.
+        findings: all that was found, what stands in the way first.
     """
 
     tables: int
@@ -44,6 +53,11 @@ class Preview:
     seconds: float
     batches: list[tuple[Batch, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def blockers(self) -> list[Finding]:
+        """What stands in the way."""
+        return [finding for finding in self.findings if finding.is_blocker]
 
     @property
     def strategies(self) -> dict[str, int]:
@@ -64,13 +78,20 @@ class Preview:
             f"Estimated duration: {spoken.duration(self.seconds)}, if one session reads all of it as fast as a sample; "
             "more workers make it shorter, a slow target longer"
         )
-        yield f"{len(self.findings)} findings stand in the way:" if self.findings else "Nothing stands in the way"
-        yield from (f"  {finding}" for finding in self.findings)
+        if not self.blockers:
+            yield "Nothing stands in the way"
+        for severity, heading in _HEADINGS.items():
+            if found := [finding for finding in self.findings if finding.severity is severity]:
+                yield f"{heading} ({len(found):,}):"
+                yield from (f"  {finding}" for finding in found[:_SHOWN])
+                if len(found) > _SHOWN:
+                    yield f"  and {len(found) - _SHOWN:,} more"
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         batches = [{**asdict(batch), "strategy": strategy} for batch, strategy in self.batches]
-        return {**asdict(self), "batches": batches, "strategies": self.strategies}
+        findings = [finding.to_dict() for finding in self.findings]
+        return {**asdict(self), "batches": batches, "findings": findings, "strategies": self.strategies}
 
 
 def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Preview:
@@ -88,13 +109,11 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
         MigrationStopped: the source has no such database, table or column, or names fall together.
     """
     structure = read_structure(source, target, options)
-    findings = _findings(source, target, structure, options)
+    findings = [*_findings(source, target, structure, options), *preflight(source, target, options)]
+    there = structure.target or wanted_database(target, structure, options)
     start, end = window(options, structure.source)
-    if structure.target and options.on_expired != "raise_keep":
-        try:
-            start = settle(source, target, structure, (start, end), options.on_expired)
-        except MigrationStopped as stopped:
-            findings += stopped.findings
+    if options.on_expired == "skip":
+        start = kept_since(start, there, datetime.now(timezone.utc), structure.source.precision)
     batches: list[Batch] = []
     if options.copies_history:
         try:
@@ -103,12 +122,19 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
             findings += [finding for finding in stopped.findings if finding not in findings]
     rows = sum(batch.rows for batch in batches)
     tables = {pair.source.name: pair.source for pair in structure.pairs}
-    size, seconds = _estimate(source, tables, batches, (start, end))
+    counts: Counter[str] = Counter()
+    for batch in batches:
+        # Of normal tables, the first one of a batch stands for the others.
+        counts[batch.stable or batch.first] += batch.rows
+    samples = {name: _sample(source, tables[name], (start, end)) for name in counts}
+    size, seconds = (sum(number * samples[name][i] for name, number in counts.items()) for i in range(2))
+    findings += disk_findings(source, there, counts, {name: sample[0] for name, sample in samples.items()})
     for amount, limit in ((rows, options.max_rows_per_second), (size, options.max_bytes_per_second)):
         seconds = max(seconds, amount / limit) if limit else seconds
     # A giant table is in several batches.
     ranges = {(batch.stable, batch.first, batch.last): batch.tables for batch in batches}
     chosen = [(batch, _strategy(batch, tables, options)) for batch in batches]
+    findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     return Preview(sum(ranges.values()), rows, round(size), seconds, chosen, findings)
 
 
@@ -122,24 +148,14 @@ def _findings(source: Catalog, target: Catalog, structure: Structure, options: M
     return [*findings, *privilege_findings(source, target, structure, options)]
 
 
-def _estimate(
-    source: Catalog, tables: Mapping[str, Table], batches: list[Batch], period: tuple[int | None, int | None]
-) -> tuple[float, float]:
-    """Bytes of all rows, and seconds in which one session reads them."""
-    rows: Counter[str] = Counter()
-    for batch in batches:
-        # Of normal tables, the first one of a batch stands for the others.
-        rows[batch.stable or batch.first] += batch.rows
-    size = seconds = 0.0
+def _sample(source: Catalog, table: Table, period: tuple[int | None, int | None]) -> tuple[float, float]:
+    """Bytes of a row, and seconds in which one session reads it."""
+    started, rows, size = time.monotonic(), 0, 0
+    statement = f"SELECT * FROM {source.table(table.name)}{where(table.period(*period))} LIMIT {SAMPLE}"
     with source.session() as session:
-        for name, number in rows.items():
-            started, read, read_bytes = time.monotonic(), 0, 0
-            conditions = where(tables[name].period(*period))
-            for block in session.query(f"SELECT * FROM {source.table(name)}{conditions} LIMIT {SAMPLE}").blocks():
-                read, read_bytes = read + block.rows, read_bytes + block.size
-            size += number * read_bytes / max(1, read)
-            seconds += number * (time.monotonic() - started) / max(1, read)
-    return size, seconds
+        for block in session.query(statement).blocks():
+            rows, size = rows + block.rows, size + block.size
+    return size / max(1, rows), (time.monotonic() - started) / max(1, rows)
 
 
 def _strategy(batch: Batch, tables: Mapping[str, Table], options: MigrationOptions) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -12,7 +12,7 @@ from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database import oldest
-from airflow_provider_tdengine.migration.findings import Finding, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, Severity, stop_on
 from airflow_provider_tdengine.migration.rejected import OUTSIDE_KEEP, Rejected, Rejections
 from airflow_provider_tdengine.migration.structure import Structure
 
@@ -57,31 +57,42 @@ def settle(
     Raises:
         MigrationStopped: there are expired rows, and the treatment is fail.
     """
-    start, end = period
     assert structure.target is not None
-    now = datetime.now(timezone.utc)
-    precision = structure.source.precision
-    limit = oldest(structure.target, now, precision)
+    now, precision = datetime.now(timezone.utc), structure.source.precision
+    found = find_expired(source, structure, structure.target, period, now)
+    if not found:
+        return period[0]
+    stop_on(expired_findings(found, structure.target, precision, treatment))
+    if treatment == "raise_keep":
+        _raise_keep(target, structure.target, min(expired.first for expired in found), now, precision)
+        return period[0]
+    for expired in found:
+        log.warning("Skipped: %d rows of %s are older than the target keeps", expired.rows, expired.table)
+    return kept_since(period[0], structure.target, now, precision)
+
+
+def find_expired(
+    source: Catalog, structure: Structure, kept: Database, period: tuple[int | None, int | None], now: datetime
+) -> list[Expired]:
+    """Tables in scope with rows that are older than the target keeps; of a super table, all subtables count.
+
+    Parameters:
+        source: the source database.
+        structure: its tables.
+        kept: the target database, which need not have been created.
+        period: of the migration, in steps of the source.
+        now: the present moment.
+    """
+    (start, end), precision = period, structure.source.precision
+    limit = oldest(kept, now, precision)
     # The source shows no rows that are older than its own KEEP.
     visible = _later(start, oldest(structure.source, now, precision))
     if limit is None or (visible is not None and visible >= limit):
-        return start
-    found = list(_expired(source, structure, start, limit if end is None else min(limit, end)))
-    if not found:
-        return start
-    if treatment == "fail":
-        days = max(structure.target.keep) // _MINUTES_A_DAY
-        stop_on(_finding(expired, target.name, days, precision) for expired in found)
-    if treatment == "raise_keep":
-        _raise_keep(target, structure.target, min(expired.first for expired in found), now, precision)
-        return start
-    for expired in found:
-        log.warning("Skipped: %d rows of %s are older than the target keeps", expired.rows, expired.table)
-    return limit
+        return []
+    return list(_before(source, structure, start, limit if end is None else min(limit, end)))
 
 
-def _expired(source: Catalog, structure: Structure, start: int | None, end: int) -> Iterator[Expired]:
-    """Tables in scope with rows in a period; of a super table, all subtables count."""
+def _before(source: Catalog, structure: Structure, start: int | None, end: int) -> Iterator[Expired]:
     for table in (pair.source for pair in structure.pairs):
         ts = identifier(table.time_column)
         conditions = where(table.period(start, end))
@@ -90,13 +101,32 @@ def _expired(source: Catalog, structure: Structure, start: int | None, end: int)
                 yield Expired(table.name, int(str(rows)), int(str(first)))
 
 
-def _finding(expired: Expired, target: str, days: int, precision: Precision) -> Finding:
-    moment = datetime.fromtimestamp(expired.first / precision.per_second, timezone.utc)
-    return Finding(
-        f"Table {expired.table!r}",
-        f"{expired.rows} rows from {moment:%Y-%m-%d} on are older than the {days} days that {target!r} keeps",
-        "Set on_expired to raise_keep or skip, or give a later start",
-    )
+_TREATED = {
+    "fail": ("Set on_expired to raise_keep or skip, or give a later start", Severity.BLOCKER),
+    "skip": ("They are left out, as on_expired says", Severity.WARNING),
+    "raise_keep": ("The target's KEEP is raised for them, as on_expired says", Severity.INFO),
+}
+
+
+def expired_findings(
+    found: Iterable[Expired], target: Database, precision: Precision, treatment: str
+) -> Iterator[Finding]:
+    """What to say of expired rows.
+
+    Parameters:
+        found: them.
+        target: the target database.
+        precision: of the source.
+        treatment: fail, skip or raise_keep.
+    """
+    days = max(target.keep) // _MINUTES_A_DAY
+    for expired in found:
+        moment = datetime.fromtimestamp(expired.first / precision.per_second, timezone.utc)
+        yield Finding(
+            f"Table {expired.table!r}",
+            f"{expired.rows} rows from {moment:%Y-%m-%d} on are older than the {days} days that {target.name!r} keeps",
+            *_TREATED[treatment],
+        )
 
 
 def _raise_keep(target: Catalog, database: Database, first: int, now: datetime, precision: Precision) -> None:
@@ -105,6 +135,18 @@ def _raise_keep(target: Catalog, database: Database, first: int, now: datetime, 
     keep = [f"{minutes}m" for minutes in database.keep[:-1]] + [f"{days * _MINUTES_A_DAY}m"]
     target.execute(f"ALTER DATABASE {target.client.dialect.database(target.name)} KEEP {','.join(keep)}")
     log.warning("KEEP of %s was raised to %d days, for rows that old", target.name, days)
+
+
+def kept_since(start: int | None, target: Database, now: datetime, precision: Precision) -> int | None:
+    """From which timestamp of a period on the target takes rows.
+
+    Parameters:
+        start: of the period.
+        target: the target database.
+        now: the present moment.
+        precision: of the start and of what is returned.
+    """
+    return _later(start, oldest(target, now, precision))
 
 
 def comparable_since(start: int | None, precision: Precision, *databases: Database) -> int | None:

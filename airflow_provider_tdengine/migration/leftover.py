@@ -10,6 +10,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import identifier, string
 from airflow_provider_tdengine.migration.catalog import Catalog, is_virtual
+from airflow_provider_tdengine.migration.findings import Finding, Severity
 
 _SYSTEM_USERS = frozenset({"root", "_root", "monitor"})
 
@@ -33,6 +34,16 @@ class Leftover:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" + (f": {self.definition}" if self.definition else "")
+
+    @property
+    def finding(self) -> Finding:
+        """The same among the findings of a migration."""
+        if self.kind.endswith("option"):
+            action = self.definition[:1].upper() + self.definition[1:]
+            return Finding(f"{self.kind.capitalize()} {self.name}", "it is not carried over", action, Severity.INFO)
+        how = f": {self.definition}" if self.definition else ""
+        found, action = "it is not migrated", f"Make it in the target by hand, if you need it there{how}"
+        return Finding(f"{self.kind.capitalize()} {self.name!r}", found, action, Severity.WARNING)
 
     def to_dict(self) -> dict[str, str]:
         """For JSON."""

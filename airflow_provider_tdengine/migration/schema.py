@@ -25,6 +25,7 @@ from airflow_provider_tdengine.migration.convert import TagTranscoder, conversio
 from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.leftover import leftovers
+from airflow_provider_tdengine.migration.limits import limit_findings
 from airflow_provider_tdengine.migration.names import name_findings, table_name_findings
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.precision import TimeScale
@@ -162,6 +163,7 @@ class SchemaSync:
         for pair in structure.pairs:
             wanted = pair.wanted
             findings += name_findings(wanted)
+            findings += limit_findings(wanted, pair.target)
             if not wanted.is_super:
                 findings += _table_findings(None, wanted.name, owners, stables)
                 findings += self._tables.findings(self._target, wanted.name)

@@ -34,14 +34,14 @@ from airflow_provider_tdengine.migration.certificate import certificate, write
 from airflow_provider_tdengine.migration.copy import Copied, copy_batch
 from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
 from airflow_provider_tdengine.migration.dry_run import preview
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, make_plan
+from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
 from airflow_provider_tdengine.migration.repair import prove
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.scope import pinned
-from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.migration.verify import Comparison
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 log = logging.getLogger(__name__)
+
+_LEVELS = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
 OptionValues = Mapping[str, str | int | bool | None]
 
@@ -144,7 +146,10 @@ def clear_failures() -> Iterator[None]:
 
 
 class TDengineResolveOperator(MigrationOperator):
-    """Checks the options and asks both servers who they are; the first task of a migration.
+    """Checks the options and both servers; the first task of a migration.
+
+    What it finds that does not stand in the way is logged, and is the XCom `findings`: a list of object, found, action
+    and severity (`migration.preflight`).
 
     Parameters:
         by_interval: whether the period is the run's data interval, where start and end are not given.
@@ -170,17 +175,12 @@ class TDengineResolveOperator(MigrationOperator):
         options = self.migration_options(context)
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             options = pinned(options)
-            read_structure(source, target, options)
-            if target.client.generation < 3:
-                raise MigrationStopped(
-                    [
-                        Finding(
-                            "Option 'target_conn_id'",
-                            f"{target.client.address} is TDengine {target.client.server.version_text}",
-                            "Give a server of 3.0 or later; older ones can only be a source",
-                        )
-                    ]
-                )
+            findings = preflight(source, target, options)
+            # A dry run shows them all, with what schema sync and plan find.
+            stop_on([] if options.dry_run else findings)
+        for finding in findings:
+            log.log(_LEVELS[finding.severity], "%s", finding)
+        context["ti"].xcom_push("findings", [finding.to_dict() for finding in findings])
         begin = options.start_from if options.mode == "realtime" else options.start or "the first"
         end = "a stop" if options.follows else options.end
         log.info("Migration %s: rows from %s up to %s", options.label, begin, end)
@@ -202,8 +202,6 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             return {}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run()
-        for leftover in report.not_migrated:
-            log.warning("Not migrated: %s %s %s", leftover["kind"], leftover["name"], leftover["definition"])
         if report.changed:
             log.info(
                 "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",
@@ -245,7 +243,7 @@ class TDenginePlanOperator(MigrationOperator):
         log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
         context["ti"].xcom_push("preview", found.to_dict())
         with clear_failures():
-            stop_on(found.findings)
+            stop_on(found.blockers)
 
 
 class TDengineRangeMigrationOperator(MigrationOperator):
