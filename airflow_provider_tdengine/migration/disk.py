@@ -31,7 +31,11 @@ def row_on_disk(catalog: Catalog, table: str) -> float | None:
         if error.retryable:
             raise
         return None
-    text = "\n".join(str(line) for (line, *_) in rows)
+    return row_of("\n".join(str(line) for (line, *_) in rows))
+
+
+def row_of(text: str) -> float | None:
+    """Compressed bytes of a row, from what a server says of a table's files; None where there are none."""
     size, stored = _KIBIBYTES.search(text), _ROWS.search(text)
     if size is None or stored is None or not int(stored[1]):
         return None

@@ -89,7 +89,7 @@ def _clocks(source: Catalog, target: Catalog) -> Iterator[Finding]:
             direction = "ahead of" if clock > ended else "behind"
             yield Finding(
                 f"Clock of the {side}",
-                f"{catalog.client.address} is {ahead.total_seconds():.0f} s {direction} Airflow's",
+                f"{catalog.client.address} is {int(ahead.total_seconds())} s {direction} Airflow's",
                 "Set the clocks by NTP: they decide where a period ends, how late rows are, and what KEEP deletes",
                 Severity.WARNING,
             )

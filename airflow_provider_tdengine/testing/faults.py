@@ -27,6 +27,7 @@ class Faults:
         self._delay = 0.0
         self._rest_rows: int | None = None
         self._refused = (0, 0)
+        self._clock = 0.0
 
     # --- For tests
 
@@ -71,9 +72,15 @@ class Faults:
         with self._lock:
             self._rest_rows = rows
 
+    def set_clock(self, seconds: float) -> None:
+        """Let HTTP answers say a moment that is so far from the present one."""
+        with self._lock:
+            self._clock = seconds
+
     def clear(self) -> None:
         """No faults from now on."""
         with self._lock:
+            self._clock = 0.0
             self._blocks_left = None
             self._planned = []
             self._delay = 0.0
@@ -86,6 +93,11 @@ class Faults:
     def seconds(self) -> float:
         """How long to wait before an answer."""
         return self._delay
+
+    @property
+    def clock(self) -> float:
+        """How many seconds the server's clock is ahead."""
+        return self._clock
 
     @property
     def rest_rows(self) -> int | None:

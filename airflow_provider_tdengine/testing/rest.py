@@ -7,6 +7,8 @@ import base64
 import binascii
 import secrets
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
@@ -101,6 +103,12 @@ class _Handler:
         self.times = times
 
     async def answer(self, request: web.Request) -> web.Response:
+        response = await self._answer(request)
+        moment = datetime.now(timezone.utc) + timedelta(seconds=self.interface.faults.clock)
+        response.headers["Date"] = format_datetime(moment, usegmt=True)
+        return response
+
+    async def _answer(self, request: web.Request) -> web.Response:
         interface = self.interface
         generation = interface.generation
         sql = (await request.read()).decode("utf-8", "surrogateescape")

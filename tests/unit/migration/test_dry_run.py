@@ -36,7 +36,7 @@ def look(pair: Pair, **values: object) -> Preview:
 
 def test_it_says_what_would_happen(power: Pair) -> None:
     found = look(power)
-    assert (found.tables, found.rows, found.findings) == (4, 31, [])
+    assert (found.tables, found.rows, found.blockers) == (4, 31, [])
     assert [(batch.label, strategy) for batch, strategy in found.batches] == [
         ("meters d0…d2 · 2021-01", "sparse"),
         ("tables plain · 2021-01-01", "dense"),
@@ -48,7 +48,7 @@ def test_it_says_what_would_happen(power: Pair) -> None:
     lines = list(found.lines())
     assert lines[0].startswith("4 tables, 31 rows, about ")
     assert "  meters d0…d2 · 2021-01: 3 tables, 30 rows, sparse" in lines
-    assert lines[-1] == "Nothing stands in the way"
+    assert "Nothing stands in the way" in lines
     assert power.catalogs[1].database() is None
 
 
@@ -70,17 +70,17 @@ def test_all_findings_at_once(power: Pair) -> None:
     power.target.execute(f"create table {TARGET}.meters (ts timestamp, v int)")
     found = look(power)
     text = "\n".join(found.lines())
-    assert {finding.object for finding in found.findings} == {"Table 'meters'", "Table 'plain'"}
+    assert {finding.object for finding in found.blockers} == {"Table 'meters'", "Table 'plain'"}
     assert "it is a super table in the source and a normal table in the target" in text
     assert "30 rows from 2021-01-01 on are older than the 90 days" in text
-    assert look(power, on_expired="raise_keep", exclude="meters").findings == []
+    assert look(power, on_expired="raise_keep", exclude="meters").blockers == []
     database = power.catalogs[1].database()
     assert database is not None
     assert max(database.keep) == 90 * 1440
 
 
 def test_a_target_that_must_be_there(power: Pair) -> None:
-    (finding,) = look(power, schema="none").findings
+    (finding,) = look(power, schema="none").blockers
     assert "has no database" in str(finding)
 
 

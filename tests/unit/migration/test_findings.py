@@ -27,7 +27,8 @@ from airflow_provider_tdengine.migration import plan
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.dead_letters import replay
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.dry_run import preview
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
 from airflow_provider_tdengine.migration.follow import Follower
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.plan import make_plan
@@ -79,8 +80,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Finding
     made: list[tuple[str, Finding]] = []
     original = Finding.__init__
 
-    def init(self: Finding, object: str, found: str, action: str) -> None:
-        original(self, object, found, action)
+    def init(self: Finding, object: str, found: str, action: str, severity: Severity = Severity.BLOCKER) -> None:
+        original(self, object, found, action, severity)
         caller = sys._getframe(1)
         made.append((places()[caller.f_code.co_filename, caller.f_lineno], self))
 
@@ -308,6 +309,21 @@ def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
+    """All findings of a dry run, which does not stop at them; the source's clock is ahead."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((NORMAL, ROW, *source))(pair)
+        pair.source_box.faults.set_clock(clock)
+        try:
+            raise MigrationStopped(preview(*pair.catalogs, pair.options()).findings)
+        finally:
+            for name in [name for name, *_ in pair.source.rows("show users") if name == "anna"]:
+                pair.sql(f"drop user {name}")
+
+    return happen
+
+
 def changed(statement: str) -> Callable[[BoxPair, Path], object]:
     """A round of a follow that is to fail, after a statement at the source."""
 
@@ -438,7 +454,7 @@ CASES = (
         "Create that connection under Admin, Connections.",
     ),
     Case(
-        "operators.migration.TDengineResolveOperator.execute",
+        "preflight._generation",
         an_old_target,
         "Option 'target_conn_id': {source} is TDengine 2.4.0.18. "
         "Give a server of 3.0 or later; older ones can only be a source.",
@@ -667,6 +683,37 @@ CASES = (
         "Table 't': the target drops it 30 days after its creation (TTL), the source keeps it. "
         "In the target: ALTER TABLE `mig_dst`.`t` TTL 0.",
     ),
+    Case(
+        "limits.limit_findings",
+        sync(STABLE, CHILD, add_tags="\n".join(f"t{i}=x" for i in range(128))),
+        "Table 's': it would have 129 tags, and TDengine 3 takes 128. "
+        "Take fewer with columns or add_tags, or leave the table out with exclude.",
+    ),
+    # --- What does not stand in the way
+    Case(
+        "preflight._clocks",
+        told(clock=90),
+        "Clock of the source: {source} is 89 s ahead of Airflow's. Set the clocks by NTP: they decide where a period "
+        "ends, how late rows are, and what KEEP deletes.",
+    ),
+    Case(
+        "leftover.Leftover.finding 1",
+        told(),
+        "Database option UPDATE 0: it is not carried over. "
+        "The source kept the first row of a timestamp; in 3.x a later one replaces the columns that it names.",
+        ONLY_2,
+    ),
+    Case(
+        "leftover.Leftover.finding 2",
+        told("create user anna pass 'Secret_1'"),
+        "User 'anna': it is not migrated. Make it in the target by hand, if you need it there{error}.",
+    ),
+    Case(
+        "disk.disk_findings",
+        told(),
+        "Database 'mig_dst': the rows take about 12 bytes (uncompressed). "
+        "See that the data directories of the target have that much room, and its WAL some more.",
+    ),
     # --- Privileges
     Case(
         "privileges.privilege_findings 1",
@@ -715,7 +762,7 @@ CASES = (
         "Migrate them in several runs, some super tables each.",
     ),
     Case(
-        "expired._finding",
+        "expired.expired_findings",
         older_than_the_target_keeps,
         "Table 't': 1 rows from 2001-09-09 on are older than the 3650 days that 'mig_dst' keeps. "
         "Set on_expired to raise_keep or skip, or give a later start.",
