@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database import NewDatabase, options_not_taken
+from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.expired import expired_findings, find_expired
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.leftover import leftovers
@@ -52,7 +53,9 @@ def preflight(source: Catalog, target: Catalog, options: MigrationOptions) -> li
 def wanted_database(target: Catalog, structure: Structure, options: MigrationOptions) -> Database:
     """The target database as it would be created, which says nothing of what is the server's default."""
     new = NewDatabase.like(structure.source, target.name, options.database_options)
-    return Database(new.name, new.precision, new.keep, new.duration)
+    said = DatabaseOptions.parse(options.database_options).words
+    words = {name.lower(): value.strip("'\"") for name, value in said.items()}
+    return Database(new.name, new.precision, new.keep, new.duration, words)
 
 
 def _generation(target: Catalog) -> Iterator[Finding]:
