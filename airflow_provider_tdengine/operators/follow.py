@@ -129,7 +129,7 @@ class TDengineFollowOperator(FollowingOperator):
         options: as of all stages.
     """
 
-    map_index_template = "{{ shard_label }}"
+    map_index_template = "{{ task.shard_label }}"
     template_fields: Sequence[str] = ("options", "shard")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shard": "json"}
 
@@ -137,6 +137,11 @@ class TDengineFollowOperator(FollowingOperator):
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.shard = shard
+
+    @property
+    def shard_label(self) -> str:
+        """What the grid calls it."""
+        return self._shard.label
 
     def execute(self, context: Context) -> None:
         """Go on from the stored position. A retry waits first, until both servers answer."""
@@ -165,7 +170,6 @@ class TDengineFollowOperator(FollowingOperator):
         if event:
             log.info("There is something to do: %s", event)
         options = self.migration_options(context)
-        context["shard_label"] = self._shard.label  # type: ignore[typeddict-unknown-key]
         progress = task_progress(context, "goes on from the target's last timestamp, and compares what is before")
         stored, remembers = position or progress.load(), not isinstance(progress, MemoryProgress)
         with clear_failures():

@@ -85,6 +85,7 @@ def test_rows_are_followed_until_a_stop_and_from_the_watermark_on_after_a_clear(
         lambda: plant.target.execute("select distinct tbname, g from follower.m where tbname = 'd1'") == [("d1", 77)]
     )
     plant.wait_for(lambda: is_idle(plant, run))
+    assert plant.tasks(run, BOTH)["follow", 0]["rendered_map_index"] == "all tables"
 
     plant.set_state(run, "follow", "failed", 0, BOTH)
     plant.wait_for(lambda: plant.state(run, BOTH) == "failed")
