@@ -119,8 +119,8 @@ def expired_findings(
         precision: of the source.
         treatment: fail, skip or raise_keep.
     """
-    days = max(target.keep) // _MINUTES_A_DAY
     for expired in found:
+        days = max(target.keep) // _MINUTES_A_DAY
         moment = datetime.fromtimestamp(expired.first / precision.per_second, timezone.utc)
         yield Finding(
             f"Table {expired.table!r}",

@@ -15,6 +15,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import make_plan
+from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.progress import MemoryProgress
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -145,6 +146,15 @@ def test_a_reader_that_may_not_see_keep(pair: Pair, accounts: Callable[[list[str
     assert f"it may not see the KEEP of '{SOURCE}'" in stopped(made)
     assert Catalog(pair.target, TARGET).database() is None
     assert not made.migrate(database_options="KEEP 36500").differences
+    assert pair.both()[0] == pair.both()[1]
+
+
+def test_a_writer_that_may_not_see_keep(pair: Pair, accounts: Callable[[list[str], list[str]], Pair]) -> None:
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    writer = documented("Target, when the database is there", TARGET)
+    made = accounts([], [statement.replace("SYSINFO 1", "SYSINFO 0") for statement in writer])
+    assert not [finding for finding in preflight(*made.catalogs, made.options()) if finding.is_blocker]
+    assert not made.migrate().differences
     assert pair.both()[0] == pair.both()[1]
 
 
