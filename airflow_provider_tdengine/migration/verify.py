@@ -14,7 +14,7 @@ from airflow_provider_tdengine.client.block import Flags, Ints
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Subtable, Table
 from airflow_provider_tdengine.migration.collisions import distinct_rows
-from airflow_provider_tdengine.migration.convert import TagTranscoder
+from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
 from airflow_provider_tdengine.migration.expired import comparable_since
 from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.findings import MigrationStopped
@@ -24,7 +24,7 @@ from airflow_provider_tdengine.migration.plan import window
 from airflow_provider_tdengine.migration.rows import Piece, RowComparer
 from airflow_provider_tdengine.migration.schema import same_tag
 from airflow_provider_tdengine.migration.scope import Scope
-from airflow_provider_tdengine.migration.structure import Structure, TablePair, read_structure
+from airflow_provider_tdengine.migration.structure import Structure, TablePair, can_widen, read_structure
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class Difference:
 
     Parameters:
         table: the subtable or normal table.
-        what: rows, first, last, what a column's values come to, "values" where only the rows themselves say it, or a
-            tag's name.
+        what: rows, first, last, what a column's values come to, "values" where only the rows themselves say it, a
+            tag's name; of a super table or normal table itself "table", "kind", or a column or tag with its type.
         source: what the source has; a timestamp in steps of the target's precision, None for no row.
         target: what the target has.
     """
@@ -178,11 +178,16 @@ def _compare_pair(
     sides: Sides, pair: TablePair, options: MigrationOptions, comparison: Comparison, stop: threading.Event
 ) -> None:
     """Compare a super table or normal table, and add what was found."""
+    total = comparison.stables.setdefault(pair.wanted.name if pair.source.is_super else "", Total())
+    structural = list(_compare_structure(sides, pair, tags=options.schema != "none"))
+    comparison.differences += structural
+    if pair.target and pair.target.is_super != pair.wanted.is_super:
+        total.different += 1
+        return
     asked = [] if options.verify == "count" else _measures(sides, pair)
     answers = _Answered(sides, pair, asked)
     answers.compare()
-    rows = _row_comparer(sides, pair, answers, stop)
-    total = comparison.stables.setdefault(pair.wanted.name if pair.source.is_super else "", Total())
+    rows = _row_comparer(sides, pair, stop)
     if rows:
         if options.verify == "full":
             sample = [extent for extent in answers.equal() if _is_sampled(extent.name, options.verify_sample)]
@@ -197,11 +202,41 @@ def _compare_pair(
     comparison.extra_tables += len(answers.extra)
     comparison.collisions += sum(answers.collisions.values())
     found = [difference for name in sorted(answers.found) for difference in answers.found[name]]
-    if pair.source.is_super and pair.target and options.schema != "none":
+    has_tags = not any(difference.what.startswith("tag ") for difference in structural)
+    if pair.source.is_super and pair.target and options.schema != "none" and has_tags:
         subtables = map(sides.structure.transform.subtable, sides.source.subtables(pair.source, sides.structure.scope))
         found += compare_tags(pair.wanted, sides.structure.tags(pair), subtables, sides.target)
-    total.different += len({difference.table for difference in found})
+    total.different += len({difference.table for difference in structural + found})
     comparison.differences += found
+
+
+def _compare_structure(sides: Sides, pair: TablePair, *, tags: bool) -> Iterator[Difference]:
+    """What the target lacks of a super table or normal table, whether it has rows or not.
+
+    Parameters:
+        sides: the databases.
+        pair: the super table or normal table.
+        tags: whether its tags are compared.
+    """
+    name, there = pair.wanted.name, pair.target
+    if there is None:
+        yield Difference(name, "table", "there", "missing")
+        return
+    if there.is_super != pair.wanted.is_super:
+        kinds = {True: "super table", False: "normal table"}
+        yield Difference(name, "kind", kinds[pair.wanted.is_super], kinds[there.is_super])
+        return
+    time = sides.structure.time
+    found = {column.name: column for column in there.columns}
+    for own in pair.wanted.columns:
+        other = found.get(own.name)
+        if other is None or conversion(own, other, time) is None:
+            yield Difference(name, f"column {own.name}", own.sql_type, other.sql_type if other else "nothing")
+    found = {tag.name: tag for tag in there.tags}
+    for own in pair.wanted.tags if tags else ():
+        other = found.get(own.name)
+        if other is None or not (conversion(own, other, time) or can_widen(own, other)):
+            yield Difference(name, f"tag {own.name}", own.sql_type, other.sql_type if other else "nothing")
 
 
 def _measures(sides: Sides, pair: TablePair) -> list[list[Measure]]:
@@ -226,14 +261,13 @@ def _is_sampled(name: str, percent: int) -> bool:
     return number * 100 < percent * _WIDEST_HASH
 
 
-def _row_comparer(sides: Sides, pair: TablePair, answers: _Answered, stop: threading.Event) -> RowComparer | None:
+def _row_comparer(sides: Sides, pair: TablePair, stop: threading.Event) -> RowComparer | None:
     """What reads the rows of both sides; None where the target has no such table, or not its columns."""
     if pair.target is None:
         return None
     try:
         return RowComparer(sides.source, sides.target, sides.structure, pair, sides.refused, stop)
-    except ValueError as error:
-        answers.add(pair.wanted.name, "columns", "its own", str(error))
+    except ValueError:
         return None
 
 

@@ -155,6 +155,45 @@ def test_extra_rows_stay_until_somebody_allows_to_delete_them(devices: Pair) -> 
     assert [repair.deleted for repair in repairs] == [1]
 
 
+@pytest.mark.parametrize("level", ["count", "full"])
+def test_what_has_no_rows_is_missed_too(devices: Pair, level: str) -> None:
+    columns = "ts timestamp, v int"
+    devices.sql(
+        f"create stable {SOURCE}.s2 ({columns}) tags (g int)",
+        f"create table {SOURCE}.e using {SOURCE}.s2 tags (1)",
+        f"create table {SOURCE}.t2 ({columns})",
+        f"create stable {SOURCE}.k ({columns}) tags (g int)",
+    )
+    devices.target.execute(f"create table {TARGET}.k ({columns})")
+    assert {str(difference) for difference in devices.verify(verify=level).differences} == {
+        "s2: table there in the source, missing in the target",
+        "t2: table there in the source, missing in the target",
+        "k: kind super table in the source, normal table in the target",
+    }
+    devices.target.execute(f"drop table {TARGET}.k")
+    comparison, repairs = prove(*devices.catalogs, devices.options(verify=level))
+    assert not comparison.differences
+    assert len(repairs) == 1
+    assert devices.both()[0] == devices.both()[1]
+
+
+def test_columns_and_tags_that_came_since(devices: Pair) -> None:
+    devices.sql(
+        f"alter table {SOURCE}.s add column w int",
+        f"alter table {SOURCE}.s add tag h int",
+        f"alter table {SOURCE}.d0 set tag h = 5",
+        f"insert into {SOURCE}.d0 (ts, w) values ({T}, 7)",
+    )
+    assert [str(difference) for difference in devices.verify(verify="full").differences] == [
+        "s: column w INT in the source, nothing in the target",
+        "s: tag h INT in the source, nothing in the target",
+    ]
+    assert not devices.verify(verify="full", exclude_columns="w", schema="none").differences
+    comparison, _ = prove(*devices.catalogs, devices.options(verify="full"))
+    assert not comparison.differences
+    assert devices.both()[0] == devices.both()[1]
+
+
 def test_no_repair_without_rounds(devices: Pair) -> None:
     devices.target.execute(f"delete from {TARGET}.d0 where ts = {T}")
     comparison, repairs = prove(*devices.catalogs, devices.options(repair_rounds=0))
