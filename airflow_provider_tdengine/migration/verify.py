@@ -189,11 +189,10 @@ def _compare_pair(
     answers.compare()
     rows = _row_comparer(sides, pair, stop)
     if rows:
-        if options.verify == "full":
-            sample = [extent for extent in answers.equal() if _is_sampled(extent.name, options.verify_sample)]
-            total.read += len(sample)
-            for name in rows.differing(sample, sides.period, options.workers):
-                answers.add(sides.structure.transform.tables(name), "values", "some", "others")
+        chosen = [extent for extent in answers.equal() if answers.needs_reading(extent.name, options)]
+        total.read += len(chosen)
+        for name in rows.differing(chosen, sides.period, options.workers):
+            answers.add(sides.structure.transform.tables(name), "values", "some", "others")
         comparison.pieces += answers.located(rows, options.workers)
     total.tables += answers.tables
     total.rows += int(answers.ours.rows.sum())
@@ -306,6 +305,8 @@ class _Answered:
         self._matched = np.array([self._places.get(name, -1) for name in self.names], np.int64)
         self.collisions = self._collisions()
         """Rows of the source for which a later one stands in the target, by table of the target."""
+        self._special = {name for name, times in sides.refused.items() if times} | self.collisions.keys()
+        """Tables that are to have other rows than the source, so that servers cannot be asked for sums."""
         self.found: dict[str, list[Difference]] = {}
         """Differences by table of the target."""
 
@@ -363,8 +364,7 @@ class _Answered:
         equal: Flags = ours.rows == theirs.rows
         for own, other in zip(ours.columns[1:3], theirs.columns[1:3], strict=True):
             equal &= time.apply_array(own.values.astype(np.int64)) == other.values.astype(np.int64)
-        special = self._sides.refused.keys() | self.collisions.keys()
-        equal &= np.array([self.names[number] not in special for number in mine.tolist()], np.bool_)
+        equal &= np.array([self.names[number] not in self._special for number in mine.tolist()], np.bool_)
         return mine[~equal]
 
     def _facts_of(self, number: int) -> tuple[int | None, ...]:
@@ -387,7 +387,7 @@ class _Answered:
 
     def _compare_measures(self, mine: Ints, theirs: Answers) -> None:
         """Compare what columns come to, in tables with equal rows."""
-        special = self.found.keys() | self._sides.refused.keys() | self.collisions.keys()
+        special = self.found.keys() | self._special
         plain = np.array([self.names[number] not in special for number in mine.tolist()], np.bool_)
         ours, others, numbers = self.ours.take(mine[plain]), theirs.take(plain), mine[plain]
         column = 3
@@ -405,6 +405,12 @@ class _Answered:
                 column += 1
 
     # --- Looking closer
+
+    def needs_reading(self, name: str, options: MigrationOptions) -> bool:
+        """Whether every row of a table of the source is compared, although nothing has differed so far."""
+        if options.verify == "full" and _is_sampled(name, options.verify_sample):
+            return True
+        return options.verify != "count" and self._sides.structure.transform.tables(name) in self._special
 
     def equal(self) -> Iterator[Extent]:
         """Tables of the source without a difference so far."""

@@ -162,6 +162,16 @@ def test_a_row_that_is_missing_beside_collisions(fine: Pair) -> None:
     ]
 
 
+def test_a_value_that_differs_beside_collisions(fine: Pair) -> None:
+    """Sums of the source are of rows that the target is not to have."""
+    fine.sync(allow_lossy_precision=True)
+    fine.copy(allow_lossy_precision=True)
+    fine.target.execute(f"insert into {TARGET}.a0 (ts, v) values ({T}, 2)")
+    comparison = fine.verify(allow_lossy_precision=True)
+    assert [difference.table for difference in comparison.differences] == ["a0"]
+    assert comparison.pieces[0].changed == 1
+
+
 def test_a_batch_with_collisions_has_arrived(fine: Pair) -> None:
     options = fine.options(allow_lossy_precision=True, stables="s")
     fine.sync(allow_lossy_precision=True)

@@ -14,6 +14,7 @@ from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept, 
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import MemoryProgress
+from airflow_provider_tdengine.migration.verify import verify
 
 from .conftest import SOURCE, TARGET, Pair, T
 
@@ -90,6 +91,37 @@ def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str,
     assert counts(folder) == {}
     source, target = aged.both()
     assert target == source
+
+
+def test_what_differs_beside_dead_letters(aged: Pair, tmp_path: Path) -> None:
+    """A row too few, refused, hides no other one that is elsewhere or otherwise."""
+    copy(aged, tmp_path, strategy="dense")
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    aged.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + 3}, 5)")
+    aged.target.execute(f"delete from {TARGET}.d2 where ts = {T + 3}")
+    aged.target.execute(f"insert into {TARGET}.d2 (ts, i) values ({T + 1000}, 5)")
+    assert not verify(*aged.catalogs, aged.options(verify="count"), kept(tmp_path)).differences
+    for level in ("aggregate", "full"):
+        comparison = verify(*aged.catalogs, aged.options(verify=level), kept(tmp_path))
+        assert {difference.table for difference in comparison.differences} == {"d0", "d2"}
+
+
+@pytest.mark.source(since=(3, 3))
+def test_a_second_key_beside_a_dead_letter(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, k int primary key, v int) tags (g int)",
+        f"create table {SOURCE}.d using {SOURCE}.s tags (1)",
+        f"insert into {SOURCE}.d values ({T}, 1, 1) ({T}, 2, 2) ({T + 1}, 1, 1)",
+    )
+    assert not pair.migrate().differences
+    pair.target.execute(f"delete from {TARGET}.d where ts = {T}")
+    pair.target.execute(f"insert into {TARGET}.d values ({T}, 1, 1)")
+    for level in ("aggregate", "full"):
+        assert not verify(*pair.catalogs, pair.options(verify=level), {"d": [T]}).differences
+    pair.target.execute(f"insert into {TARGET}.d values ({T + 1}, 1, 9)")
+    (difference,) = verify(*pair.catalogs, pair.options(), {"d": [T]}).differences
+    assert (difference.table, difference.what) == ("d", "values")
 
 
 def test_a_letter_says_why(aged: Pair, tmp_path: Path) -> None:
