@@ -237,6 +237,8 @@ class Command:
                 proof = certificate(self._source, self._target, options, comparison, repairs, period)
                 self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
         lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
+        if comparison.expired:
+            lines.append(f"Not compared: {comparison.expired:,} rows are older than the target keeps")
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
         self._show(comparison.to_dict(), lines)

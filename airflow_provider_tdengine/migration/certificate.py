@@ -83,6 +83,7 @@ def certificate(
         "findings": [finding.to_dict() for finding in preflight(source, target, options)],
         "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
         "collisions": comparison.collisions,
+        "expired": comparison.expired,
         "tables_only_in_target": comparison.extra_tables,
         "package": f"airflow-provider-tdengine {__version__}",
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import Known, copy_batch
+from airflow_provider_tdengine.migration.expired import comparable_since
 from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch, window
@@ -136,7 +137,9 @@ def _batches(
         rows = sum(piece.rows for piece in own)
         if rows:
             yield Batch(first.stable, name, name, 1, start, end, rows), Known(structure, None)
+    assert structure.target is not None
     start, end = window(options, structure.source)
+    start = comparable_since(start, structure.source.precision, structure.source, structure.target)
     for stable, extents in lacking.items():
         extents.sort(key=lambda extent: extent.name)
         rows = sum(extent.rows for extent in extents)

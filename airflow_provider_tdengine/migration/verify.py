@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Subtable, Table
 from airflow_provider_tdengine.migration.collisions import distinct_rows
 from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
-from airflow_provider_tdengine.migration.expired import comparable_since
+from airflow_provider_tdengine.migration.expired import comparable_since, find_expired
 from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.measures import Answers, Measure, ask, measures, same
@@ -83,6 +84,7 @@ class Comparison:
         extra_tables: subtables that only the target has; they are not part of the migration.
         collisions: rows of the source for which a later one stands in the target, since that counts coarser steps;
             they are looked for in tables with fewer rows there.
+        expired: rows of the source that are older than the target keeps; they are not compared.
         dead_letters: rows by table that the target refused; it is compared without them.
         pieces: where the tables that differ do so.
     """
@@ -91,6 +93,7 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     extra_tables: int = 0
     collisions: int = 0
+    expired: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
 
@@ -144,11 +147,14 @@ def verify(
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
     start, end = window(options, structure.source)
+    expired = find_expired(source, structure, structure.target, (start, end), datetime.now(timezone.utc))
     start = comparable_since(start, structure.source.precision, structure.source, structure.target)
     refused = {}
     for name, times in (dead_letters or {}).items():
         refused[name] = [time for time in times if (start is None or time >= start) and (end is None or time < end)]
-    comparison = Comparison(dead_letters={name: len(times) for name, times in refused.items()})
+    comparison = Comparison(
+        expired=sum(each.rows for each in expired), dead_letters={name: len(times) for name, times in refused.items()}
+    )
     sides = Sides(source, target, structure, (start, end), refused)
     for pair in structure.pairs:
         _compare_pair(sides, pair, options, comparison, stop or threading.Event())

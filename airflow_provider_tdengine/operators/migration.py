@@ -389,6 +389,8 @@ class TDengineVerifyOperator(MigrationOperator):
         log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
         if comparison.collisions:
             log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
+        if comparison.expired:
+            log.warning("Not compared: %d rows are older than the target keeps", comparison.expired)
         self._tell_assets(options, comparison, context)
         return {**comparison.to_dict(), "repairs": [asdict(repair) for repair in repairs]}
 

@@ -10,6 +10,7 @@ from airflow_provider_tdengine.migration.copy import copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.progress import MemoryProgress
+from airflow_provider_tdengine.migration.repair import prove
 
 from .conftest import SOURCE, TARGET, Pair, T
 
@@ -53,7 +54,7 @@ def test_they_stay_behind(aged: Pair, strategy: str, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING):
         comparison = aged.migrate(on_expired="skip", strategy=strategy)
     assert not comparison.differences
-    assert comparison.rows == 3
+    assert (comparison.rows, comparison.expired) == (3, 4)
     assert {name: [row[1] for row in rows] for name, (_, rows) in aged.both()[1].items()} == {
         "d1": [3],
         "d2": [5, 6],
@@ -65,9 +66,17 @@ def test_they_stay_behind(aged: Pair, strategy: str, caplog: pytest.LogCaptureFi
 
 def test_the_target_keeps_them_after_all(aged: Pair) -> None:
     comparison = aged.migrate(on_expired="raise_keep")
-    assert (comparison.rows, len(comparison.differences)) == (7, 0)
+    assert (comparison.rows, comparison.expired, len(comparison.differences)) == (7, 0, 0)
     source, target = aged.both()
     assert target == source
+
+
+def test_a_missing_table_is_mended_without_them(aged: Pair) -> None:
+    aged.migrate(on_expired="skip")
+    aged.target.execute(f"drop table {TARGET}.d1")
+    comparison, repairs = prove(*aged.catalogs, aged.options())
+    assert (len(comparison.differences), comparison.expired) == (0, 4)
+    assert [repair.rows for repair in repairs] == [1]
 
 
 def test_a_later_start_has_none(aged: Pair) -> None:
