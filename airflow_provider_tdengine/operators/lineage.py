@@ -5,21 +5,21 @@ Without the provider `apache-airflow-providers-openlineage` nothing is told, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_tdengine.assets import SCHEME
-from airflow_provider_tdengine.client.types import Field
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.assets import convert_asset_to_openlineage, create_asset
+from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import Batch
 from airflow_provider_tdengine.migration.scope import Scope
 from airflow_provider_tdengine.migration.transform import Transform
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.openlineage.facet import Dataset, SchemaDatasetFacet
-    from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.event_v2 import Dataset
+    from openlineage.client.facet_v2 import OutputDatasetFacet, RunFacet, column_lineage_dataset
 
 _MOST_TABLES = 100
 """Normal tables of a batch that are named, at most."""
@@ -30,25 +30,27 @@ class TableLineage:
     """A super table or normal table, and what became of it.
 
     Parameters:
-        source: its name in the source.
-        target: its name in the target.
-        columns: columns and tags that were copied, as the source and as the target has them; by their order.
-        constants: tags that only the target has.
+        source: as the source has it, with the columns that stay behind.
+        target: as the target has it, with columns and tags of its own.
+        columns: columns and tags that were copied: names in the source by names in the target.
     """
 
-    source: str
-    target: str
-    columns: tuple[tuple[Field, Field], ...]
-    constants: tuple[Field, ...]
+    source: Table
+    target: Table
+    columns: Mapping[str, str]
 
 
-def table_lineages(source: Catalog, batch: Batch, options: MigrationOptions) -> Iterator[TableLineage]:
+def table_lineages(source: Catalog, target: Catalog, batch: Batch, options: MigrationOptions) -> Iterator[TableLineage]:
     """The super table of a batch, or its normal tables.
 
     Parameters:
         source: the source database.
+        target: the target database.
         batch: which has been copied.
         options: what changed on the way.
+
+    Raises:
+        TDengineError: a server did not answer, or a table has gone since.
     """
     transform = Transform.of(options)
     names = [batch.stable]
@@ -56,15 +58,17 @@ def table_lineages(source: Catalog, batch: Batch, options: MigrationOptions) -> 
         low, high = batch.first.encode(), batch.last.encode()
         names = [name for name in source.normal_tables(Scope.of(options)) if low <= name.encode() <= high]
     for name in names[:_MOST_TABLES]:
-        table = transform.selected(source.describe(str(name)))
-        wanted = transform.renamed(table)
-        pairs = (*zip(table.columns, wanted.columns, strict=True), *zip(table.tags, wanted.tags, strict=False))
-        yield TableLineage(table.name, wanted.name, pairs, wanted.tags[len(table.tags) :])
+        table = source.describe(str(name))
+        copied = transform.selected(table)
+        wanted = transform.renamed(copied)
+        # Constant tags come last in `wanted`, and from no column.
+        pairs = zip(wanted.columns + wanted.tags, copied.columns + copied.tags, strict=False)
+        yield TableLineage(table, target.describe(wanted.name), {after.name: before.name for after, before in pairs})
 
 
 def batch_lineage(
     source: Catalog, target: Catalog, batch: Batch, options: MigrationOptions, rows: int, size: int
-) -> OperatorLineage | None:
+) -> OperatorLineage[Dataset, RunFacet] | None:
     """The same as datasets with schemas and column lineage; None without OpenLineage.
 
     Parameters:
@@ -74,54 +78,55 @@ def batch_lineage(
         options: of the migration.
         rows: how many rows were written.
         size: in how many bytes.
+
+    Raises:
+        TDengineError: as of `table_lineages`.
     """
     try:
-        from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
-            ColumnLineageDatasetFacet,
-            Fields,
-            InputField,
-            OutputDataset,
-            OutputStatisticsOutputDatasetFacet,
-        )
         from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
+        from openlineage.client.event_v2 import OutputDataset  # noqa: PLC0415
+        from openlineage.client.facet_v2 import output_statistics_output_dataset  # noqa: PLC0415
     except ImportError:
         return None
-    inputs, outputs = [], []
-    with source:
-        lineages = list(table_lineages(source, batch, options))
+    inputs: list[Dataset] = []
+    outputs: list[Dataset] = []
+    with source, target:
+        lineages = list(table_lineages(source, target, batch, options))
     for lineage in lineages:
-        one = _dataset(source, lineage.source, [before for before, _ in lineage.columns])
-        other = _dataset(target, lineage.target, [*(after for _, after in lineage.columns), *lineage.constants])
-        columns = {
-            after.name: Fields(
-                inputFields=[InputField(namespace=one.namespace, name=one.name, field=before.name)],
-                transformationType="IDENTITY",
-            )
-            for before, after in lineage.columns
-        }
-        facets = {**(other.facets or {}), "columnLineage": ColumnLineageDatasetFacet(fields=columns)}
-        written = {}
+        one, other = _dataset(source, lineage.source), _dataset(target, lineage.target)
+        facets = {**(other.facets or {}), "columnLineage": _column_lineage(one, lineage.columns)}
+        written: dict[str, OutputDatasetFacet] = {}
+        # How rows and bytes divide among several tables is not known.
         if len(lineages) == 1:
-            written["outputStatistics"] = OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
+            statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
+            written["outputStatistics"] = statistics
         inputs.append(one)
         outputs.append(OutputDataset(other.namespace, other.name, facets=facets, outputFacets=written))
     return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
-def _dataset(catalog: Catalog, table: str, fields: list[Field]) -> Dataset:
-    from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415
+def _dataset(catalog: Catalog, table: Table) -> Dataset:
+    """A table by the name that the asset of it has, too."""
+    from openlineage.client.facet_v2 import schema_dataset  # noqa: PLC0415
 
     server = catalog.client.address
-    namespace = f"{SCHEME}://{server.host}:{server.port}"
-    return Dataset(namespace, f"{catalog.name}.{table}", facets={"schema": _schema(fields)})
+    asset = create_asset(host=server.host, port=server.port, database=catalog.name, table=table.name)
+    dataset = convert_asset_to_openlineage(asset, None)
+    fields = [
+        schema_dataset.SchemaDatasetFacetFields(name=field.name, type=field.sql_type)
+        for field in table.columns + table.tags
+    ]
+    dataset.facets = {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)}
+    return dataset
 
 
-def _schema(fields: list[Field]) -> SchemaDatasetFacet:
-    from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
-    )
+def _column_lineage(source: Dataset, columns: Mapping[str, str]) -> column_lineage_dataset.ColumnLineageDatasetFacet:
+    from openlineage.client.facet_v2 import column_lineage_dataset as facet  # noqa: PLC0415
 
-    return SchemaDatasetFacet(
-        fields=[SchemaDatasetFacetFields(name=field.name, type=field.sql_type) for field in fields]
+    same = facet.Transformation(type="DIRECT", subtype="IDENTITY")
+    return facet.ColumnLineageDatasetFacet(
+        fields={
+            after: facet.Fields([facet.InputField(source.namespace, source.name, before, transformations=[same])])
+            for after, before in columns.items()
+        }
     )

@@ -49,8 +49,10 @@ from airflow_provider_tdengine.operators.progress import task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from openlineage.client.event_v2 import Dataset
+    from openlineage.client.facet_v2 import RunFacet
 
 log = logging.getLogger(__name__)
 
@@ -327,7 +329,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             "strategy": copied.strategy,
         }
 
-    def get_openlineage_facets_on_complete(self, task_instance: RuntimeTaskInstance) -> OperatorLineage | None:
+    def get_openlineage_facets_on_complete(
+        self, task_instance: RuntimeTaskInstance
+    ) -> OperatorLineage[Dataset, RunFacet] | None:
         """Which columns became which; OpenLineage calls it in the task's process, after `execute`."""
         if self._copied is None:
             return None
