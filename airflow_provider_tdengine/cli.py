@@ -241,6 +241,8 @@ class Command:
             lines.append(f"Not compared: {comparison.expired:,} rows are older than the target keeps")
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
+        if comparison.obstacle:
+            lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
         return _FAILED if comparison.differences else 0
 

@@ -79,6 +79,7 @@ def certificate(
         "differing_rows": [
             {"table": piece.table, "row": row} for piece in comparison.pieces[:DIFFERENCES] for row in piece.shown
         ],
+        "obstacle": comparison.obstacle,
         "repairs": [asdict(repair) for repair in repairs],
         "findings": [finding.to_dict() for finding in preflight(source, target, options)],
         "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copy import Known, copy_batch
@@ -61,10 +62,10 @@ def prove(
         stop: set by somebody who wants it to stop soon.
 
     Returns:
-        The last comparison, and what was done before it.
+        The last comparison, and what was done before it. Where a repair cannot be made, it says why.
 
     Raises:
-        MigrationStopped: a database or super table is missing, or a repair cannot be made.
+        MigrationStopped: a database or super table is missing.
         TDengineError: what no retry cured.
     """
     stop = stop or threading.Event()
@@ -72,7 +73,14 @@ def prove(
     repairs: list[Repair] = []
     while comparison.differences and len(repairs) < options.repair_rounds:
         log.warning("%d differences; repair round %d", len(comparison.differences), len(repairs) + 1)
-        repairs.append(_repair(source, target, options, comparison, stop))
+        try:
+            repairs.append(_repair(source, target, options, comparison, stop))
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            log.error("It cannot be mended: %s", error)
+            comparison.obstacle = str(error)
+            break
         comparison = verify(source, target, options, dead_letters, stop=stop)
     return comparison, repairs
 

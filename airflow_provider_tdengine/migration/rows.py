@@ -15,6 +15,7 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Block, Ints, Value, concatenate, times_of
 from airflow_provider_tdengine.client.errors import IncompleteResult, TableMissing
 from airflow_provider_tdengine.client.result import Session
+from airflow_provider_tdengine.migration import spoken
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.collisions import last_ones
 from airflow_provider_tdengine.migration.convert import Transcoder
@@ -292,11 +293,12 @@ class RowComparer:
     def _shown(self, key: Key, ours: Row | None, theirs: Row | None) -> str:
         per_second = self._per_second * self._time.numerator // self._time.denominator
         moment = datetime.fromtimestamp(int(str(key[0])) // per_second, timezone.utc)
-        when = f"{moment:%Y-%m-%d %H:%M:%S} ({', '.join(map(str, key))})"
+        when = f"{moment:%Y-%m-%d %H:%M:%S} ({', '.join(map(repr, key))})"
         if ours is None or theirs is None:
             return f"{when} only in the {'target' if ours is None else 'source'}"
         columns = zip(self._transcode.fields, ours[1], theirs[1], strict=True)
-        values = [f"{field.name} {one!r} and {other!r}" for field, one, other in columns if repr(one) != repr(other)]
+        pairs = ((field.name, *spoken.values(one, other)) for field, one, other in columns if repr(one) != repr(other))
+        values = [f"{name} {one} and {other}" for name, one, other in pairs]
         return f"{when} has {', '.join(values[:_SHOWN])}"
 
 

@@ -1,4 +1,4 @@
-"""Names, periods and sizes as people say them."""
+"""Names, values, periods and sizes as people say them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ def name(table: str) -> str:
     """A table's name, a very long one without its middle."""
     half = _LONGEST_NAME // 2 - 1
     return table if len(table) <= _LONGEST_NAME else f"{table[:half]}…{table[-half:]}"
+
+
+_LONGEST_VALUE = 100
+
+
+def values(one: object, other: object) -> tuple[str, str]:
+    """Two values that differ; of very long ones the part where they begin to do so."""
+    said = repr(one), repr(other)
+    if max(map(len, said)) <= _LONGEST_VALUE:
+        return said
+    differing = (place for place, signs in enumerate(zip(*said, strict=False)) if signs[0] != signs[1])
+    start = max(0, next(differing, min(map(len, said))) - _LONGEST_VALUE // 2)
+    first, second = (_part(text, start) for text in said)
+    return first, second
+
+
+def _part(text: str, start: int) -> str:
+    end = start + _LONGEST_VALUE
+    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
 
 def period(first: int, last: int, precision: Precision, *, is_part: bool = False) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Flags, Ints
+from airflow_provider_tdengine.migration import spoken
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Subtable, Table
 from airflow_provider_tdengine.migration.collisions import distinct_rows
@@ -87,6 +88,7 @@ class Comparison:
         expired: rows of the source that are older than the target keeps; they are not compared.
         dead_letters: rows by table that the target refused; it is compared without them.
         pieces: where the tables that differ do so.
+        obstacle: why they cannot be mended, if that was tried in vain.
     """
 
     stables: dict[str, Total] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Comparison:
     expired: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
+    obstacle: str = ""
 
     @property
     def tables(self) -> int:
@@ -486,4 +489,4 @@ def compare_tags(
             continue
         for tag, one, other in zip(tags.fields, tags(subtable.tags), theirs[subtable.name], strict=True):
             if not same_tag(tag, one, other):
-                yield Difference(subtable.name, f"tag {tag.name}", repr(one), repr(other))
+                yield Difference(subtable.name, f"tag {tag.name}", *spoken.values(one, other))

@@ -447,6 +447,8 @@ def _in_words(comparison: Comparison, rounds: int) -> str:
     lines += [f"  {difference}" for difference in comparison.differences[:20]]
     if shown := [f"  {piece.table}: {row}" for piece in comparison.pieces for row in piece.shown][:20]:
         lines += ["Rows that differ, the first ones:", *shown]
+    if comparison.obstacle:
+        lines.append(f"It cannot be mended: {comparison.obstacle}")
     if any(piece.extra for piece in comparison.pieces):
         lines.append("Rows that only the target has are deleted with the option delete_extra")
     lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")

@@ -145,6 +145,28 @@ def test_the_first_differing_rows_are_shown(devices: Pair) -> None:
     assert len(piece.shown) == 3
 
 
+def test_of_long_values_the_part_that_differs_is_shown(devices: Pair) -> None:
+    devices.sql(
+        f"create table {SOURCE}.x (ts timestamp, v binary(16000))",
+        f"insert into {SOURCE}.x values ({T}, '{'a' * 7_000}b{'c' * 7_000}')",
+    )
+    assert not devices.migrate().differences
+    devices.target.execute(f"insert into {TARGET}.x values ({T}, '{'a' * 7_000}d')")
+    (piece,) = devices.verify(verify="full").pieces
+    (shown,) = piece.shown
+    assert len(shown) < 350
+    assert "aab" + "c" * 49 + "… and …" in shown
+    assert shown.endswith("aad'")
+
+
+def test_what_cannot_be_mended_is_named(devices: Pair) -> None:
+    devices.target.execute(f"drop table {TARGET}.d1")
+    comparison, repairs = prove(*devices.catalogs, devices.options(schema="none"))
+    assert {difference.table for difference in comparison.differences} == {"d1"}
+    assert "Clear sync_schema" in comparison.obstacle
+    assert not repairs
+
+
 def test_extra_rows_stay_until_somebody_allows_to_delete_them(devices: Pair) -> None:
     devices.target.execute(f"insert into {TARGET}.d0 values {values(3, T + 500)}")
     comparison, repairs = prove(*devices.catalogs, devices.options())
