@@ -284,7 +284,7 @@ def the_asset(assets: Sequence[object]) -> Asset:
 
 def _report(done: Round) -> None:
     log.info(
-        "%d rows of %d tables in %.1f s; all rows before %s have been copied, the newest one is %.1f s behind that",
+        "%d rows of %d tables in %.1f s; all rows before %s have been copied, the newest one is %.1f s later",
         done.rows,
         done.tables,
         done.seconds,

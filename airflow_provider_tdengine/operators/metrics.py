@@ -1,7 +1,8 @@
 """What migrations tell Airflow's metrics (`[metrics]`, statsd or OpenTelemetry): counters and a gauge.
 
 `tdengine.rows` and `tdengine.bytes` count what the target has confirmed, `tdengine.retries` sessions that were lost or
-found a server busy; `tdengine.lag` is by how many seconds the newest row is behind. Tags: `dag_id` and `task_id`.
+found a server busy; `tdengine.lag` is how many seconds a follow is behind the newest row. Tags: `dag_id` and `task_id`,
+and `map_index` of a lag: each shard has its own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Metrics:
     def __init__(self, context: Context) -> None:
         task = context["ti"]
         self._tags = {"dag_id": task.dag_id, "task_id": task.task_id}
+        self._shard = str(task.map_index)
         self._told: dict[str, int] | None = None
 
     def copied(self, checkpoint: Checkpoint) -> None:
@@ -40,9 +42,9 @@ class Metrics:
         self._told = totals
 
     def followed(self, rows: int, lag: float) -> None:
-        """Count the rows of a round, and say how far it is behind, in seconds."""
+        """Count the rows of a round, and say how far the watermark is behind, in seconds."""
         self._count("rows", rows)
-        Stats.gauge("tdengine.lag", lag, tags=self._tags)
+        Stats.gauge("tdengine.lag", lag, tags={**self._tags, "map_index": self._shard})
 
     def _count(self, name: str, number: int) -> None:
         if number:

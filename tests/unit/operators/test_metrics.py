@@ -24,6 +24,7 @@ class Recorder(NoStatsLogger):
         self.said.append((stat, count))
 
     def gauge(self, stat: str, value: float, rate: float = 1, delta: bool = False, *, tags: Any = None) -> None:
+        assert tags == {"dag_id": "m", "task_id": "copy", "map_index": "2"}
         self.said.append((stat, value))
 
 
@@ -39,7 +40,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def test_what_is_new_is_counted(recorder: Recorder) -> None:
-    context: Any = {"ti": SimpleNamespace(dag_id="m", task_id="copy")}
+    context: Any = {"ti": SimpleNamespace(dag_id="m", task_id="copy", map_index=2)}
     metrics = Metrics(context)
     # What an earlier try has copied is no news.
     metrics.copied(Checkpoint("b", "dense", rows=100, bytes=1000, retries=1))
