@@ -99,7 +99,9 @@ def _repair(
         if rename(piece.table) not in comparison.dead_letters:
             pieces[piece.table].append(piece)
     deleted = 0
-    if options.delete_extra:
+    if options.delete_extra and not structure.source.keep:
+        log.warning("Nothing is deleted: the account may not see the source's KEEP, by which rows may have gone there")
+    elif options.delete_extra:
         deleted = sum(_delete_extra(target, structure, piece) for own in pieces.values() for piece in own)
     rows = 0
     for batch, known in _batches(structure, options, pieces):

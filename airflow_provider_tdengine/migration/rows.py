@@ -25,7 +25,7 @@ from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.sparse import group_query, groups, owners_of, rows_a_group
 from airflow_provider_tdengine.migration.structure import Structure, TablePair
-from airflow_provider_tdengine.migration.work import Sessions, Unit
+from airflow_provider_tdengine.migration.work import Sessions, Unit, count
 
 Key: TypeAlias = tuple[Value, ...]
 """A primary key: the timestamp, and the second key where there is one."""
@@ -198,8 +198,11 @@ class RowComparer:
 
     def _blocks_of_source(self, sessions: Sessions, unit: Unit) -> Iterator[Block]:
         """Rows as the target should have them."""
-        blocks: Iterable[Block] = read_unit(sessions.source, self._source, self._ours, unit).blocks()
-        refused = self._refused.get(self._rename(unit.table))
+        return self._expected(unit.table, read_unit(sessions.source, self._source, self._ours, unit).blocks())
+
+    def _expected(self, table: str, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Rows of a table of the source as the target should have them."""
+        refused = self._refused.get(self._rename(table))
         if refused is not None:
             blocks = (block.take(~np.isin(times_of(block), refused)) for block in blocks)
         if self._time.cuts:
@@ -263,7 +266,12 @@ class RowComparer:
         return found
 
     def _row_by_row(self, sessions: Sessions, unit: Unit) -> Piece:
-        ours = dict(self._rows(self._blocks_of_source(sessions, unit)))
+        read = list(read_unit(sessions.source, self._source, self._ours, unit).blocks())
+        counted = count(sessions.source, self._source.table(unit.table), self._ours.period(unit.start, unit.end))
+        if (rows := sum(block.rows for block in read)) < counted:
+            # Of an answer that was cut, the rest would look as if only the target had it, and might be deleted there.
+            raise _incomplete([replace(unit, rows=counted)], rows)
+        ours = dict(self._rows(self._expected(unit.table, read)))
         theirs = dict(self._rows(self._blocks_of_target(sessions, unit)))
         missing = [key for key in ours if key not in theirs]
         changed = [key for key in ours if key in theirs and ours[key][0] != theirs[key][0]]

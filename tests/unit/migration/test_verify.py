@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.sql import literal
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.repair import prove
 
-from .conftest import SOURCE, TARGET, Pair, T
+from .conftest import ROWS_A_METER, SOURCE, TARGET, BoxPair, Pair, T, address
 
 ROWS = 40
 TABLES = ("d0", "d1", "d2", "t")
@@ -214,6 +217,19 @@ def test_columns_and_tags_that_came_since(devices: Pair) -> None:
     comparison, _ = prove(*devices.catalogs, devices.options(verify="full"))
     assert not comparison.differences
     assert devices.both()[0] == devices.both()[1]
+
+
+def test_what_an_answer_lacks_is_not_deleted(meters: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an answer that is cut, the other rows seem to be only in the target."""
+    meters.migrate()
+    meters.target.execute(f"insert into {TARGET}.d0 values ({T + 10_000}, 99, 'n')")
+    over_rest = BoxPair(Client(address(meters.source_box, "http")), meters.target, *(2 * [meters.source_box]))
+    meters.source_box.faults.truncate_rest(20)
+    monkeypatch.setattr(retry, "PAUSE", 0.0)
+    with pytest.raises(IncompleteResult):
+        prove(*over_rest.catalogs, over_rest.options(delete_extra=True))
+    meters.source_box.faults.clear()
+    assert meters.target.rows(f"select count(*) from {TARGET}.d0") == [(ROWS_A_METER,)]
 
 
 def test_no_repair_without_rounds(devices: Pair) -> None:
