@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -33,6 +34,9 @@ _LEVELS = {
     "full": "every row of both sides, by a hash of its values",
 }
 
+_SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
+"""The password of a storage's URL."""
+
 DIFFERENCES = 1000
 """Differences that a certificate names; it says how many there are."""
 
@@ -59,7 +63,11 @@ def certificate(
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
     """
     own = MigrationOptions().to_dict()
-    given = {name: value for name, value in options.to_dict().items() if value != own[name] or OPTIONS[name].required}
+    given = {
+        name: _SECRET.sub(r"\1***@", value) if isinstance(value, str) else value
+        for name, value in options.to_dict().items()
+        if value != own[name] or OPTIONS[name].required
+    }
     level = {"level": options.verify, "sample_percent": options.verify_sample, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
@@ -85,7 +93,7 @@ def certificate(
         "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
         "collisions": comparison.collisions,
         "expired": comparison.expired,
-        "tables_only_in_target": comparison.extra_tables,
+        "other_tables_in_target": comparison.extra_tables,
         "package": f"airflow-provider-tdengine {__version__}",
     }
     return {**content, "sha256": content_hash(content)}

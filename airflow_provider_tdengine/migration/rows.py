@@ -145,7 +145,11 @@ class RowComparer:
                 yield from found
 
     def _differing(self, units: list[Unit]) -> list[str]:
-        return persist(partial(self._compare, units), self._stop)
+        try:
+            return persist(partial(self._compare, units), self._stop)
+        except TableMissing:
+            # The source has dropped it meanwhile, so that there is nothing to compare.
+            return []
 
     def _compare(self, units: list[Unit]) -> list[str]:
         with Sessions(self._source, self._target) as sessions:
@@ -240,8 +244,14 @@ class RowComparer:
             workers: how many pairs of sessions read side by side.
         """
         with ThreadPoolExecutor(workers, thread_name_prefix="compare") as pool:
-            for found in pool.map(lambda extent: persist(partial(self._locate, extent), self._stop), extents):
+            for found in pool.map(self._pieces, extents):
                 yield from found
+
+    def _pieces(self, extent: Extent) -> list[Piece]:
+        try:
+            return persist(partial(self._locate, extent), self._stop)
+        except TableMissing:
+            return []
 
     def _locate(self, extent: Extent) -> list[Piece]:
         """The parts of a table that differ, by halving its period."""

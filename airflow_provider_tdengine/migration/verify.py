@@ -82,7 +82,7 @@ class Comparison:
     Parameters:
         stables: what each super table came to; normal tables are together under "".
         differences: what is not the same.
-        extra_tables: subtables that only the target has; they are not part of the migration.
+        extra_tables: other subtables of the target's super tables; they are not part of the migration.
         collisions: rows of the source for which a later one stands in the target, since that counts coarser steps;
             they are looked for in tables with fewer rows there.
         expired: rows of the source that are older than the target keeps; they are not compared.

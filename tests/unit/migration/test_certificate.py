@@ -24,7 +24,7 @@ def made(pair: BoxPair, **values: object) -> dict[str, object]:
 
 def test_of_a_migration_that_arrived(meters: BoxPair, tmp_path: Path) -> None:
     meters.migrate()
-    document = made(meters, verify="full", source_conn_id="<old>")
+    document = made(meters, verify="full", source_conn_id="<old>", certificate_path="s3://key:hidden@bucket/a")
     assert document["equal"] is True
     total: dict[str, int] = document["super_tables"]["meters"]  # type: ignore[index]
     assert total["measures"] >= 5
@@ -40,6 +40,8 @@ def test_of_a_migration_that_arrived(meters: BoxPair, tmp_path: Path) -> None:
     assert "<old>" not in html
     assert stored["sha256"] in html
     assert "taosdata" not in html + json.dumps(stored)
+    assert "s3://key:***@bucket/a" in html
+    assert "hidden" not in html + json.dumps(stored)
     assert not re.search(r"(src|href)=", html), "it needs nothing from elsewhere"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.sql import literal
 from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.migration.extents import Extent
 from airflow_provider_tdengine.migration.repair import prove
+from airflow_provider_tdengine.migration.rows import RowComparer
+from airflow_provider_tdengine.migration.structure import read_structure
 
 from .conftest import ROWS_A_METER, SOURCE, TARGET, BoxPair, Pair, T, address
 
@@ -230,6 +234,17 @@ def test_what_an_answer_lacks_is_not_deleted(meters: BoxPair, monkeypatch: pytes
         prove(*over_rest.catalogs, over_rest.options(delete_extra=True))
     meters.source_box.faults.clear()
     assert meters.target.rows(f"select count(*) from {TARGET}.d0") == [(ROWS_A_METER,)]
+
+
+def test_a_table_that_the_source_drops_meanwhile(devices: Pair) -> None:
+    structure = read_structure(*devices.catalogs, devices.options())
+    (pair,) = (pair for pair in structure.pairs if pair.source.is_super)
+    comparer = RowComparer(*devices.catalogs, structure, pair, {}, threading.Event())
+    devices.sql(f"drop table {SOURCE}.d0")
+    gone, there = (Extent(name, 1_000_000, T, T + ROWS * 1000) for name in ("d0", "d1"))
+    devices.target.execute(f"delete from {TARGET}.d1 where ts = {T}")
+    assert [piece.table for piece in comparer.pieces([gone, there], 1)] == ["d1"]
+    assert list(comparer.differing([gone], (None, None), 1)) == []
 
 
 def test_no_repair_without_rounds(devices: Pair) -> None:
