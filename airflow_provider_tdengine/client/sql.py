@@ -144,9 +144,21 @@ def name_range(first: str | None, last: str | None) -> list[str]:
     return [f"tbname {sign} {string(name)}" for sign, name in ((">=", first), ("<=", last)) if name is not None]
 
 
-def name_list(names: Sequence[str]) -> str:
-    """The condition that a subtable's name is one of these."""
+def own_names(names: Sequence[str]) -> str:
+    """The condition that a subtable's name is one of these, all of which are of the super table that is asked.
+
+    3.x finds such tables by their names alone, fast, and takes those of other super tables, too: a query of one super
+    table reads rows of another one (measured 3.0.5.2, 3.3.3.0).
+    """
     return f"tbname IN ({','.join(map(string, names))})"
+
+
+def name_list(names: Sequence[str]) -> str:
+    """The condition that a subtable's name is one of these, whatever tables they are of; see `own_names`.
+
+    With OR, 3.x looks at the super table's own subtables.
+    """
+    return f"({own_names(names)} OR {own_names(names[:1])})"
 
 
 def time_range(column: str, start: int | None, end: int | None) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.geometry import well_known_text
-from airflow_provider_tdengine.client.sql import cut, identifier, literal, string
+from airflow_provider_tdengine.client.sql import cut, identifier, literal, own_names, string
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Subtable, Table
 from airflow_provider_tdengine.migration.convert import TagTranscoder, conversion
@@ -311,8 +311,8 @@ class SchemaSync:
         """
         if not subtables:
             return 0
-        names = ", ".join(string(subtable.name) for subtable in subtables)
-        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [f"tbname IN ({names})"])}
+        names = own_names([subtable.name for subtable in subtables])
+        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [names])}
         changed = 0
         with self._target.session() as session:
             for subtable in subtables:

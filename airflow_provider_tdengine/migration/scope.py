@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from airflow_provider_tdengine.client.sql import name_list, name_range, string
+from airflow_provider_tdengine.client.sql import name_list, name_range, own_names, string
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -259,8 +259,9 @@ def _any_of(patterns: Patterns) -> list[str]:
     names, globs = sorted(patterns.names), [_glob_condition(glob) for glob in patterns.globs]
     if "" in globs or len(globs) > _GLOBS or sum(map(len, names)) > _CHARACTERS:
         return []
-    parts = [name_list(names)] if names else []
-    return [f"({' OR '.join(parts + globs)})"]
+    if not globs:
+        return [name_list(names)]
+    return [f"({' OR '.join(([own_names(names)] if names else []) + globs)})"]
 
 
 def _glob_condition(glob: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Block, Ints, VariableColumn, concatenate
 from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, where
+from airflow_provider_tdengine.client.sql import cut, identifier, name_range, own_names, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.collisions import last_ones
@@ -134,7 +134,7 @@ def group_query(source: Catalog, table: Table, group: list[Unit], *, apart: bool
     take 0.3 s and 3 s (3.3.3.0). An adapter of 2.4 takes a list only over REST, at ten times the costs of the range.
     """
     names = [unit.table for unit in group]
-    conditions = [name_list(names)]
+    conditions = [own_names(names)]
     if len(conditions[0]) > source.client.server.max_message and not apart:
         conditions = name_range(names[0], names[-1])
     conditions += table.period(group[0].start, group[0].end)

@@ -21,6 +21,7 @@ from airflow_provider_tdengine.client.sql import (
     literal,
     name_list,
     name_range,
+    own_names,
     string,
     strings,
     time_range,
@@ -213,7 +214,8 @@ def test_conditions() -> None:
     assert name_range("a'b", None) == [r"tbname >= 'a\'b'"]
     assert name_range("a", "b") == ["tbname >= 'a'", "tbname <= 'b'"]
     assert name_range(None, "") == ["tbname <= ''"]
-    assert name_list(["a'b", "温度"]) == r"tbname IN ('a\'b','温度')"
+    assert own_names(["a'b", "温度"]) == r"tbname IN ('a\'b','温度')"
+    assert name_list(["a", "b"]) == "(tbname IN ('a','b') OR tbname IN ('a'))"
     assert time_range("full", 0, 5) == ["`full` >= 0", "`full` < 5"]
     assert time_range("ts", None, None) == []
     assert where([]) == ""

@@ -74,8 +74,8 @@ def test_a_server_is_asked_for_all_that_is_meant(named: Pair) -> None:
     ("tables", "condition"),
     [
         ([], []),
-        (["d1", "it's"], [r"(tbname IN ('d1','it\'s'))"]),
-        (["meters.d1", "gauges.d2"], ["(tbname IN ('d1','gauges.d2','meters.d1'))"]),
+        (["d1", "it's"], [r"(tbname IN ('d1','it\'s') OR tbname IN ('d1'))"]),
+        (["meters.d1", "gauges.d2"], ["(tbname IN ('d1','gauges.d2','meters.d1') OR tbname IN ('d1'))"]),
         (["d1", "d2*"], ["(tbname IN ('d1') OR (tbname >= 'd2' AND tbname < 'd3'))"]),
         (["meters.d2*"], ["((tbname >= 'meters.d2' AND tbname < 'meters.d3') OR (tbname >= 'd2' AND tbname < 'd3'))"]),
         (["测*", "a_?%*\\b"], ["(tbname LIKE '测%%' OR tbname LIKE 'a%b%')"]),
@@ -170,6 +170,30 @@ def test_names_of_a_file_that_are_not_there(named: Pair, file: Path) -> None:
     ]
     file.write_text("s.abc\na_*\n")
     assert named.migrate(tables=f"@{file}").tables == 3
+
+
+@pytest.mark.parametrize("tables", ["a1, a2", "a1, b2", "a1, b?", "a.a1, plain", "a1"])
+def test_a_name_is_of_one_super_table(pair: Pair, tables: str) -> None:
+    """3.x answers `tbname IN` with tables of other super tables, too."""
+    kinds = {"a": "int", "b": "bigint"}
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        *(f"create stable {SOURCE}.{s} (ts timestamp, v {kind}) tags (g {kind})" for s, kind in kinds.items()),
+        f"create table {SOURCE}.plain (ts timestamp, v int)",
+        *(f"create table {SOURCE}.{s}{i} using {SOURCE}.{s} tags ({i})" for s in kinds for i in range(1, 4)),
+        *(f"insert into {SOURCE}.{s}{i} values ({T}, {i}) ({T + 1}, -{i})" for s in kinds for i in range(1, 4)),
+    )
+    comparison = pair.migrate(tables=tables)
+    source, target = pair.both()
+    meant = Scope(Patterns(), Patterns(tuple(tables.split(", "))))
+    assert set(target) == {
+        name
+        for name in source
+        if (meant.has_normal_table(name) if name == "plain" else meant.has_subtable(name, name[0]))
+    }
+    assert target == {name: source[name] for name in target}
+    assert comparison.rows == sum(len(rows) for _, rows in target.values())
+    assert not comparison.differences
 
 
 @pytest.mark.parametrize("pattern", ["d2", "d[1", "D1*", "?", "s"])
