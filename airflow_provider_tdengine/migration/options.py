@@ -493,8 +493,8 @@ class MigrationOptions:
         "",
         "Row filter",
         _TRANSFORM,
-        "Only rows that meet this condition on columns and tags, in the SQL of the source. Source and target are compared for these rows, "
-        "so the target should hold no others.",
+        "Only rows that meet this condition on columns and tags, in the SQL of the source. Source and target are "
+        "compared for these rows, so the target should hold no others.",
         "Give one to leave bad or unneeded rows behind.",
         empty="all rows",
         examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
