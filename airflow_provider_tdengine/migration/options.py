@@ -539,7 +539,7 @@ class MigrationOptions:
         "Certificate",
         _VERIFICATION,
         "Where the result is kept as certificate.json and certificate.html: a folder, or any URL of Airflow's object "
-        "storage. Each run has a folder of its own there.",
+        "storage. Each run has a folder of its own there, and in it each task that compares.",
         "Give one where somebody will ask for a proof.",
         empty="none is written",
         examples=("s3://aws_default@migrations/certificates", "file:///var/lib/airflow/certificates"),

@@ -387,7 +387,7 @@ class TDengineVerifyOperator(MigrationOperator):
             if options.certificate_path:
                 began = context["dag_run"].start_date or context["dag_run"].run_after
                 proof = certificate(source, target, options, comparison, repairs, (began, datetime.now(timezone.utc)))
-                log.info("The certificate is %s", write(proof, _run_folder(options.certificate_path, context)))
+                log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
         if comparison.differences:
             raise AirflowFailException(_in_words(comparison, len(repairs)))
         log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
@@ -402,6 +402,12 @@ class TDengineVerifyOperator(MigrationOperator):
         """Let a repair end soon."""
         if self._stop:
             self._stop.set()
+
+    def _certificate_folder(self, options: MigrationOptions, context: Context) -> Path:
+        """A folder of its own for each task of a run that compares, and for each mapped instance of one."""
+        index = context["ti"].map_index
+        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
+        return _run_folder(options.certificate_path, context) / quote(name, safe="")
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         server = self.target(options).client.address

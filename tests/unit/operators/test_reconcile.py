@@ -29,13 +29,14 @@ class Events:
         """Nobody listens here."""
 
 
-def reconcile(plant: Plant, **values: Any) -> dict[str, Any]:
+def reconcile(plant: Plant, map_index: int = -1, **values: Any) -> dict[str, Any]:
     operator = TDengineReconcileOperator(
         task_id="reconcile", options={**plant.options, **values.pop("options", {})}, past=timedelta(days=2), **values
     )
     context: Any = {
         "dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc), start_date=None, dag_id="d", run_id="r"),
         "outlet_events": Events(),
+        "ti": SimpleNamespace(map_index=map_index),
     }
     return operator.execute(context)
 
@@ -50,7 +51,9 @@ def test_a_past_period_is_mended(plant: Plant, tmp_path: Path) -> None:
     found = reconcile(plant, options={"certificate_path": str(tmp_path)})
     assert [row[1:] for row in plant.rows("target")] == [(late, 2.0), (late + 1, 3.0)]
     assert [repair["rows"] for repair in found["repairs"]] == [2]
-    assert (tmp_path / "d" / "r" / "certificate.html").exists()
+    reconcile(plant, 3, options={"certificate_path": str(tmp_path)})
+    found_there = {path.parent.name for path in (tmp_path / "d" / "r").glob("*/certificate.html")}
+    assert found_there == {"reconcile", "reconcile-3"}
     plant.source.execute(f"insert into plant.d0 values ({late},7)")
     plant.source.execute("create table plant.d9 using plant.m tags (9) ")
     plant.source.execute(f"insert into plant.d9 values ({late},9)")
