@@ -225,7 +225,8 @@ def another_site(pair: BoxPair, folder: Path) -> object:
 
 def tags_of_another_type(pair: BoxPair, folder: Path) -> object:
     sides((STABLE, CHILD), ("create stable {}.s (ts timestamp, v int) tags (g bool)",))(pair)
-    return pair.verify()
+    follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+    return follower.round(follower.position(None))
 
 
 def as_account(

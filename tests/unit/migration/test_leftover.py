@@ -28,7 +28,9 @@ def test_what_stays_behind_is_named_with_its_definition(pair: Pair, tmp_path: Pa
     library = tmp_path / "mig_f.so"
     library.write_bytes(b"any file")
     topic = f"create topic mig_topic as select v from {SOURCE}.t"
-    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    # 3.0 has topics only where rows stay in the WAL for a while.
+    pair.sql(f"create database {SOURCE} keep 36500 wal_retention_period 3600")
+    pair.sql(f"create table {SOURCE}.t (ts timestamp, v int)")
     pair.sql(topic, f"create aggregate function mig_f as '{library}' outputtype double bufsize 64")
     try:
         left = {(left["kind"], left["name"], left["definition"]) for left in pair.sync().not_migrated}
