@@ -55,8 +55,8 @@ class TimeScale:
 
     def holds(self, steps: Ints) -> np.bool_:
         """Whether the target can hold all of these timestamps; finer steps are more than 64 bits can count."""
-        largest = _LARGEST // self.numerator
-        return ((steps <= largest) & (steps >= -largest)).all()
+        largest, smallest = _LARGEST // self.numerator, -((_LARGEST + 1) // self.numerator)
+        return ((steps <= largest) & (steps >= smallest)).all()
 
     def window(self, start: int | None, end: int | None) -> tuple[int | None, int | None]:
         """The period of the target in which the rows of a period of the source are.
