@@ -1,6 +1,7 @@
 """The demo, with fewer rows: an Airflow of its own, and the comparison row for row."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,11 +68,15 @@ def test_everything_arrives(tmp_path: Path) -> None:
 def test_target_that_loses_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    append = Rows.append
+    append, losing = Rows.append, []
 
     def lose_one(rows: Rows, part: Part) -> None:
-        columns = {name: column.take(slice(1, None)) for name, column in part.columns.items()}
-        append(rows, Part(part.rows - 1, columns))
+        """The table that is written first loses a row, and again with each repair."""
+        losing.append(rows)
+        if rows is losing[0]:
+            columns = {name: column.take(slice(1, None)) for name, column in part.columns.items()}
+            part = Part(part.rows - 1, columns)
+        append(rows, part)
 
     def fill_then_lose(box: TDengineBox, rows: int, report: object) -> None:
         fill(box, rows, lambda done: None)
@@ -83,7 +88,7 @@ def test_target_that_loses_rows(
     assert stages(output)[-1] == "copy"
     assert "✗ verify" in output
     assert "The DAG run failed." in output
-    assert "T00: rows 16 in the source, 15 in the target" in output
+    assert re.search(r": rows \d+ in the source, \d+ in the target", output), output
     assert "airflow.log" in output
     assert "are equal" not in output
 
