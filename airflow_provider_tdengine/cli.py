@@ -167,7 +167,8 @@ class Command:
         if options.dry_run:
             return self.plan()
         with self._source, self._target:
-            findings = preflight(self._source, self._target, options)
+            structure = read_structure(self._source, self._target, options)
+            findings = preflight(self._source, self._target, structure, options)
         stop_on(findings)
         for finding in findings:
             self._screen.line(f"  {finding.severity.value}: {finding}")

@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.repair import Repair
+from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.migration.verify import Comparison
 
 _PAGES = Environment(
@@ -62,6 +63,7 @@ def certificate(
     Returns:
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
     """
+    structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
     given = {
         name: _SECRET.sub(r"\1***@", value) if isinstance(value, str) else value
@@ -89,7 +91,7 @@ def certificate(
         ],
         "obstacle": comparison.obstacle,
         "repairs": [asdict(repair) for repair in repairs],
-        "findings": [finding.to_dict() for finding in preflight(source, target, options)],
+        "findings": [finding.to_dict() for finding in preflight(source, target, structure, options)],
         "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
         "collisions": comparison.collisions,
         "expired": comparison.expired,

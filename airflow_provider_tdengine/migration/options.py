@@ -612,11 +612,6 @@ class MigrationOptions:
                     "Give a folder or an object storage URL",
                 )
             )
-        if re.search(r"\btbname\b", self.where, re.IGNORECASE):
-            # 3.x answers `tbname IN` of one super table with rows of another one, see client.sql.own_names.
-            findings.append(
-                Finding("Option 'where'", "it asks for tbname", "Name subtables with tables and exclude instead")
-            )
         same_database = self.target_database in ("", self.source_database)
         if self.source_conn_id == self.target_conn_id and same_database:
             findings.append(

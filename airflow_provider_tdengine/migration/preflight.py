@@ -17,25 +17,22 @@ from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.leftover import leftovers
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.plan import window
-from airflow_provider_tdengine.migration.structure import Structure, read_structure
+from airflow_provider_tdengine.migration.structure import Structure
 from airflow_provider_tdengine.migration.table_options import table_options_not_taken
 
 CLOCKS = timedelta(seconds=5)
 """Clocks may differ by so much before it is said."""
 
 
-def preflight(source: Catalog, target: Catalog, options: MigrationOptions) -> list[Finding]:
+def preflight(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> list[Finding]:
     """All that is found with a few statements: blockers, warnings, and what is good to know.
 
     Parameters:
         source: the source database.
         target: the target database, which need not exist.
+        structure: of both sides.
         options: of the migration.
-
-    Raises:
-        MigrationStopped: the source has no such database, table or column, or names fall together.
     """
-    structure = read_structure(source, target, options)
     there = structure.target or wanted_database(target, structure, options)
     left = [
         *leftovers(source),

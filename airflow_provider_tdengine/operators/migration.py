@@ -42,6 +42,7 @@ from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressSto
 from airflow_provider_tdengine.migration.repair import prove
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.scope import pinned
+from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.migration.verify import Comparison
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -177,7 +178,7 @@ class TDengineResolveOperator(MigrationOperator):
         options = self.migration_options(context)
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             options = pinned(options)
-            findings = preflight(source, target, options)
+            findings = preflight(source, target, read_structure(source, target, options), options)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
         for finding in findings:

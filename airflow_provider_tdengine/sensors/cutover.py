@@ -74,9 +74,10 @@ class TDengineCutoverSensor(BaseSensorOperator):
             log.info("Not yet: %d differences, the first is %s", len(comparison.differences), comparison.differences[0])
             return False
         log.info(
-            "Readers and writers can be switched: %d rows of %d tables up to %s are equal, and all tags",
+            "Readers and writers can be switched: %d rows of %d tables up to %s are equal%s",
             comparison.rows,
             comparison.tables,
             end,
+            "" if options.schema == "none" else ", and all tags",
         )
         return True

@@ -418,11 +418,6 @@ CASES = (
     ),
     Case(
         "options.MigrationOptions._check_together 5",
-        options(where="v > 0 AND TBNAME in ('a')"),
-        "Option 'where': it asks for tbname. Name subtables with tables and exclude instead.",
-    ),
-    Case(
-        "options.MigrationOptions._check_together 6",
         options(target_conn_id="a"),
         "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
         "Give another connection or another target_database; a database cannot be copied onto itself.",

@@ -15,6 +15,7 @@ from airflow_provider_tdengine.migration.disk import row_of, row_on_disk
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.limits import limit_findings
 from airflow_provider_tdengine.migration.preflight import preflight
+from airflow_provider_tdengine.migration.structure import read_structure
 
 from .conftest import SOURCE, TARGET, BoxPair, Pair, T
 
@@ -33,7 +34,8 @@ def aged(pair: Pair) -> Pair:
 
 
 def look(pair: Pair, **values: object) -> list[Finding]:
-    return preflight(*pair.catalogs, pair.options(**values))
+    options = pair.options(**values)
+    return preflight(*pair.catalogs, read_structure(*pair.catalogs, options), options)
 
 
 @pytest.mark.parametrize(

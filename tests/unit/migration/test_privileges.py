@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.plan import make_plan
 from airflow_provider_tdengine.migration.preflight import preflight
 from airflow_provider_tdengine.migration.progress import MemoryProgress
 from airflow_provider_tdengine.migration.repair import prove
+from airflow_provider_tdengine.migration.structure import read_structure
 from airflow_provider_tdengine.testing import TDengineBox
 
 from .conftest import SOURCE, TARGET, Pair, T, address
@@ -159,7 +160,9 @@ def test_a_writer_that_may_not_see_keep(pair: Pair, accounts: Callable[[list[str
     pair.target.execute(f"create database {TARGET} keep 36500")
     writer = documented("Target, when the database is there", TARGET)
     made = accounts([], [statement.replace("SYSINFO 1", "SYSINFO 0") for statement in writer])
-    assert not [finding for finding in preflight(*made.catalogs, made.options()) if finding.is_blocker]
+    structure = read_structure(*made.catalogs, made.options())
+    found = preflight(*made.catalogs, structure, made.options())
+    assert not [finding for finding in found if finding.is_blocker]
     assert not made.migrate().differences
     assert pair.both()[0] == pair.both()[1]
 

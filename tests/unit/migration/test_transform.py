@@ -94,6 +94,7 @@ def test_names_from_a_file(tmp_path: Path) -> None:
         ({"where": "v > 0 -- all"}, "has '--', which no single condition has outside of quotes"),
         ({"where": "v > 0) or (v < 0"}, "has brackets that do not match"),
         ({"where": "v > 'x"}, 'has "\'", which no single condition has outside of quotes'),
+        ({"where": "note = 'tbname' and TBNAME in ('d1')"}, "asks for tbname; tables and exclude are there to name"),
         ({"where": "v > 0 limit 1"}, "says limit, which no condition does; quote it if it is a name"),
     ],
 )
