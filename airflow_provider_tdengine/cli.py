@@ -37,6 +37,7 @@ from airflow_provider_tdengine.migration.repair import prove
 from airflow_provider_tdengine.migration.schema import SchemaSync
 from airflow_provider_tdengine.migration.scope import Scope, pinned
 from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.migration.transform import Transform
 from airflow_provider_tdengine.screen import Screen
 
 _FAILED, _USAGE = 1, 2
@@ -140,6 +141,7 @@ class Command:
         given |= {name: _CONNECTIONS[name] for name, text in sides.items() if "://" in text and name in given}
         clients = {name: _client(text) for name, text in sides.items()}
         options = MigrationOptions.checked(given)
+        Transform.of(options)
         addresses = [str(client.address) for client in clients.values()]
         if addresses[0] == addresses[1] and options.source_database == options.target:
             found = f"both name the database {options.target!r} of {addresses[0]}"

@@ -84,6 +84,8 @@ def test_what_was_stopped_goes_on(
         (["--workers", "0"], "Option 'workers': 0 is out of range"),
         (["--target-conn-id", "nosuch"], "nosuch"),
         (["--source-conn-id", "ftp://host"], "ftp"),
+        (["--where", "v > 0 limit 1"], "says limit"),
+        (["--rename-tables", "t => u"], "is not a rule"),
     ],
 )
 def test_what_is_wrong_is_said(
