@@ -451,9 +451,9 @@ class _Answered:
             for extent in (self._extent(number) for number in odd if self._matched[number] < 0)
         ]
         closer = [self._extent(number) for number in odd if self._matched[number] >= 0]
-        for place in self._alone():
+        if alone := self._alone():
             names = {self._sides.structure.transform.tables(name): name for name in self._source_names()}
-            closer.append(Extent(names[self.theirs.names[place]], 0, *self._back(place)))
+            closer += [Extent(names[self.theirs.names[place]], 0, *self._back(place)) for place in alone]
         pieces += rows.pieces(closer, workers)
         there = {self._sides.structure.transform.tables(piece.table) for piece in pieces}
         for name in self.found.keys() - there:
