@@ -22,22 +22,14 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.certificate import certificate, write
-from airflow_provider_tdengine.migration.copy import copy_batch
-from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
-from airflow_provider_tdengine.migration.dry_run import preview
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
+from airflow_provider_tdengine.migration.comparing import ask, certificate, prove, write
+from airflow_provider_tdengine.migration.copying import Batch, DeadLetters, ProgressNotSaved, copy_batch, kept, window
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.measures import ask
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.plan import Batch, make_plan, window
-from airflow_provider_tdengine.migration.preflight import preflight
-from airflow_provider_tdengine.migration.progress import ProgressNotSaved
-from airflow_provider_tdengine.migration.repair import prove
-from airflow_provider_tdengine.migration.schema import SchemaSync
-from airflow_provider_tdengine.migration.scope import Scope, pinned
-from airflow_provider_tdengine.migration.structure import read_structure
-from airflow_provider_tdengine.migration.transform import Transform
+from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview
+from airflow_provider_tdengine.migration.rows import Transform
+from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
 from airflow_provider_tdengine.screen import Screen
 
 _FAILED, _USAGE = 1, 2

@@ -17,12 +17,11 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.comparing import verify
+from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import make_plan
-from airflow_provider_tdengine.migration.progress import MemoryProgress
-from airflow_provider_tdengine.migration.schema import SchemaSync
-from airflow_provider_tdengine.migration.verify import verify
+from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.migration.structure import SchemaSync
 
 _MB = 1_000_000
 

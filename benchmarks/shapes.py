@@ -15,7 +15,7 @@ from airflow_provider_tdengine.client.sql import cut, identifier, literal
 from airflow_provider_tdengine.client.types import TYPES, Field, Type
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.text import insert_parts
+from airflow_provider_tdengine.migration.rows import insert_parts
 
 STABLE = "meters"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_tdengine.client.types import TYPES
-from airflow_provider_tdengine.migration.convert import PAIRS
+from airflow_provider_tdengine.migration.rows import PAIRS
 
 FILE = Path(__file__).parent / "types.md"
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.migration.catalog import Catalog, Table
-from airflow_provider_tdengine.migration.scope import Scope
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
 
 
 @dataclass

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.dead_letters import kept, replay
+from airflow_provider_tdengine.migration.copying import kept, replay
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client
 
 if TYPE_CHECKING:

@@ -11,13 +11,11 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.dead_letters import DeadLetters
+from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, ProgressNotSaved, ProgressStore
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.follow import Follower, Round
+from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, shards
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.position import Position, Shard, shards
-from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved, ProgressStore
-from airflow_provider_tdengine.migration.schema import SchemaSync
+from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures
 from airflow_provider_tdengine.operators.progress import asset_progress, task_progress
@@ -33,7 +31,7 @@ class TDengineShardsOperator(MigrationOperator):
     """Divides the tables among the mapped tasks that follow.
 
     Returns:
-        A `migration.position.Shard` each, as dictionaries. With mode history it is skipped.
+        A `migration.following.Shard` each, as dictionaries. With mode history it is skipped.
     """
 
     def execute(self, context: Context) -> list[dict[str, str | None]]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_tdengine.assets import convert_asset_to_openlineage, create_asset
-from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
+from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import Batch
-from airflow_provider_tdengine.migration.scope import Scope
-from airflow_provider_tdengine.migration.transform import Transform
+from airflow_provider_tdengine.migration.rows import Transform
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -14,7 +14,7 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.stats import Stats
 
-from airflow_provider_tdengine.migration.progress import Checkpoint
+from airflow_provider_tdengine.migration.copying import Checkpoint
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

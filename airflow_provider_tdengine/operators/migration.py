@@ -29,21 +29,21 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.certificate import certificate, write
-from airflow_provider_tdengine.migration.copy import Copied, copy_batch
-from airflow_provider_tdengine.migration.dead_letters import DeadLetters, kept
-from airflow_provider_tdengine.migration.dry_run import preview
+from airflow_provider_tdengine.migration.catalog import Catalog, pinned
+from airflow_provider_tdengine.migration.comparing import Comparison, certificate, prove, write
+from airflow_provider_tdengine.migration.copying import (
+    Batch,
+    Checkpoint,
+    Copied,
+    DeadLetters,
+    ProgressStore,
+    copy_batch,
+    kept,
+)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.plan import Batch, make_plan
-from airflow_provider_tdengine.migration.preflight import preflight
-from airflow_provider_tdengine.migration.progress import Checkpoint, ProgressStore
-from airflow_provider_tdengine.migration.repair import prove
-from airflow_provider_tdengine.migration.schema import SchemaSync
-from airflow_provider_tdengine.migration.scope import pinned
-from airflow_provider_tdengine.migration.structure import read_structure
-from airflow_provider_tdengine.migration.verify import Comparison
+from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview
+from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import task_progress
@@ -194,7 +194,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
     """Creates in the target what it lacks: database, super tables, subtables with tags, normal tables.
 
     Returns:
-        What was created, see `migration.schema.SchemaReport`.
+        What was created, see `migration.structure.SchemaReport`.
     """
 
     def execute(self, context: Context) -> dict[str, object]:
@@ -223,7 +223,7 @@ class TDenginePlanOperator(MigrationOperator):
     """Cuts the migration into batches, for the mapped copy tasks.
 
     Returns:
-        A `migration.plan.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
+        A `migration.planning.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
     """
 
     def execute(self, context: Context) -> list[dict[str, str | int | None]]:
@@ -360,7 +360,7 @@ class TDengineVerifyOperator(MigrationOperator):
     asset alias `assets.MIGRATED`, too.
 
     Returns:
-        What was compared, see `migration.verify.Comparison`, and `repairs`, see `migration.repair.Repair`.
+        What was compared, see `migration.comparing.Comparison`, and `repairs`, see `migration.comparing.Repair`.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airflow_provider_tdengine.migration.progress import MemoryProgress, ProgressNotSaved, ProgressStore
+from airflow_provider_tdengine.migration.copying import MemoryProgress, ProgressNotSaved, ProgressStore
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

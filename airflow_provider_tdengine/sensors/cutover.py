@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.verify import verify
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, client
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.position import Shard
-from airflow_provider_tdengine.migration.watch import Lookout
+from airflow_provider_tdengine.migration.following import Lookout, Shard
 from airflow_provider_tdengine.operators.follow import increment_options, the_asset
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures
 from airflow_provider_tdengine.operators.progress import asset_progress

@@ -13,9 +13,8 @@ from asgiref.sync import sync_to_async
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.following import Lookout, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.position import Position, Shard
-from airflow_provider_tdengine.migration.watch import Lookout
 
 log = logging.getLogger(__name__)
 

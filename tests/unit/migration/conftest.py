@@ -15,14 +15,12 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copy import Copied, copy_batch
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.comparing import Comparison, verify
+from airflow_provider_tdengine.migration.copying import Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.plan import make_plan
-from airflow_provider_tdengine.migration.progress import MemoryProgress
-from airflow_provider_tdengine.migration.schema import SchemaReport, SchemaSync
-from airflow_provider_tdengine.migration.scope import Scope
-from airflow_provider_tdengine.migration.verify import Comparison, verify
+from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
 from airflow_provider_tdengine.testing import TDengineBox
 
 SOURCE, TARGET = "mig_src", "mig_dst"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tdengine import cli
-from airflow_provider_tdengine.migration.copy import copy_batch
+from airflow_provider_tdengine.migration.copying import copy_batch
 
 from .conftest import SOURCE, TARGET, BoxPair
 

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.plan import Batch, make_plan
+from airflow_provider_tdengine.migration.copying import Batch
+from airflow_provider_tdengine.migration.planning import make_plan
 from airflow_provider_tdengine.operators.lineage import batch_lineage, table_lineages
 
 from ..migration.conftest import SOURCE, TARGET, Pair, T, boxes, pair  # noqa: F401

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk._shared.observability.metrics import stats
 from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
 
-from airflow_provider_tdengine.migration.progress import Checkpoint
+from airflow_provider_tdengine.migration.copying import Checkpoint
 from airflow_provider_tdengine.operators.metrics import Metrics
 
 

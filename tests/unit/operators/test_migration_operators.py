@@ -16,8 +16,8 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseO
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
+from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.plan import Batch
 from airflow_provider_tdengine.operators.dead_letters import TDengineReplayDeadLettersOperator
 from airflow_provider_tdengine.operators.migration import (
     MigrationOperator,

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from airflow_provider_tdengine.migration.progress import ProgressNotSaved
+from airflow_provider_tdengine.migration.copying import ProgressNotSaved
 from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
 from airflow_provider_tdengine.operators.progress import TaskStateProgress, task_progress
 

@@ -1,0 +1,393 @@
+"""What a database holds: its options, super tables, subtables with tags, and normal tables."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
+from airflow_provider_tdengine.client.result import Session
+from airflow_provider_tdengine.client.sql import string, time_range, where
+from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
+from airflow_provider_tdengine.migration.catalog.scope import Scope
+from airflow_provider_tdengine.migration.database_options import minutes
+from airflow_provider_tdengine.migration.findings import Finding, stop_on
+
+_IDLE = 30.0
+"""Seconds after which a session that is kept is not used again: something on the way may have closed it."""
+
+_NAMELESS = "(null)"
+_MOST_TAGS = 128
+
+_STORAGE = ("encode", "compress", "level")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database and its options.
+
+    Parameters:
+        name: its name.
+        precision: of its timestamps.
+        keep: minutes for which it keeps rows, one value a storage tier; nothing where the account may not see it.
+        duration: minutes that one data file spans (DAYS in 2.x), None where the account may not see it.
+        options: all that the server lists, names in lower case; empty text for none.
+    """
+
+    name: str
+    precision: Precision
+    keep: tuple[int, ...] = ()
+    duration: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A super table, or a normal table, which has no tags.
+
+    Parameters:
+        name: its name.
+        columns: the first is the timestamp.
+        tags: of its subtables; none for a normal table.
+        second_key: the column that is the second part of the primary key (3.3), None if there is none.
+        storage: how each column is stored, as CREATE of 3.3 says it; nothing in older versions.
+        is_whole: whether these are all its columns.
+        where: a condition that its rows must meet; empty for all rows.
+    """
+
+    name: str
+    columns: tuple[Field, ...]
+    tags: tuple[Field, ...] = ()
+    second_key: str | None = None
+    storage: Mapping[str, str] = field(default_factory=dict)
+    is_whole: bool = True
+    where: str = ""
+
+    @property
+    def is_super(self) -> bool:
+        return bool(self.tags)
+
+    @property
+    def time_column(self) -> str:
+        return self.columns[0].name
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, if all its values are as long as they may be."""
+        return sum(column.info.width or column.wire_bytes for column in self.columns)
+
+    def period(self, start: int | None, end: int | None) -> list[str]:
+        """Conditions of the rows that are meant: `start <= time < end`, and those of `where`."""
+        times = time_range(self.time_column, start, end)
+        return [*times, f"({self.where})"] if self.where else times
+
+
+@dataclass(frozen=True, slots=True)
+class Subtable:
+    """A subtable.
+
+    Parameters:
+        name: its name.
+        tags: a value for each tag of its super table.
+    """
+
+    name: str
+    tags: tuple[Value, ...]
+
+
+def _enumerate(names: Iterable[str], most: int = 10) -> str:
+    """The first of some names, by name, and how many more there are; of any number, in little memory."""
+    first: list[str] = []
+    more = 0
+    for name in names:
+        first = sorted([*first, name])
+        more += len(first) > most
+        first = first[:most]
+    return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
+
+
+def _geometry(name: str) -> Finding:
+    """What to say of a table that must not be described."""
+    return Finding(
+        f"Table {name!r}",
+        "it has GEOMETRY, and the taosAdapter of this server's version dies when it is asked for such a table",
+        "Leave it out with exclude, or upgrade that server to 3.3",
+    )
+
+
+class Catalog:
+    """A database of a server, read on demand.
+
+    Inside of `with catalog:` one session stays open between readings; outside, each has a session of its own.
+
+    Parameters:
+        client: the server.
+        name: the database.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+        self._keeps = False
+        self._idle: deque[tuple[Session, float]] = deque()
+
+    def __enter__(self) -> Self:
+        self._keeps = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keeps = False
+        self._close_idle()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session for one reading: the one that is kept, if nobody uses it now."""
+        session = self._take() or self.client.session()
+        sound = False
+        try:
+            yield session
+            sound = True
+        except TDengineError as error:
+            # A server that has answered with an error is there to be asked again.
+            sound = error.code is not None and not error.retryable
+            raise
+        finally:
+            if sound and self._keeps and not self._idle:
+                self._idle.append((session, time.monotonic()))
+            else:
+                session.close()
+
+    def _take(self) -> Session | None:
+        with suppress(IndexError):
+            session, since = self._idle.popleft()
+            if time.monotonic() - since < _IDLE:
+                return session
+            session.close()
+        return None
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.popleft()[0].close()
+
+    def rows(self, statement: str) -> list[tuple[Value, ...]]:
+        """All rows of a statement whose answer is small."""
+        return list(self.stream(statement))
+
+    def stream(self, statement: str) -> Iterator[tuple[Value, ...]]:
+        """The rows of a statement, as they come."""
+        with self.session() as session:
+            for block in session.query(statement).blocks():
+                yield from block.to_rows()
+
+    def execute(self, statement: str) -> None:
+        """Run a statement that changes something."""
+        with self.session() as session:
+            session.query(statement)
+
+    def database(self) -> Database | None:
+        """Its options, None if there is no such database."""
+        for row in self.by_column_name(_databases(self.client.generation, self.name)):
+            if row["name"] == self.name:
+                return _database({name: _option(value) for name, value in row.items()})
+        return None
+
+    def missing(self, option: str) -> Finding:
+        """What to say when there is no such database."""
+        names = [str(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
+        visible = set(names) - {"information_schema", "performance_schema", "log"}
+        return Finding(
+            f"Option {option!r}",
+            f"{self.client.address} has no database {self.name!r}",
+            f"It has {_enumerate(visible)}",
+        )
+
+    def missing_tables(self, scope: Scope, tables: Iterable[Table]) -> list[Finding]:
+        """What to say of super tables and tables that were named and are not there.
+
+        Parameters:
+            scope: what was named.
+            tables: the super tables and normal tables in scope.
+        """
+        place = f"the database {self.name!r} of {self.client.address}"
+        stables = {table.name for table in tables if table.is_super}
+        missing = scope.stables.unmatched((name, None) for name in stables)
+        there = _enumerate(self.stable_names()) if missing else ""
+        findings = [
+            Finding("Option 'stables'", f"{place} has no super table {text!r}", f"It has {there}") for text in missing
+        ]
+        if not findings and scope.tables:
+            missing = scope.tables.unmatched(self._all_tables(scope.tables.bare_names(), stables))
+            there = _enumerate(name for name, _ in self._all_tables(stables=stables)) if missing else ""
+            findings = [
+                Finding("Option 'tables'", f"{place} has no subtable or normal table {text!r}", f"It has {there}")
+                for text in missing
+            ]
+        return findings
+
+    def tables(self, scope: Scope) -> list[Table]:
+        """Super tables and normal tables in scope, by name.
+
+        Raises:
+            MigrationStopped: there are some that the server cannot describe.
+        """
+        stables = sorted(name for name in self.stable_names() if scope.has_stable(name))
+        names = stables + sorted(self.normal_tables(scope))
+        stop_on(_geometry(name) for name in names if name in self._geometries)
+        return [self.describe(name) for name in names]
+
+    def subtables(self, stable: Table, scope: Scope, conditions: list[str] | None = None) -> Iterator[Subtable]:
+        """The subtables of a super table, empty ones too, as the server streams them.
+
+        Parameters:
+            stable: the super table.
+            scope: which subtables are meant.
+            conditions: SQL conditions on `tbname`.
+        """
+        dialect = self.client.dialect
+        conditions = scope.conditions(stable.name) + (conditions or [])
+        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions))
+        for name, *tags in self.stream(statement):
+            if scope.has_subtable(str(name), stable.name):
+                yield Subtable(str(name), tuple(tags))
+
+    def owners(self) -> dict[str, str | None]:
+        """All subtables and normal tables by name, with their super table, None for normal tables."""
+        return dict(self._all_tables())
+
+    def table(self, name: str) -> str:
+        """A table of this database in SQL."""
+        return self.client.dialect.table(self.name, name)
+
+    def stable_names(self) -> list[str]:
+        """The names of all super tables, without virtual ones."""
+        if self.client.generation == 2:
+            rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
+            return [str(row["name"]) for row in rows]
+        statement = f"SELECT * FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
+        return [str(row["stable_name"]) for row in self.by_column_name(statement) if not is_virtual(row)]
+
+    def normal_tables(self, scope: Scope) -> list[str]:
+        """The names of the normal tables in scope."""
+        return [name for name, _ in self._all_tables(stables=()) if scope.has_normal_table(name)]
+
+    def _all_tables(
+        self, names: Collection[str] = (), stables: Collection[str] | None = None
+    ) -> Iterator[tuple[str, str | None]]:
+        """Subtables and normal tables with their super table, None for normal tables.
+
+        Parameters:
+            names: only these may be asked for; none for all.
+            stables: subtables of these super tables only; None for all.
+        """
+        if self.client.generation == 2:
+            rows: Iterable[tuple[Value, ...]] = (
+                (row["table_name"], row["stable_name"] or None)
+                for row in self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables")
+            )
+        else:
+            types = ["NORMAL_TABLE", "CHILD_TABLE"] if stables is None or stables else ["NORMAL_TABLE"]
+            conditions = [f"db_name = {string(self.name)}", f"type IN ({', '.join(map(string, types))})"]
+            conditions += [f"table_name IN ({', '.join(map(string, names))})"] if names else []
+            rows = self.stream(f"SELECT table_name, stable_name FROM information_schema.ins_tables{where(conditions)}")
+        for name, stable in rows:
+            if stable is None or stables is None or stable in stables:
+                yield str(name), None if stable is None else str(stable)
+
+    def describe(self, name: str) -> Table:
+        """The structure of a super table or normal table that the server can describe, see `tables` and `find`.
+
+        Raises:
+            TableMissing: there is none of that name.
+        """
+        columns, tags = [], []
+        second_key = None
+        storage = {}
+        for row in self.by_column_name(f"DESCRIBE {self.table(name)}"):
+            column = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
+            note = str(row["note"]).upper()
+            if note == "TAG":
+                tags.append(column)
+                continue
+            columns.append(column)
+            if "encode" in row:
+                storage[column.name] = " ".join(f"{word.upper()} {string(str(row[word]))}" for word in _STORAGE)
+            if "PRIMARY KEY" in note:
+                second_key = column.name
+        return Table(name, tuple(columns), tuple(tags), second_key, storage)
+
+    @cached_property
+    def _geometries(self) -> frozenset[str]:
+        """Tables with GEOMETRY in a server that cannot describe them; it has no name for their type (3.0.5.2).
+
+        Nothing says so of a tag of a super table that has no subtable.
+        """
+        if self.client.dialect.describes_geometry:
+            return frozenset()
+        view = "information_schema.ins_{} WHERE db_name = " + string(self.name)
+        columns = f"SELECT table_name, col_type FROM {view.format('columns')} AND table_type <> 'CHILD_TABLE'"
+        found = {str(name) for name, kind in self.stream(columns) if kind == _NAMELESS}
+        for name in self.stable_names():
+            tags = f"SELECT tag_type FROM {view.format('tags')} AND stable_name = {string(name)} LIMIT {_MOST_TAGS}"
+            found |= {name for (kind,) in self.rows(tags) if kind == _NAMELESS}
+        return frozenset(found)
+
+    def find(self, name: str) -> Table | None:
+        """The structure of a super table or normal table, None if there is none of that name.
+
+        Raises:
+            MigrationStopped: the server cannot describe it.
+        """
+        stop_on([_geometry(name)] if name in self._geometries else [])
+        try:
+            return self.describe(name)
+        except TableMissing:
+            return None
+
+    def by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
+        """Rows by column name in lower case: columns differ from version to version."""
+        with self.session() as session:
+            result = session.query(statement)
+            names = [field.name.lower() for field in result.fields]
+            for block in result.blocks():
+                for row in block.to_rows():
+                    yield dict(zip(names, row, strict=True))
+
+
+def is_virtual(stable: Mapping[str, Value]) -> bool:
+    """Whether a row of ins_stables is of a virtual super table (3.3.6), as TDengine's documents say it."""
+    return bool(stable.get("virtual") or stable.get("isvirtual"))
+
+
+def _databases(generation: int, name: str) -> str:
+    if generation == 2:
+        return "SHOW DATABASES"
+    return f"SELECT * FROM information_schema.ins_databases WHERE name = {string(name)}"
+
+
+def _option(value: Value) -> str:
+    if value is None:
+        return ""
+    return str(int(value) if isinstance(value, bool) else value).rstrip("\0")
+
+
+def _database(options: Mapping[str, str]) -> Database:
+    """A database from what the server lists; with SYSINFO 0, 3.3 leaves most columns out, and 3.0 has NULL there."""
+    keep, duration = options.get("keep"), options.get("duration") or options.get("days")
+    return Database(
+        options["name"],
+        Precision(options["precision"]),
+        tuple(map(minutes, keep.split(","))) if keep else (),
+        minutes(duration) if duration else None,
+        options,
+    )

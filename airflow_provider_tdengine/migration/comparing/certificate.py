@@ -1,0 +1,141 @@
+"""What proves a migration: a JSON document with a hash of its content, and the same as a page that stands alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from airflow_provider_tdengine import __version__
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.comparing.repair import Repair
+from airflow_provider_tdengine.migration.comparing.verify import Comparison
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.planning import preflight
+from airflow_provider_tdengine.migration.structure import read_structure
+
+_PAGES = Environment(
+    loader=PackageLoader("airflow_provider_tdengine", "migration/comparing"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+_LEVELS = {
+    "count": "rows, first and last timestamp of every table",
+    "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
+    "full": "every row of both sides, by a hash of its values",
+}
+
+_SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
+"""The password of a storage's URL."""
+
+DIFFERENCES = 1000
+"""Differences that a certificate names; it says how many there are."""
+
+
+def certificate(
+    source: Catalog,
+    target: Catalog,
+    options: MigrationOptions,
+    comparison: Comparison,
+    repairs: Sequence[Repair],
+    period: tuple[datetime, datetime],
+) -> dict[str, object]:
+    """What was asked, what was compared, and what it came to; no secrets.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: of the migration.
+        comparison: the last one.
+        repairs: what was mended before it.
+        period: begin of the migration, and the end of the comparison.
+
+    Returns:
+        A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
+    """
+    structure = read_structure(source, target, options)
+    own = MigrationOptions().to_dict()
+    given = {
+        name: _SECRET.sub(r"\1***@", value) if isinstance(value, str) else value
+        for name, value in options.to_dict().items()
+        if value != own[name] or OPTIONS[name].required
+    }
+    level = {"level": options.verify, "sample_percent": options.verify_sample, "tags": options.schema != "none"}
+    content: dict[str, object] = {
+        "migration": options.label,
+        "equal": not comparison.differences,
+        "begin": period[0].isoformat(timespec="seconds"),
+        "end": period[1].isoformat(timespec="seconds"),
+        "source": _side(source),
+        "target": _side(target),
+        "options": given,
+        "compared": level,
+        "super_tables": {name or "(normal tables)": asdict(total) for name, total in comparison.stables.items()},
+        "tables": comparison.tables,
+        "rows": comparison.rows,
+        "target_rows": comparison.target_rows,
+        "differences": [asdict(difference) for difference in comparison.differences[:DIFFERENCES]],
+        "different": len(comparison.differences),
+        "differing_rows": [
+            {"table": piece.table, "row": row} for piece in comparison.pieces[:DIFFERENCES] for row in piece.shown
+        ],
+        "obstacle": comparison.obstacle,
+        "repairs": [asdict(repair) for repair in repairs],
+        "findings": [finding.to_dict() for finding in preflight(source, target, structure, options)],
+        "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
+        "collisions": comparison.collisions,
+        "expired": comparison.expired,
+        "other_tables_in_target": comparison.extra_tables,
+        "package": f"airflow-provider-tdengine {__version__}",
+    }
+    return {**content, "sha256": content_hash(content)}
+
+
+def _side(catalog: Catalog) -> dict[str, str]:
+    client = catalog.client
+    return {"address": str(client.address), "version": client.server.version_text, "database": catalog.name}
+
+
+def content_hash(document: Mapping[str, object]) -> str:
+    """The SHA-256 of a certificate without its own `sha256`."""
+    content = {name: value for name, value in document.items() if name != "sha256"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def page(document: Mapping[str, object]) -> str:
+    """A certificate as HTML: one file, for screen and paper."""
+    begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
+    took = wording.duration((end - begin).total_seconds())
+    compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
+    return _PAGES.get_template("certificate.html").render(
+        document, took=took, level=_LEVELS.get(str(compared["level"]), "nothing")
+    )
+
+
+def write(document: Mapping[str, object], folder: Path) -> Path:
+    """Write `certificate.json` and `certificate.html`.
+
+    Parameters:
+        document: what `certificate` gives.
+        folder: a folder, or what behaves as one, of any storage.
+
+    Returns:
+        The page's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+    (folder / "certificate.json").write_text(text, encoding="utf-8")
+    place = folder / "certificate.html"
+    place.write_text(page(document), encoding="utf-8")
+    return place

@@ -1,0 +1,14 @@
+"""Rows and structure that change while a migration runs."""
+
+from airflow_provider_tdengine.migration.following.follow import Follower, Round
+from airflow_provider_tdengine.migration.following.lookout import Lookout
+from airflow_provider_tdengine.migration.following.position import Position, Shard, shards
+
+__all__ = [
+    "Follower",
+    "Lookout",
+    "Position",
+    "Round",
+    "Shard",
+    "shards",
+]

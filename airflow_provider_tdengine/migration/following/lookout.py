@@ -1,0 +1,179 @@
+"""A source that is watched: whether rows have arrived, and whether its structure has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.sql import identifier, where
+from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table, extents
+from airflow_provider_tdengine.migration.comparing import compare_tags
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.following.position import Position, Shard
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.rows import Transform
+from airflow_provider_tdengine.migration.structure import Structure, compare
+
+_LOOKING = 10
+"""Looks at the structure take at most one part in so many of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Rows of a table in a period.
+
+    Parameters:
+        rows: how many there are.
+        newest: the last timestamp, None where there is no row.
+    """
+
+    rows: int = 0
+    newest: int | None = None
+
+
+def arrived(source: Catalog, table: Table, scope: Scope, start: int, end: int) -> Arrived:
+    """What a table has in a period, asked with one query, or with two where its subtables are not all in scope.
+
+    Parameters:
+        source: the source database.
+        table: a super table or a normal table.
+        scope: which subtables are meant.
+        start: from which timestamp on, in steps of the source.
+        end: before which timestamp.
+    """
+    conditions = (scope.conditions(table.name) if table.is_super else []) + table.period(start, end)
+    statement = f"SELECT COUNT(*), LAST({identifier(table.time_column)}) FROM {source.table(table.name)}"
+    for rows, newest in source.rows(statement + where(conditions)):
+        if not rows or newest is None:
+            continue
+        if table.is_super and scope.is_partial:
+            found = extents(source, table, scope, start, end)
+            return Arrived(sum(extent.rows for extent in found), max((extent.last for extent in found), default=None))
+        return Arrived(int(str(rows)), int(str(newest)))
+    return Arrived()
+
+
+def digest(source: Catalog, scope: Scope) -> str:
+    """What all tables, columns, tags and tag values in scope come to; another one when any of them changes."""
+    tables = source.tables(scope)
+    total = _sum((table.name, table.columns, table.tags) for table in tables)
+    for table in tables:
+        if table.is_super:
+            total += _sum((table.name, subtable) for subtable in source.subtables(table, scope))
+    return f"{total % 2**128:032x}"
+
+
+def _sum(things: Iterable[object]) -> int:
+    """Of hashes, since no server says in which order it lists subtables."""
+    return sum(
+        int.from_bytes(hashlib.blake2b(repr(thing).encode(), digest_size=16).digest(), "big") for thing in things
+    )
+
+
+def next_look(began: float, ended: float, options: MigrationOptions) -> float:
+    """When the structure may be looked at again, after a look that began and ended at these POSIX seconds."""
+    return began + max(options.schema_poll_interval, _LOOKING * (ended - began))
+
+
+def changes(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> Iterator[Finding]:
+    """What the source has and the target does not: tables, columns, tags, subtables, and tag values.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        structure: both sides' structure.
+        options: with schema none, tag values are the target's own.
+    """
+    yield from compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
+    action = "Bring it over, or set on_schema_change to evolve or ignore"
+    for pair in structure.pairs:
+        if pair.target is None or not pair.target.is_super:
+            continue
+        known = {tag.name for tag in pair.target.tags}
+        if not all(tag.name in known for tag in pair.wanted.tags):
+            # Found by `compare`.
+            continue
+        subtables = map(structure.transform.subtable, source.subtables(pair.source, structure.scope))
+        for difference in compare_tags(pair.wanted, structure.tags(pair), subtables, target):
+            if difference.what == "table":
+                yield Finding(f"Table {difference.table!r}", "the target does not have this subtable", action)
+            elif options.schema != "none":
+                found = f"its {difference.what} is {difference.source} in the source, {difference.target} in the target"
+                yield Finding(f"Table {difference.table!r}", found, action)
+
+
+def steps(seconds: float, precision: Precision) -> int:
+    """POSIX seconds as a timestamp, rounded down to a millisecond."""
+    return int(seconds * 1000) * precision.per_second // 1000
+
+
+class Lookout:
+    """What a follow that has caught up waits for: rows that its last round has not seen, or another structure.
+
+    Parameters:
+        source: the source database.
+        target: the target database, which must answer, too.
+        options: of the migration.
+        shard: the tables that are followed.
+        position: up to where the follow has come; None to wait for nothing but answers.
+        clock: POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        source: Catalog,
+        target: Catalog,
+        options: MigrationOptions,
+        shard: Shard,
+        position: Position | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._options = options
+        self._position = position
+        self._clock = clock
+        self._scope = shard.of(Scope.of(options))
+        self._next_look = position.next_look if position else 0.0
+        self._read: tuple[Precision, list[Table]] | None = None
+
+    def look(self) -> str:
+        """What there is to do, in words; nothing if there is nothing.
+
+        Raises:
+            MigrationStopped: the source has no such database.
+            TDengineError: no answer; the next look may have one.
+        """
+        with self._source, self._target:
+            found = self._found(self._position) if self._position else "both servers answer"
+            if found:
+                self._source.database()
+                self._target.database()
+            return found
+
+    def _found(self, position: Position) -> str:
+        precision, tables = self._tables()
+        end = steps(self._clock() - self._options.delay, precision)
+        period = position.since, max(end, position.watermark)
+        rows = sum(arrived(self._source, table, self._scope, *period).rows for table in tables)
+        if rows != position.counted:
+            return f"{rows} rows, {position.counted or 0} of them known"
+        began = self._clock()
+        if began < self._next_look:
+            return ""
+        seen = digest(self._source, self._scope)
+        self._next_look = next_look(began, self._clock(), self._options)
+        return "" if seen == position.structure else "another structure"
+
+    def _tables(self) -> tuple[Precision, list[Table]]:
+        """The precision of the source, and what is followed there, as it was at the first look."""
+        if self._read is None:
+            database = self._source.database()
+            if database is None:
+                raise MigrationStopped([self._source.missing("source_database")])
+            transform = Transform.of(self._options)
+            self._read = database.precision, list(map(transform.selected, self._source.tables(self._scope)))
+        return self._read

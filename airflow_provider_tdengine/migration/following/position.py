@@ -1,0 +1,93 @@
+"""Up to where a follow has come, and which part of the tables it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from typing_extensions import Self
+
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.options import MigrationOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A range of subtables and normal tables by name, by UTF-8 bytes.
+
+    Parameters:
+        first: the first name, None for no first one.
+        before: the name before which it ends, None for no end.
+    """
+
+    first: str | None = None
+    before: str | None = None
+
+    def of(self, scope: Scope) -> Scope:
+        """The part of a scope that is in this range."""
+        return replace(scope, first=self.first, before=self.before)
+
+    @property
+    def label(self) -> str:
+        """How it reads in Airflow's grid."""
+        if self.first is None and self.before is None:
+            return "all tables"
+        return f"{self.first or ''} … before {self.before}" if self.before else f"{self.first} …"
+
+
+def shards(source: Catalog, options: MigrationOptions) -> list[Shard]:
+    """The tables of a migration in `follow_shards` ranges of about as many; later names lie in one of them, too."""
+    if options.follow_shards == 1:
+        return [Shard()]
+    scope = Scope.of(options)
+    names = sorted(
+        (
+            name
+            for name, stable in source.owners().items()
+            if (scope.has_normal_table(name) if stable is None else scope.has_subtable(name, stable))
+        ),
+        key=str.encode,
+    )
+    count = min(options.follow_shards, max(1, len(names)))
+    bounds = [names[len(names) * i // count] for i in range(1, count)]
+    return [Shard(first, before) for first, before in zip([None, *bounds], [*bounds, None], strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Up to where a follow has come.
+
+    Parameters:
+        of: what is followed; a position of something else is not used.
+        watermark: all rows before this timestamp have been copied, in steps of the source.
+        since: rows from this timestamp on were counted when the watermark was moved.
+        counted: how many there were; None if there were more than could be copied at once.
+        settled: False while it is not known whether all rows before the watermark have been copied.
+        structure: digest of the source's structure that the target has, too; None before the first look at it.
+        next_look: when it may be looked at again, in POSIX seconds.
+        lag: seconds from the watermark to the newest row that the source had when it was moved.
+        rows: rows that were copied so far; what was copied again counts again.
+    """
+
+    of: str
+    watermark: int
+    since: int
+    counted: int | None = 0
+    settled: bool = True
+    structure: str | None = None
+    next_look: float = 0.0
+    lag: float = 0.0
+    rows: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            TypeError: not what `to_dict` gives.
+        """
+        return cls(**stored)  # type: ignore[arg-type]

@@ -1,0 +1,16 @@
+"""What is to be done, and what stands in its way: batches, and findings before anything is written."""
+
+from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
+from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
+from airflow_provider_tdengine.migration.planning.plan import cut_batches, make_plan
+from airflow_provider_tdengine.migration.planning.preflight import preflight
+
+__all__ = [
+    "Preview",
+    "cut_batches",
+    "make_plan",
+    "preflight",
+    "preview",
+    "row_of",
+    "row_on_disk",
+]

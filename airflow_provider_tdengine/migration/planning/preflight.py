@@ -1,0 +1,97 @@
+"""What can be known of a migration before anything is written, whatever its size: no subtable is looked at.
+
+What stands in the way of single subtables is schema sync's to find; `dry_run.preview` has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from airflow_provider_tdengine.migration.catalog import Catalog, Database
+from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
+from airflow_provider_tdengine.migration.database_options import DatabaseOptions
+from airflow_provider_tdengine.migration.findings import Finding, Severity
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.structure import (
+    NewDatabase,
+    Structure,
+    leftovers,
+    options_not_taken,
+    table_options_not_taken,
+)
+
+CLOCKS = timedelta(seconds=5)
+"""Clocks may differ by so much before it is said."""
+
+
+def preflight(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> list[Finding]:
+    """All that is found with a few statements: blockers, warnings, and what is good to know.
+
+    Parameters:
+        source: the source database.
+        target: the target database, which need not exist.
+        structure: of both sides.
+        options: of the migration.
+    """
+    there = structure.target or wanted_database(target, structure, options)
+    left = [
+        *leftovers(source),
+        *options_not_taken(structure.source, there, source.client.generation),
+        *table_options_not_taken(source, [pair.source for pair in structure.pairs]),
+    ]
+    return [
+        *_generation(target),
+        *_expired(source, structure, there, options),
+        *_clocks(source, target),
+        *(leftover.finding for leftover in left),
+    ]
+
+
+def wanted_database(target: Catalog, structure: Structure, options: MigrationOptions) -> Database:
+    """The target database as it would be created, which says nothing of what is the server's default."""
+    new = NewDatabase.like(structure.source, target.name, options.database_options)
+    said = DatabaseOptions.parse(options.database_options).words
+    words = {name.lower(): value.strip("'\"") for name, value in said.items()}
+    return Database(new.name, new.precision, new.keep, new.duration, words)
+
+
+def _generation(target: Catalog) -> Iterator[Finding]:
+    if target.client.generation < 3:
+        yield Finding(
+            "Option 'target_conn_id'",
+            f"{target.client.address} is TDengine {target.client.server.version_text}",
+            "Give a server of 3.0 or later; older ones can only be a source",
+        )
+
+
+def _expired(source: Catalog, structure: Structure, there: Database, options: MigrationOptions) -> Iterator[Finding]:
+    """Rows that are older than the target keeps, or will keep."""
+    if not options.copies_history:
+        return
+    period = window(options, structure.source)
+    found = find_expired(source, structure, there, period, datetime.now(timezone.utc))
+    for finding in expired_findings(found, there, structure.source.precision, options.on_expired):
+        is_new = structure.target is None and finding.is_blocker
+        yield replace(finding, action=f"{finding.action}, or a longer KEEP in database_options") if is_new else finding
+
+
+def _clocks(source: Catalog, target: Catalog) -> Iterator[Finding]:
+    """Servers whose clocks are not Airflow's, which says where history ends and how late a follower is."""
+    for side, catalog in (("source", source), ("target", target)):
+        began = datetime.now(timezone.utc)
+        clock = catalog.client.clock()
+        ended = datetime.now(timezone.utc)
+        if clock is None:
+            continue
+        # It says whole seconds, cut, and looked at its clock between the two moments.
+        ahead = max(clock - ended, began - clock - timedelta(seconds=1))
+        if ahead > CLOCKS:
+            direction = "ahead of" if clock > ended else "behind"
+            yield Finding(
+                f"Clock of the {side}",
+                f"{catalog.client.address} is {int(ahead.total_seconds())} s {direction} Airflow's",
+                "Set the clocks by NTP: they decide where a period ends, how late rows are, and what KEEP deletes",
+                Severity.WARNING,
+            )

@@ -1,0 +1,40 @@
+"""Both sides' tables made alike: databases, super tables, subtables with tags, normal tables."""
+
+from airflow_provider_tdengine.migration.structure.absent import present, without_absent_columns
+from airflow_provider_tdengine.migration.structure.database import NewDatabase, coarser, oldest, options_not_taken
+from airflow_provider_tdengine.migration.structure.limits import limit_findings
+from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
+from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
+from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync, same_tag, tag_literal
+from airflow_provider_tdengine.migration.structure.structure import (
+    Structure,
+    TablePair,
+    can_widen,
+    compare,
+    read_structure,
+)
+from airflow_provider_tdengine.migration.structure.table_options import table_options_not_taken
+
+__all__ = [
+    "NewDatabase",
+    "Owners",
+    "SchemaReport",
+    "SchemaSync",
+    "Structure",
+    "TablePair",
+    "can_widen",
+    "coarser",
+    "compare",
+    "denied",
+    "leftovers",
+    "limit_findings",
+    "oldest",
+    "options_not_taken",
+    "present",
+    "privilege_findings",
+    "read_structure",
+    "same_tag",
+    "table_options_not_taken",
+    "tag_literal",
+    "without_absent_columns",
+]

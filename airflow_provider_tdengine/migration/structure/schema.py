@@ -1,0 +1,455 @@
+"""What the target lacks, and how it gets it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import threading
+from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
+from airflow_provider_tdengine.client.geometry import well_known_text
+from airflow_provider_tdengine.client.sql import cut, identifier, literal, own_names, string
+from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.migration.catalog import (
+    Catalog,
+    Database,
+    Scope,
+    Subtable,
+    Table,
+    TimeScale,
+    name_findings,
+    table_name_findings,
+)
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
+from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
+from airflow_provider_tdengine.migration.structure.limits import limit_findings
+from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
+from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
+from airflow_provider_tdengine.migration.structure.structure import (
+    Structure,
+    TablePair,
+    can_widen,
+    compare,
+    read_structure,
+)
+from airflow_provider_tdengine.migration.structure.table_options import OptionsOfTables, table_options_not_taken
+
+log = logging.getLogger(__name__)
+
+Owners: TypeAlias = dict[str, "str | None"]
+"""Subtables and normal tables by name, with their super table, None for normal tables."""
+
+_NOTHING: tuple[object, ...] = (None, "", {})
+"""What 3.x stores as NULL where a JSON tag says it."""
+
+# A larger one hangs the target: 1e50 is fine, from 1e100 on a vnode of 3.3.3.0 never answers again (measured).
+_LARGEST_IN_JSON = 1e50
+
+_SMALLEST_DOUBLE = sys.float_info.min
+
+# Limits of 3.x.
+
+_TAG_PAGE = 2000
+"""Subtables whose tags are compared with one query: their names must fit into a statement."""
+
+
+@dataclass(slots=True)
+class SchemaReport:
+    """What schema sync did.
+
+    Parameters:
+        database: whether the database was created.
+        stables: super tables created.
+        tables: subtables and normal tables created.
+        columns: columns and tags added or widened.
+        existing: subtables and normal tables that were there.
+        tags: tag values corrected.
+        not_migrated: what stays behind, see `migration.structure.Leftover`.
+    """
+
+    database: bool = False
+    stables: list[str] = field(default_factory=list)
+    tables: int = 0
+    columns: list[str] = field(default_factory=list)
+    existing: int = 0
+    tags: int = 0
+    not_migrated: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was created, added or corrected."""
+        return bool(self.database or self.stables or self.tables or self.columns or self.tags)
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+class SchemaSync:
+    """Brings the structure of the source into the target.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: scope, and what may be created and corrected.
+        scope: a part of the options' scope, None for all of it.
+    """
+
+    def __init__(self, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None) -> None:
+        self._source = source
+        self._target = target
+        self._options = options
+        self._scope = scope or Scope.of(options)
+        self._transform = Transform()
+        self._tables = OptionsOfTables({}, {})
+
+    def run(self) -> SchemaReport:
+        """Compare, stop if something stands in the way, and create what is missing.
+
+        Raises:
+            MigrationStopped: findings, or the account may not create.
+        """
+        try:
+            return self._run()
+        except PermissionDenied as error:
+            raise MigrationStopped([denied(self._source, self._target, error)]) from error
+
+    def findings(self) -> list[Finding]:
+        """What `run` would stop at; nothing is written.
+
+        Raises:
+            MigrationStopped: the source has no such database, table or column, or names fall together.
+        """
+        return self._findings(*self._read())
+
+    def _read(self) -> tuple[Structure, Owners]:
+        structure = read_structure(self._source, self._target, self._options, self._scope)
+        self._transform = structure.transform
+        self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
+        return structure, {} if structure.target is None else self._target.owners()
+
+    def _run(self) -> SchemaReport:
+        structure, owners = self._read()
+        stop_on(self._findings(structure, owners))
+        report = SchemaReport()
+        database = structure.target or self._create_database(structure, report)
+        self._apply(structure, owners, report)
+        left = [
+            *leftovers(self._source),
+            *options_not_taken(structure.source, database, self._source.client.generation),
+            *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
+        ]
+        report.not_migrated = [leftover.to_dict() for leftover in left]
+        return report
+
+    def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
+        """All that stands in the way, before anything is written."""
+        allow_lossy = self._options.allow_lossy_precision
+        findings = compare(structure, creates=True, allow_lossy=allow_lossy)
+        findings += privilege_findings(self._source, self._target, structure, self._options)
+        if structure.target is None:
+            if self._options.create_database:
+                findings += self._new_database(structure).findings(structure.source, allow_lossy=allow_lossy)
+            else:
+                findings.append(self._target.missing("target_database"))
+        stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}
+        for pair in structure.pairs:
+            wanted = pair.wanted
+            findings += name_findings(wanted)
+            findings += limit_findings(wanted, pair.target)
+            if not wanted.is_super:
+                findings += _table_findings(None, wanted.name, owners, stables)
+                findings += self._tables.findings(self._target, wanted.name)
+                continue
+            strangers = self._strangers(structure, pair)
+            tags = _transcoder(structure, pair)
+            for subtable in self._subtables(pair):
+                findings += _table_findings(wanted.name, subtable.name, owners, stables)
+                findings += strangers.get(subtable.name, ())
+                findings += self._tables.findings(self._target, subtable.name)
+                if tags and subtable.name not in owners:
+                    findings += _tag_findings(tags, subtable)
+        findings += self._transform.collisions(partial(self._source_names, structure))
+        return findings
+
+    def _source_names(self, structure: Structure) -> Iterator[str]:
+        for pair in structure.pairs:
+            if pair.source.is_super:
+                yield from (subtable.name for subtable in self._source.subtables(pair.source, self._scope))
+            else:
+                yield pair.source.name
+
+    def _subtables(self, pair: TablePair) -> Iterator[Subtable]:
+        """The source's subtables, as the target should have them."""
+        return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
+
+    def _strangers(self, structure: Structure, pair: TablePair) -> dict[str, list[Finding]]:
+        """Subtables of the target that have other values of the constant tags: somebody else's, by name."""
+        known = {tag.name for tag in pair.target.tags} if pair.target else ()
+        constants = [constant for constant in self._transform.tags if constant.field.name in known]
+        there = replace(pair.wanted, tags=tuple(constant.field for constant in constants))
+        tags = _transcoder(structure, replace(pair, wanted=there))
+        found = {}
+        if constants and tags:
+            wanted = tags(tuple(constant.value for constant in constants))
+            for subtable in self._target.subtables(there, Scope()):
+                others = [
+                    f"{tag.name}={value!r}"
+                    for tag, constant, value in zip(tags.fields, wanted, subtable.tags, strict=True)
+                    if value is not None and not same_tag(tag, constant, value)
+                ]
+                if others:
+                    found[subtable.name] = [
+                        Finding(
+                            f"Table {subtable.name!r}",
+                            f"the target has it already, with {', '.join(others)}",
+                            "Give rename_tables a rule that keeps them apart, such as * -> site_*",
+                        )
+                    ]
+        return found
+
+    def _new_database(self, structure: Structure) -> NewDatabase:
+        return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
+
+    def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
+        """Create the target database.
+
+        Returns:
+            It, as the server lists it.
+        """
+        self._target.execute(self._new_database(structure).statement(self._target.client.dialect))
+        report.database = True
+        created = self._target.database()
+        if created is None:
+            raise MigrationStopped([self._target.missing("target_database")])
+        return created
+
+    def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
+        for pair in structure.pairs:
+            if pair.target is None:
+                self._target.execute(self._create(pair.wanted))
+                if pair.wanted.is_super:
+                    report.stables.append(pair.wanted.name)
+                else:
+                    report.tables += 1
+            else:
+                report.existing += not pair.wanted.is_super
+                for statement, column in self._alter(pair.wanted, pair.target, structure.time):
+                    self._target.execute(statement)
+                    report.columns.append(f"{pair.wanted.name}.{column}")
+            if pair.wanted.is_super:
+                self._create_subtables(pair, structure.tags(pair), owners, report)
+
+    def _create(self, table: Table) -> str:
+        columns = ", ".join(self._table_column(table, column) for column in table.columns)
+        name = self._target.table(table.name)
+        if not table.is_super:
+            return f"CREATE TABLE IF NOT EXISTS {name} ({columns}){self._tables.sql(table.name)}"
+        tags = ", ".join(self._column(tag) for tag in table.tags)
+        return f"CREATE STABLE IF NOT EXISTS {name} ({columns}) TAGS ({tags}){self._tables.sql(table.name)}"
+
+    def _table_column(self, table: Table, column: Field) -> str:
+        """A column as CREATE says it; DESCRIBE of a source before 3.3 knows no storage."""
+        parts = [self._column(column)]
+        if column.name == table.second_key:
+            parts.append("PRIMARY KEY")
+        if self._target.client.dialect.has_storage and (storage := table.storage.get(column.name)):
+            parts.append(storage)
+        return " ".join(parts)
+
+    def _column(self, column: Field) -> str:
+        return f"{identifier(column.name)} {self._target.client.dialect.type_name(column)}"
+
+    def _alter(self, source: Table, target: Table, time: TimeScale) -> Iterator[tuple[str, str]]:
+        """Statements that add and widen columns and tags, each with the column's name."""
+        name = f"ALTER {'STABLE' if source.is_super else 'TABLE'} {self._target.table(source.name)}"
+        for kind, fields, others in (("COLUMN", source.columns, target.columns), ("TAG", source.tags, target.tags)):
+            there = {other.name: other for other in others}
+            for one in fields:
+                other = there.get(one.name)
+                if other is None:
+                    yield f"{name} ADD {kind} {self._column(one)}", one.name
+                elif conversion(one, other, time) is None and can_widen(one, other):
+                    yield f"{name} MODIFY {kind} {self._column(one)}", one.name
+
+    def _create_subtables(self, pair: TablePair, tags: TagTranscoder, owners: Owners, report: SchemaReport) -> None:
+        """Create what is missing, in statements of many tables, on several connections."""
+        stable = pair.wanted
+        names = ", ".join(identifier(tag.name) for tag in tags.fields)
+        using = f"USING {self._target.table(stable.name)} ({names}) TAGS"
+
+        def missing() -> Iterator[str]:
+            existing: list[Subtable] = []
+            for subtable in self._subtables(pair):
+                if subtable.name not in owners:
+                    values = ", ".join(map(tag_literal, tags.fields, tags(subtable.tags)))
+                    options = self._tables.sql(subtable.name)
+                    yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
+                    continue
+                report.existing += 1
+                if self._options.update_tags:
+                    existing.append(subtable)
+                    if len(existing) >= _TAG_PAGE:
+                        report.tags += self._correct_tags(stable, tags, existing)
+                        existing.clear()
+            report.tags += self._correct_tags(stable, tags, existing)
+
+        report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
+
+    def _correct_tags(self, stable: Table, tags: TagTranscoder, subtables: list[Subtable]) -> int:
+        """Give existing subtables the source's tag values.
+
+        Returns:
+            How many values were changed.
+        """
+        if not subtables:
+            return 0
+        names = own_names([subtable.name for subtable in subtables])
+        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [names])}
+        changed = 0
+        with self._target.session() as session:
+            for subtable in subtables:
+                wanted = zip(tags.fields, tags(subtable.tags), theirs.get(subtable.name, ()), strict=False)
+                for tag, ours, other in wanted:
+                    if same_tag(tag, ours, other):
+                        continue
+                    value = tag_literal(tag, ours)
+                    table = self._target.table(subtable.name)
+                    session.query(f"ALTER TABLE {table} SET TAG {identifier(tag.name)} = {value}")
+                    changed += 1
+        return changed
+
+
+def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections: int) -> int:
+    """Run statements on several connections.
+
+    Parameters:
+        target: where they run.
+        statements: each with the number of things that it does.
+        connections: how many at the same time.
+
+    Returns:
+        The sum of these numbers.
+    """
+    lock = threading.Lock()
+
+    def work() -> int:
+        done = 0
+        with target.client.session() as session:
+            while True:
+                with lock:
+                    following = next(statements, None)
+                if following is None:
+                    return done
+                session.query(following[0])
+                done += following[1]
+
+    with ThreadPoolExecutor(connections, thread_name_prefix="schema") as pool:
+        return sum(future.result() for future in [pool.submit(work) for _ in range(connections)])
+
+
+def _table_findings(stable: str | None, name: str, owners: Owners, stables: Container[str]) -> Iterator[Finding]:
+    """What keeps a subtable (of `stable`) or normal table from being created or filled."""
+    yield from table_name_findings(name)
+    if name in stables:
+        yield Finding(f"Table {name!r}", "a super table has this name, too", "Give it another one with rename_tables")
+    elif name in owners and owners[name] != stable:
+        sides = ["a normal table" if owner is None else f"a subtable of {owner!r}" for owner in (stable, owners[name])]
+        yield Finding(
+            f"Table {name!r}",
+            f"it would be {sides[0]}, and is {sides[1]} in the target",
+            "Give it another name with rename_tables, or drop the one in the target",
+        )
+
+
+def _transcoder(structure: Structure, pair: TablePair) -> TagTranscoder | None:
+    """How tags become the target's, None where a type is refused, which `compare` has found."""
+    try:
+        return structure.tags(pair)
+    except MigrationStopped:
+        return None
+
+
+def _tag_findings(tags: TagTranscoder, subtable: Subtable) -> Iterator[Finding]:
+    """Values that the target cannot take."""
+    try:
+        for tag, value in zip(tags.fields, tags(subtable.tags), strict=True):
+            tag_literal(tag, value)
+    except (RowRejected, ValueError) as error:
+        yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
+
+
+def same_tag(tag: Field, ours: Value, theirs: Value) -> bool:
+    """Whether a tag's value in the target is the one that it should have.
+
+    Parameters:
+        tag: the target's tag.
+        ours: the source's value, as the target's tag holds it.
+        theirs: the value in the target.
+    """
+    if tag.type is Type.JSON:
+        return _same_json(*(json.loads(str(value)) if value else None for value in (ours, theirs)))
+    return ours == theirs
+
+
+def _same_json(ours: object, theirs: object) -> bool:
+    """Whether two JSON values are the same to 3.x, which says numbers with 15 digits, and nothing as NULL."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(_same_json(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, bool) or isinstance(theirs, bool):
+        return ours is theirs
+    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float)):
+        return math.isclose(ours, theirs, rel_tol=1e-14)
+    return ours == theirs or (ours in _NOTHING and theirs in _NOTHING)
+
+
+def _largest_number(value: object) -> float:
+    """The largest magnitude of a number anywhere in a JSON value."""
+    if isinstance(value, (dict, list)):
+        return max(map(_largest_number, value.values() if isinstance(value, dict) else value), default=0.0)
+    return abs(float(value)) if isinstance(value, (int, float)) else 0.0
+
+
+def tag_literal(tag: Field, value: Value) -> str:
+    """A tag's value as CREATE TABLE … TAGS says it.
+
+    Parameters:
+        tag: the target's tag.
+        value: its value.
+
+    Raises:
+        ValueError: the value has no text that TDengine reads.
+    """
+    if isinstance(value, bytes) and tag.type is Type.VARBINARY:
+        return f"'\\x{value.hex()}'"
+    if isinstance(value, bytes) and tag.type is Type.GEOMETRY:
+        try:
+            return string(well_known_text(value))
+        except ValueError as error:
+            raise ValueError(f"{error} (tag {tag.name!r})") from error
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"the value {value!r} of tag {tag.name!r} has a zero byte, which no statement carries")
+    if tag.type is Type.JSON and value and _largest_number(json.loads(str(value))) > _LARGEST_IN_JSON:
+        raise ValueError(
+            f"the number in {str(value)[:80]!r}, the value of tag {tag.name!r}, is too large for TDengine 3"
+        )
+    if isinstance(value, bytes):
+        raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
+    if tag.type is Type.DOUBLE and isinstance(value, float) and 0 < abs(value) < _SMALLEST_DOUBLE:
+        raise ValueError(f"INSERT and CREATE of TDengine 3 refuse {value!r}, the value of tag {tag.name!r}")
+    if tag.type is Type.FLOAT and isinstance(value, float):
+        # All digits: the shortest text of the largest one is larger than it, and refused (3.3.3.0).
+        return literal(float(np.float32(value)))
+    return literal(value)

@@ -1,0 +1,197 @@
+"""Both sides' structure, and what keeps the rows of one from being copied into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.sql import where
+from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table, TimeScale, misread
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
+from airflow_provider_tdengine.migration.structure.database import NewDatabase, coarser
+
+
+@dataclass(frozen=True, slots=True)
+class TablePair:
+    """A super table or normal table on both sides.
+
+    Parameters:
+        source: as it is read from the source.
+        wanted: as the target should have it.
+        target: as the target has it, None while it is missing.
+    """
+
+    source: Table
+    wanted: Table
+    target: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Both sides' structure, as far as a migration means it.
+
+    Parameters:
+        source: the source database.
+        target: the target database, None while it is missing.
+        pairs: super tables and normal tables.
+        scope: which tables are meant.
+        transform: what changes on the way.
+        time: how timestamps of the source become those of the target, also of one that is to be created.
+    """
+
+    source: Database
+    target: Database | None
+    pairs: list[TablePair]
+    scope: Scope
+    transform: Transform
+    time: TimeScale
+
+    def tags(self, pair: TablePair) -> TagTranscoder:
+        """How tags of a super table's wanted subtables become the target's, once it has all that it lacks.
+
+        Raises:
+            MigrationStopped: a tag cannot be copied without loss.
+        """
+        there = {tag.name: tag for tag in pair.target.tags} if pair.target else {}
+        target = ((tag, there.get(tag.name, tag)) for tag in pair.wanted.tags)
+        try:
+            return TagTranscoder(
+                pair.wanted.tags,
+                tuple(wanted if can_widen(wanted, found) else found for wanted, found in target),
+                self.time,
+            )
+        except ValueError as error:
+            finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
+            raise MigrationStopped([finding]) from error
+
+
+def read_structure(
+    source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None
+) -> Structure:
+    """Both sides' structure.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: scope, and what changes on the way.
+        scope: a part of the options' scope, None for all of it.
+
+    Raises:
+        MigrationStopped: the source has no such database, table or column, or names fall together.
+    """
+    scope, transform = scope or Scope.of(options), Transform.of(options)
+    database = source.database()
+    if database is None:
+        raise MigrationStopped([source.missing("source_database")])
+    tables = source.tables(scope)
+    stop_on([*source.missing_tables(scope, tables), *_unreadable(source, tables), *transform.findings(tables)])
+    there = target.database()
+    pairs = []
+    for table in map(transform.selected, tables):
+        wanted = transform.renamed(table)
+        pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
+    stop_on(_refused_conditions(source, pairs))
+    precision = (there or NewDatabase.like(database, target.name, options.database_options)).precision
+    return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
+
+
+def _unreadable(source: Catalog, tables: list[Table]) -> Iterator[Finding]:
+    """Tables of which the source cannot be asked."""
+    version, dialect = source.client.server.version_text, source.client.dialect
+    action = "Leave it out with exclude, or drop that column in the source"
+    for table in tables:
+        names = {field.name.lower() for field in table.columns + table.tags}
+        if dialect.confuses_tbname and table.is_super and "tbname" in names:
+            found = f"it has a column or tag called tbname, which TDengine {version} takes for the subtable's name"
+            yield Finding(f"Table {table.name!r}", found, action)
+        if dialect.generation == 3 and (wrong := misread(table)):
+            found = f"TDengine {version} misreads {', '.join(map(repr, wrong))}, even in quotes"
+            yield Finding(f"Table {table.name!r}", found, action)
+
+
+def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:
+    """Tables whose rows cannot be asked for with the row filter."""
+    for table in (pair.source for pair in pairs if pair.source.where):
+        conditions = where(table.period(0, 1))
+        try:
+            source.rows(f"SELECT COUNT(*) FROM {source.table(table.name)}{conditions}")
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            yield Finding(
+                "Option 'where'",
+                f"the source refuses it for table {table.name!r} ({error})",
+                "Give a condition on columns or tags that all tables in scope have, or leave these tables out",
+            )
+
+
+def compare(structure: Structure, *, creates: bool, allow_lossy: bool) -> list[Finding]:
+    """What keeps rows from being copied into the target as it is.
+
+    Parameters:
+        structure: both sides.
+        creates: whether missing tables and columns will be created.
+        allow_lossy: whether timestamps may be cut.
+    """
+    findings = []
+    if structure.target and structure.time.cuts and not allow_lossy:
+        findings.append(coarser(structure.source, structure.target))
+    for pair in structure.pairs:
+        if pair.target:
+            findings += _compare_table(pair.wanted, pair.target, structure.time, creates)
+        elif not creates:
+            findings.append(
+                Finding(
+                    f"Table {pair.wanted.name!r}",
+                    "the target does not have it",
+                    "Create it there, or run schema sync (schema always)",
+                )
+            )
+    return findings
+
+
+def _compare_table(source: Table, target: Table, time: TimeScale, creates: bool) -> Iterator[Finding]:
+    name = f"Table {source.name!r}"
+    if source.is_super != target.is_super:
+        kinds = {True: "a super table", False: "a normal table"}
+        yield Finding(
+            name,
+            f"it is {kinds[source.is_super]} in the source and {kinds[target.is_super]} in the target",
+            "Rename or drop the one in the target",
+        )
+        return
+    if source.time_column != target.time_column:
+        yield Finding(
+            name,
+            f"its time column would be {source.time_column!r}, and the target's is {target.time_column!r}",
+            f"Say {source.time_column} -> {target.time_column} in rename_columns",
+        )
+        return
+    if source.second_key != target.second_key:
+        yield Finding(
+            name,
+            f"the second key is {source.second_key} in the source and {target.second_key} in the target",
+            "Create the target's table with the same primary key",
+        )
+    for fields, others in ((source.columns[1:], target.columns), (source.tags, target.tags)):
+        there = {other.name: other for other in others}
+        for one in fields:
+            other = there.get(one.name)
+            if other is None:
+                if not creates:
+                    yield Finding(name, f"the target has no column {one.name!r}", "Add it, or choose schema always")
+            elif conversion(one, other, time) is None and not (creates and can_widen(one, other)):
+                yield Finding(
+                    f"{name}, column {one.name!r}",
+                    f"{one.sql_type} in the source does not fit {other.sql_type} in the target",
+                    "Give the target's column the source's type, or one that takes all of its values (docs/types.md)",
+                )
+
+
+def can_widen(source: Field, target: Field) -> bool:
+    """Whether ALTER … MODIFY makes the target's column long enough."""
+    return source.type == target.type and source.info.sized and source.length > target.length

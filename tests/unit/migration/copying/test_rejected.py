@@ -1,0 +1,198 @@
+"""Rows that the target refuses: named, or kept as dead letters and brought back later; all others arrive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tdengine.client.errors import RowRejected
+from airflow_provider_tdengine.migration.comparing import verify
+from airflow_provider_tdengine.migration.copying import Copied, DeadLetters, MemoryProgress, copy_batch, kept, replay
+from airflow_provider_tdengine.migration.copying import dead_letters as letters
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.planning import make_plan
+
+from ..conftest import SOURCE, TARGET, Pair, T
+
+OLD = 1000000000000
+"""2001-09-09T01:46:40Z, which a target with ten years of KEEP does not take."""
+
+TYPES = (
+    "ts timestamp, b bool, i tinyint, big bigint, u bigint unsigned, f float, d double, x binary(8), n nchar(4), "
+    "t timestamp"
+)
+VALUES = "true, -127, 9223372036854775807, 18446744073709551614, 0.1, 1e300, 'a\\\\\\'b', '零😀', -1"
+
+
+@pytest.fixture
+def aged(pair: Pair) -> Pair:
+    """Three subtables, two of them with rows that are older than the target will keep."""
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.meters ({TYPES}) tags (g int)",
+        *(f"create table {SOURCE}.d{i} using {SOURCE}.meters tags ({i})" for i in range(3)),
+    )
+    for i in range(3):
+        rows = "".join(f"({T + row},{VALUES})" for row in range(50))
+        pair.sql(f"insert into {SOURCE}.d{i} values {rows}")
+    pair.sql(
+        f"insert into {SOURCE}.d0 values ({OLD},{VALUES}) ({OLD + 1},null,null,null,null,null,null,null,null,null)",
+        f"insert into {SOURCE}.d2 values ({OLD + 7},{VALUES})",
+    )
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    pair.sync()
+    return pair
+
+
+def copy(pair: Pair, folder: Path | None, *, shortens: bool = True, **values: object) -> Copied:
+    """Copy a batch; the target keeps ten years only from the moment on at which it was planned."""
+    options = pair.options(**values)
+    (batch,) = make_plan(*pair.catalogs, options)
+    if shortens:
+        pair.target.execute(f"alter database {TARGET} keep 3650")
+    letters = None if folder is None else DeadLetters(folder)
+    return copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=letters)
+
+
+def counts(folder: Path) -> dict[str, int]:
+    return {table: len(times) for table, times in kept(folder).items()}
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_the_error_names_the_row(aged: Pair, strategy: str) -> None:
+    with pytest.raises(RowRejected) as refused:
+        copy(aged, None, strategy=strategy, workers=1)
+    text = str(refused.value)
+    assert "a row of table 'd0' at 2001-09-09T01:46:40+00:00 (1000000000000), whose column 'ts' is" in text
+    assert "[code 1547, 0x060B]" in text
+    assert "Mend the target or the row, or set on_error to dead_letter" in text
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str, tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
+    copied = copy(aged, folder, strategy=strategy)
+    assert (copied.rows, copied.rejected) == (150, 3)
+    assert counts(folder) == {"d0": 2, "d2": 1}
+    still = replay(folder, aged.catalogs[1])
+    assert (still.arrived, still.remaining) == (0, 3)
+    assert "a row of table 'd0' at 2001-09-09T01:46:40" in still.reasons[0]
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    assert len(aged.verify().differences) == 4
+    comparison = aged.verify_without(kept(folder))
+    assert not comparison.differences
+    assert (comparison.rows, comparison.target_rows) == (153, 150)
+    back = replay(folder, aged.catalogs[1])
+    assert (back.arrived, back.remaining) == (3, 0)
+    assert counts(folder) == {}
+    source, target = aged.both()
+    assert target == source
+
+
+def test_what_differs_beside_dead_letters(aged: Pair, tmp_path: Path) -> None:
+    """A row too few, refused, hides no other one that is elsewhere or otherwise."""
+    copy(aged, tmp_path, strategy="dense")
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    aged.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + 3}, 5)")
+    aged.target.execute(f"delete from {TARGET}.d2 where ts = {T + 3}")
+    aged.target.execute(f"insert into {TARGET}.d2 (ts, i) values ({T + 1000}, 5)")
+    assert not verify(*aged.catalogs, aged.options(verify="count"), kept(tmp_path)).differences
+    for level in ("aggregate", "full"):
+        comparison = verify(*aged.catalogs, aged.options(verify=level), kept(tmp_path))
+        assert {difference.table for difference in comparison.differences} == {"d0", "d2"}
+
+
+@pytest.mark.source(since=(3, 3))
+def test_a_second_key_beside_a_dead_letter(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, k int primary key, v int) tags (g int)",
+        f"create table {SOURCE}.d using {SOURCE}.s tags (1)",
+        f"insert into {SOURCE}.d values ({T}, 1, 1) ({T}, 2, 2) ({T + 1}, 1, 1)",
+    )
+    assert not pair.migrate().differences
+    pair.target.execute(f"delete from {TARGET}.d where ts = {T}")
+    pair.target.execute(f"insert into {TARGET}.d values ({T}, 1, 1)")
+    for level in ("aggregate", "full"):
+        assert not verify(*pair.catalogs, pair.options(verify=level), {"d": [T]}).differences
+    pair.target.execute(f"insert into {TARGET}.d values ({T + 1}, 1, 9)")
+    (difference,) = verify(*pair.catalogs, pair.options(), {"d": [T]}).differences
+    assert (difference.table, difference.what) == ("d", "values")
+
+
+def test_a_letter_says_why(aged: Pair, tmp_path: Path) -> None:
+    aged.sync(rename_columns="x -> y")
+    copy(aged, tmp_path, strategy="dense", rename_columns="x -> y", tables="d0")
+    (file,) = tmp_path.glob("*.jsonl")
+    first, second = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    assert (first["table"], first["precision"], first["column"], first["code"]) == ("d0", "ms", "ts", 0x060B)
+    assert first["columns"][:3] == [["ts", "TIMESTAMP", OLD], ["b", "BOOL", True], ["i", "TINYINT", -127]]
+    assert first["columns"][7] == ["y", "VARCHAR(8)", "a\\'b"]
+    assert [value for _, _, value in second["columns"][1:]] == [None] * 9
+    assert "1547" in first["reason"]
+
+
+def test_a_batch_that_begins_anew_forgets_its_letters(aged: Pair, tmp_path: Path) -> None:
+    copy(aged, tmp_path, strategy="dense")
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    assert copy(aged, tmp_path, shortens=False, strategy="dense").rejected == 0
+    assert counts(tmp_path) == {}
+
+
+def test_a_block_copied_again_is_counted_once(aged: Pair, tmp_path: Path) -> None:
+    copy(aged, tmp_path / "a", strategy="dense")
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    copy(aged, tmp_path / "b", strategy="dense")
+    assert counts(tmp_path) == {"d0": 2, "d2": 1}
+
+
+def test_many_refused_rows_are_no_matter_of_rows(aged: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(letters, "MOST", 1)
+    with pytest.raises(RowRejected, match=r"refuses more than 1 rows of this batch, the last one a row of table 'd"):
+        copy(aged, tmp_path, strategy="dense", workers=1)
+
+
+def test_a_moment_that_the_target_cannot_count_is_a_refused_row(pair: Pair, tmp_path: Path) -> None:
+    """9,000,000,000 seconds fit into 64 bits of milliseconds, not of nanoseconds."""
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, t timestamp)",
+        f"insert into {SOURCE}.t values ({T}, 9999999999999) ({T + 1}, 1)",
+    )
+    pair.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
+    pair.sync()
+    with pytest.raises(RowRejected, match="a row of table 't' at 2021-01-01T00:00:00"):
+        copy(pair, None, shortens=False)
+    assert copy(pair, tmp_path, shortens=False).rejected == 1
+    assert counts(tmp_path) == {"t": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("{}", "line 1 is no dead letter (KeyError('precision'))"),
+        ("x", "line 1 is no dead letter (JSONDecodeError("),
+        ('{"precision":"ms","columns":[["a","WORD",1]]}', "'WORD' of column 'a' is not a TDengine type"),
+    ],
+)
+def test_a_line_that_is_no_letter(pair: Pair, tmp_path: Path, line: str, sentence: str) -> None:
+    pair.target.execute(f"create database {TARGET}")
+    (tmp_path / "a.jsonl").write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(MigrationStopped) as stopped:
+        replay(tmp_path, pair.catalogs[1])
+    assert sentence in str(stopped.value)
+    assert "Mend or remove that line" in str(stopped.value)
+
+
+def test_replaying_what_is_not_there(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(MigrationStopped, match=r"Folder .*none: there is none. Give the folder that the migration's"):
+        replay(tmp_path / "none", pair.catalogs[1])
+    letter = {"table": "t", "precision": "ms", "columns": [["ts", "TIMESTAMP", T]], "column": None, "code": 1}
+    (tmp_path / "a.jsonl").write_text(json.dumps({**letter, "reason": "x"}) + "\n", encoding="utf-8")
+    with pytest.raises(MigrationStopped, match=f"has no database '{TARGET}'"):
+        replay(tmp_path, pair.catalogs[1])
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    with pytest.raises(MigrationStopped, match=r"Table 't': .*Mend the table, then bring the letters back again"):
+        replay(tmp_path, pair.catalogs[1])

@@ -1,0 +1,218 @@
+"""The target database: how it is made from the source's options, and what is said of those that it does not get."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_tdengine.client.errors import RowRejected
+from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration.catalog import Catalog, Database
+from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.structure import NewDatabase, oldest
+
+from ..conftest import SOURCE, TARGET, Pair, T
+
+
+class TestOptionsAsText:
+    """What database_options say."""
+
+    @given(st.integers(0, 10**9), st.sampled_from([("m", 1), ("h", 60), ("d", DAY), ("", DAY), ("D", DAY)]))
+    def test_lengths(self, count: int, unit: tuple[str, int]) -> None:
+        assert minutes(f" {count}{unit[0]} ") == count * unit[1]
+
+    @pytest.mark.parametrize("text", ["", "3w", "-1", "1.5d", "d", "1 d"])
+    def test_no_length(self, text: str) -> None:
+        with pytest.raises(ValueError, match="is not a number of days"):
+            minutes(text)
+
+    def test_words_and_what_they_say(self) -> None:
+        options = DatabaseOptions.parse(
+            "vgroups 8 KEEP 100, 200 ,300d Precision \"US\" CACHEMODEL'both' duration 12h retentions -:7d,1m:21d "
+        )
+        assert dict(options.words) == {
+            "VGROUPS": "8",
+            "KEEP": "100, 200 ,300d",
+            "PRECISION": '"US"',
+            "CACHEMODEL": "'both'",
+            "DURATION": "12h",
+            "RETENTIONS": "-:7d,1m:21d",
+        }
+        assert (options.precision, options.duration) == (Precision.US, 720)
+        assert options.keep == (100 * DAY, 200 * DAY, 300 * DAY)
+
+    def test_nothing(self) -> None:
+        assert DatabaseOptions.parse(" ") == DatabaseOptions({}, None, (), None)
+
+    @given(
+        st.dictionaries(
+            st.from_regex(r"[A-Z][A-Z_0-9]{0,20}", fullmatch=True).filter(
+                lambda word: word not in ("KEEP", "DURATION", "PRECISION")
+            ),
+            st.from_regex(r"[0-9]{1,6}[dhm]?(,[0-9]{1,6}[dhm]?)?|'[a-z_ ]*'", fullmatch=True),
+        )
+    )
+    def test_what_is_written_is_read(self, words: dict[str, str]) -> None:
+        text = " ".join(f"{word} {value}" for word, value in words.items())
+        assert DatabaseOptions.parse(text).words == words
+
+
+class TestNewDatabase:
+    """PRECISION, KEEP and DURATION of a database that is to be created."""
+
+    @pytest.mark.parametrize(
+        ("keep", "duration", "options", "expected"),
+        [
+            ((3650,), 10, "", "PRECISION 'ms' KEEP 5256000m DURATION 14400m"),
+            ((100, 200, 300), 10, "", "PRECISION 'ms' KEEP 144000m,288000m,432000m DURATION 14400m"),
+            ((29,), 10, "", "PRECISION 'ms' KEEP 41760m DURATION 13920m"),
+            ((1,), 1, "", "PRECISION 'ms' KEEP 1440m DURATION 480m"),
+            ((36500,), 3650, "", "PRECISION 'ms' KEEP 52560000m DURATION 1752000m"),
+            ((3650,), 10, "KEEP 5", "PRECISION 'ms' DURATION 2400m KEEP 5"),
+            ((5,), 1, "DURATION 60m VGROUPS 4", "PRECISION 'ms' KEEP 7200m DURATION 60m VGROUPS 4"),
+            ((5,), 1, "precision 'ns'", "KEEP 7200m DURATION 1440m precision 'ns'"),
+        ],
+    )
+    def test_statement(self, pair: Pair, keep: tuple[int, ...], duration: int, options: str, expected: str) -> None:
+        source = Database("x", Precision.MS, tuple(days * DAY for days in keep), duration * DAY)
+        new = NewDatabase.like(source, TARGET, options)
+        statement = new.statement(pair.target.dialect)
+        assert statement == f"CREATE DATABASE IF NOT EXISTS `{TARGET}` {expected}"
+        pair.target.execute(statement)
+        assert list(new.findings(source)) == []
+
+    @given(
+        st.integers(1, 36500),
+        st.integers(1, 3650),
+        st.sampled_from(Precision),
+    )
+    def test_whatever_2x_has_fits(self, keep: int, days: int, precision: Precision) -> None:
+        source = Database("x", precision, (max(keep, days) * DAY,), days * DAY)
+        new = NewDatabase.like(source, "y", "")
+        assert list(new.findings(source)) == []
+        assert new.keep == source.keep
+        assert 60 <= new.duration <= days * DAY
+
+    def test_nanoseconds_do_not_reach_back_as_far(self) -> None:
+        source = Database("x", Precision.MS, (365_000 * DAY,), 10 * DAY)
+        assert list(NewDatabase.like(source, "y", "").findings(source)) == []
+        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'").findings(source)
+        assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
+
+
+@pytest.mark.parametrize(
+    ("keep", "days", "expected"),
+    [(300, 100, "144000m"), (29, 10, "13920m"), (2, 1, "960m"), (3650, 10, "14400m")],
+)
+def test_keep_and_duration_arrive(pair: Pair, keep: int, days: int, expected: str) -> None:
+    # 3.x keeps rows as long as three files of them last.
+    files = f"days {days}" if pair.source.generation == 2 else f"duration {min(days * DAY, keep * DAY // 3)}m"
+    pair.sql(f"create database {SOURCE} keep {keep} {files} precision 'us'")
+    pair.sync()
+    source, target = (catalog.database() for catalog in pair.catalogs)
+    assert source
+    assert target
+    assert max(target.keep) == max(source.keep) == keep * DAY
+    assert target.precision is Precision.US
+    assert target.options["duration"] == expected
+
+
+def test_timestamp_tags_count_as_the_new_database_does(pair: Pair) -> None:
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, v int) tags (made timestamp)",
+        f"insert into {SOURCE}.a using {SOURCE}.s tags ({T + 3}) values ({T}, 1)",
+    )
+    assert not pair.migrate(database_options="PRECISION 'us'").differences
+    assert pair.both()[1]["a"] == (((T + 3) * 1000,), [(T * 1000, 1)])
+
+
+def test_a_coarser_precision_is_refused_before_anything_is_written(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE} precision 'us' keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    with pytest.raises(MigrationStopped, match="the target counts ms, the source us"):
+        pair.sync(database_options="PRECISION 'ms'")
+    assert Catalog(pair.target, TARGET).database() is None
+
+
+class TestOptionsNotTaken:
+    """Options of the source that the target does not get are named, with what to say for the same."""
+
+    def not_taken(self, pair: Pair, **values: object) -> dict[str, str]:
+        left = pair.sync(**values).not_migrated
+        return {one["name"]: one["definition"] for one in left if one["kind"] == "database option"}
+
+    def test_defaults_need_no_words(self, pair: Pair) -> None:
+        pair.sql(f"create database {SOURCE} keep 36500")
+        left = self.not_taken(pair)
+        if pair.source.generation == 3:
+            left.pop("VGROUPS 2", None)  # Each server makes as many as suit its machine.
+        assert left == (
+            {}
+            if pair.source.generation == 3
+            else {
+                "UPDATE 0": "the source kept the first row of a timestamp; in 3.x a later one replaces the columns "
+                "that it names"
+            }
+        )
+
+    def test_options_of_the_source(self, pair: Pair) -> None:
+        if pair.source.generation == 2:
+            words = "cachelast 3 wal 2 fsync 0 cache 32 blocks 9 update 2"
+            named = ("CACHELAST 3", "WAL 2", "FSYNC 0", "CACHE 32 BLOCKS 9")
+        else:
+            words = "cachemodel 'both' wal_level 2 wal_fsync_period 0 buffer 288 vgroups 2"
+            named = ("CACHEMODEL 'both'", "WAL_LEVEL 2", "WAL_FSYNC_PERIOD 0", "BUFFER 288")
+        pair.sql(f"create database {SOURCE} keep 36500 comp 1 minrows 20 maxrows 5000 {words}")
+        left = self.not_taken(pair, database_options="VGROUPS 2")
+        differences = {
+            named[0]: ("CACHEMODEL 'none'", "CACHEMODEL 'both'"),
+            named[1]: ("WAL_LEVEL 1", "WAL_LEVEL 2"),
+            named[2]: ("WAL_FSYNC_PERIOD 3000", "WAL_FSYNC_PERIOD 0"),
+            named[3]: ("BUFFER 256", "BUFFER 288"),
+            "COMP 1": ("COMP 2", "COMP 1"),
+            "MINROWS 20": ("MINROWS 100", "MINROWS 20"),
+            "MAXROWS 5000": ("MAXROWS 4096", "MAXROWS 5000"),
+        }
+        expected = {
+            name: f"the target has {theirs}; {ours} in database_options gives a new one the same"
+            for name, (theirs, ours) in differences.items()
+        }
+        if pair.source.generation == 2:
+            expected["UPDATE 2"] = (
+                "the source kept a value where a later row had NULL; in 3.x a NULL that is written replaces it"
+            )
+        assert left == expected
+        wanted = " ".join(ours for _, ours in differences.values())
+        pair.target.execute(f"drop database {TARGET}")
+        assert set(self.not_taken(pair, database_options=f"VGROUPS 2 {wanted}")) <= {"UPDATE 2"}
+
+    def test_what_is_said_in_database_options_is_not_missing(self, pair: Pair) -> None:
+        caching = "cachelast 1" if pair.source.generation == 2 else "cachemodel 'last_row'"
+        pair.sql(f"create database {SOURCE} keep 36500 {caching}")
+        left = self.not_taken(pair, database_options="CACHEMODEL 'last_row' VGROUPS 2")
+        assert not [name for name in left if "CACHE" in name]
+
+    def test_a_target_that_keeps_rows_for_less_time(self, pair: Pair) -> None:
+        pair.sql(f"create database {SOURCE} keep 36500")
+        pair.target.execute(f"create database {TARGET} keep 100")
+        assert self.not_taken(pair)["KEEP 36500d"] == "the target keeps rows for 100d"
+
+
+def test_the_oldest_moment(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE} keep 36500")
+    pair.target.execute(f"create database {TARGET} keep 100")
+    pair.target.execute(f"create table {TARGET}.t (ts timestamp, v int)")
+    target = pair.catalogs[1].database()
+    assert target
+    moment = oldest(target, datetime.now(timezone.utc), Precision.MS)
+    assert moment
+    assert moment == pytest.approx((time.time() - 100 * 86400) * 1000, abs=10_000)
+    with pytest.raises(RowRejected):
+        pair.target.execute(f"insert into {TARGET}.t values ({moment - 60_000}, 1)")
+    pair.target.execute(f"insert into {TARGET}.t values ({moment + 60_000}, 1)")
+    assert oldest(Database("x", Precision.MS), datetime.now(timezone.utc), Precision.MS) is None

@@ -1,0 +1,863 @@
+"""The sentence of every finding: each mistake is one clear sentence, before anything is written.
+
+Each place of the package that makes a finding has a case here, named by its module and function, with a number where
+a function makes several; the last test counts them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import airflow_provider_tdengine
+from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
+from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch, replay
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.following import Follower
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.planning import make_plan, plan, preview
+from airflow_provider_tdengine.operators.follow import increment_options
+from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+from airflow_provider_tdengine.screen import Screen
+from airflow_provider_tdengine.testing import TDengineBox
+
+from ..conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
+from ..test_migration import Confused
+
+PACKAGE = Path(airflow_provider_tdengine.__file__).parent
+
+# --- Where findings are made
+
+
+@cache
+def places() -> dict[tuple[str, int], str]:
+    """Each call of Finding in the package by its file and each of its lines."""
+    named = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        found: dict[str, list[range]] = {}
+        for call, function in _calls(ast.parse(file.read_text(encoding="utf-8")), ""):
+            assert call.end_lineno
+            found.setdefault(function, []).append(range(call.lineno, call.end_lineno + 1))
+        for function, lines in found.items():
+            for number, each in enumerate(lines, 1):
+                folder = "" if file.parent.name in ("migration", PACKAGE.name) else f"{file.parent.name}."
+                suffix = f" {number}" if len(lines) > 1 else ""
+                named |= {(str(file), line): f"{folder}{file.stem}.{function}{suffix}" for line in each}
+    return named
+
+
+def _calls(node: ast.AST, function: str) -> Iterator[tuple[ast.Call, str]]:
+    for child in ast.iter_child_nodes(node):
+        name = function
+        if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+            name = f"{function}.{child.name}".lstrip(".")
+        if isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id == "Finding":
+            yield child, name
+        yield from _calls(child, name)
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Finding]]]:
+    """Findings that are made meanwhile, each with the place that made it."""
+    made: list[tuple[str, Finding]] = []
+    original = Finding.__init__
+
+    def init(self: Finding, object: str, found: str, action: str, severity: Severity = Severity.BLOCKER) -> None:
+        original(self, object, found, action, severity)
+        caller = sys._getframe(1)
+        made.append((places()[caller.f_code.co_filename, caller.f_lineno], self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Finding, "__init__", init)
+        yield made
+
+
+# --- Situations
+
+
+@dataclass(frozen=True)
+class Case:
+    """A finding.
+
+    Parameters:
+        place: which makes it.
+        happen: what leads to it, with a folder for files.
+        sentence: what it says; `{source}` and `{target}` are the servers' addresses, `{folder}` is the folder,
+            `{quoted}` the source database as its SQL says it, `{error}` what a server says.
+        generations: of sources at which it can happen.
+    """
+
+    place: str
+    happen: Callable[[BoxPair, Path], object]
+    sentence: str
+    generations: frozenset[int] = field(default=frozenset({2, 3}))
+
+
+STABLE = "create stable {}.s (ts timestamp, v int) tags (g int)"
+CHILD = "create table {}.c using {}.s tags (1)"
+NORMAL = "create table {}.t (ts timestamp, v int)"
+ROW = f"insert into {{}}.t values ({T}, 1)"
+
+
+def sides(source: tuple[str, ...], target: tuple[str, ...] | None = None) -> Callable[[BoxPair], None]:
+    """Statements at both sides, in which `{}` is the database; None for a target that is missing."""
+
+    def run(pair: BoxPair) -> None:
+        pair.sql(f"create database {SOURCE} keep 36500", *(text.replace("{}", SOURCE) for text in source))
+        if target is not None:
+            for text in ("create database {} keep 36500", *target):
+                pair.target.execute(text.replace("{}", TARGET))
+
+    return run
+
+
+def sync(
+    *source: str, target: tuple[str, ...] | None = None, files: dict[str, str] | None = None, **values: object
+) -> Callable[[BoxPair, Path], object]:
+    """Schema sync."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        sides(source, target)(pair)
+        return pair.sync(**{name: _in(folder, value) for name, value in values.items()})
+
+    return happen
+
+
+def _in(folder: Path, value: object) -> object:
+    return value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+
+
+def options(**values: object) -> Callable[[BoxPair, Path], object]:
+    """Options alone."""
+    required = {"source_conn_id": "a", "target_conn_id": "b", "source_database": "power"}
+    return lambda pair, folder: MigrationOptions.checked({**required, **values})
+
+
+def database(keep: str, **values: object) -> Callable[[BoxPair, Path], object]:
+    """Schema sync of an empty database that has some options."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        pair.sql(f"create database {SOURCE} {keep}")
+        return pair.sync(**values)
+
+    return happen
+
+
+class Meanwhile(MemoryProgress):
+    """Progress that is kept by somebody who changes the source while a batch begins."""
+
+    def __init__(self, pair: Pair, statement: str) -> None:
+        super().__init__()
+        self._change = lambda: pair.sql(statement)
+
+    def load(self) -> dict[str, object] | None:
+        self._change()
+        return super().load()
+
+
+def vanishing(pair: BoxPair, folder: Path) -> object:
+    sides((STABLE, CHILD, f"insert into {{}}.c values ({T}, 1)"))(pair)
+    pair.sync()
+    (batch,) = make_plan(*pair.catalogs, pair.options())
+    return copy_batch(*pair.catalogs, batch, pair.options(), Meanwhile(pair, f"drop table {SOURCE}.c"))
+
+
+def dropped_in_the_target(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.sync()
+    (batch,) = make_plan(*pair.catalogs, pair.options())
+    pair.target.execute(f"drop table {TARGET}.t")
+    return copy_batch(*pair.catalogs, batch, pair.options(), MemoryProgress())
+
+
+def too_many_batches(pair: BoxPair, folder: Path) -> object:
+    names = "abcde"
+    sides(
+        tuple(f"create stable {{}}.{name} (ts timestamp, v int) tags (g int)" for name in names)
+        + tuple(f"insert into {{}}.{name}1 using {{}}.{name} tags (1) values ({T}, 1)" for name in names)
+    )(pair)
+    pair.sync()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MOST_BATCHES", 4)
+        return make_plan(*pair.catalogs, pair.options())
+
+
+def geometry_in_a_server_that_dies_of_describing_it(pair: BoxPair, folder: Path) -> object:
+    with TDengineBox(version="3.0.5.2") as box:
+        client = Client(address(box))
+        for text in ("create database {}", "create stable {}.a (ts timestamp, p geometry(64)) tags (g int)"):
+            client.execute(text.replace("{}", SOURCE))
+        return Catalog(client, SOURCE).tables(Scope())
+
+
+def older_than_the_target_keeps(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, f"insert into {{}}.t values ({10**12}, 1)"))(pair)
+    pair.target.execute(f"create database {TARGET} keep 3650")
+    pair.sync()
+    return make_plan(*pair.catalogs, pair.options())
+
+
+def another_site(pair: BoxPair, folder: Path) -> object:
+    sides((STABLE, CHILD))(pair)
+    pair.sync(add_tags="site=beijing")
+    return pair.sync(add_tags="site=shanghai")
+
+
+def tags_of_another_type(pair: BoxPair, folder: Path) -> object:
+    sides((STABLE, CHILD), ("create stable {}.s (ts timestamp, v int) tags (g bool)",))(pair)
+    follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+    return follower.round(follower.position(None))
+
+
+def as_account(
+    *statements: str, at: str, target: tuple[str, ...] | None = None, table: str = STABLE
+) -> Callable[[BoxPair, Path], object]:
+    """Schema sync with an account `anna` at one side, after these statements."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((table,), target)(pair)
+        root = pair.source if at == "source" else pair.target
+        for statement in statements:
+            root.execute(statement.replace("{}", SOURCE if at == "source" else TARGET))
+        anna = Client(replace(root.address, user="anna", password="Secret_1"))
+        try:
+            return (replace(pair, source=anna) if at == "source" else replace(pair, target=anna)).sync()
+        finally:
+            root.execute("drop user anna")
+
+    return happen
+
+
+def losing_a_right(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.sync()
+    (batch,) = make_plan(*pair.catalogs, pair.options())
+    for statement in ("create user anna pass 'Secret_1'", f"grant read on {TARGET}.* to anna"):
+        pair.target.execute(statement)
+    try:
+        anna = Client(replace(pair.target.address, user="anna", password="Secret_1"))
+        return copy_batch(pair.catalogs[0], Catalog(anna, TARGET), batch, pair.options(), MemoryProgress())
+    finally:
+        pair.target.execute("drop user anna")
+
+
+def letters(text: str, *target: str) -> Callable[[BoxPair, Path], object]:
+    """Dead letters that are brought back."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((), target)(pair)
+        (folder / "a.jsonl").write_text(text, encoding="utf-8")
+        return replay(folder, pair.catalogs[1])
+
+    return happen
+
+
+def resolve(pair: BoxPair, **params: object) -> object:
+    context = {
+        "params": {"source_database": SOURCE, "target_database": TARGET, **params},
+        "dag_run": SimpleNamespace(run_after=datetime(2022, 1, 1, tzinfo=timezone.utc)),
+    }
+    return TDengineResolveOperator(task_id="resolve").execute(context)
+
+
+def increments(**options: str) -> object:
+    context: Any = {"dag": SimpleNamespace(start_date=None)}
+    return increment_options({"source_database": SOURCE, "target_database": TARGET, **options}, context)
+
+
+def a_confused_source(pair: BoxPair, folder: Path) -> object:
+    sides(("create stable {}.s (ts timestamp, `tbname` int) tags (g int)",))(pair)
+    return replace(pair, source=Confused(pair.source.address)).sync()
+
+
+def an_old_target(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL,))(pair)
+    with pytest.MonkeyPatch.context() as patch:
+        for side in ("SOURCE", "TARGET"):
+            uri = f"tdengine://root:taosdata@{pair.source.address.host}:{pair.source.address.port}"
+            patch.setenv(f"AIRFLOW_CONN_TDENGINE_{side}", uri)
+        return resolve(pair)
+
+
+def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
+    """A call of the command line; `{source}` is the source's URL."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        url = str(pair.source.address).replace("://", "://root:taosdata@")
+        given = [argument.replace("{source}", url) for argument in arguments]
+        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen())
+
+    return happen
+
+
+def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
+    """All findings of a dry run, which does not stop at them; the source's clock is ahead."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((NORMAL, ROW, *source))(pair)
+        pair.source_box.faults.set_clock(clock)
+        try:
+            raise MigrationStopped(preview(*pair.catalogs, pair.options()).findings)
+        finally:
+            for name in [name for name, *_ in pair.source.rows("show users") if name == "anna"]:
+                pair.sql(f"drop user {name}")
+
+    return happen
+
+
+def changed(statement: str) -> Callable[[BoxPair, Path], object]:
+    """A round of a follow that is to fail, after a statement at the source."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        pair.sync()
+        pair.sql(statement.replace("{}", SOURCE))
+        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+        return follower.round(follower.position(None))
+
+    return happen
+
+
+LETTER = json.dumps(
+    {
+        "table": "t",
+        "precision": "ms",
+        "columns": [["ts", "TIMESTAMP", T]],
+        "column": None,
+        "code": 1,
+        "reason": "x",
+    }
+)
+LONG = "x" * 65
+RENAME = "Give it another one with rename_stables or rename_tables, or leave it out."
+ONLY_2, ONLY_3 = frozenset({2}), frozenset({3})
+
+CASES = (
+    # --- Options
+    Case(
+        "options.MigrationOptions.checked",
+        options(worker=3),
+        f"Option 'worker': there is no such option. The options are {', '.join(OPTIONS)}.",
+    ),
+    Case(
+        "options.MigrationOptions._check_together 1",
+        options(source_database=""),
+        "Option 'source_database': it is empty. Give one; The database that is read.",
+    ),
+    Case(
+        "options.MigrationOptions._check_together 2",
+        options(start="2022-01-01", end="2021-01-01"),
+        "Options 'start' and 'end': start 2022-01-01 is not before end 2021-01-01. "
+        "Give a start that is earlier than end.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 1",
+        options(start_from="2022-01-01"),
+        "Option 'start_from': it is given, and mode is history. Choose mode realtime or both.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 2",
+        options(mode="both", end="2022-01-01"),
+        "Option 'end': it is given, and mode is both. "
+        "Leave it out: rows are followed until the follow task is stopped; start_from says from when on.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 3",
+        options(mode="realtime", start="2022-01-01"),
+        "Option 'start': it is given, and mode is realtime. "
+        "Give start_from instead, or choose mode both to copy older rows, too.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 4",
+        options(mode="both", schema="only"),
+        "Option 'schema': it is only, and mode is both, which copies rows. "
+        "Choose mode history, or schema always or none.",
+    ),
+    Case(
+        "options.MigrationOptions.of_interval 1",
+        lambda pair, folder: pair.options(mode="both").of_interval(CREATED, CREATED),
+        "Option 'mode': it is both, and each run copies its data interval. Choose mode history.",
+    ),
+    Case(
+        "options.MigrationOptions.of_interval 2",
+        lambda pair, folder: MigrationOptions(source_database="power").of_interval(None, None),
+        "The run's data interval: it goes from None to None, and each run of this DAG copies its interval. "
+        "Create a backfill (Trigger, Backfill), or give start and end in the form; the DAG's schedule must have "
+        "intervals, as CronDataIntervalTimetable has.",
+    ),
+    Case(
+        "options.MigrationOptions._check_together 3",
+        options(database_options="VGROUPS 2; DROP DATABASE power"),
+        "Option 'database_options': a semicolon ends the statement. "
+        "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+    ),
+    Case(
+        "options.MigrationOptions._check_together 4",
+        options(on_error="dead_letter"),
+        "Option 'dead_letter_path': it is empty, and on_error is dead_letter. Give a folder or an object storage URL.",
+    ),
+    Case(
+        "options.MigrationOptions._check_together 5",
+        options(target_conn_id="a"),
+        "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
+        "Give another connection or another target_database; a database cannot be copied onto itself.",
+    ),
+    Case(
+        "options._check_value 1",
+        options(workers="two"),
+        "Option 'workers': 'two' is not a whole number. Give a whole number.",
+    ),
+    Case(
+        "options._check_value 2",
+        options(schema="some"),
+        "Option 'schema': 'some' is not one of its values. Choose one of always, none, only.",
+    ),
+    Case(
+        "options._check_value 3",
+        options(workers=0),
+        "Option 'workers': 0 is out of range. Give a number from 1 to 64.",
+    ),
+    Case(
+        "options._check_value 4",
+        options(start="yesterday"),
+        "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z.",
+    ),
+    Case(
+        "options._check_value 5",
+        options(unit="3 parsecs"),
+        "Option 'unit': '3 parsecs' is not a duration. Give auto, or a number with s, m, h, d or w.",
+    ),
+    # --- Operators
+    Case(
+        "operators.migration.client",
+        lambda pair, folder: resolve(pair, source_conn_id="nowhere"),
+        "Option 'source_conn_id': The conn_id `nowhere` isn't defined. "
+        "Create that connection under Admin, Connections.",
+    ),
+    Case(
+        "preflight._generation",
+        an_old_target,
+        "Option 'target_conn_id': {source} is TDengine 2.4.0.18. "
+        "Give a server of 3.0 or later; older ones can only be a source.",
+        ONLY_2,
+    ),
+    # --- Command line
+    Case(
+        "cli._client",
+        command("--source-conn-id", "nowhere", "--source-database", "a"),
+        "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
+        "Create that connection, or give a URL such as ws://root:taosdata@host:6041.",
+    ),
+    Case(
+        "cli.Command.__init__",
+        command("--source-conn-id", "{source}", "--target-conn-id", "{source}", "--source-database", "a"),
+        "Options 'source_conn_id' and 'target_conn_id': both name the database 'a' of {source}. "
+        "Give another server or another target_database; a database cannot be copied onto itself.",
+    ),
+    # --- Scope
+    Case(
+        "catalog.Catalog.missing",
+        lambda pair, folder: pair.sync(),
+        "Option 'source_database': {source} has no database 'mig_src'. It has none.",
+    ),
+    Case(
+        "catalog.Catalog.missing",
+        sync(NORMAL, create_database=False),
+        "Option 'target_database': {target} has no database 'mig_dst'. It has none.",
+    ),
+    Case(
+        "catalog.Catalog.missing_tables 1",
+        sync(STABLE, stables="metres"),
+        "Option 'stables': the database 'mig_src' of {source} has no super table 'metres'. It has s.",
+    ),
+    Case(
+        "catalog.Catalog.missing_tables 2",
+        sync(STABLE, CHILD, NORMAL, tables="c, d[1"),
+        "Option 'tables': the database 'mig_src' of {source} has no subtable or normal table 'd[1'. It has c, t.",
+    ),
+    Case(
+        "catalog._geometry",
+        geometry_in_a_server_that_dies_of_describing_it,
+        "Table 'a': it has GEOMETRY, and the taosAdapter of this server's version dies when it is asked for such a "
+        "table. Leave it out with exclude, or upgrade that server to 3.3.",
+        frozenset({3}),
+    ),
+    Case(
+        "scope._stopped",
+        sync(NORMAL, tables="@{folder}/names.txt", files={"names.txt": "# none\n"}),
+        "Option 'tables': '@{folder}/names.txt' names nothing. Leave it empty to mean all.",
+    ),
+    # --- Transform
+    Case(
+        "transform.Transform.of.read",
+        sync(NORMAL, rename_tables="t => u"),
+        "Option 'rename_tables': 't => u' is not a rule such as old -> new. "
+        "Give rules such as old -> new, * -> site_*, /^old_/ -> new_ or @names.csv, one a line.",
+    ),
+    Case(
+        "transform.Transform.findings",
+        sync(NORMAL, columns="volts"),
+        "Option 'columns': no table in scope has a column 'volts'. Give columns that are there.",
+    ),
+    Case(
+        "transform.Transform._equal_names",
+        sync(STABLE, rename_columns="g -> v"),
+        "Table 's': it would have several columns or tags called 'v' in the target. "
+        "Give rename_columns or add_tags other names.",
+    ),
+    Case(
+        "transform._same_name",
+        sync(NORMAL, "create table {}.u (ts timestamp, v int)", rename_tables="u -> t"),
+        "Tables 't', 'u': all of them would be called 't' in the target. "
+        "Give rename_stables or rename_tables rules with different results, or leave some out with exclude.",
+    ),
+    # --- Structure
+    Case(
+        "structure.Structure.tags",
+        tags_of_another_type,
+        "Table 's' of the target: column 'g' is INT in the source and BOOL in the target. Run schema sync first.",
+    ),
+    Case(
+        "structure._unreadable 1",
+        a_confused_source,
+        "Table 's': it has a column or tag called tbname, which TDengine 2.4.0.18 takes for the subtable's name. "
+        "Leave it out with exclude, or drop that column in the source.",
+        ONLY_2,
+    ),
+    Case(
+        "structure._unreadable 2",
+        sync("create table {}.t (ts timestamp, `*` int, `v\\` int)"),
+        "Table 't': TDengine 3.3.3.0 misreads 'v\\\\', '*', even in quotes. "
+        "Leave it out with exclude, or drop that column in the source.",
+        ONLY_3,
+    ),
+    Case(
+        "structure._refused_conditions",
+        sync(NORMAL, where="nosuch > 0"),
+        "Option 'where': the source refuses it for table 't' ({error}). Give a condition on columns or tags that all "
+        "tables in scope have, or leave these tables out.",
+    ),
+    Case(
+        "structure.compare",
+        lambda pair, folder: (sides((NORMAL, ROW), ())(pair), pair.copy(schema="none")),
+        "Table 't': the target does not have it. Create it there, or run schema sync (schema always).",
+    ),
+    Case(
+        "structure._compare_table 1",
+        sync(STABLE, target=("create table {}.s (ts timestamp, v int)",)),
+        "Table 's': it is a super table in the source and a normal table in the target. "
+        "Rename or drop the one in the target.",
+    ),
+    Case(
+        "structure._compare_table 2",
+        sync(NORMAL, target=("create table {}.t (`when` timestamp, v int)",)),
+        "Table 't': its time column would be 'ts', and the target's is 'when'. Say ts -> when in rename_columns.",
+    ),
+    Case(
+        "structure._compare_table 3",
+        sync(NORMAL, target=("create table {}.t (ts timestamp, k int primary key, v int)",)),
+        "Table 't': the second key is None in the source and k in the target. "
+        "Create the target's table with the same primary key.",
+    ),
+    Case(
+        "structure._compare_table 4",
+        lambda pair, folder: (
+            sides((NORMAL, ROW), ("create table {}.t (ts timestamp, w int)",))(pair),
+            pair.copy(schema="none"),
+        ),
+        "Table 't': the target has no column 'v'. Add it, or choose schema always.",
+    ),
+    Case(
+        "structure._compare_table 5",
+        sync(
+            "create table {}.t (ts timestamp, v double)",
+            target=("create table {}.t (ts timestamp, v int)",),
+        ),
+        "Table 't', column 'v': DOUBLE in the source does not fit INT in the target. "
+        "Give the target's column the source's type, or one that takes all of its values (docs/types.md).",
+    ),
+    # --- Database
+    Case(
+        "database.NewDatabase.findings 1",
+        database("keep 30", database_options="KEEP 20h,1d,2d"),
+        "Database 'mig_dst': KEEP would be 1200m,1d,2d, and TDengine 3 takes 1d to 365000d with precision ms. "
+        "Give a KEEP in database_options.",
+    ),
+    Case(
+        "database.NewDatabase.findings 2",
+        database("keep 30", database_options="DURATION 11"),
+        "Database 'mig_dst': KEEP would be 30d and DURATION 11d, and KEEP must be 3 times DURATION. "
+        "Give another KEEP or DURATION in database_options.",
+    ),
+    Case(
+        "database.coarser",
+        database("keep 30 precision 'us'", database_options="PRECISION 'ms'"),
+        "Database 'mig_dst': the target counts ms, the source us, so digits of timestamps would be lost. "
+        "Give a target database of the same or a finer precision, or set allow_lossy_precision.",
+    ),
+    # --- Tables of the target
+    Case(
+        "schema.SchemaSync._strangers",
+        another_site,
+        "Table 'c': the target has it already, with site='beijing'. "
+        "Give rename_tables a rule that keeps them apart, such as * -> site_*.",
+    ),
+    Case(
+        "names._findings 1",
+        sync(NORMAL, rename_tables="/t/ -> "),
+        f"Table '': its name is empty or has a backtick, which TDengine cannot escape. {RENAME}",
+    ),
+    Case(
+        "names.table_name_findings",
+        sync("create table {}.`a.b` (ts timestamp, v int)"),
+        f"Table 'a.b': its name has a dot, which TDengine 3 refuses. {RENAME}",
+        ONLY_2,
+    ),
+    Case(
+        "names.table_name_findings",
+        sync(NORMAL, rename_tables="t -> a.b"),
+        f"Table 'a.b': its name has a dot, which TDengine 3 refuses. {RENAME}",
+        ONLY_3,
+    ),
+    Case(
+        "names._findings 3",
+        sync(NORMAL, rename_tables="t -> a\\"),
+        "Table 'a\\\\': its name ends in a backslash, behind which TDengine 3 confuses capitals and small letters. "
+        + RENAME,
+    ),
+    Case(
+        "names.name_findings",
+        sync(NORMAL, rename_columns="v -> *"),
+        "Table 't', column '*': TDengine 3 takes its name for all columns. "
+        "Give it another one with rename_columns, or leave it out.",
+    ),
+    Case(
+        "names._findings 2",
+        sync(NORMAL, rename_columns=f"v -> {LONG}"),
+        f"Table 't', column '{LONG}': its name has more than 64 bytes. "
+        "Give it another one with rename_columns, or leave it out.",
+    ),
+    Case(
+        "schema._table_findings 1",
+        sync(STABLE, CHILD, rename_stables="s -> c"),
+        "Table 'c': a super table has this name, too. Give it another one with rename_tables.",
+    ),
+    Case(
+        "schema._table_findings 2",
+        sync(STABLE, CHILD, target=("create table {}.c (ts timestamp, v int)",)),
+        "Table 'c': it would be a subtable of 's', and is a normal table in the target. "
+        "Give it another name with rename_tables, or drop the one in the target.",
+    ),
+    Case(
+        "schema._tag_findings",
+        sync(
+            "create stable {}.s (ts timestamp, v int) tags (g json)",
+            "create table {}.c using {}.s tags ('{\"n\":1e200}')",
+        ),
+        "Table 'c': the number in '{\"n\":1e200}', the value of tag 'g', is too large for TDengine 3. "
+        "Change the tag's value in the source, or exclude it.",
+        ONLY_2,
+    ),
+    Case(
+        "table_options.OptionsOfTables.findings",
+        sync(NORMAL, target=("create table {}.t (ts timestamp, v int) ttl 30",)),
+        "Table 't': the target drops it 30 days after its creation (TTL), the source keeps it. "
+        "In the target: ALTER TABLE `mig_dst`.`t` TTL 0.",
+    ),
+    Case(
+        "limits.limit_findings",
+        sync(STABLE, CHILD, add_tags="\n".join(f"t{i}=x" for i in range(128))),
+        "Table 's': it would have 129 tags, and TDengine 3 takes 128. "
+        "Take fewer with columns or add_tags, or leave the table out with exclude.",
+    ),
+    # --- What does not stand in the way
+    Case(
+        "preflight._clocks",
+        told(clock=90),
+        "Clock of the source: {source} is 89 s ahead of Airflow's. Set the clocks by NTP: they decide where a period "
+        "ends, how late rows are, and what KEEP deletes.",
+    ),
+    Case(
+        "leftover.Leftover.finding 1",
+        told(),
+        "Database option UPDATE 0: it is not carried over. "
+        "The source kept the first row of a timestamp; in 3.x a later one replaces the columns that it names.",
+        ONLY_2,
+    ),
+    Case(
+        "leftover.Leftover.finding 2",
+        told("create user anna pass 'Secret_1'"),
+        "User 'anna': it is not migrated. Make it in the target by hand, if you need it there{error}.",
+    ),
+    Case(
+        "disk.disk_findings",
+        told(),
+        "Database 'mig_dst': the rows take about 12 bytes (uncompressed). "
+        "See that the data directories of the target have that much room, and its WAL some more.",
+    ),
+    # --- Privileges
+    Case(
+        "privileges.privilege_findings 1",
+        as_account(
+            "create user anna pass 'Secret_1'",
+            "grant read on {}.* to anna",
+            "grant read on {}.s with g = 1 to anna",
+            at="source",
+        ),
+        "Account 'anna' of {source}: of 's' it sees only subtables with g = 1. As root of the source: "
+        "REVOKE READ ON `mig_src`.`s` FROM anna; or leave the table out with exclude.",
+        ONLY_3,
+    ),
+    Case(
+        "privileges.privilege_findings 2",
+        as_account("create user anna pass 'Secret_1'", at="target"),
+        "Account 'anna' of {target}: it may not create the database 'mig_dst'. As root of the target: "
+        "ALTER USER anna CREATEDB 1; or create the database, and GRANT ALL ON `mig_dst`.* TO anna.",
+    ),
+    Case(
+        "privileges.privilege_findings 3",
+        as_account("create user anna pass 'Secret_1' sysinfo 0", "grant read on {}.* to anna", at="source"),
+        "Account 'anna' of {source}: it may not see the KEEP of 'mig_src', which the target database should have. "
+        "As root of the source: ALTER USER anna SYSINFO 1; or give a KEEP in database_options.",
+        ONLY_3,
+    ),
+    Case(
+        "privileges._lacking",
+        as_account("create user anna pass 'Secret_1'", "grant read on {}.* to anna", at="target", target=()),
+        "Account 'anna' of {target}: it may read database 'mig_dst', but not write. "
+        "As root there: GRANT READ, WRITE ON `mig_dst`.* TO anna.",
+    ),
+    Case(
+        "privileges.denied",
+        losing_a_right,
+        "Accounts 'root' of {source} and 'anna' of {target}: one of them may not do what is needed ({error}). "
+        "The first must read mig_src, the second must create and write mig_dst; as root of 3.x: "
+        "GRANT READ ON {quoted}.* TO root and GRANT ALL ON `mig_dst`.* TO anna, and ALTER USER anna CREATEDB 1 "
+        "where the database is to be created.",
+    ),
+    # --- Rows
+    Case(
+        "plan.make_batches",
+        too_many_batches,
+        "Option 'stables': 5 super tables make 5 batches, more than the 4 tasks that Airflow maps by default. "
+        "Migrate them in several runs, some super tables each.",
+    ),
+    Case(
+        "expired.expired_findings",
+        older_than_the_target_keeps,
+        "Table 't': 1 rows from 2001-09-09 on are older than the 3650 days that 'mig_dst' keeps. "
+        "Set on_expired to raise_keep or skip, or give a later start.",
+    ),
+    Case(
+        "copy.copy_batch",
+        vanishing,
+        "Batch s c · 2021-01-01: a table has come, gone or changed since the migration was planned ({error}). "
+        "Clear sync_schema, or the task that does it in your DAG, with all that follows it.",
+    ),
+    Case(
+        "copy._Run._transcoder",
+        dropped_in_the_target,
+        "Table 't' of the target: {error}. Run schema sync first.",
+    ),
+    # --- Changes while rows are followed
+    Case(
+        "watch.changes 1",
+        changed("create table {}.d using {}.s tags (2)"),
+        "Table 'd': the target does not have this subtable. "
+        "Bring it over, or set on_schema_change to evolve or ignore.",
+    ),
+    Case(
+        "watch.changes 2",
+        changed("alter table {}.c set tag g = 2"),
+        "Table 'c': its tag g is 2 in the source, 1 in the target. "
+        "Bring it over, or set on_schema_change to evolve or ignore.",
+    ),
+    # --- Increments
+    Case(
+        "operators.follow.increment_options 1",
+        lambda pair, folder: increments(mode="both"),
+        "Option 'mode': it is both. Leave it out, or give realtime.",
+    ),
+    Case(
+        "operators.follow.increment_options 2",
+        lambda pair, folder: increments(),
+        "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
+    ),
+    # --- Dead letters
+    Case(
+        "dead_letters._read",
+        letters("{}\n"),
+        "File {folder}/a.jsonl: line 1 is no dead letter (KeyError('precision')). Mend or remove that line.",
+    ),
+    Case(
+        "dead_letters.replay",
+        lambda pair, folder: replay(folder / "none", pair.catalogs[1]),
+        "Folder {folder}/none: there is none. Give the folder that the migration's log names.",
+    ),
+    Case(
+        "dead_letters._bring_back",
+        letters(LETTER),
+        "Table 't': {error}. Mend the table, then bring the letters back again.",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "faulty"),
+    [
+        pytest.param(case, version, id=f"{case.place}-from-{version}")
+        for case in CASES
+        for version in FAULTY
+        if int(version[0]) in case.generations
+    ],
+    indirect=["faulty"],
+)
+def test_the_sentence(case: Case, faulty: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watched(monkeypatch) as made, pytest.raises(Exception, match=r"\.") as caught:
+        case.happen(faulty, tmp_path)
+    sentences = [str(finding) for place, finding in made if place == case.place]
+    assert sentences, f"made by {[place for place, _ in made]}"
+    expected = case.sentence
+    for word, value in (
+        ("{source}", str(faulty.source.address)),
+        ("{target}", str(faulty.target.address)),
+        ("{folder}", str(tmp_path)),
+        ("{quoted}", faulty.source.dialect.database(SOURCE)),
+    ):
+        expected = expected.replace(word, value)
+    # What a server says is between these.
+    head, error, tail = expected.partition("{error}")
+    assert sentences[0] == expected or (error and sentences[0].startswith(head) and sentences[0].endswith(tail))
+    assert sentences[0] in str(caught.value)
+
+
+def test_every_place_has_its_sentence() -> None:
+    assert {case.place for case in CASES} == set(places().values())
+
+
+def test_all_findings_at_once(faulty: BoxPair) -> None:
+    with pytest.raises(MigrationStopped) as stopped:
+        MigrationOptions.checked({"source_database": "x", "mode": "x", "workers": 100, "unit": "y"})
+    assert str(stopped.value).startswith("3 findings:\n")
+    sides(
+        (STABLE, CHILD, NORMAL), ("create table {}.c (ts timestamp, v int)", "create table {}.s (t timestamp, v bool)")
+    )(faulty)
+    with pytest.raises(MigrationStopped) as stopped:
+        faulty.sync(rename_tables="t -> a.b")
+    assert [finding.object for finding in stopped.value.findings] == ["Table 's'", "Table 'c'", "Table 'a.b'"]
+    assert set(faulty.both()[1]) == {"c", "s"}
