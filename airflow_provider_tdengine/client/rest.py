@@ -86,7 +86,7 @@ class RestSession:
         self._address = address
         self._generation = generation
         self.bytes_sent = 0
-        self._database = database or address.database
+        self.database = database or address.database
         auth = None if address.token else httpx.BasicAuth(address.user, address.password)
         self.waited = 0.0
         self._date: datetime | None = None
@@ -147,7 +147,7 @@ class RestSession:
         Raises:
             TDengineError: of the kind of failure.
         """
-        path = f"/rest/{verb}/{quote(self._database, safe='')}" if self._database else f"/rest/{verb}"
+        path = f"/rest/{verb}/{quote(self.database, safe='')}" if self.database else f"/rest/{verb}"
         params = {"tz": time_zone} if time_zone else None
         content = statement.encode("utf-8", "surrogateescape")
         self.bytes_sent += len(content)

@@ -127,7 +127,8 @@ def _geometry(name: str) -> Finding:
 class Catalog:
     """A database of a server, read on demand.
 
-    Inside of `with catalog:` one session stays open between readings; outside, each has a session of its own.
+    Inside of `with catalog:` sessions stay open between uses, as many as were in use at the same time; outside, each use
+    has a session of its own.
 
     Parameters:
         client: the server.
@@ -137,24 +138,26 @@ class Catalog:
     def __init__(self, client: Client, name: str) -> None:
         self.client = client
         self.name = name
-        self._keeps = False
+        self._users = 0
+        self._is_there = False
+        """Whether the database is known to exist, so that sessions may select it."""
         self._idle: deque[tuple[Session, float]] = deque()
 
     def __enter__(self) -> Self:
-        self._keeps = True
+        self._users += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._keeps = False
-        self._close_idle()
+        self._users -= 1
+        while not self._users and self._idle:
+            self._idle.popleft()[0].close()
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for one reading: the one that is kept, if nobody uses it now."""
-        session = self._take() or self.client.session()
-        sound = False
+        """A session for one reading."""
+        session, sound = self._take(), False
         try:
             yield session
             sound = True
@@ -163,22 +166,39 @@ class Catalog:
             sound = error.code is not None and not error.retryable
             raise
         finally:
-            if sound and self._keeps and not self._idle:
-                self._idle.append((session, time.monotonic()))
-            else:
-                session.close()
+            self._give_back(session, sound=sound)
 
-    def _take(self) -> Session | None:
-        with suppress(IndexError):
-            session, since = self._idle.popleft()
-            if time.monotonic() - since < _IDLE:
-                return session
+    @contextmanager
+    def work_session(self) -> Iterator[Session]:
+        """A session for a worker that has several things on their way in it; its database is selected.
+
+        After an error it is not used again: answers may come that nobody waits for.
+        """
+        session, sound = self._take(self.name), False
+        try:
+            yield session
+            sound = True
+        finally:
+            self._give_back(session, sound=sound)
+
+    def _take(self, database: str | None = None) -> Session:
+        """One that is idle, or a new one."""
+        for _ in range(len(self._idle)):
+            with suppress(IndexError):
+                session, since = self._idle.pop()
+                if time.monotonic() - since >= _IDLE:
+                    session.close()
+                elif database is None or session.database == database:
+                    return session
+                else:
+                    self._idle.appendleft((session, since))
+        return self.client.session(database or (self.name if self._is_there else None))
+
+    def _give_back(self, session: Session, *, sound: bool) -> None:
+        if sound and self._users:
+            self._idle.append((session, time.monotonic()))
+        else:
             session.close()
-        return None
-
-    def _close_idle(self) -> None:
-        while self._idle:
-            self._idle.popleft()[0].close()
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small."""
@@ -199,6 +219,7 @@ class Catalog:
         """Its options, None if there is no such database."""
         for row in self.by_column_name(_databases(self.client.generation, self.name)):
             if row["name"] == self.name:
+                self._is_there = True
                 return _database({name: _option(value) for name, value in row.items()})
         return None
 

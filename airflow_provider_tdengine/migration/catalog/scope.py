@@ -157,6 +157,19 @@ class Scope:
         """Whether subtables of super tables in scope are left out."""
         return bool(self.tables or self.exclude)
 
+    def is_exact(self, stable: str) -> bool:
+        """Whether `conditions` says just which subtables of a super table are meant."""
+        if self.exclude:
+            return False
+        wanted = self.tables.below(stable) if self.tables else Patterns()
+        return wanted is not None and not wanted.globs and bool(_any_of(wanted) or not self.tables)
+
+    def between(self, first: str | None, before: str | None) -> Scope:
+        """Those from a name on, and before a name, by UTF-8 bytes; None for no such end."""
+        lows = [name for name in (self.first, first) if name is not None]
+        highs = [name for name in (self.before, before) if name is not None]
+        return replace(self, first=max(lows, default=None), before=min(highs, default=None))
+
     def has_stable(self, name: str) -> bool:
         return (not self.stables or self.stables.match(name)) and not self.exclude.match(name)
 
@@ -257,7 +270,7 @@ def _stopped(option: str, found: str, action: str) -> MigrationStopped:
 def _any_of(patterns: Patterns) -> list[str]:
     """Conditions that a name meets which one of some patterns means; none where they would be too long."""
     names, globs = sorted(patterns.names), [_glob_condition(glob) for glob in patterns.globs]
-    if "" in globs or len(globs) > _GLOBS or sum(map(len, names)) > _CHARACTERS:
+    if "" in globs or len(globs) > _GLOBS or sum(map(len, names)) > _CHARACTERS or not (names or globs):
         return []
     if not globs:
         return [name_list(names)]
