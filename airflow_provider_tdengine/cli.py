@@ -24,7 +24,15 @@ from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
 from airflow_provider_tdengine.migration.comparing import ask, certificate, prove, write
-from airflow_provider_tdengine.migration.copying import Batch, DeadLetters, ProgressNotSaved, copy_batch, kept, window
+from airflow_provider_tdengine.migration.copying import (
+    Batch,
+    DeadLetters,
+    ProgressNotSaved,
+    Refused,
+    copy_batch,
+    kept,
+    window,
+)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview
@@ -177,21 +185,23 @@ class Command:
         with self._stage("plan") as say, self._source, self._target:
             batches = make_plan(self._source, self._target, options)
             say(f"{len(batches)} batches")
-        rejected = self._copy(batches)
+        refused = self._copy(batches)
         status = self._compare(mend=True)
-        if rejected:
-            self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
+        if refused.expired:
+            self._screen.line(f"  {refused.expired:,} rows were left out: they are older than the target keeps")
+        if refused.rejected:
+            self._screen.failure(f"The target refused {refused.rejected:,} rows; they are in {self._letters()}")
         if not status:
             self._state.forget()
-        return _FAILED if rejected else status
+        return _FAILED if refused.rejected else status
 
-    def _copy(self, batches: Sequence[Batch]) -> int:
+    def _copy(self, batches: Sequence[Batch]) -> Refused:
         """Copy batch by batch.
 
         Returns:
-            How many rows were refused.
+            What became of rows that the target refused.
         """
-        total, done, rejected = sum(batch.rows for batch in batches), 0, 0
+        total, done, rejected, expired = sum(batch.rows for batch in batches), 0, 0, 0
         started = time.monotonic()
         letters = self._letters()
         with self._screen.bar("copy", total) as report:
@@ -208,10 +218,11 @@ class Command:
                 )
                 done += copied.rows
                 rejected += copied.rejected
+                expired += copied.expired
                 report(done)
         seconds = time.monotonic() - started
         self._screen.stage("copy", seconds, f"{done:,} rows, {done / max(seconds, 0.001):,.0f} rows/s")
-        return rejected
+        return Refused(rejected, expired)
 
     def verify(self) -> int:
         """Compare both sides."""

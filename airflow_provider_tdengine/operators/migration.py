@@ -261,7 +261,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        Rows, bytes, refused rows, collisions of cut timestamps, seconds and strategy.
+        Rows, bytes, refused rows, rows that were let go as expired, collisions of cut timestamps, seconds and strategy.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -319,12 +319,15 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
         if copied.rejected:
             log.warning("The target refused %d rows; they are dead letters in %s", copied.rejected, folder)
+        if copied.expired:
+            log.warning("%d rows were left out: they are older than the target keeps", copied.expired)
         if copied.collisions:
             log.warning("%d of the rows have the timestamp of a later one when it is cut", copied.collisions)
         return {
             "rows": copied.rows,
             "bytes": copied.bytes,
             "rejected": copied.rejected,
+            "expired": copied.expired,
             "collisions": copied.collisions,
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,

@@ -24,6 +24,7 @@ from airflow_provider_tdengine.migration.copying.progress import (
     ProgressNotSaved,
     ProgressStore,
 )
+from airflow_provider_tdengine.migration.copying.rejected import Refused
 from airflow_provider_tdengine.migration.copying.sparse import group_query, groups, owners_of, rows_a_group
 from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Unit, count
 
@@ -39,6 +40,7 @@ __all__ = [
     "MemoryProgress",
     "ProgressNotSaved",
     "ProgressStore",
+    "Refused",
     "Sessions",
     "Step",
     "StructureOutdated",

@@ -95,6 +95,7 @@ class Copied:
         rows: rows that the target confirmed, over all tries of the batch.
         bytes: bytes of blocks and statements that it confirmed.
         rejected: rows that it refused and that are kept as dead letters.
+        expired: rows that were let go, since they are older than it keeps and `on_expired` is skip.
         collisions: of the confirmed rows, those that a later one stands for, since the target counts coarser steps.
         seconds: how long this try took.
         strategy: dense or sparse.
@@ -103,6 +104,7 @@ class Copied:
     rows: int
     bytes: int
     rejected: int
+    expired: int
     collisions: int
     seconds: float
     strategy: str
@@ -216,6 +218,7 @@ def _copy(
         checkpoint.rows,
         checkpoint.bytes,
         checkpoint.rejected,
+        checkpoint.expired,
         checkpoint.collisions,
         time.monotonic() - started,
         run.strategy,
@@ -470,7 +473,8 @@ class _Run:
             with self.lock:
                 checkpoint.rows += step.rows
                 checkpoint.bytes += step.bytes
-                checkpoint.rejected += step.rejected
+                checkpoint.rejected += step.refused.rejected
+                checkpoint.expired += step.refused.expired
                 checkpoint.collisions += step.collisions
                 span.table, span.time = step.table, step.time
             if self.stop.is_set():

@@ -24,7 +24,7 @@ from airflow_provider_tdengine.client.errors import RowRejected, TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Catalog, Table, TimeScale
-from airflow_provider_tdengine.migration.copying.rejected import MOST, Rejected, isolate
+from airflow_provider_tdengine.migration.copying.rejected import MOST, Refused, Rejected, isolate
 from airflow_provider_tdengine.migration.copying.writing import write_block
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.rows import Transcoder
@@ -57,7 +57,7 @@ class DeadLetters:
         for file in files(self._folder):
             file.unlink()
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Keep rows.
 
         Raises:
@@ -75,7 +75,7 @@ class DeadLetters:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = f"{quote(first.table, safe='')[:150]}-{first.values[0]!r}.jsonl"
             (self._folder / name).write_text("".join(map(_line, letters)), encoding="utf-8")
-        return len(letters)
+        return Refused(rejected=len(letters))
 
 
 def files(folder: Path) -> list[Path]:

@@ -67,8 +67,8 @@ def copy_unit(
     position = _Position(unit)
     for block in written:
         rows += len(block.times)
-        arrived = len(block.times) - block.rejected
-        yield Step(unit.table, position.after(block.times), arrived, block.bytes, block.rejected, block.collisions)
+        arrived = len(block.times) - block.refused.rows
+        yield Step(unit.table, position.after(block.times), arrived, block.bytes, block.refused, block.collisions)
     if rows != unit.rows or not unit.exact:
         counted = count(session, origin, conditions)
         if rows != counted:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
-from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Rejected, Rejections
+from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Refused, Rejected, Rejections
 from airflow_provider_tdengine.migration.findings import Finding, Severity, stop_on
 from airflow_provider_tdengine.migration.structure import Structure, oldest
 
@@ -180,7 +180,7 @@ class SkipExpired:
         """Forget what an earlier try has kept."""
         self._others.clear()
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Count expired rows, and hand on the others."""
         skipped = 0
 
@@ -192,10 +192,10 @@ class SkipExpired:
                 else:
                     yield row
 
-        rejected = self._others.take(others())
+        refused = self._others.take(others())
         if skipped:
             log.warning("Skipped: %d rows have become older than the target keeps", skipped)
-        return rejected + skipped
+        return replace(refused, expired=refused.expired + skipped)
 
     def _has_expired(self, row: Rejected) -> bool:
         limit = oldest(self._target, datetime.now(timezone.utc), row.precision)

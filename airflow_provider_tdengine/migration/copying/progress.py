@@ -38,6 +38,7 @@ class Checkpoint:
         rows: rows confirmed by the target; what was read again counts again.
         bytes: bytes of blocks and statements confirmed by the target.
         rejected: rows that the target refused and that are kept as dead letters.
+        expired: rows that were let go, since they are older than the target keeps and `on_expired` is skip.
         collisions: rows that a later row stands for, since the target counts coarser steps; they count as confirmed.
         retries: how often a worker met an error that a retry may cure.
     """
@@ -48,6 +49,7 @@ class Checkpoint:
     rows: int = 0
     bytes: int = 0
     rejected: int = 0
+    expired: int = 0
     collisions: int = 0
     retries: int = 0
 
@@ -72,6 +74,7 @@ class Checkpoint:
             int(str(stored["rows"])),
             int(str(stored["bytes"])),
             int(str(stored["rejected"])),
+            int(str(stored["expired"])),
             int(str(stored["collisions"])),
             int(str(stored["retries"])),
         )

@@ -60,6 +60,27 @@ class Rejected:
         return f"a row of table {self.table!r} at {self.moment}, {what} {cut}: {self.error.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What became of rows that the target refused.
+
+    Parameters:
+        rejected: how many are kept as dead letters.
+        expired: how many were let go, since they are older than the target keeps and `on_expired` is skip.
+    """
+
+    rejected: int = 0
+    expired: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.rejected + self.expired
+
+
+NONE_REFUSED = Refused()
+
+
 class Rejections(Protocol):
     """What becomes of the refused rows of a batch."""
 
@@ -67,11 +88,8 @@ class Rejections(Protocol):
         """Forget what an earlier try has kept: the batch begins anew."""
         ...
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Do something about the refused rows of one block.
-
-        Returns:
-            How many there were.
 
         Raises:
             RowRejected: the copy must not go on.
@@ -85,13 +103,13 @@ class Fail:
     def clear(self) -> None:
         pass
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         for row in rows:
             raise RowRejected(
                 f"The target refuses {row}. Mend the target or the row, or set on_error to dead_letter",
                 code=row.error.code,
             ) from row.error
-        return 0
+        return NONE_REFUSED
 
 
 def isolate(

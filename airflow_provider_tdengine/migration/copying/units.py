@@ -10,6 +10,7 @@ from typing_extensions import Self
 from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.copying.rejected import NONE_REFUSED, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Step:
         time: from which timestamp on; rows at this timestamp may have been written already.
         rows: how many rows were confirmed in this step.
         bytes: in how many bytes of blocks and statements.
-        rejected: how many rows were refused, and kept somewhere else.
+        refused: what became of rows that the target refused.
         collisions: how many of the confirmed rows have the primary key of a later one, which is there for them.
     """
 
@@ -48,7 +49,7 @@ class Step:
     time: int | None
     rows: int
     bytes: int
-    rejected: int = 0
+    refused: Refused = NONE_REFUSED
     collisions: int = 0
 
 

@@ -21,7 +21,7 @@ from airflow_provider_tdengine.client.sql import cut
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, WebSocketResult, WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying.rejected import Rejections, isolate
+from airflow_provider_tdengine.migration.copying.rejected import NONE_REFUSED, Refused, Rejections, isolate
 from airflow_provider_tdengine.migration.rows import Collisions, Transcoder, insert_parts
 
 _IN_FLIGHT = 4
@@ -38,13 +38,13 @@ class Written:
     Parameters:
         times: (rows,) its timestamps, in steps of the source.
         bytes: what was sent.
-        rejected: how many of the rows the target refused, and somebody took care of.
+        refused: what became of those of the rows that the target refused.
         collisions: how many of the rows a later one stands for.
     """
 
     times: Ints
     bytes: int
-    rejected: int
+    refused: Refused
     collisions: int
 
 
@@ -158,12 +158,12 @@ class TableWriter:
             yield self._confirm(pending.popleft())
 
     def _confirm(self, sent: _Sent) -> Written:
-        rejected = 0
+        refused = NONE_REFUSED
         if self._is_refused(sent):
             block, fields = sent.block(), self._transcode.fields
             rows = isolate(self._table, block, fields, self._precision, self._write_alone)
-            rejected = self._rejections.take(rows)
-        return Written(sent.times, sent.bytes, rejected, sent.collisions)
+            refused = self._rejections.take(rows)
+        return Written(sent.times, sent.bytes, refused, sent.collisions)
 
     def _is_refused(self, sent: _Sent) -> bool:
         """Take all confirmations of a block, also those after a refusal."""

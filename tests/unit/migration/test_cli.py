@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration.copying import copy_batch
+from airflow_provider_tdengine.migration.planning import make_plan
 
 from .conftest import SOURCE, TARGET, BoxPair
 
@@ -76,6 +77,26 @@ def test_what_was_stopped_goes_on(
     assert again - read >= 3000, "other options are another migration"
     assert run(capsys, "migrate", *arguments)[0] == 0
     assert meters.source_box.rows_read - again < 3000
+
+
+def test_expired_rows_that_are_to_be_skipped_are_no_failure(
+    meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that expire between plan and copy were said to be refused, with exit status 1."""
+    meters.target.execute(f"alter database {TARGET} keep 36500")
+    meters.sql(f"insert into {SOURCE}.d0 values (1000000000000, 1.5, 'old') (1000000000001, 2.5, 'old')")
+
+    def planned(*given: object) -> object:
+        batches = make_plan(*given)  # type: ignore[arg-type]
+        assert sum(batch.rows for batch in batches) == 3002
+        meters.target.execute(f"alter database {TARGET} keep 3650")
+        return batches
+
+    monkeypatch.setattr(cli, "make_plan", planned)
+    status, said = run(capsys, "migrate", "--on-expired", "skip", *call)
+    assert status == 0
+    assert "2 rows were left out: they are older than the target keeps" in said
+    assert "refused" not in said
 
 
 @pytest.mark.parametrize(
