@@ -1,7 +1,15 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
-from airflow_provider_tdengine.migration.catalog.extents import Extent, Extents, extents
+from airflow_provider_tdengine.migration.catalog.holdings import (
+    Holding,
+    Holdings,
+    Period,
+    count,
+    holdings,
+    measured,
+    together,
+)
 from airflow_provider_tdengine.migration.catalog.names import misread, name_findings, table_name_findings
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
 from airflow_provider_tdengine.migration.catalog.scope import Patterns, Scope, pinned
@@ -9,17 +17,21 @@ from airflow_provider_tdengine.migration.catalog.scope import Patterns, Scope, p
 __all__ = [
     "Catalog",
     "Database",
-    "Extent",
-    "Extents",
+    "Holding",
+    "Holdings",
     "Patterns",
+    "Period",
     "Scope",
     "Subtable",
     "Table",
     "TimeScale",
-    "extents",
+    "count",
+    "holdings",
     "is_virtual",
+    "measured",
     "misread",
     "name_findings",
     "pinned",
     "table_name_findings",
+    "together",
 ]

@@ -127,8 +127,8 @@ def _geometry(name: str) -> Finding:
 class Catalog:
     """A database of a server, read on demand.
 
-    Inside of `with catalog:` sessions stay open between uses, as many as were in use at the same time; outside, each use
-    has a session of its own.
+    Inside of `with catalog:` sessions stay open between uses, as many as were in use at the same time; outside, each
+    use has a session of its own.
 
     Parameters:
         client: the server.
@@ -285,6 +285,19 @@ class Catalog:
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
         return dict(self._all_tables())
+
+    def has_table(self, name: str, stable: str | None) -> bool:
+        """Whether there is a subtable of a super table, or a normal table (None), of that name."""
+        if self.client.generation == 3:
+            owners = dict(self._all_tables([name]))
+            return name in owners and owners[name] == stable
+        try:
+            if stable is None:
+                return not self.describe(name).is_super
+            condition = f"tbname = {string(name)}"
+            return bool(self.rows(self.client.dialect.tags(self.table(stable), [], where([condition]))))
+        except TableMissing:
+            return False
 
     def table(self, name: str) -> str:
         """A table of this database in SQL."""

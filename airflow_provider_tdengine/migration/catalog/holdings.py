@@ -15,8 +15,8 @@ from itertools import islice
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
-from airflow_provider_tdengine.client.errors import BlockError, IncompleteResult, TableMissing
-from airflow_provider_tdengine.client.sql import identifier, own_names, where
+from airflow_provider_tdengine.client.errors import BlockError, IncompleteResult
+from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.retry import persist
@@ -150,9 +150,7 @@ def together(
     return found
 
 
-def count(
-    catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None
-) -> int:
+def count(catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None) -> int:
     """How many rows there are: `together` without the bounds, which cost more.
 
     Parameters:
@@ -244,9 +242,7 @@ def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Ho
     return listed
 
 
-def _measured(
-    catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]
-) -> Holdings:
+def _measured(catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]) -> Holdings:
     """Tables that are in all answers of the parts of a long list of expressions, with the same rows."""
     rest = iter(expressions)
     whole: Holdings | None = None
@@ -264,9 +260,7 @@ def _measured(
     return whole or Holdings.of([])
 
 
-def _listed(
-    catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]
-) -> Holdings:
+def _listed(catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]) -> Holdings:
     """What a server lists under what SQL can say of the scope."""
     dialect, place = catalog.client.dialect, catalog.table(table.name)
     wanted = [*dialect.bounds(table.time_column), *expressions]

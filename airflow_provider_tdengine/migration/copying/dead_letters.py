@@ -75,7 +75,7 @@ class DeadLetters:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = f"{quote(first.table, safe='')[:150]}-{first.values[0]!r}.jsonl"
             (self._folder / name).write_text("".join(map(_line, letters)), encoding="utf-8")
-        return Refused(rejected=len(letters))
+        return Refused(rejected=tuple(letter.number for letter in letters))
 
 
 def files(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from typing import Protocol
 
 from airflow_provider_tdengine.client.block import Block, Value
@@ -33,6 +32,7 @@ class Rejected:
         precision: of its timestamps.
         column: the column that is at fault, as far as it can be told.
         error: what the target said.
+        number: of the row in its block.
     """
 
     table: str
@@ -41,6 +41,7 @@ class Rejected:
     precision: Precision
     column: str | None
     error: RowRejected
+    number: int = 0
 
     @property
     def moment(self) -> str:
@@ -62,18 +63,18 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What became of rows that the target refused.
+    """What became of rows of a block that the target refused: their numbers in the block.
 
     Parameters:
-        rejected: how many are kept as dead letters.
-        expired: how many were let go, since they are older than the target keeps and `on_expired` is skip.
+        rejected: those that are kept as dead letters.
+        expired: those that were let go, since they are older than the target keeps and `on_expired` is skip.
     """
 
-    rejected: int = 0
-    expired: int = 0
+    rejected: tuple[int, ...] = ()
+    expired: tuple[int, ...] = ()
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> tuple[int, ...]:
         """All of them."""
         return self.rejected + self.expired
 
@@ -118,6 +119,7 @@ def isolate(
     target: tuple[Field, ...],
     precision: Precision,
     write: Callable[[Block], None],
+    number: int = 0,
 ) -> Iterator[Rejected]:
     """Write a block whose rows were refused: halves of it, and halves of those, until refused rows stand alone.
 
@@ -127,6 +129,7 @@ def isolate(
         target: the columns of the target that they go into.
         precision: of the source.
         write: writes some of the rows; raises RowRejected where one of them is refused.
+        number: of the first row.
 
     Returns:
         The refused rows; all others are written when the last of them has been taken.
@@ -136,15 +139,15 @@ def isolate(
     except RowRejected as error:
         if block.rows > 1:
             half = block.rows // 2
-            parts = (block.take(slice(0, half)), block.take(slice(half, None)))
-            yield from chain.from_iterable(isolate(table, part, target, precision, write) for part in parts)
+            yield from isolate(table, block.take(slice(0, half)), target, precision, write, number)
+            yield from isolate(table, block.take(slice(half, None)), target, precision, write, number + half)
             return
         fields = tuple(
             Field(other.name, own.type, own.length, own.digits, own.scale)
             for own, other in zip(block.fields, target, strict=True)
         )
         (values,) = block.to_rows()
-        yield Rejected(table, fields, values, precision, _at_fault(values, target, error), error)
+        yield Rejected(table, fields, values, precision, _at_fault(values, target, error), error, number)
 
 
 def _at_fault(values: tuple[Value, ...], target: tuple[Field, ...], error: RowRejected) -> str | None:

@@ -2,10 +2,12 @@
 
 from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
-from airflow_provider_tdengine.migration.planning.plan import cut_batches, make_plan
+from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 
 __all__ = [
+    "MOST_BATCHES",
+    "make_batches",
     "Preview",
     "cut_batches",
     "make_plan",

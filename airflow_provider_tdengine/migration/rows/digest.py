@@ -9,7 +9,7 @@ It is added up while rows are copied, so it must cost next to nothing: 5 operati
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -17,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, VariableColumn
+from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, VariableColumn, column_from_list
+from airflow_provider_tdengine.client.types import Field, Type
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
@@ -72,7 +73,17 @@ def _number(text: bytes) -> int:
 
 def name_hash(table: str) -> np.uint64:
     """What a table's name adds to the hash of each of its rows, so that rows in a wrong table are noticed."""
-    return np.uint64(_number(table.encode()))
+    return name_hashes([table])[0]  # type: ignore[no-any-return]
+
+
+def name_hashes(tables: Sequence[str]) -> Hashes:
+    """(tables,) the same of many."""
+    return column_hashes(column_from_list(Field("tbname", Type.VARCHAR), tables))
+
+
+def column_hashes(names: Column) -> Hashes:
+    """(rows,) the same of a column of names, such as `tbname`."""
+    return _mixed(_values(names))
 
 
 def row_hashes(block: Block, tables: np.uint64 | Hashes) -> Hashes:
@@ -106,7 +117,7 @@ def _mixed(values: Hashes) -> Hashes:
 
 def _folded(values: Hashes) -> Hashes:
     """As a new array: doubles differ in their upper half only, which a product alone would leave there."""
-    folded = values >> np.uint64(32)
+    folded: Hashes = values >> np.uint64(32)
     folded ^= values
     return folded
 
@@ -119,7 +130,7 @@ def _values(column: Column) -> Hashes:
     width = values.dtype.itemsize
     if values.dtype.kind == "f":
         bits = np.frombuffer(values.data, f"<u{width}") if values.flags.c_contiguous else values.view(f"<u{width}")
-        numbers = _folded(bits) if width == 8 else bits.astype(np.uint64)
+        numbers: Hashes = _folded(bits) if width == 8 else bits.astype(np.uint64)
         is_nan: Flags = np.isnan(values)
         if is_nan.any():
             numbers[is_nan] = _NAN
@@ -137,7 +148,7 @@ def _values(column: Column) -> Hashes:
 
 
 def _texts(column: VariableColumn) -> Hashes:
-    """(rows,) of each text the sum of its words of 8 bytes, each times a number that is its place's own, and of its length."""
+    """(rows,) of each text the sum of its words of 8 bytes, each times its place's own number, and of its length."""
     words, counts = column.words()
     longest = int(counts.max(initial=0))
     weights = np.array(_weights(max(longest, 64), 2), np.uint64)
