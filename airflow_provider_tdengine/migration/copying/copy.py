@@ -309,6 +309,7 @@ class _Workers:
         self._rejections = rejections
         self._stop = stop
         self._border = brief.border
+        self._only = None if known is None else set(known.names)
         self._transcoders = _do(brief.transcoders, stop)
         self._since, found, self._holdings = self._begin(checkpoint, known)
         table = next((pair.source for pair in brief.pairs.values()), None)
@@ -342,12 +343,16 @@ class _Workers:
             return since, found, found
         since = self._border.after(since)
         left = _do(partial(brief.holdings, since), self._stop)
-        if known is not None:
-            names = set(known.names)
-            left = left.take(np.array([name in names for name in left.names], np.bool_))
+        left = self._meant(left)
         rows, label = found.total - left.total, brief.batch.label
         log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, label)
         return since, found, left
+
+    def _meant(self, found: Holdings) -> Holdings:
+        """Those tables that are to be copied."""
+        if self._only is None:
+            return found
+        return found.take(np.array([name in self._only for name in found.names], np.bool_))
 
     def _choose(self, table: Table | None) -> str:
         """Dense or sparse; the log says why."""
@@ -455,7 +460,7 @@ class _Workers:
         """Ask once more what tables hold: some may have gone, or lost rows, or come."""
         with self.lock:
             before = self._holdings
-            now = self.brief.holdings(self._since, self._stop)
+            now = self._meant(self.brief.holdings(self._since, self._stop))
             gone = set(before.names) - set(now.names)
             self.checkpoint.vanished += len(gone)
             self._holdings = now

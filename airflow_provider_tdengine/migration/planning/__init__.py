@@ -7,9 +7,9 @@ from airflow_provider_tdengine.migration.planning.preflight import preflight
 
 __all__ = [
     "MOST_BATCHES",
-    "make_batches",
     "Preview",
     "cut_batches",
+    "make_batches",
     "make_plan",
     "preflight",
     "preview",
