@@ -37,6 +37,7 @@ from airflow_provider_tdengine.migration.copying import (
     Copied,
     DeadLetters,
     ProgressStore,
+    batch_folder,
     copy_batch,
     kept,
 )
@@ -94,13 +95,16 @@ class MigrationOperator(BaseOperator):
             return MigrationOptions.checked(given)
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
-        """Where a run keeps refused rows; None where they fail the copy.
+        """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
 
         It has the methods of `pathlib.Path`, whatever storage the option's URL names.
         """
         if options.on_error != "dead_letter":
             return None
-        return _run_folder(options.dead_letter_path, context)
+        folder = _run_folder(options.dead_letter_path, context)
+        # A DAG may have several migrations, each with its own task `dead_letters`.
+        group = self.task_id.rpartition(".")[0]
+        return folder / quote(group, safe="") if group else folder
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -261,7 +265,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        Rows, bytes, refused rows, rows that were let go as expired, collisions of cut timestamps, seconds and strategy.
+        Rows, bytes, refused rows and the folder of their dead letters, rows that were let go as expired, collisions of
+        cut timestamps, seconds and strategy.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -286,7 +291,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
         return self.migration_options(context).divided(parallel)
 
-    def execute(self, context: Context) -> dict[str, str | int | float]:
+    def execute(self, context: Context) -> dict[str, str | int | float | None]:
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
@@ -298,7 +303,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)
-        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
+        letters = None
+        if folder:
+            letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
         self._stop = threading.Event()
         with clear_failures():
             try:
@@ -308,7 +315,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                     batch,
                     options,
                     progress,
-                    dead_letters=DeadLetters(folder / place) if folder else None,
+                    dead_letters=letters,
                     stop=self._stop,
                     report=report,
                 )
@@ -328,6 +335,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             "bytes": copied.bytes,
             "rejected": copied.rejected,
             "expired": copied.expired,
+            "dead_letters": str(letters.folder) if letters and copied.rejected else None,
             "collisions": copied.collisions,
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,

@@ -9,7 +9,14 @@ from airflow_provider_tdengine.migration.copying.copy import (
     choose_strategy,
     copy_batch,
 )
-from airflow_provider_tdengine.migration.copying.dead_letters import DeadLetters, kept, replay
+from airflow_provider_tdengine.migration.copying.dead_letters import (
+    DeadLetters,
+    batch_folder,
+    kept,
+    known,
+    replay,
+    short_name,
+)
 from airflow_provider_tdengine.migration.copying.dense import read_unit
 from airflow_provider_tdengine.migration.copying.expired import (
     comparable_since,
@@ -46,6 +53,7 @@ __all__ = [
     "StructureOutdated",
     "TokenBucket",
     "Unit",
+    "batch_folder",
     "choose_strategy",
     "comparable_since",
     "copy_batch",
@@ -56,11 +64,13 @@ __all__ = [
     "groups",
     "kept",
     "kept_since",
+    "known",
     "owners_of",
     "read_unit",
     "replay",
     "rows_a_group",
     "settle",
+    "short_name",
     "slices",
     "window",
 ]

@@ -160,8 +160,7 @@ class TableWriter:
     def _confirm(self, sent: _Sent) -> Written:
         refused = NONE_REFUSED
         if self._is_refused(sent):
-            block, fields = sent.block(), self._transcode.fields
-            rows = isolate(self._table, block, fields, self._precision, self._write_alone)
+            rows = isolate(self._table, sent.block(), self._transcode, self._precision, self._write_alone)
             refused = self._rejections.take(rows)
         return Written(sent.times, sent.bytes, refused, sent.collisions)
 
