@@ -26,8 +26,8 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 
 **resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
 work into batches, **copy** copies them side by side, **verify** compares every table of both sides, copies again what
-differs, and compares once more. A difference that stays makes the run red. **dead_letters** is red when the
-target refused rows that were kept aside, and skipped when it took all of them.
+differs, and compares once more. A difference that stays makes the run red. **dead_letters** is red while
+rows that the target refused lie aside, and skipped when it took all of them.
 
 With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs
 no worker. To end it, mark it as success; cleared, it goes on where it stopped.
@@ -135,7 +135,10 @@ def migration(
             task_id="verify", options=resolved, trigger_rule="none_failed", max_active_tis_per_dag=1
         )
         # A leaf of its own: it must not hide what verify finds, nor the other way round.
-        dead_letters = TDengineDeadLettersOperator(task_id="dead_letters", options=resolved, trigger_rule="none_failed")
+        copied: Any = copy.output
+        dead_letters = TDengineDeadLettersOperator(
+            task_id="dead_letters", options=resolved, copied=copied, trigger_rule="none_failed"
+        )
         sync >> plan >> copy >> [verify, dead_letters]
         # With mode history both are skipped.
         shards = TDengineShardsOperator(task_id="shards", options=resolved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -102,6 +102,53 @@ def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str,
     back = replay(folder, aged.catalogs[1])
     assert (back.arrived, back.remaining) == (3, 0)
     assert counts(folder) == {}
+    source, target = aged.both()
+    assert target == source
+
+
+@pytest.mark.parametrize("change", range(10))
+def test_a_replay_that_is_interrupted_loses_nothing(
+    aged: Pair, change: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends before a file is changed, or in the middle of it: each row is in the target, or a letter, or both."""
+    young = OLD + 9 * 365 * 86400 * 1000
+    for i in range(2):
+        aged.sql(f"insert into {SOURCE}.d{i} values ({young},{VALUES}) ({young + 1},{VALUES})")
+    copied = copy(aged, tmp_path, strategy="dense", workers=1)
+    assert copied.rejected == 7
+    aged.target.execute(f"alter database {TARGET} keep 7300")
+    left = change
+
+    def ends(method: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(file: Path, *given: object, **named: object) -> object:
+            nonlocal left
+            if left:
+                left -= 1
+                return method(file, *given, **named)
+            if method is write_text:
+                file.write_bytes(str(given[0]).encode()[:100])
+            raise SystemExit
+
+        return wrapped
+
+    write_text = Path.write_text
+    with monkeypatch.context() as patch:
+        for name in ("write_text", "replace", "unlink"):
+            patch.setattr(Path, name, ends(getattr(Path, name)))
+        if change < 9:
+            with pytest.raises(SystemExit):
+                replay(tmp_path, aged.catalogs[1])
+        else:
+            replay(tmp_path, aged.catalogs[1])
+    there = sum(int(str(count)) for (count,) in aged.target.rows(f"select count(*) from {TARGET}.meters"))
+    waiting = sum(counts(tmp_path).values())
+    assert known(tmp_path) == 7
+    assert waiting >= 3
+    assert there - 150 + waiting >= 7
+    again = replay(tmp_path, aged.catalogs[1])
+    assert (again.remaining, counts(tmp_path), known(tmp_path)) == (3, {"d0": 2, "d2": 1}, 7)
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    assert replay(tmp_path, aged.catalogs[1]).arrived == 3
     source, target = aged.both()
     assert target == source
 
