@@ -29,6 +29,7 @@ from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
     ProgressNotSaved,
     Refused,
+    batch_folder,
     copy_batch,
     kept,
     window,
@@ -205,7 +206,7 @@ class Command:
         started = time.monotonic()
         letters = self._letters()
         with self._screen.bar("copy", total) as report:
-            for number, batch in enumerate(batches):
+            for batch in batches:
                 before = done
                 copied = copy_batch(
                     self._source,
@@ -213,7 +214,7 @@ class Command:
                     batch,
                     self._options,
                     FileProgress(self._state.file_of(batch)),
-                    dead_letters=DeadLetters(letters / str(number)) if letters else None,
+                    dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
                     report=lambda checkpoint, before=before: report(before + checkpoint.rows),  # type: ignore[misc]
                 )
                 done += copied.rows

@@ -4,7 +4,14 @@ from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batc
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
 from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copy_batch
-from airflow_provider_tdengine.migration.copying.dead_letters import DeadLetters, kept, replay
+from airflow_provider_tdengine.migration.copying.dead_letters import (
+    DeadLetters,
+    batch_folder,
+    kept,
+    known,
+    replay,
+    short_name,
+)
 from airflow_provider_tdengine.migration.copying.dense import read_unit
 from airflow_provider_tdengine.migration.copying.expired import (
     MARGIN,
@@ -45,6 +52,7 @@ __all__ = [
     "Tally",
     "TokenBucket",
     "Unit",
+    "batch_folder",
     "brief_of",
     "choose_strategy",
     "copy_batch",
@@ -55,12 +63,14 @@ __all__ = [
     "groups",
     "kept",
     "kept_since",
+    "known",
     "read_unit",
     "replay",
     "rows_a_group",
     "rows_of",
     "sessions",
     "settle",
+    "short_name",
     "slices",
     "window",
 ]

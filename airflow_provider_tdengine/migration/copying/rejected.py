@@ -10,6 +10,7 @@ from typing import Protocol
 from airflow_provider_tdengine.client.block import Block, Value
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.migration.rows import Transcoder
 
 OUTSIDE_KEEP = 0x060B
 """The code of a row that is older than the target keeps rows, or too far in the future."""
@@ -29,6 +30,7 @@ class Rejected:
         table: the table's name in the target.
         fields: the source's columns, with their names in the target.
         values: of the row, in the order of the fields.
+        key: the names of its primary key's columns: the timestamp's, and the second key's where there is one.
         precision: of its timestamps.
         column: the column that is at fault, as far as it can be told.
         error: what the target said.
@@ -38,6 +40,7 @@ class Rejected:
     table: str
     fields: tuple[Field, ...]
     values: tuple[Value, ...]
+    key: tuple[str, ...]
     precision: Precision
     column: str | None
     error: RowRejected
@@ -116,7 +119,7 @@ class Fail:
 def isolate(
     table: str,
     block: Block,
-    target: tuple[Field, ...],
+    transcode: Transcoder,
     precision: Precision,
     write: Callable[[Block], None],
     number: int = 0,
@@ -126,7 +129,7 @@ def isolate(
     Parameters:
         table: the table's name in the target.
         block: rows of the source.
-        target: the columns of the target that they go into.
+        transcode: how they become rows of the target.
         precision: of the source.
         write: writes some of the rows; raises RowRejected where one of them is refused.
         number: of the first row.
@@ -139,15 +142,18 @@ def isolate(
     except RowRejected as error:
         if block.rows > 1:
             half = block.rows // 2
-            yield from isolate(table, block.take(slice(0, half)), target, precision, write, number)
-            yield from isolate(table, block.take(slice(half, None)), target, precision, write, number + half)
+            yield from isolate(table, block.take(slice(0, half)), transcode, precision, write, number)
+            yield from isolate(table, block.take(slice(half, None)), transcode, precision, write, number + half)
             return
         fields = tuple(
             Field(other.name, own.type, own.length, own.digits, own.scale)
-            for own, other in zip(block.fields, target, strict=True)
+            for own, other in zip(block.fields, transcode.fields, strict=True)
         )
         (values,) = block.to_rows()
-        yield Rejected(table, fields, values, precision, _at_fault(values, target, error), error, number)
+        places = [0] if transcode.second_key is None else [0, transcode.second_key]
+        key = tuple(fields[place].name for place in places)
+        at_fault = _at_fault(values, transcode.fields, error)
+        yield Rejected(table, fields, values, key, precision, at_fault, error, number)
 
 
 def _at_fault(values: tuple[Value, ...], target: tuple[Field, ...], error: RowRejected) -> str | None:

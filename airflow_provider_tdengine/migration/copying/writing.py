@@ -157,7 +157,7 @@ class TableWriter:
         if sent.requests is not None and _confirm_all(self._session, self._table, sent.requests) is None:
             return sent.written
         block = sent.block
-        rows = isolate(self._table, block, self._transcode.fields, self._precision, self._write)
+        rows = isolate(self._table, block, self._transcode, self._precision, self._write)
         refused = self._rejections.take(rows)
         arrived = np.ones(block.rows, np.bool_)
         arrived[list(refused.rows)] = False

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_tdengine.operators.migration import TDengineReconcileOperator
+from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 
 from .conftest import Plant
 

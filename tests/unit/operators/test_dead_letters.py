@@ -1,0 +1,148 @@
+"""Rows that the target refused: held against what the copy tasks say, brought back, and accounted for."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_tdengine.operators.dead_letters import (
+    TDengineDeadLettersOperator,
+    TDengineReplayDeadLettersOperator,
+)
+from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
+
+from .conftest import Plant
+
+OLD = 1000000000000
+"""2001-09-09T01:46:40Z, which a target with ten years of KEEP does not take."""
+
+
+def context() -> Any:
+    instance = SimpleNamespace(
+        dag_id="m", task_id="copy", map_index=0, try_number=1, max_tries=0, task=SimpleNamespace(retries=0)
+    )
+    run = SimpleNamespace(run_after=datetime.now(timezone.utc) + timedelta(hours=1), dag_id="m", run_id="r")
+    return {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder of a file system, and one of an object storage."""
+    return f"file://{tmp_path}" if request.param == "file" else f"memory://{uuid4().hex}"
+
+
+class Refusing:
+    """A migration whose target refuses one row of each of three subtables."""
+
+    def __init__(self, plant: Plant, url: str) -> None:
+        self.plant = plant
+        self.url = url
+        self.options = {
+            "source_database": "plant",
+            "target_database": "follower",
+            "on_error": "dead_letter",
+            "dead_letter_path": url,
+        }
+        for i in range(3):
+            plant.source.execute(f"insert into plant.d{i} values ({OLD + i},{i})")
+        plant.insert("d0", "d1")
+        batches = TDenginePlanOperator(task_id="plan", options=self.options).execute(context())
+        plant.target.execute("alter database follower keep 3650")
+        self.copied = [self.copy(batch) for batch in batches]
+
+    def copy(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return TDengineRangeMigrationOperator(task_id="copy", options=self.options, batch=batch).execute(context())
+
+    def look(self, copied: Any = None, task_id: str = "dead_letters") -> None:
+        TDengineDeadLettersOperator(task_id=task_id, options=self.options, copied=copied).execute(context())
+
+    def mend(self) -> None:
+        self.plant.target.execute("alter database follower keep 36500")
+
+    def replay(self) -> int:
+        return TDengineReplayDeadLettersOperator(
+            task_id="replay", path=self.url, target_database="follower", retries=0
+        ).execute(context())
+
+
+@pytest.fixture
+def refusing(plant: Plant, storage: str) -> Refusing:
+    return Refusing(plant, storage)
+
+
+def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureFixture) -> None:
+    (copied,) = refusing.copied
+    assert (copied["rows"], copied["rejected"], copied["expired"]) == (2, 3, 0)
+    assert copied["dead_letters"].startswith(f"{refusing.url}/m/r/copy/m_d0-")
+    for known in (refusing.copied, None):
+        with pytest.raises(AirflowFailException) as failed:
+            refusing.look(known)
+        text = str(failed.value)
+        assert "The target refused 3 rows; they are dead letters in " in text
+        assert "/m/r:\n  d0: 1\n  d1: 1\n  d2: 1\nEach line says why" in text
+        assert "on this host" not in text
+    with pytest.raises(AirflowFailException, match="0 rows arrived, 3 are still refused"):
+        refusing.replay()
+    refusing.mend()
+    assert refusing.replay() == 3
+    assert refusing.plant.is_equal
+    assert refusing.replay() == 0
+    with caplog.at_level(logging.INFO):
+        refusing.look(refusing.copied)
+        refusing.look()
+    assert caplog.messages.count("The target refused 3 rows; all of them have been brought back") == 2
+
+
+def test_files_that_only_another_host_has(refusing: Refusing) -> None:
+    """The task was skipped, and the run green."""
+    (copied,) = refusing.copied
+    there = ObjectStoragePath(copied["dead_letters"])
+    letters = sorted(there.glob("*.jsonl"), key=str)
+    letters[0].unlink()
+    with pytest.raises(AirflowFailException) as failed:
+        refusing.look(refusing.copied)
+    text = str(failed.value)
+    assert "The target refused 2 rows; they are dead letters in " in text
+    assert "The copy tasks report 3 refused rows; 2 of them are in " in text
+    assert f"\n  {copied['dead_letters']}: 3 rows, 2 of them here\nBring them back on those hosts" in text
+    for file in letters[1:]:
+        file.unlink()
+    with pytest.raises(AirflowFailException, match=r"^The copy tasks report 3 refused rows; 0 of them are in "):
+        refusing.look(refusing.copied)
+
+
+def test_letters_of_other_tasks_stand_for_none(refusing: Refusing) -> None:
+    """A follow of the same run keeps letters, too; those of the copy are missing all the same."""
+    (copied,) = refusing.copied
+    there = ObjectStoragePath(copied["dead_letters"])
+    for file in there.glob("*.jsonl"):
+        moved = there.parent.parent / "follow-0"
+        moved.mkdir(exist_ok=True)
+        file.replace(moved / file.name)
+    with pytest.raises(AirflowFailException, match=r"(?s)The target refused 3 rows.*report 3 refused rows; 0 of them"):
+        refusing.look(refusing.copied)
+
+
+def test_another_migration_of_the_dag_has_its_own(refusing: Refusing) -> None:
+    with pytest.raises(AirflowSkipException, match="There are no dead letters"):
+        refusing.look([], "south.dead_letters")
+
+
+@pytest.mark.parametrize("copied", [None, [], [None], [{"rejected": 0, "dead_letters": None}]])
+def test_without_refused_rows_it_is_skipped(tmp_path: Path, copied: Any) -> None:
+    options = {"source_database": "a", "on_error": "dead_letter", "dead_letter_path": str(tmp_path)}
+    with pytest.raises(AirflowSkipException, match="There are no dead letters"):
+        TDengineDeadLettersOperator(task_id="d", options=options, copied=copied).execute(context())
+
+
+def test_where_refused_rows_fail_the_copy_it_is_skipped() -> None:
+    with pytest.raises(AirflowSkipException, match="Refused rows fail the copy"):
+        TDengineDeadLettersOperator(task_id="d", options={"source_database": "a"}).execute(context())
