@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import datetime, timezone
@@ -22,13 +22,13 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
-from airflow_provider_tdengine.migration.comparing import ask, certificate, prove, write
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, count, holdings, pinned
+from airflow_provider_tdengine.migration.comparing import certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
+    Copied,
     DeadLetters,
     ProgressNotSaved,
-    Refused,
     batch_folder,
     copy_batch,
     kept,
@@ -154,6 +154,7 @@ class Command:
         if options.force and arguments.command == "migrate":
             self._state.forget()
         self._options = pinned(options).ended(self._state.created)
+        self._is_end_implied = options.mode == "history" and not options.end
         self._source = Catalog(clients["source_conn_id"], options.source_database)
         self._target = Catalog(clients["target_conn_id"], options.target)
 
@@ -171,7 +172,8 @@ class Command:
             return self.plan()
         with self._source, self._target:
             structure = read_structure(self._source, self._target, options)
-            findings = preflight(self._source, self._target, structure, options)
+            implied = self._is_end_implied
+            findings = preflight(self._source, self._target, structure, options, is_end_implied=implied)
         stop_on(findings)
         for finding in findings:
             self._screen.line(f"  {finding.severity.value}: {finding}")
@@ -184,27 +186,28 @@ class Command:
             self._state.forget()
             return 0
         with self._stage("plan") as say, self._source, self._target:
-            batches = make_plan(self._source, self._target, options)
+            batches = make_plan(self._source, self._target, options, self._state.plan())
+            self._state.keep_plan(batches)
             say(f"{len(batches)} batches")
-        refused = self._copy(batches)
-        status = self._compare(mend=True)
-        if refused.expired:
-            self._screen.line(f"  {refused.expired:,} rows were left out: they are older than the target keeps")
-        if refused.rejected:
-            self._screen.failure(f"The target refused {refused.rejected:,} rows; they are in {self._letters()}")
+        with self._source, self._target:
+            copied = self._copy(batches)
+            status = self._compare(batches, copied)
+        if rejected := sum(one.tally.rejected for one in copied.values()):
+            self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
         if not status:
             self._state.forget()
-        return _FAILED if refused.rejected else status
+        return _FAILED if rejected else status
 
-    def _copy(self, batches: Sequence[Batch]) -> Refused:
+    def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
 
         Returns:
-            What became of rows that the target refused.
+            What they came to, by their identity.
         """
-        total, done, rejected, expired = sum(batch.rows for batch in batches), 0, 0, 0
+        total, done = sum(batch.rows for batch in batches), 0
         started = time.monotonic()
         letters = self._letters()
+        found: dict[str, Copied] = {}
         with self._screen.bar("copy", total) as report:
             for batch in batches:
                 before = done
@@ -215,57 +218,79 @@ class Command:
                     self._options,
                     FileProgress(self._state.file_of(batch)),
                     dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
-                    report=lambda checkpoint, before=before: report(before + checkpoint.rows),  # type: ignore[misc]
+                    report=lambda checkpoint, before=before: report(before + checkpoint.tally.rows),  # type: ignore[misc]
                 )
+                found[batch.identity] = copied
                 done += copied.rows
-                rejected += copied.rejected
-                expired += copied.expired
                 report(done)
-        seconds = time.monotonic() - started
-        self._screen.stage("copy", seconds, f"{done:,} rows, {done / max(seconds, 0.001):,.0f} rows/s")
-        return Refused(rejected, expired)
+        seconds, tried = time.monotonic() - started, sum(copied.tried for copied in found.values())
+        said = f"{done:,} rows" if tried == done else f"{done:,} rows, {tried:,} of them now"
+        self._screen.stage("copy", seconds, f"{said}, {tried / max(seconds, 0.001):,.0f} rows/s")
+        return found
 
     def verify(self) -> int:
         """Compare both sides."""
-        return self._compare(mend=False)
+        return self._compare()
 
-    def _compare(self, *, mend: bool) -> int:
-        options = self._options if mend else replace(self._options, repair_rounds=0)
+    def _compare(self, batches: Sequence[Batch] | None = None, copied: Mapping[str, Copied] | None = None) -> int:
+        """Compare both sides, and mend what differs after a copy.
+
+        Parameters:
+            batches: what was copied; None where nothing was, and nothing is to be mended.
+            copied: what batches came to, by their identity.
+        """
+        options = self._options if batches is not None else replace(self._options, repair_rounds=0)
         if options.verify == "none":
             self._screen.line("  Nothing is compared: verify is none")
             return 0
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
-            comparison, repairs = prove(self._source, self._target, options, kept(letters) if letters else {})
-            differences = len(comparison.differences)
-            say(f"{comparison.tables:,} tables, {comparison.rows:,} rows, {differences:,} differences")
+            comparison = verify(
+                self._source,
+                self._target,
+                options,
+                kept(letters) if letters else {},
+                batches=batches,
+                copied=copied,
+                is_end_implied=self._is_end_implied,
+            )
+            say(f"{comparison.target_rows:,} of {comparison.rows:,} rows of {comparison.tables:,} tables arrived")
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
-                proof = certificate(self._source, self._target, options, comparison, repairs, period)
+                proof = certificate(self._source, self._target, options, comparison, period)
                 self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
-        lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
+        lines = []
+        if comparison.mended:
+            lines.append(f"Mended: {comparison.mended_rows:,} rows of {comparison.mended:,} tables")
         if comparison.expired:
-            lines.append(f"Not compared: {comparison.expired:,} rows are older than the target keeps")
+            lines.append(f"Left behind: {comparison.expired:,} rows are, or are about to be, older than one side keeps")
+        if comparison.after_end:
+            lines.append(f"Not copied: {comparison.after_end:,} rows lie at or after {options.end}, where history ends")
+        if comparison.vanished:
+            lines.append(f"{comparison.vanished:,} tables have gone from the source since the plan was made")
+        if comparison.different:
+            lines.append(f"{comparison.different:,} tables differ:")
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
-        lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
+        lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
             lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
-        return _FAILED if comparison.differences else 0
+        return _FAILED if comparison.different else 0
 
     def status(self) -> int:
         """Show rows on both sides."""
-        structure = read_structure(self._source, self._target, self._options)
-        period = window(self._options, structure.source)
         lines, counts = [], {}
         with self._source, self._target:
+            structure = read_structure(self._source, self._target, self._options)
+            period = window(self._options, structure.source)
             for pair in structure.pairs:
-                ours = ask(self._source, pair.source, structure.scope, period, [])
-                there = pair.target and ask(self._target, pair.wanted, Scope(), structure.time.window(*period), [])
-                rows, others = int(ours.rows.sum()), int(there.rows.sum()) if there else 0
-                counts[pair.wanted.name] = {"source": rows, "target": others}
-                share = f"{100 * others / rows:.1f} %" if rows else ""
-                lines.append([pair.wanted.name, f"{len(ours.names):,}", f"{rows:,}", f"{others:,}", share])
+                ours = holdings(self._source, pair.source, structure.scope, period)
+                there = 0
+                if pair.target:
+                    there = count(self._target, pair.wanted, Scope(), structure.time.window(*period))
+                counts[pair.wanted.name] = {"source": ours.total, "target": there}
+                share = f"{100 * there / ours.total:.1f} %" if ours.total else ""
+                lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
             print(json.dumps(counts))
         else:
@@ -348,6 +373,17 @@ class State:
         """Remove what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.created = datetime.now(timezone.utc)
+
+    def plan(self) -> list[Batch]:
+        """The batches that were planned when it was begun; none if it was not."""
+        if not (file := self._folder / "plan.json").exists():
+            return []
+        return [Batch.from_dict(batch) for batch in json.loads(file.read_text(encoding="utf-8"))]
+
+    def keep_plan(self, batches: Sequence[Batch]) -> None:
+        """Remember them: they stay what they are, so that their checkpoints do."""
+        text = json.dumps([batch.to_dict() for batch in batches])
+        (self._folder / "plan.json").write_text(text, encoding="utf-8")
 
     def file_of(self, batch: Batch) -> Path:
         """Where a batch's checkpoint is kept."""

@@ -97,9 +97,7 @@ def _copy(source: Catalog, target: Catalog, options: MigrationOptions, figures: 
     with figures.stage("plan"):
         batches = make_plan(source, target, options)
     with figures.stage("copy"):
-        copied = {
-            batch.identity: copy_batch(source, target, batch, options, MemoryProgress()) for batch in batches
-        }
+        copied = {batch.identity: copy_batch(source, target, batch, options, MemoryProgress()) for batch in batches}
     figures.rows = sum(batch.rows for batch in copied.values())
     figures.bytes = sum(batch.tally.bytes for batch in copied.values())
     figures.strategies = sorted({batch.strategy for batch in copied.values()})

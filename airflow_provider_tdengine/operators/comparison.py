@@ -101,7 +101,13 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             whole = Comparison()
             whole.add(result)
             raise AirflowFailException(_in_words(whole))
-        log.info("Batch %s: %d rows of %d tables are there (%s)", batch.label, result.target_rows, result.tables, result.level)
+        log.info(
+            "Batch %s: %d rows of %d tables are there (%s)",
+            batch.label,
+            result.target_rows,
+            result.tables,
+            result.level,
+        )
         return result.to_dict()
 
 

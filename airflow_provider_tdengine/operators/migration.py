@@ -9,8 +9,6 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -18,19 +16,15 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
-    AirflowSkipException,
-    AssetAlias,
     BaseOperator,
 )
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_tdengine.assets import MIGRATED, create_asset
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog, pinned
-from airflow_provider_tdengine.migration.comparing import Comparison, certificate, prove, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -39,7 +33,6 @@ from airflow_provider_tdengine.migration.copying import (
     ProgressStore,
     batch_folder,
     copy_batch,
-    kept,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
@@ -361,7 +354,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         options = self.migration_options(task_instance.get_template_context())
         batch = Batch.from_dict(dict(self.batch))
         copied = self._copied
-        return batch_lineage(self.source(options), self.target(options), batch, options, copied.rows, copied.tally.bytes)
+        return batch_lineage(
+            self.source(options), self.target(options), batch, options, copied.rows, copied.tally.bytes
+        )
 
     def on_kill(self) -> None:
         """Let the workers end; what the target has confirmed is in the checkpoint."""

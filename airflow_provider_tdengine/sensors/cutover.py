@@ -71,7 +71,9 @@ class TDengineCutoverSensor(BaseSensorOperator):
                 log.warning("Waiting until it answers again: %s", error)
                 return False
         if comparison.different:
-            log.info("Not yet: %d tables differ, the first difference is %s", comparison.different, comparison.differences[0])
+            log.info(
+                "Not yet: %d tables differ, the first difference is %s", comparison.different, comparison.differences[0]
+            )
             return False
         log.info(
             "Readers and writers can be switched: %d rows of %d tables up to %s are equal%s",

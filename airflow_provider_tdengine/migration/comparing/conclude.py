@@ -145,9 +145,10 @@ class Comparison:
         Parameters:
             total: the super table's.
             differences: the first ones, or all of them.
-            tables: in how many tables; None to count them.
+            tables: in how many tables; None to count those that are not known to differ yet.
         """
-        number = len({difference.table for difference in differences}) if tables is None else tables
+        known = {difference.table for difference in self.differences}
+        number = len({difference.table for difference in differences} - known) if tables is None else tables
         total.different += number
         self.different += number
         self.differences += differences
