@@ -53,7 +53,8 @@ def places() -> dict[tuple[str, int], str]:
             found.setdefault(function, []).append(range(call.lineno, call.end_lineno + 1))
         for function, lines in found.items():
             for number, each in enumerate(lines, 1):
-                folder = "" if file.parent.name in ("migration", PACKAGE.name) else f"{file.parent.name}."
+                is_engine = file.is_relative_to(PACKAGE / "migration") or file.parent == PACKAGE
+                folder = "" if is_engine else f"{file.parent.name}."
                 suffix = f" {number}" if len(lines) > 1 else ""
                 named |= {(str(file), line): f"{folder}{file.stem}.{function}{suffix}" for line in each}
     return named
@@ -693,14 +694,14 @@ CASES = (
         "ends, how late rows are, and what KEEP deletes.",
     ),
     Case(
-        "leftover.Leftover.finding 1",
+        "not_migrated.Leftover.finding 1",
         told(),
         "Database option UPDATE 0: it is not carried over. "
         "The source kept the first row of a timestamp; in 3.x a later one replaces the columns that it names.",
         ONLY_2,
     ),
     Case(
-        "leftover.Leftover.finding 2",
+        "not_migrated.Leftover.finding 2",
         told("create user anna pass 'Secret_1'"),
         "User 'anna': it is not migrated. Make it in the target by hand, if you need it there{error}.",
     ),
@@ -776,13 +777,13 @@ CASES = (
     ),
     # --- Changes while rows are followed
     Case(
-        "watch.changes 1",
+        "lookout.changes 1",
         changed("create table {}.d using {}.s tags (2)"),
         "Table 'd': the target does not have this subtable. "
         "Bring it over, or set on_schema_change to evolve or ignore.",
     ),
     Case(
-        "watch.changes 2",
+        "lookout.changes 2",
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. "
         "Bring it over, or set on_schema_change to evolve or ignore.",
