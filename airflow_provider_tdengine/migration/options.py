@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar, cast
 
 import pendulum
@@ -196,8 +196,10 @@ class MigrationOptions:
         False,
         "Correct tags",
         _TARGET,
-        "Give subtables that the target has already the source's tag values where they differ.",
-        "Switch it on when tags have changed in the source since the tables were made.",
+        "Subtables that the target has already are those of this migration: give them the source's tag values where "
+        "they differ.",
+        "Switch it on when tags have changed in the source since the tables were made. Without it, a subtable with "
+        "rows and other tags belongs to another device, and stops the migration before anything is written.",
     )
     stables: str = _option(
         "",
@@ -250,15 +252,6 @@ class MigrationOptions:
         empty="the moment at which the run was created, so that a retry sees the same rows",
         format="date-time",
         examples=("2022-01-01T00:00:00Z",),
-    )
-    unit: str = _option(
-        "auto",
-        "Unit",
-        _READING,
-        "The longest period of one subtable that is read with one query: a number with s, m, h, d or w, or `auto` for "
-        "slices of about 1,000,000 rows.",
-        "Give a shorter one where connections are lost often or the source limits how long a query may take.",
-        examples=("auto", "12h", "30d"),
     )
     workers: int = _option(
         2,
@@ -417,11 +410,10 @@ class MigrationOptions:
         _REALTIME,
         "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
         "followed.",
-        "Choose fail where somebody has to agree to each change, ignore where the target is to stay as it is.",
+        "Choose fail where somebody has to agree to each change.",
         choices={
             "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
             "fail": "following stops and names each change",
-            "ignore": "what the target lacks stays behind, tables and columns; the log counts the rows",
         },
     )
     rename_stables: str = _option(
@@ -500,29 +492,21 @@ class MigrationOptions:
         examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
     )
     verify: str = _option(
-        "aggregate",
+        "full",
         "Verification",
         _VERIFICATION,
         "What is compared after copying. A difference that no repair mends fails the run. Tags are compared at all "
         "levels, unless schema is none.",
-        "Choose full where every value must be proven: it reads all rows again, on both sides. Choose none only where "
-        "something else compares.",
+        "Choose aggregate or count for comparisons without a copy that must be cheap, none only where something else "
+        "compares.",
         choices={
+            "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "
+            "without a copy both sides are read",
+            "aggregate": "rows, first and last timestamp of every table, and values, smallest, largest and sum of "
+            "every column, as far as both servers know them",
             "count": "rows, first and last timestamp of every table",
-            "aggregate": "also values, smallest, largest and sum of every column, as far as both servers know them",
-            "full": "every row of both sides, by hash",
             "none": "nothing; the run's colour then says nothing about completeness",
         },
-    )
-    verify_sample: int = _option(
-        100,
-        "Sample",
-        _VERIFICATION,
-        "With verify full: of how many percent of the tables every row is read again, always the same ones. The others "
-        "are compared as with aggregate.",
-        "Lower it where reading everything twice takes too long.",
-        minimum=1,
-        maximum=100,
     )
     repair_rounds: int = _option(
         2,
@@ -669,11 +653,6 @@ class MigrationOptions:
         end = self.start_from if self.follows else self.end
         return None if not end else _moment(end)
 
-    @property
-    def unit_length(self) -> timedelta | None:
-        """The longest period of a unit, None where rows decide."""
-        return None if self.unit == "auto" else _duration(self.unit)
-
     def ended(self, created: datetime) -> MigrationOptions:
         """The same with an end of history: the moment of creation where none was given."""
         if self.window_end:
@@ -730,8 +709,6 @@ OPTIONS: dict[str, Option] = {
 _KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
-_DURATION = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _untemplated(field: dataclasses.Field[object], text: str) -> object:
@@ -755,13 +732,6 @@ def _moment(text: str) -> datetime:
     return parsed
 
 
-def _duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None or int(match[1]) == 0:
-        raise ValueError(f"{text!r} is not a duration")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
 def _check_value(field: dataclasses.Field[object], value: object) -> list[Finding]:
     """What is wrong with one value."""
     option = OPTIONS[field.name]
@@ -783,9 +753,4 @@ def _check_value(field: dataclasses.Field[object], value: object) -> list[Findin
             _moment(str(value))
         except (ParserError, ValueError):
             return [Finding(name, f"{value!r} is not a moment", "Give one such as 2021-01-01T00:00:00Z")]
-    if field.name == "unit" and value != "auto":
-        try:
-            _duration(str(value))
-        except ValueError:
-            return [Finding(name, f"{value!r} is not a duration", "Give auto, or a number with s, m, h, d or w")]
     return []

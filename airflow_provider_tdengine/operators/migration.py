@@ -423,8 +423,8 @@ class TDengineVerifyOperator(MigrationOperator):
 class TDengineReconcileOperator(TDengineVerifyOperator):
     """Compares a past period again, and mends what has come late, was changed or deleted since; for a nightly DAG.
 
-    New tables, columns and changed tags are carried over, too, unless schema is none. With mode realtime or both, it
-    is the period that counts, not the mode.
+    New tables, columns and changed tags (as with `update_tags`) are carried over, too, unless schema is none. With mode
+    realtime or both, it is the period that counts, not the mode.
 
     Parameters:
         past: how far back from the run's moment it goes.
@@ -444,7 +444,10 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
     def _checked(self, context: Context) -> MigrationOptions:
         moment = context["dag_run"].run_after
         start, end = (moment - self.past).isoformat(), (moment - self.spare).isoformat()
-        return replace(super()._checked(context), mode="history", start_from=None, start=start, end=end)
+        options = super()._checked(context)
+        # It looks after a migration that exists: the target's subtables are those of the source.
+        tags = options.schema != "none"
+        return replace(options, mode="history", start_from=None, start=start, end=end, update_tags=tags)
 
 
 def _in_words(comparison: Comparison, rounds: int) -> str:

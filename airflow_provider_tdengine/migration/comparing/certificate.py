@@ -70,7 +70,7 @@ def certificate(
         for name, value in options.to_dict().items()
         if value != own[name] or OPTIONS[name].required
     }
-    level = {"level": options.verify, "sample_percent": options.verify_sample, "tags": options.schema != "none"}
+    level = {"level": options.verify, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
         "equal": not comparison.differences,

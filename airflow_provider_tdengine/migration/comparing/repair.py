@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import identifier
@@ -93,7 +93,7 @@ def _repair(
     tags = 0
     if options.schema != "none":
         # What differs may be a table or column that is new; and tags.
-        tags = SchemaSync(source, target, replace(options, update_tags=True)).run().tags
+        tags = SchemaSync(source, target, options).run().tags
     structure = read_structure(source, target, options)
     rename = structure.transform.tables
     pieces: dict[str, list[Piece]] = defaultdict(list)

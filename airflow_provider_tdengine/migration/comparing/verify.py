@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,9 +114,6 @@ class Comparison:
         first = replace(self, differences=self.differences[:_SHOWN], pieces=self.pieces[:_SHOWN])
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
         return {**counts, **asdict(first), "different": len(self.differences)}
-
-
-_WIDEST_HASH = 1 << 64
 
 
 def verify(
@@ -256,12 +252,6 @@ def _measures(sides: Sides, pair: TablePair) -> list[list[Measure]]:
     other = replace(pair.target, columns=tuple(column for _, column in both))
     generations = sides.source.client.generation, sides.target.client.generation
     return measures((one, other), generations, same_time=sides.structure.time.is_one)
-
-
-def _is_sampled(name: str, percent: int) -> bool:
-    """Whether a table is among so many percent of all, the same ones each time."""
-    number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
-    return number * 100 < percent * _WIDEST_HASH
 
 
 def _row_comparer(sides: Sides, pair: TablePair, stop: threading.Event) -> RowComparer | None:
@@ -412,7 +402,7 @@ class _Answered:
 
     def needs_reading(self, name: str, options: MigrationOptions) -> bool:
         """Whether every row of a table of the source is compared, although nothing has differed so far."""
-        if options.verify == "full" and _is_sampled(name, options.verify_sample):
+        if options.verify == "full":
             return True
         return options.verify != "count" and self._sides.structure.transform.tables(name) in self._special
 

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from typing import TypeVar
@@ -79,7 +78,7 @@ class Known:
     """What a batch need not be asked for, since it was a moment ago.
 
     Parameters:
-        structure: both sides' structure; its scope and transform may leave out more than the options do.
+        structure: both sides' structure; its scope may leave out more than the options do.
         extents: where the rows of the batch's tables lie, None where that was not asked for just its period.
     """
 
@@ -145,7 +144,7 @@ def copy_batch(
         source: the source database.
         target: the target database.
         batch: what is copied.
-        options: workers, unit, strategy and scope.
+        options: workers, strategy and scope.
         progress: where the checkpoint is kept.
         known: what is known already, None to ask the servers for all of it.
         dead_letters: where refused rows are kept, with `on_error` dead_letter.
@@ -276,7 +275,6 @@ class _Run:
         self.stop = stop
         self.lock = threading.Lock()
         self.brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, stop.wait)
-        self._unit = options.unit_length
         self._known = known
         self._scope = known.structure.scope if known else Scope.of(options)
         self._transform = known.structure.transform if known else Transform.of(options)
@@ -289,7 +287,6 @@ class _Run:
         if options.on_expired == "skip":
             self.rejections = SkipExpired(theirs, self.rejections)
         self._precision = ours.precision
-        self._steps = ours.precision.per_second
         self._tables = self._source_tables()
         most = min(map(rows_a_group, self._tables.values()), default=1)
         self._group_rows = min(most, max(_LEAST_GROUP, options.max_rows_per_second or most))
@@ -431,15 +428,9 @@ class _Run:
         """Tables, and slices of large ones: reading a slice again costs little when a connection is lost."""
         share = math.ceil(sum(extent.rows for extent in extents) / workers) or 1
         for extent in extents:
-            if self.strategy == "sparse" and extent.rows <= self._group_rows:
-                count = 1
-            elif self._unit is None:
-                count = math.ceil(extent.rows / min(ROWS_A_UNIT, share))
-            else:
-                length = extent.last + 1 - extent.first
-                count = math.ceil(length / (self._unit / timedelta(seconds=1) * self._steps))
+            is_small = self.strategy == "sparse" and extent.rows <= self._group_rows
             # More slices than rows would be empty ones.
-            count = min(count, extent.rows)
+            count = 1 if is_small else min(math.ceil(extent.rows / min(ROWS_A_UNIT, share)), extent.rows)
             is_whole = count == 1 and (start, end) == (self.batch.start, self.batch.end)
             step = self._time.denominator
             for a, b in slices(extent, start, end, count, step) if count > 1 else [(start, end)]:

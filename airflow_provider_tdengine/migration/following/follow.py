@@ -45,9 +45,7 @@ from airflow_provider_tdengine.migration.structure import (
     SchemaSync,
     Structure,
     TablePair,
-    present,
     read_structure,
-    without_absent_columns,
 )
 
 log = logging.getLogger(__name__)
@@ -74,7 +72,6 @@ class Round:
         rows: rows that the target confirmed.
         tables: how many tables had rows.
         rejected: rows that the target refused and that are kept as dead letters.
-        left_behind: rows of tables that the target lacks, with `on_schema_change` ignore.
         seconds: how long the round took.
     """
 
@@ -83,7 +80,6 @@ class Round:
     rows: int
     tables: int
     rejected: int
-    left_behind: int
     seconds: float
 
 
@@ -92,7 +88,6 @@ class _Counts:
     rows: int = 0
     tables: int = 0
     rejected: int = 0
-    left_behind: int = 0
 
 
 class Follower:
@@ -246,7 +241,7 @@ class Follower:
                     position = self._adapted(position, outdated)
         seconds = time.monotonic() - began
         watermark = self._moment(position.watermark)
-        return Round(position, watermark, counts.rows, counts.tables, counts.rejected, counts.left_behind, seconds)
+        return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
 
     def _ask(self, action: Callable[[], _T], patience: float | None = None) -> _T:
         """Ask the servers something, over retries, and not beyond a stop."""
@@ -332,10 +327,7 @@ class Follower:
         structure = self._current()
         groups: dict[str | None, list[Extent]] = defaultdict(list)
         for pair in structure.pairs:
-            extents = found.get(pair.source.name, [])
-            if self._options.on_schema_change == "ignore":
-                extents = self._present(pair, extents, counts)
-            groups[pair.source.name if pair.source.is_super else None] += extents
+            groups[pair.source.name if pair.source.is_super else None] += found.get(pair.source.name, [])
         copied = 0
         for stable, group in groups.items():
             counts.tables += len(group)
@@ -356,23 +348,6 @@ class Follower:
         counts.rows += copied
         return copied
 
-    def _present(self, pair: TablePair, found: Sequence[Extent], counts: _Counts) -> list[Extent]:
-        """Tables that the target has; the rows of the others are counted."""
-        structure = self._current()
-        there = self._ask(lambda: list(present(self._target, structure, pair, found)))
-        absent = sum(extent.rows for extent in found) - sum(extent.rows for extent in there)
-        if absent:
-            counts.left_behind += absent
-            tables = len(found) - len(there)
-            log.warning(
-                "%d rows of %d tables (%s) stay behind: the target lacks them", absent, tables, pair.source.name
-            )
-        columns = [column for table, column in structure.transform.absent if table == pair.source.name]
-        if columns and there:
-            rows = sum(extent.rows for extent in there)
-            log.warning("%d rows of %s go without columns %s", rows, pair.source.name, ", ".join(sorted(columns)))
-        return there
-
     # --- Structure
 
     def _current(self) -> Structure:
@@ -381,8 +356,6 @@ class Follower:
             structure = self._ask(lambda: read_structure(self._source, self._target, self._options, self._scope))
             if structure.target is None:
                 raise MigrationStopped([self._target.missing("target_database")])
-            if self._options.on_schema_change == "ignore":
-                structure = without_absent_columns(structure)
             self._structure = structure
         return self._structure
 
@@ -416,11 +389,10 @@ class Follower:
         self._structure = None
         if self._options.on_schema_change == "evolve":
             return self._evolved(position)
-        if self._options.on_schema_change == "fail":
-            structure = self._current()
-            self._ask(lambda: stop_on(changes(self._source, self._target, structure, self._options)))
-            if outdated:
-                raise outdated
+        structure = self._current()
+        self._ask(lambda: stop_on(changes(self._source, self._target, structure, self._options)))
+        if outdated:
+            raise outdated
         return position
 
     def _evolved(self, position: Position) -> Position:

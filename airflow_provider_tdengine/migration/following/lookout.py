@@ -88,7 +88,7 @@ def changes(source: Catalog, target: Catalog, structure: Structure, options: Mig
         options: with schema none, tag values are the target's own.
     """
     yield from compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
-    action = "Bring it over, or set on_schema_change to evolve or ignore"
+    action = "Bring it over, or set on_schema_change to evolve"
     for pair in structure.pairs:
         if pair.target is None or not pair.target.is_super:
             continue

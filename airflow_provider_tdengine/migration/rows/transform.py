@@ -206,7 +206,6 @@ class Transform:
         kept: names or patterns of the columns that are copied; empty for all.
         left_out: names or patterns of columns that are not.
         where: a condition that rows must meet, in the source's SQL; empty for all rows.
-        absent: columns, each with its table, that stay behind since the target lacks them.
     """
 
     stables: Renaming = Renaming()
@@ -216,7 +215,6 @@ class Transform:
     kept: Patterns = field(default_factory=Patterns)
     left_out: Patterns = field(default_factory=Patterns)
     where: str = ""
-    absent: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of(cls, options: MigrationOptions) -> Transform:
@@ -255,8 +253,7 @@ class Transform:
         if column.name in (table.time_column, table.second_key):
             return True
         is_kept = not self.kept or self.kept.match(column.name, table.name)
-        is_left_out = self.left_out.match(column.name, table.name) or (table.name, column.name) in self.absent
-        return is_kept and not is_left_out
+        return is_kept and not self.left_out.match(column.name, table.name)
 
     def renamed(self, table: Table) -> Table:
         """A source table as the target has it: with its new names and constant tags."""

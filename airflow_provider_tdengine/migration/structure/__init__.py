@@ -1,6 +1,5 @@
 """Both sides' tables made alike: databases, super tables, subtables with tags, normal tables."""
 
-from airflow_provider_tdengine.migration.structure.absent import present, without_absent_columns
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, coarser, oldest, options_not_taken
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
@@ -30,11 +29,9 @@ __all__ = [
     "limit_findings",
     "oldest",
     "options_not_taken",
-    "present",
     "privilege_findings",
     "read_structure",
     "same_tag",
     "table_options_not_taken",
     "tag_literal",
-    "without_absent_columns",
 ]
