@@ -19,6 +19,6 @@ with DAG(
     TDengineReconcileOperator(
         task_id="reconcile",
         past=timedelta(days=7),
-        options={"source_database": "power", "verify": "full", "delete_extra": False},
+        options={"source_database": "power", "delete_extra": False},
         retries=3,
     )

@@ -33,7 +33,7 @@ _GOING_ON = {
     "resolve": "options and servers are checked",
     "sync_schema": "tables are created in the target",
     "plan": "rows are counted and cut into batches",
-    "verify": "counts, sums, smallest and largest values are compared",
+    "verify": "every row is compared",
 }
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
@@ -323,7 +323,7 @@ def _result(task: str, result: Any) -> str:
         return f"{len(result or ())} batches"
     if task == "verify":
         tables, rows = _number(result, "tables"), _number(result, "rows")
-        return f"{tables} tables, {rows:,} rows: the same counts, sums, extremes, and tags"
+        return f"{tables} tables, {rows:,} rows: the same values and tags"
     return ""
 
 

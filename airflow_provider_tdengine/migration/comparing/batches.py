@@ -26,7 +26,6 @@ from airflow_provider_tdengine.migration.catalog import (
     Period,
     Scope,
     count,
-    holdings,
     measured,
 )
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
@@ -310,18 +309,8 @@ class _BatchComparer:
 
     def _listings(self) -> tuple[Holdings, Holdings]:
         """What the source holds, and what the target holds of the source's tables, under their names in the source."""
-        brief, names = self._brief, self._names()
-        ours = brief.holdings(self._since, self._stop)
-        period = brief.time.window(*self._period)
-        rename = {brief.target_name(name): name for name in names.union(ours.names)}
-        scope = brief.target_scope or _around(rename)
-        there: list[Holding] = []
-        for pair in brief.pairs.values():
-            if pair.target is None:
-                continue
-            listed = holdings(brief.target, replace(pair.wanted, where=""), scope, period, self._stop)
-            there += [replace(one, name=rename[one.name]) for one in listed if one.name in rename]
-        return ours, Holdings.of(there)
+        ours = self._brief.holdings(self._since, self._stop)
+        return ours, self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
 
     def _names(self) -> set[str]:
         """All tables of the batch in the source, those without rows, too."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Holdings, Scope, Table, TimeScale, holdings
+from airflow_provider_tdengine.migration.catalog import (
+    Catalog,
+    Database,
+    Holding,
+    Holdings,
+    Scope,
+    Table,
+    TimeScale,
+    holdings,
+)
 from airflow_provider_tdengine.migration.copying.batch import Batch
 from airflow_provider_tdengine.migration.copying.expired import Border
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
@@ -93,6 +102,27 @@ class Brief:
                 # Dropped since it was described.
                 continue
         return parts[0] if len(parts) == 1 else Holdings.of([one for part in parts for one in part])
+
+    def target_holdings(self, names: Iterable[str], start: int | None, stop: threading.Event | None = None) -> Holdings:
+        """What the counterparts of some of the batch's tables hold in the target, under their names in the source.
+
+        Parameters:
+            names: the tables in the source.
+            start: from which timestamp on, in steps of the source; up to the batch's end.
+            stop: set by somebody who wants it to stop soon.
+        """
+        rename = {self.target_name(name): name for name in names}
+        if not rename:
+            return Holdings.of([])
+        # Others may lie in the range: a super table of the target may hold many sites.
+        scope = self.target_scope or Scope().between(min(rename), f"{max(rename)}\0")
+        period = self.time.window(start, self.batch.end)
+        found: list[Holding] = []
+        for pair in self.pairs.values():
+            if pair.target is not None:
+                listed = holdings(self.target, replace(pair.wanted, where=""), scope, period, stop)
+                found += [replace(one, name=rename[one.name]) for one in listed if one.name in rename]
+        return Holdings.of(found)
 
     def transcoders(self) -> dict[str, Transcoder]:
         """How blocks of the batch's super table, or of its normal tables, become blocks of the target.

@@ -214,7 +214,7 @@ def _copy(
     rejections: Rejections = dead_letters or Fail()
     if options.on_expired == "skip":
         rejections = SkipExpired(brief.databases[1], rejections)
-    checkpoint = _resumed(brief, progress)
+    checkpoint = _resumed(brief, progress, stop)
     if checkpoint is None:
         rejections.clear()
     workers = _Workers(brief, options, checkpoint, known, rejections, stop)
@@ -263,7 +263,7 @@ def _save(workers: _Workers, progress: ProgressStore, report: Callable[[Checkpoi
         report(workers.checkpoint)
 
 
-def _resumed(brief: Brief, progress: ProgressStore) -> Checkpoint | None:
+def _resumed(brief: Brief, progress: ProgressStore, stop: threading.Event) -> Checkpoint | None:
     """The batch's checkpoint, None where it has none that can be trusted."""
     label = brief.batch.label
     stored = progress.load()
@@ -277,8 +277,18 @@ def _resumed(brief: Brief, progress: ProgressStore) -> Checkpoint | None:
     if checkpoint.batch != brief.identity:
         log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, label)
         return None
+    if checkpoint.is_done and not _do(partial(_has_arrived, brief, checkpoint, stop), stop):
+        log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
+        return None
     log.info("Batch %s goes on after %d rows", label, checkpoint.tally.rows)
     return checkpoint
+
+
+def _has_arrived(brief: Brief, checkpoint: Checkpoint, stop: threading.Event) -> bool:
+    """Whether source and target have as many rows as were copied."""
+    found = brief.holdings(checkpoint.since, stop)
+    there = brief.target_holdings(found.names, checkpoint.since, stop)
+    return (found.total, there.total) == (checkpoint.tally.rows, checkpoint.tally.digest.rows)
 
 
 class _Workers:

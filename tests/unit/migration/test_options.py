@@ -22,7 +22,7 @@ def sentence(**values: object) -> str:
     ("values", "expected"),
     [
         ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history, realtime, both."),
-        ({"unit": "0d"}, "'0d' is not a duration. Give auto, or a number with s, m, h, d or w."),
+        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, fail."),
         ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
         ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z."),
         ({"workers": True}, "True is not a whole number. Give a whole number."),

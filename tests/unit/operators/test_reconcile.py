@@ -62,6 +62,16 @@ def test_a_past_period_is_mended(plant: Plant, tmp_path: Path) -> None:
     assert reconcile(plant)["repairs"] == []
 
 
+@pytest.mark.parametrize("schema", ["always", "none"])
+def test_changed_tags_are_carried_over_unless_they_are_the_target_s_own(plant: Plant, schema: str) -> None:
+    plant.source.execute(f"insert into plant.d0 values ({ago(hours=30)},2)")
+    reconcile(plant)
+    plant.source.execute("alter table plant.d0 set tag g = 77")
+    found = reconcile(plant, options={"schema": schema})
+    assert [repair["tags"] for repair in found["repairs"]] == ([1] if schema == "always" else [])
+    assert list(plant.target.execute("select g from follower.d0")) == [(77 if schema == "always" else 0,)]
+
+
 def test_deletions_are_carried_over_where_somebody_allows_it(plant: Plant) -> None:
     late = ago(hours=30)
     plant.source.execute(f"insert into plant.d0 values ({late},2)")

@@ -221,7 +221,8 @@ def test_a_copy_goes_slower_when_the_target_becomes_slow(
     monkeypatch.setattr(braking, "_TIMES_SLOWER", 2)
     monkeypatch.setattr(braking, "_WEIGHT", 0.2)
     monkeypatch.setattr("airflow_provider_tdengine.migration.copying.copy.SAVE_EVERY", 0.01)
-    options = meters.options(strategy="dense", unit="5m", workers=1)
+    monkeypatch.setattr("airflow_provider_tdengine.migration.copying.copy.ROWS_A_UNIT", 50)
+    options = meters.options(strategy="dense", workers=1)
     (batch,) = make_plan(*meters.catalogs, options)
     slow = threading.Event()
 

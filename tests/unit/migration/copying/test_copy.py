@@ -53,9 +53,12 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
-@pytest.mark.parametrize("unit", ["auto", "20m"])
-def test_workers_share_a_batch(meters: BoxPair, workers: int, strategy: str, unit: str) -> None:
-    copied = run(meters, workers=workers, strategy=strategy, unit=unit)
+@pytest.mark.parametrize("unit", [1_000_000, 100])
+def test_workers_share_a_batch(
+    meters: BoxPair, workers: int, strategy: str, unit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "ROWS_A_UNIT", unit)
+    copied = run(meters, workers=workers, strategy=strategy)
     assert (copied.rows, copied.strategy) == (ROWS, strategy)
     assert copied.bytes > ROWS * 10
     source, target = meters.both()
@@ -158,8 +161,9 @@ def test_a_large_subtable_among_small_ones_goes_as_blocks(many: BoxPair) -> None
     assert target == source
 
 
-@pytest.mark.parametrize("unit", ["auto", "1d", "6h"])
-def test_there_are_no_more_spans_than_workers(faulty: BoxPair, unit: str) -> None:
+@pytest.mark.parametrize("unit", [1_000_000, 3, 1])
+def test_there_are_no_more_spans_than_workers(faulty: BoxPair, unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "ROWS_A_UNIT", unit)
     faulty.sql(
         f"create database {SOURCE} keep 36500",
         f"create table {SOURCE}.t (ts timestamp, v int)",
@@ -167,7 +171,7 @@ def test_there_are_no_more_spans_than_workers(faulty: BoxPair, unit: str) -> Non
     )
     faulty.sync()
     progress = MemoryProgress()
-    assert run(faulty, progress, unit=unit, workers=2).rows == 100
+    assert run(faulty, progress, workers=2).rows == 100
     saved = progress.load()
     assert saved is not None
     assert isinstance(saved["spans"], list)

@@ -307,32 +307,6 @@ def test_fail_stops_before_a_row_is_written_without_its_column_or_table(devices:
     assert times(devices, "d0") == []
 
 
-def test_ignore_leaves_what_the_target_lacks_and_counts_the_rows(
-    devices: Pair, caplog: pytest.LogCaptureFixture
-) -> None:
-    follow = Follow(devices, {"on_schema_change": "ignore", "lookback": 0})
-    follow.round(1)
-    devices.sql(
-        f"alter table {SOURCE}.m add column w int",
-        f"create table {SOURCE}.d9 using {SOURCE}.m tags (9, '')",
-        f"insert into {SOURCE}.d9 values ({C + 1500},1,2)({C + 1600},1,2)",
-        f"insert into {SOURCE}.d0 values ({C + 1500},1,2)",
-        f"create table {SOURCE}.p9 (ts timestamp, v double)",
-        rows("p9", 1500),
-        f"alter table {SOURCE}.d1 set tag g = 77",
-        f"alter table {SOURCE}.m add tag extra int",
-    )
-    done = follow.round(1)
-    assert (done.rows, done.left_behind) == (1, 3)
-    assert "2 rows of 1 tables (m) stay behind: the target lacks them" in caplog.text
-    assert "1 rows of 1 tables (p9) stay behind: the target lacks them" in caplog.text
-    assert "1 rows of m go without columns w" in caplog.text
-    assert devices.target.rows(f"select * from {TARGET}.d0") == [(C + 1500, 1.0)]
-    assert [subtable.tags[0] for subtable in subtables(devices)] == [0, 1, 2]
-    assert sorted(devices.catalogs[1].owners()) == ["d0", "d1", "d2", "plain"]
-    assert follow.round(1).left_behind == 0
-
-
 def test_renamed_tables_and_columns_are_followed(devices: Pair) -> None:
     names = {"rename_stables": "* -> s_*", "rename_tables": "* -> t_*", "rename_columns": "v -> value"}
     values = {**names, "add_tags": "site=north"}

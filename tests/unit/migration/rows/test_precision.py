@@ -183,7 +183,7 @@ def test_a_batch_with_collisions_has_arrived(fine: Pair) -> None:
     assert fine.both()[1]["a1"][1] == CUT
 
 
-@pytest.mark.parametrize("values", [{}, {"workers": 3}, {"workers": 2, "unit": "1s"}], ids=str)
+@pytest.mark.parametrize("values", [{}, {"workers": 3}], ids=str)
 def test_a_large_table_is_cut(pair: Pair, values: dict[str, object]) -> None:
     """Over several blocks, workers and units, and with rows of which only the value of the last one counts."""
     count, step = 9000, 333_333
