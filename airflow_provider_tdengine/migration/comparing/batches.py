@@ -485,7 +485,7 @@ class _BatchComparer:
                 tables[one.name] = one
             known = Holdings.of(list(tables.values()))
             names = "…".join(dict.fromkeys([known.names[0], known.names[-1]]))
-            first, before = known.names[0], f"{known.names[-1]}\0"
+            first, before = known.names[0], f"{known.names[-1]}\x01"
             yield (
                 Batch(self._brief.batch.stable, first, before, len(known), start, end, known.total, names=names),
                 known,
@@ -522,7 +522,7 @@ class _BatchComparer:
 
 def _around(names: Collection[str]) -> Scope:
     """A range of names that has all of these in it."""
-    return Scope().between(min(names), f"{max(names)}\0") if names else Scope().between("", "")
+    return Scope().between(min(names), f"{max(names)}\x01") if names else Scope().between("", "")
 
 
 def _only(found: Holdings, name: str) -> Holdings:

@@ -115,7 +115,7 @@ class Brief:
         if not rename:
             return Holdings.of([])
         # Others may lie in the range: a super table of the target may hold many sites.
-        scope = self.target_scope or Scope().between(min(rename), f"{max(rename)}\0")
+        scope = self.target_scope or Scope().between(min(rename), f"{max(rename)}\x01")
         period = self.time.window(start, self.batch.end)
         found: list[Holding] = []
         for pair in self.pairs.values():

@@ -376,7 +376,7 @@ class _Workers:
         brief = self.brief
         if not self._holdings or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
             return False
-        hay = Scope().between(self._holdings.names[0], f"{self._holdings.names[-1]}\0")
+        hay = Scope().between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
         table = brief.pair_of(self._holdings.names[0]).source
         rows = _do(lambda: count(brief.source, table, hay, brief.batch.period, self._stop), self._stop)
         return rows > _NEEDLE * self._holdings.total

@@ -344,7 +344,7 @@ class Follower:
                 result = copy_batch(
                     self._source,
                     self._target,
-                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\0"),
+                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\x01"),
                     options,
                     MemoryProgress(),
                     structure=structure,
