@@ -22,7 +22,7 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, count, holdings, pinned
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, count, holdings, pinned
 from airflow_provider_tdengine.migration.comparing import certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
@@ -287,7 +287,7 @@ class Command:
                 ours = holdings(self._source, pair.source, structure.scope, period)
                 there = 0
                 if pair.target:
-                    there = count(self._target, pair.wanted, Scope(), structure.time.window(*period))
+                    there = count(self._target, pair.wanted, EVERYTHING, structure.time.window(*period))
                 counts[pair.wanted.name] = {"source": ours.total, "target": there}
                 share = f"{100 * there / ours.total:.1f} %" if ours.total else ""
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])

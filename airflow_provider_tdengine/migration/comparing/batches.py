@@ -20,6 +20,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
     Catalog,
     Holding,
     Holdings,
@@ -507,7 +508,7 @@ class _BatchComparer:
             if database is None or Border(brief.precision, database).is_near(low):
                 continue
             table = replace(pair.source, name=piece.table, tags=(), where="")
-            if count(brief.source, table, Scope(), (low, max(high, low + 1)), self._stop):
+            if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
             conditions = f"{time} >= {first} AND {time} <= {last}"
             with brief.target.session() as session:
@@ -522,7 +523,7 @@ class _BatchComparer:
 
 def _around(names: Collection[str]) -> Scope:
     """A range of names that has all of these in it."""
-    return Scope().between(min(names), f"{max(names)}\x01") if names else Scope().between("", "")
+    return EVERYTHING.between(min(names), f"{max(names)}\x01") if names else EVERYTHING.between("", "")
 
 
 def _only(found: Holdings, name: str) -> Holdings:

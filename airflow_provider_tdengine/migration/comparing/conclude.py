@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from functools import partial
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, TimeScale, together
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, TimeScale, together
 from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchComparison, Difference, compare_batch
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
 from airflow_provider_tdengine.migration.copying import Batch, Copied, find_expired, window
@@ -294,7 +294,7 @@ def _conclude_pair(
     )
     if not pair.source.is_super or options.schema == "none" or not has_tags:
         return
-    scope = Scope()
+    scope = EVERYTHING
     if not structure.scope.is_partial and (names := structure.transform.tables.of_range(None, None)):
         scope = scope.between(*names)
 

@@ -30,7 +30,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Scope, Table, count
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
 from airflow_provider_tdengine.migration.copying.brakes import Brakes
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
@@ -376,7 +376,7 @@ class _Workers:
         brief = self.brief
         if not self._holdings or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
             return False
-        hay = Scope().between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
+        hay = EVERYTHING.between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
         table = brief.pair_of(self._holdings.names[0]).source
         rows = _do(lambda: count(brief.source, table, hay, brief.batch.period, self._stop), self._stop)
         return rows > _NEEDLE * self._holdings.total

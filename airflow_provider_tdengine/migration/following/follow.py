@@ -22,7 +22,16 @@ import numpy as np
 
 from airflow_provider_tdengine.client.errors import AlreadyExists, StructureChanged, TableMissing
 from airflow_provider_tdengine.migration.background import Stopped, until_stopped
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Patterns, Scope, holdings, together
+from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
+    Catalog,
+    Holding,
+    Holdings,
+    Patterns,
+    Scope,
+    holdings,
+    together,
+)
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_BATCH,
     Batch,
@@ -185,7 +194,7 @@ class Follower:
         assert end is not None
         found = self._ask(
             lambda: [
-                together(self._target, pair.wanted, Scope(), (first, end))
+                together(self._target, pair.wanted, EVERYTHING, (first, end))
                 for pair in structure.pairs
                 if pair.target is not None
             ]
@@ -465,7 +474,7 @@ class Follower:
         rename, time = structure.transform.tables, structure.time
         theirs = {}
         if pair.target:
-            found = self._ask(lambda: holdings(self._target, pair.wanted, Scope(), time.window(start, end)))
+            found = self._ask(lambda: holdings(self._target, pair.wanted, EVERYTHING, time.window(start, end)))
             theirs = {one.name: one for one in found}
         ours = self._holdings(pair, start, end)
         expected = (Holding(rename(one.name), one.rows, time.apply(one.first), time.apply(one.last)) for one in ours)

@@ -21,6 +21,7 @@ from airflow_provider_tdengine.client.geometry import well_known_text
 from airflow_provider_tdengine.client.sql import cut, identifier, literal, own_names, string
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
     Catalog,
     Database,
     Scope,
@@ -204,7 +205,7 @@ class SchemaSync:
         found = {}
         if constants and tags:
             wanted = tags(tuple(constant.value for constant in constants))
-            for subtable in self._target.subtables(there, Scope()):
+            for subtable in self._target.subtables(there, EVERYTHING):
                 others = [
                     f"{tag.name}={value!r}"
                     for tag, constant, value in zip(tags.fields, wanted, subtable.tags, strict=True)
@@ -317,7 +318,7 @@ class SchemaSync:
         if not subtables:
             return 0
         names = own_names([subtable.name for subtable in subtables])
-        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [names])}
+        theirs = {found.name: found.tags for found in self._target.subtables(stable, EVERYTHING, [names])}
         changed = 0
         with self._target.session() as session:
             for subtable in subtables:
