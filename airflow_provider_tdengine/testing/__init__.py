@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_tdengine.testing.box import TDengineBox
-    from airflow_provider_tdengine.testing.errors import BoxError
+    from airflow_provider_tdengine.testing.generations import BoxError
 
 __all__ = ["BoxError", "TDengineBox"]
 
-_HOMES = {"TDengineBox": "box", "BoxError": "errors"}
+_HOMES = {"TDengineBox": "box", "BoxError": "generations"}
 
 
 def __getattr__(name: str) -> object:

@@ -18,8 +18,7 @@ from airflow_provider_tdengine.client.block import (
     column_to_list,
 )
 from airflow_provider_tdengine.client.types import TEXT, Field, Type
-from airflow_provider_tdengine.testing.frames import Frame, Vector, characters, number_vector
-from airflow_provider_tdengine.testing.syntax import (
+from airflow_provider_tdengine.testing.language import (
     Binary,
     Call,
     Cast,
@@ -31,8 +30,12 @@ from airflow_provider_tdengine.testing.syntax import (
     Literal,
     Name,
     Unary,
+    duration_steps,
+    now,
+    parse_time,
 )
-from airflow_provider_tdengine.testing.values import duration_steps, now, parse_time
+from airflow_provider_tdengine.testing.queries.frames import Frame, Vector, number_vector
+from airflow_provider_tdengine.testing.stored import characters
 
 _COMPARE: dict[str, np.ufunc] = {
     "=": np.equal,

@@ -14,10 +14,9 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Ints, Value, column_to_list, encode_block
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
-from airflow_provider_tdengine.testing.errors import BoxError
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.query import Result
-from airflow_provider_tdengine.testing.values import format_times
+from airflow_provider_tdengine.testing.generations import BoxError, Generation
+from airflow_provider_tdengine.testing.language import format_times
+from airflow_provider_tdengine.testing.queries import Result
 
 # --- Blocks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from airflow_provider_tdengine.testing.generation import Generation
+from airflow_provider_tdengine.testing.generations import Generation
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, VariableColumn
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.testing.expressions import evaluate
-from airflow_provider_tdengine.testing.frames import Frame, Vector
-from airflow_provider_tdengine.testing.syntax import Call, Expression, Name, Star, children
+from airflow_provider_tdengine.testing.language import Call, Expression, Name, Star, children
+from airflow_provider_tdengine.testing.queries.expressions import evaluate
+from airflow_provider_tdengine.testing.queries.frames import Frame, Vector
 
 _BIGINT = Field("", Type.BIGINT, 8)
 _DOUBLE = Field("", Type.DOUBLE, 8)

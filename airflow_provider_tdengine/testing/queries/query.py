@@ -10,11 +10,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Flags, Ints, Value, column_to_list
 from airflow_provider_tdengine.client.types import Field, Precision, Type
-from airflow_provider_tdengine.testing.aggregates import Groups, aggregate, aggregates_in
-from airflow_provider_tdengine.testing.expressions import comparable, constant, evaluate, truth
-from airflow_provider_tdengine.testing.frames import Frame, Scan, Vector
-from airflow_provider_tdengine.testing.storage import SuperTable
-from airflow_provider_tdengine.testing.syntax import (
+from airflow_provider_tdengine.testing.language import (
     Binary,
     Call,
     Expression,
@@ -25,8 +21,13 @@ from airflow_provider_tdengine.testing.syntax import (
     SelectItem,
     Star,
     children,
+    duration_steps,
+    parse_time,
 )
-from airflow_provider_tdengine.testing.values import duration_steps, parse_time
+from airflow_provider_tdengine.testing.queries.aggregates import Groups, aggregate, aggregates_in
+from airflow_provider_tdengine.testing.queries.expressions import comparable, constant, evaluate, truth
+from airflow_provider_tdengine.testing.queries.frames import Frame, Scan, Vector
+from airflow_provider_tdengine.testing.stored import SuperTable
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 

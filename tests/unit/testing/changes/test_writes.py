@@ -9,7 +9,7 @@ from airflow_provider_tdengine.client.block import FixedColumn
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import BoxError, TDengineBox
 
-from .box_client import TS, Socket, block_of, rest
+from ..box_client import TS, Socket, block_of, rest
 
 T = 1609459200000
 

@@ -14,7 +14,7 @@ from airflow_provider_tdengine.client.block import Block, Value, column_from_lis
 from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .box_client import Socket, rest
+from ..box_client import Socket, rest
 
 T = 1609459200000
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.testing.errors import BoxError
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.parser import STRING, unquote
-from airflow_provider_tdengine.testing.syntax import TableName
-from airflow_provider_tdengine.testing.values import BadValueError
+from airflow_provider_tdengine.testing.generations import BoxError, Generation
+from airflow_provider_tdengine.testing.language.parser import STRING, unquote
+from airflow_provider_tdengine.testing.language.syntax import TableName
+from airflow_provider_tdengine.testing.language.values import BadValueError
 
 _WORD = re.compile(rf"""{STRING}|[(),;]|(?:`[^`]*`|[^\s(),;'"`])+|['"`]""", re.DOTALL)
 _PLAIN = r"`[^`]*`|[A-Za-z_][A-Za-z0-9_]*"

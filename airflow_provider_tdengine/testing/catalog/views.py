@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
-from airflow_provider_tdengine.testing.accounts import Accounts
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.storage import Database, Schema, SuperTable, Table
+from airflow_provider_tdengine.testing.generations import Generation
+from airflow_provider_tdengine.testing.stored import Accounts, Database, Schema, SuperTable, Table
 
 Row = tuple[Value, ...]
 

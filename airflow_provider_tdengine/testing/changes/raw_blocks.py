@@ -10,9 +10,8 @@ import numpy as np
 from airflow_provider_tdengine.client.block import VariableColumn, decode_block, decode_fields
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.testing.errors import BoxError
-from airflow_provider_tdengine.testing.frames import characters
-from airflow_provider_tdengine.testing.storage import Part, Schema
+from airflow_provider_tdengine.testing.generations import BoxError
+from airflow_provider_tdengine.testing.stored import Part, Schema, characters
 
 _HEAD_SIZE = 28
 _COLUMN_HEAD = struct.Struct("<bi")

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing import BoxError, TDengineBox
 
-from .box_client import TS, Socket, block_of, rest
+from ..box_client import TS, Socket, block_of, rest
 
 T = 1609459200000
 ANNA = ("anna", "Secret_1")

@@ -15,9 +15,9 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, Value, column_from_list, column_to_list
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.geometry import well_known_binary
-from airflow_provider_tdengine.testing.parser import unquote
+from airflow_provider_tdengine.testing.generations import Generation
+from airflow_provider_tdengine.testing.language.geometry import well_known_binary
+from airflow_provider_tdengine.testing.language.parser import unquote
 
 _QUOTES = ("'", '"')
 _FLOAT_MAX = 3.4028234663852886e38

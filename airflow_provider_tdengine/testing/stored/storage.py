@@ -13,7 +13,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Flags, Ints, Value, VariableColumn
 from airflow_provider_tdengine.client.types import Field, Precision
-from airflow_provider_tdengine.testing.generation import Generation
+from airflow_provider_tdengine.testing.generations import Generation
 
 _UIDS = count(9851624185499648)
 
@@ -91,6 +91,15 @@ def compact_if_sparse(column: VariableColumn) -> VariableColumn:
     compacted = compact(column)
     assert isinstance(compacted, VariableColumn)
     return compacted
+
+
+def characters(column: VariableColumn) -> Ints:
+    """How many characters each text has."""
+    text = column.joined()
+    first = np.concatenate(([0], np.cumsum((text & 0xC0) != 0x80)))
+    ends = np.cumsum(column.lengths)
+    counts: Ints = first[ends] - first[ends - column.lengths]
+    return counts
 
 
 # --- Rows

@@ -9,12 +9,16 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Value, column_to_list
 from airflow_provider_tdengine.client.types import Field
-from airflow_provider_tdengine.testing.access import CHANGE, Access
-from airflow_provider_tdengine.testing.bulk import BulkStatement, NewChild, NewRows
-from airflow_provider_tdengine.testing.raw_blocks import read_raw_block
-from airflow_provider_tdengine.testing.storage import Database, Part, SuperTable, Table, split
-from airflow_provider_tdengine.testing.syntax import TableName
-from airflow_provider_tdengine.testing.values import BadValueError, Literals
+from airflow_provider_tdengine.testing.changes.raw_blocks import read_raw_block
+from airflow_provider_tdengine.testing.language import (
+    BadValueError,
+    BulkStatement,
+    Literals,
+    NewChild,
+    NewRows,
+    TableName,
+)
+from airflow_provider_tdengine.testing.stored import CHANGE, Access, Database, Part, SuperTable, Table, split
 
 _Values = list[list[str]]
 

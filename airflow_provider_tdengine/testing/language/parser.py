@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
-from airflow_provider_tdengine.testing.errors import BoxError
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.syntax import (
+from airflow_provider_tdengine.testing.generations import BoxError, Generation
+from airflow_provider_tdengine.testing.language.syntax import (
     AlterDatabase,
     AlterTable,
     AlterTableOption,
@@ -123,11 +122,6 @@ def unquote(text: str) -> str:
         return quote if match[0] == quote * 2 else match[0]
 
     return _ESCAPES.sub(replace, body)
-
-
-def first_words(sql: str) -> list[str]:
-    """The first three words of a statement, in lower case."""
-    return [word.lower() for word in sql.split(None, 3)[:3]]
 
 
 def parse(sql: str, generation: Generation) -> Statement:

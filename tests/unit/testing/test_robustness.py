@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.testing import BoxError, TDengineBox
-from airflow_provider_tdengine.testing.parser import first_words
 
 from ...contract import scenario
 from .box_client import Socket
@@ -34,6 +33,10 @@ WORDS = [
     "ts",
     "5n",
 ]
+
+
+def first_words(sql: str) -> list[str]:
+    return [word.lower() for word in sql.split(None, 3)[:3]]
 
 
 def statements(generation: int) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, VariableColumn, column_from_list
+from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, column_from_list
 from airflow_provider_tdengine.client.types import Field, Precision, Type
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.storage import SuperTable, Table, concatenate, null_column
+from airflow_provider_tdengine.testing.generations import Generation
+from airflow_provider_tdengine.testing.stored import SuperTable, Table, concatenate, null_column
 
 
 @dataclass
@@ -183,12 +183,3 @@ def number_vector(name: str, value: int, kind: Type) -> Vector:
     """A constant number."""
     field = Field(name, kind, Field(name, kind).info.width)
     return Vector(field, column_from_list(field, [value]), constant=True)
-
-
-def characters(column: VariableColumn) -> Ints:
-    """How many characters each text has."""
-    text = column.joined()
-    first = np.concatenate(([0], np.cumsum((text & 0xC0) != 0x80)))
-    ends = np.cumsum(column.lengths)
-    counts: Ints = first[ends] - first[ends - column.lengths]
-    return counts

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_tdengine.client.types import Field, Precision, Type
-from airflow_provider_tdengine.testing.access import CHANGE, Access
-from airflow_provider_tdengine.testing.bulk import BulkStatement
-from airflow_provider_tdengine.testing.storage import Database, Schema, SuperTable, Table
-from airflow_provider_tdengine.testing.syntax import (
+from airflow_provider_tdengine.testing.changes.writes import check_table_name
+from airflow_provider_tdengine.testing.language import (
     AlterDatabase,
     AlterTable,
     AlterTableOption,
+    BadValueError,
+    BulkStatement,
     CreateDatabase,
     CreateTable,
     DropDatabase,
     DropTables,
+    Literals,
     SetTags,
 )
-from airflow_provider_tdengine.testing.values import BadValueError, Literals
-from airflow_provider_tdengine.testing.writes import check_table_name
+from airflow_provider_tdengine.testing.stored import CHANGE, Access, Database, Schema, SuperTable, Table
 
 # --- Databases
 

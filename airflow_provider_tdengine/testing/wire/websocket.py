@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 from aiohttp import WSMsgType, web
 
-from airflow_provider_tdengine.testing.access import Session
 from airflow_provider_tdengine.testing.engine import Engine
-from airflow_provider_tdengine.testing.errors import BoxError
 from airflow_provider_tdengine.testing.faults import Faults
-from airflow_provider_tdengine.testing.query import Result
-from airflow_provider_tdengine.testing.wire import as_utf8, block_bytes, wire_widths
+from airflow_provider_tdengine.testing.generations import BoxError
+from airflow_provider_tdengine.testing.queries import Result
+from airflow_provider_tdengine.testing.stored import Session
+from airflow_provider_tdengine.testing.wire.answers import as_utf8, block_bytes, wire_widths
 
 Json: TypeAlias = dict[str, object]
 Answer: TypeAlias = Json | bytes | None

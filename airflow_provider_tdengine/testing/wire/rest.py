@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 
-from airflow_provider_tdengine.testing.access import Session
 from airflow_provider_tdengine.testing.engine import Engine
-from airflow_provider_tdengine.testing.errors import BoxError
 from airflow_provider_tdengine.testing.faults import Faults
-from airflow_provider_tdengine.testing.query import Result
-from airflow_provider_tdengine.testing.wire import (
+from airflow_provider_tdengine.testing.generations import BoxError
+from airflow_provider_tdengine.testing.queries import Result
+from airflow_provider_tdengine.testing.stored import Session
+from airflow_provider_tdengine.testing.wire.answers import (
     TimeFormat,
     as_utf8,
     rest_affected,

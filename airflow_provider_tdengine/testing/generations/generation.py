@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from airflow_provider_tdengine.client.types import Type
-from airflow_provider_tdengine.testing.errors import ERRORS_2, ERRORS_3, ErrorTable
+from airflow_provider_tdengine.testing.generations.errors import ERRORS_2, ERRORS_3, ErrorTable
 
 
 def _words(text: str) -> frozenset[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_tdengine.testing.accounts import Accounts
-from airflow_provider_tdengine.testing.generation import Generation
-from airflow_provider_tdengine.testing.storage import Database, SuperTable, Table
-from airflow_provider_tdengine.testing.syntax import TableName
+from airflow_provider_tdengine.testing.generations import Generation
+from airflow_provider_tdengine.testing.language import TableName
+from airflow_provider_tdengine.testing.stored.accounts import Accounts
+from airflow_provider_tdengine.testing.stored.storage import Database, SuperTable, Table
 
 
 @dataclass
