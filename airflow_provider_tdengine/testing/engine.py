@@ -226,7 +226,7 @@ class _Execution:
                 raise self.generation.errors("query_table_missing")
             return select_frame(select, self.framed(view.block(), Precision.MS))
         database, table = self.access.table(source, QUERY)
-        return select_scan(select, Scan(table, database.precision, self.generation, self.functions))
+        return select_scan(select, Scan(table, database, self.functions))
 
     def framed(self, block: Block, precision: Precision) -> Frame:
         return block_frame(block, precision, self.generation, self.functions)
@@ -240,7 +240,7 @@ class _Execution:
     def delete(self, delete: Delete) -> int:
         """DELETE FROM a table or super table, by time and by what is the same in all rows of a table."""
         database, table = self.access.table(delete.name, DELETE)
-        scan = Scan(table, database.precision, self.generation, self.functions)
+        scan = Scan(table, database, self.functions)
         if narrow(delete.where, scan):
             raise self.generation.errors("bad_expression", why="DELETE takes conditions on timestamp and tags only")
         deleted = 0

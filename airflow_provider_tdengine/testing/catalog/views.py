@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 from airflow_provider_tdengine.testing.generations import Generation
-from airflow_provider_tdengine.testing.stored import Accounts, Database, Schema, SuperTable, Table
+from airflow_provider_tdengine.testing.stored import Accounts, Database, Schema, SuperTable, Table, slot_of
 
 Row = tuple[Value, ...]
 
@@ -214,8 +214,14 @@ _DATABASES_3 = _fields(
 _OPTION_OF = {"cache(MB)": "cache", "wallevel": "wal"}
 
 
+def _listed(catalog: Catalog) -> list[Database]:
+    """The databases, in the order of lists."""
+    newest_first = reversed(list(catalog.databases.values()))
+    return sorted(newest_first, key=lambda database: slot_of("databases", database.name, catalog.generation))
+
+
 def _databases_2(catalog: Catalog) -> Iterator[Row]:
-    for database in catalog.databases.values():
+    for database in _listed(catalog):
         yield tuple(_database_value(database, field) for field in _DATABASES_2)
 
 
@@ -223,7 +229,7 @@ def _databases_3(catalog: Catalog) -> Iterator[Row]:
     for name, count in (("information_schema", 0), ("performance_schema", 0)):
         named: dict[str, Value] = {"name": name, "ntables": count, "status": "ready", "precision": "ms"}
         yield tuple(named.get(field.name) for field in _DATABASES_3)
-    for database in catalog.databases.values():
+    for database in _listed(catalog):
         yield tuple(_database_value(database, field) for field in _DATABASES_3)
 
 
@@ -295,7 +301,7 @@ Rows = Callable[[Catalog, Database | None], Iterable[Row]]
 
 
 def _stables_2(_: Catalog, database: Database | None) -> Iterator[Row]:
-    for stable in database.stables.values() if database else ():
+    for stable in database.listed_stables() if database else ():
         yield (
             stable.name,
             stable.created,
@@ -306,9 +312,12 @@ def _stables_2(_: Catalog, database: Database | None) -> Iterator[Row]:
 
 
 def _tables_2(_: Catalog, database: Database | None) -> Iterator[Row]:
-    for tid, table in enumerate(database.tables.values() if database else (), 1):
+    if database is None:
+        return
+    tids = {name: tid for tid, name in enumerate(database.tables, 1)}
+    for table in database.listed_tables():
         stable = table.stable.name if table.stable else ""
-        yield (table.name, table.created, len(table.schema.columns), stable, table.uid, tid, 2)
+        yield (table.name, table.created, len(table.schema.columns), stable, table.uid, tids[table.name], 2)
 
 
 def _users_2(catalog: Catalog, _: Database | None) -> Iterator[Row]:
@@ -357,9 +366,11 @@ Wanted = Mapping[str, Value]
 
 
 def _databases_of(catalog: Catalog, wanted: Wanted) -> Iterator[Database]:
-    for name, database in catalog.databases.items():
-        if wanted.get("db_name", name) == name:
-            yield database
+    if "db_name" in wanted:
+        named = catalog.databases.get(str(wanted["db_name"]))
+        yield from [named] if named else []
+    else:
+        yield from _listed(catalog)
 
 
 def _tables_of(catalog: Catalog, wanted: Wanted) -> Iterator[tuple[Database, Table]]:
@@ -369,9 +380,9 @@ def _tables_of(catalog: Catalog, wanted: Wanted) -> Iterator[tuple[Database, Tab
             yield from [(database, table)] if table else []
         elif "stable_name" in wanted:
             stable = database.stables.get(str(wanted["stable_name"]))
-            yield from ((database, table) for table in (stable.tables.values() if stable else ()))
+            yield from ((database, table) for table in (stable.read() if stable else ()))
         else:
-            yield from ((database, table) for table in database.tables.values())
+            yield from ((database, table) for table in database.listed_tables())
 
 
 def _ins_databases(catalog: Catalog, _: Wanted) -> Iterator[Row]:
@@ -380,7 +391,7 @@ def _ins_databases(catalog: Catalog, _: Wanted) -> Iterator[Row]:
 
 def _ins_stables(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
     for database in _databases_of(catalog, wanted):
-        for stable in database.stables.values():
+        for stable in database.listed_stables():
             schema = stable.schema
             comment = schema.options.get("comment")
             yield (
@@ -407,7 +418,7 @@ def _ins_tables(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
             len(table.schema.columns),
             table.stable.name if table.stable else None,
             table.uid,
-            2,
+            2 + table.spot,
             int(options.get("ttl", "0")),
             options.get("comment"),
             "CHILD_TABLE" if table.stable else "NORMAL_TABLE",
@@ -416,7 +427,7 @@ def _ins_tables(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
 
 def _ins_columns(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
     for database in _databases_of(catalog, wanted):
-        for stable in database.stables.values():
+        for stable in database.listed_stables():
             if wanted.get("table_name", stable.name) == stable.name:
                 yield from _columns_of(stable, database, "SUPER_TABLE")
     for database, table in _tables_of(catalog, wanted):
@@ -462,7 +473,7 @@ def _ins_grants(catalog: Catalog, _: Wanted) -> Iterator[Row]:
 def _ins_indexes(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
     """3.x indexes the first tag of every super table by itself."""
     for database in _databases_of(catalog, wanted):
-        for stable in database.stables.values():
+        for stable in database.listed_stables():
             tag = stable.schema.tags[0].name
             yield (f"{tag}_{stable.name}", database.name, stable.name, None, stable.created, tag, "tag_index", None)
 

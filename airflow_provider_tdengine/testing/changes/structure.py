@@ -111,7 +111,7 @@ def create_table(access: Access, statement: CreateTable) -> None:
         statement.options,
     )
     if tags:
-        database.stables[name] = SuperTable(name, schema)
+        database.stables[name] = SuperTable(name, schema, access.generation.reads_by_tag)
     else:
         database.add_table(Table(name, schema, database.rule))
 
@@ -198,6 +198,8 @@ def _drop(access: Access, table: Table | SuperTable, fields: list[Field], positi
     if is_tag and len(fields) == 1:
         raise access.generation.errors("bad_expression", why="the last tag cannot be dropped")
     dropped = fields.pop(position)
+    if isinstance(table, SuperTable):
+        table.reorder()
     for each in _tables_of(table):
         if is_tag:
             del each.tags[position]
@@ -225,3 +227,4 @@ def set_tags(access: Access, statement: SetTags, sql: str) -> None:
             index = words.words.index(text) if text in words.words else len(words.words) - 1
             raise words.value_error(error, index, name) from error
         table.tags[positions[name]] = value
+        table.stable.reorder()

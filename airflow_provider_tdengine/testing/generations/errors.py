@@ -63,6 +63,7 @@ ERRORS_2 = ErrorTable(
         "table_missing": (0x0362, "Table does not exist"),
         "query_table_missing": (0x0362, "Table does not exist"),
         "no_super_table": (0x0200, "invalid operation: not super table"),
+        "bad_table_name": (0x0200, "invalid operation: invalid table name"),
         "column_missing": (0x0200, "invalid operation: invalid column name"),
         "insert_column_missing": (0x0200, "invalid operation: '{name}' (invalid column/tag name)"),
         "alter_column_missing": (0x0200, "invalid operation: invalid column name"),
@@ -114,6 +115,7 @@ ERRORS_3 = ErrorTable(
         "tag_count": (0x260D, "Tags number not matched"),
         "function": (0x2803, "Invalid function name: {name}"),
         "parameters": (0x2801, "Invalid parameters: {name}"),
+        "json_group": (0x072E, "Json not support in group/partition by"),
         "group_and_window": (0x2624, "GROUP BY and WINDOW-clause can't be used together"),
         "bad_expression": (0x2600, "syntax error: {why}"),
     }

@@ -127,7 +127,29 @@ class Generation:
         binary_messages: it knows the WebSocket's binary messages, and answers what it does not know.
         max_message: bytes of a WebSocket message, beyond which the socket is closed; 0 for any number.
         unauthorized_status: HTTP status where nobody is named.
+        slots: how large the hash tables are whose order lists have, by what is listed (measured, all versions).
+        hashed_name: how a name is written where it is hashed for them; `{}` is a database, or database and table.
+        reads_by_tag: it reads super tables in the order of their first tag (measured 2.4.0.18, 2.6.0.66), rather than
+            vgroup by vgroup.
+        groups_by_name: GROUP BY tbname answers by name, short ones first (measured 2.4.0.18, 2.6.0.27); else in the
+            order of reading, backwards.
+        nameless: words that its grammar takes for names, and that name no table all the same (measured 2.4.0.18).
+        edge_keeps_name: FIRST and LAST of a column, alone beside a GROUP BY, are called as the column (measured
+            2.4.0.18, 2.6.0.27; not FIRST of the timestamp beside COUNT).
+        nothing_is_left_out: a group in which no aggregate found a value is not in the answer, nor is one whose only
+            COUNT is 0 (measured 2.4.0.18, 2.6.0.27).
+        maximum_skips_zero: MAX of unsigned numbers that are all 0 finds no value (measured 2.4.0.18, 2.6.0.27).
+        cuts_infinity: JSON ends where a number beyond DOUBLE should stand (measured 2.4.0.18, 2.6.0.27); else it is
+            null there.
+        first_slips: FIRST of the timestamp beside SUM, MIN or MAX in a GROUP BY tbname may be a step too low
+            (measured 2.4.0.18, not 2.6.0.27).
         names_geometry: information_schema has a name for GEOMETRY; 3.0 says "(null)" (measured 3.0.5.2).
+        selects_tags: it knows SELECT TAGS (measured 3.3.3.0; not 3.0.5.2).
+        distinct_json: DISTINCT takes JSON tags (measured 3.0.5.2; not 3.3.3.0).
+        counts_empty_tables: a count by tbname has a row with 0 for a table without rows (measured 3.3.3.0; not
+            3.0.5.2).
+        strays_in_lists: `tbname IN` finds tables of other super tables, and reads them as if they were of this one
+            (measured 3.0.5.2, 3.3.3.0).
     """
 
     number: int
@@ -154,7 +176,21 @@ class Generation:
     binary_messages: bool
     max_message: int
     unauthorized_status: int
-    names_geometry: bool = True
+    slots: Mapping[str, int]
+    hashed_name: str
+    reads_by_tag: bool
+    groups_by_name: bool
+    nameless: frozenset[str]
+    edge_keeps_name: bool
+    nothing_is_left_out: bool
+    maximum_skips_zero: bool
+    cuts_infinity: bool
+    first_slips: bool
+    names_geometry: bool
+    selects_tags: bool
+    distinct_json: bool
+    counts_empty_tables: bool
+    strays_in_lists: bool
 
     def type_name(self, kind: Type) -> str:
         """What DESCRIBE and REST call a type."""
@@ -197,6 +233,21 @@ GENERATION_2 = Generation(
     binary_messages=False,
     max_message=512,
     unauthorized_status=200,
+    slots={"databases": 128, "stables": 128, "tables": 32768},
+    hashed_name="0.{}",
+    reads_by_tag=True,
+    groups_by_name=True,
+    nameless=_words("none"),
+    edge_keeps_name=True,
+    nothing_is_left_out=True,
+    maximum_skips_zero=True,
+    cuts_infinity=True,
+    first_slips=True,
+    names_geometry=False,
+    selects_tags=False,
+    distinct_json=True,
+    counts_empty_tables=False,
+    strays_in_lists=False,
 )
 
 GENERATION_3 = Generation(
@@ -224,17 +275,43 @@ GENERATION_3 = Generation(
     binary_messages=True,
     max_message=0,
     unauthorized_status=401,
+    slots={"databases": 64, "stables": 64},
+    hashed_name="1.{}\0",
+    reads_by_tag=False,
+    groups_by_name=False,
+    nameless=frozenset(),
+    edge_keeps_name=False,
+    nothing_is_left_out=False,
+    maximum_skips_zero=False,
+    cuts_infinity=False,
+    first_slips=False,
+    names_geometry=True,
+    selects_tags=True,
+    distinct_json=False,
+    counts_empty_tables=True,
+    strays_in_lists=True,
 )
 
 
 def generation_of(version: str) -> Generation:
-    """The generation that a version such as "2.4.0.18" or "3.3.3.0" belongs to.
+    """The generation that a version such as "2.4.0.18" or "3.3.3.0" belongs to, as it was in that version.
+
+    What changed within a generation was seen in 2.4.0.18 and 2.6.0.27, in 3.0.5.2, 3.3.3.0 and 3.3.5.2.
 
     Raises:
         ValueError: neither 2.x nor 3.x.
     """
-    generations = {"2": GENERATION_2, "3": GENERATION_3}
-    major = version.split(".", 1)[0]
-    if major not in generations:
+    numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
+    if numbers[:1] == (2,):
+        return replace(GENERATION_2, first_slips=numbers < (2, 6))
+    if numbers[:1] != (3,):
         raise ValueError(f"the box speaks TDengine 2.x and 3.x, not {version!r}")
-    return replace(generations[major], names_geometry=not version.startswith("3.0."))
+    is_current = numbers >= (3, 3)
+    return replace(
+        GENERATION_3,
+        names_geometry=is_current,
+        selects_tags=is_current,
+        distinct_json=not is_current,
+        counts_empty_tables=is_current,
+        strays_in_lists=numbers < (3, 3, 5),
+    )

@@ -114,8 +114,9 @@ class BulkStatement:
                 return self.sql[match.start() :].rstrip()
         return ""
 
-    def syntax_error(self) -> BoxError:
-        return self.generation.errors("syntax", near=self.rest(self.at)[:300])
+    def syntax_error(self, skipped: int = 0) -> BoxError:
+        """A syntax error at the next word, or so many characters into it."""
+        return self.generation.errors("syntax", near=self.rest(self.at)[skipped:][:300])
 
     def value_error(self, error: BadValueError, index: int, column: str) -> BoxError:
         """The server's words for a value that its column cannot take."""
@@ -147,16 +148,19 @@ class BulkStatement:
         if match is None:
             raise self.syntax_error()
         database, name = match.groups()
-        parts = [None if part is None else self.bare(part) for part in (database, name)]
+        if name.lower() in self.generation.nameless:
+            raise self.generation.errors("bad_table_name")
+        bare_database = None if database is None else self.bare(database)
+        bare_name = self.bare(name, match.start(2))
         self.at += 1
-        return TableName(parts[0], parts[1] or "", (database or "").startswith("`"))
+        return TableName(bare_database, bare_name, (database or "").startswith("`"))
 
-    def bare(self, word: str) -> str:
-        """A name without its backticks, in lower case if it had none."""
+    def bare(self, word: str, start: int = 0) -> str:
+        """A name without its backticks, in lower case if it had none; `start` is where it stands in the next word."""
         if word.startswith("`"):
             return word[1:-1]
         if word.lower() in self.generation.reserved:
-            raise self.syntax_error()
+            raise self.syntax_error(start)
         return word.lower()
 
     def bracketed(self) -> list[str]:

@@ -218,10 +218,12 @@ class _Parser:
 
     def table_name(self) -> TableName:
         quoted = self.token.kind == "quoted"
-        name = self.identifier()
+        database, word, name = None, self.token.text, self.identifier()
         if self.take("."):
-            return TableName(name, self.identifier(), quoted)
-        return TableName(None, name)
+            database, word, name = name, self.token.text, self.identifier()
+        if word.lower() in self.generation.nameless:
+            raise self.generation.errors("bad_table_name")
+        return TableName(database, name, quoted and database is not None)
 
     def listed(self, item: Callable[[], Item]) -> tuple[Item, ...]:
         """What stands between commas."""
@@ -471,8 +473,6 @@ class _Parser:
         if self.token.kind != "name":
             raise self.error()
         what = self.next().text.lower()
-        if self.take("from"):
-            database = self.identifier()
         like = self.text() if self.take("like") else None
         return Show(what, database, like)
 
@@ -481,7 +481,7 @@ class _Parser:
     def select(self) -> Select:
         self.expect("select")
         distinct = self.take("distinct")
-        tags = self.generation.number > 2 and self.take("tags")
+        tags = self.generation.selects_tags and self.take("tags")
         items = self.listed(self.select_item)
         source: TableName | Select | None = None
         if self.take("from"):

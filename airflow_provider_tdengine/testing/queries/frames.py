@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, column_from_list
+from airflow_provider_tdengine.client.block import Block, Column, Flags, Ints, Value, column_from_list
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 from airflow_provider_tdengine.testing.generations import Generation
-from airflow_provider_tdengine.testing.stored import SuperTable, Table, concatenate, null_column
+from airflow_provider_tdengine.testing.stored import Database, SuperTable, Table, concatenate, null_column
 
 
 @dataclass
@@ -97,31 +97,38 @@ def block_frame(block: Block, precision: Precision, generation: Generation, func
 class Scan:
     """A table or super table, and the rows of it that a query needs.
 
+    Rows older than the database's KEEP are never read, whether or not they are there still (measured, all versions).
+
     Parameters:
         source: the table or super table.
-        precision: of its database.
-        generation: whose rules.
+        database: the one that it is in.
         functions: functions of the session.
+
+    Attributes:
+        tables: those that are read, in the order of reading.
+        low: the earliest timestamp that is read.
+        high: the latest one.
     """
 
-    def __init__(
-        self,
-        source: Table | SuperTable,
-        precision: Precision,
-        generation: Generation,
-        functions: Mapping[str, Vector],
-    ) -> None:
+    def __init__(self, source: Table | SuperTable, database: Database, functions: Mapping[str, Vector]) -> None:
         self.source = source
-        self.precision = precision
-        self.generation = generation
+        self.database = database
+        self.precision = database.precision
+        self.generation = database.generation
         self.functions = functions
-        self.tables = [source] if isinstance(source, Table) else list(source.tables.values())
-        self.low: int | None = None
-        self.high: int | None = None
+        self.tables = [source] if isinstance(source, Table) else source.read()
+        self._kept_from = database.time_limits()[0]
+        self.low = self._kept_from
+        self.high = (1 << 63) - 1
 
     @property
     def is_super(self) -> bool:
         return isinstance(self.source, SuperTable)
+
+    @property
+    def is_timeless(self) -> bool:
+        """True if the time of the rows has not been narrowed."""
+        return (self.low, self.high) == (self._kept_from, (1 << 63) - 1)
 
     @property
     def tags(self) -> list[Field]:
@@ -142,8 +149,7 @@ class Scan:
                 field = Field("tbname", Type.VARCHAR, self.generation.tbname_length)
                 return Vector(field, column_from_list(field, [table.name for table in tables]))
             tag = self.tags[positions[name]]
-            values = [table.tags[positions[name]] if table.tags else None for table in tables]
-            return Vector(tag, column_from_list(tag, values))
+            return Vector(tag, column_from_list(tag, [self._tag(table, positions[name]) for table in tables]))
 
         return Frame(self.tags, len(tables), load, self.precision, self.generation, self.functions)
 
@@ -152,16 +158,16 @@ class Scan:
         schema = self.source.schema
         slices = [table.between(self.low, self.high) for table in self.tables]
         counts = np.fromiter((part.stop - part.start for part in slices), np.int64, len(slices))
-        by_name = {column.name: column for column in schema.columns}
+        positions = {column.name: i for i, column in enumerate(schema.columns)}
         per_table = self.table_frame()
 
         def load(name: str) -> Vector:
             if self.is_of_table(name):
                 vector = per_table.column(name)
                 return Vector(vector.field, vector.column.take(np.repeat(np.arange(len(counts)), counts)))
-            field = by_name[name]
+            field = schema.columns[positions[name]]
             parts = [
-                table.read().columns[name].take(part)
+                self._column(table, positions[name]).take(part)
                 for table, part in zip(self.tables, slices, strict=True)
                 if part.stop > part.start
             ]
@@ -170,6 +176,27 @@ class Scan:
         visible = [*schema.columns, *(schema.tags if self.is_super else [])]
         frame = Frame(visible, int(counts.sum()), load, self.precision, self.generation, self.functions)
         return frame, counts
+
+    def _column(self, table: Table, position: int) -> Column:
+        field = self.source.schema.columns[position]
+        found = _at(table.schema.columns, self.source.schema.columns, position)
+        return null_column(field, len(table.timestamps())) if found is None else table.read().columns[found.name]
+
+    def _tag(self, table: Table, position: int) -> Value:
+        found = _at(table.schema.tags, self.tags, position) if table.tags else None
+        return None if found is None else table.tags[position]
+
+
+def _at(theirs: Sequence[Field], ours: Sequence[Field], position: int) -> Field | None:
+    """What a table has in the place of one of our columns or tags.
+
+    A table of another super table is read by position. Where its types are others, a server takes bytes for what they
+    are not; the box has NULL there.
+    """
+    if theirs is ours:
+        return ours[position]
+    fits = position < len(theirs) and theirs[position].type is ours[position].type
+    return theirs[position] if fits else None
 
 
 def text_vector(name: str, text: str, length: int | None = None) -> Vector:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator as operators
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +28,15 @@ from airflow_provider_tdengine.testing.language import (
 from airflow_provider_tdengine.testing.queries.aggregates import Groups, aggregate, aggregates_in
 from airflow_provider_tdengine.testing.queries.expressions import comparable, constant, evaluate, truth
 from airflow_provider_tdengine.testing.queries.frames import Frame, Scan, Vector
-from airflow_provider_tdengine.testing.stored import SuperTable
+from airflow_provider_tdengine.testing.stored import SuperTable, Table, murmur
 
+_COMPARE_NAMES: dict[str, Callable[[str, str], bool]] = {
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+    "=": operators.eq,
+}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
@@ -59,6 +67,8 @@ def select_scan(select: Select, scan: Scan) -> Result:
     rest = narrow(select.where, scan)
     if _is_of_tables(select, scan, rest):
         return _Query(select, scan.table_frame(), None, None).result()
+    if _groups_by_table(select, scan):
+        scan.tables = _in_order_of_groups(scan)
     frame, counts = scan.row_frame()
     for condition in rest:
         chosen = truth(condition, frame)
@@ -73,7 +83,7 @@ def _is_of_tables(select: Select, scan: Scan, rest: Sequence[Expression]) -> boo
     if select.tags:
         return True
     one_a_table = select.distinct or scan.generation.tags_a_table
-    if not (scan.is_super and one_a_table and not rest and scan.low is None and scan.high is None):
+    if not (scan.is_super and one_a_table and not rest and scan.is_timeless):
         return False
     if select.group or select.partition or select.interval:
         return False
@@ -82,6 +92,20 @@ def _is_of_tables(select: Select, scan: Scan, rest: Sequence[Expression]) -> boo
         for item in select.items
         for names in (_names_in(item.expression),)
     )
+
+
+def _groups_by_table(select: Select, scan: Scan) -> bool:
+    """True where each group is a table, or a part of one."""
+    keys = select.group or select.partition
+    named = [key for key in keys if isinstance(key, Name) and scan.is_of_table(key.name)]
+    return Name("tbname") in keys and len(named) == len(keys)
+
+
+def _in_order_of_groups(scan: Scan) -> list[Table]:
+    """The tables in the order in which GROUP BY tbname and PARTITION BY tbname have them."""
+    if not scan.generation.groups_by_name:
+        return scan.tables[::-1]
+    return sorted(scan.tables, key=lambda table: (len(table.name.encode("utf-8", "surrogateescape")), table.name))
 
 
 # --- WHERE: what narrows the tables and the time, and what has to be tested row by row
@@ -108,17 +132,24 @@ def narrow(where: Expression | None, scan: Scan) -> list[Expression]:
     """Leave out tables and times; the conditions that remain need the rows."""
     rest: list[Expression] = []
     of_tables: list[Expression] = []
+    bounds: list[tuple[str, str]] = []
+    lists: list[list[str]] = []
     constants = scan.table_frame()
     for condition in _conditions(where):
         compared = _compared(condition)
         names = _names_in(condition)
         if compared and compared[0] == scan.source.schema.timestamp:
             _narrow_time(scan, compared[1], constant(compared[2], constants))
+        elif compared and compared[0] == "tbname":
+            bounds.append((compared[1], str(constant(compared[2], constants))))
+        elif (listed := _listed_names(condition)) is not None:
+            lists.append(listed)
         elif names and all(scan.is_of_table(name) for name in names):
-            if not _narrow_names(scan, condition, compared, constants):
-                of_tables.append(condition)
+            of_tables.append(condition)
         else:
             rest.append(condition)
+    if bounds or lists:
+        scan.tables = _named(scan, bounds, lists)
     for condition in of_tables:
         chosen = truth(condition, scan.table_frame())
         scan.tables = [table for table, keep in zip(scan.tables, chosen.tolist(), strict=True) if keep]
@@ -159,42 +190,40 @@ def _narrow_time(scan: Scan, operator: str, value: Value) -> None:
         low = math.floor(value) + 1 if operator == ">" else math.ceil(value)
     if operator in ("<", "<=", "="):
         high = math.ceil(value) - 1 if operator == "<" else math.floor(value)
-    scan.low = low if scan.low is None else max(scan.low, low)
-    scan.high = high if scan.high is None else min(scan.high, high)
+    scan.low, scan.high = max(scan.low, low), min(scan.high, high)
 
 
-def _narrow_names(
-    scan: Scan, condition: Expression, compared: tuple[str, str, Expression] | None, frame: Frame
-) -> bool:
-    """Use the names' index for a comparison of tbname, or for a list of names; false if it is neither."""
+def _listed_names(condition: Expression) -> list[str] | None:
+    """The names of `tbname IN (...)`; None if that is not what the condition is."""
+    if not isinstance(condition, In) or condition.operand != Name("tbname") or condition.negated:
+        return None
+    if not all(isinstance(value, Literal) for value in condition.values):
+        return None
+    return list(dict.fromkeys(str(value.value) for value in condition.values if isinstance(value, Literal)))
+
+
+def _named(scan: Scan, bounds: Sequence[tuple[str, str]], lists: Sequence[Sequence[str]]) -> list[Table]:
+    """The tables whose names are within all bounds and on all lists, in the order of reading."""
+
+    def fits(name: str) -> bool:
+        return all(_COMPARE_NAMES[operator](name, bound) for operator, bound in bounds) and all(
+            name in listed for listed in lists[1:]
+        )
+
     if not isinstance(scan.source, SuperTable):
-        return False
+        return [table for table in scan.tables if fits(table.name) and all(table.name in listed for listed in lists)]
     tables = scan.source.tables
-    if isinstance(condition, In) and condition.operand == Name("tbname") and not condition.negated:
-        if not all(isinstance(value, Literal) for value in condition.values):
-            return False
-        wanted = dict.fromkeys(str(value.value) for value in condition.values if isinstance(value, Literal))
-        _keep_tables(scan, [name for name in wanted if name in tables])
-        return True
-    if compared is None or compared[0] != "tbname":
-        return False
-    _, operator, expression = compared
-    name = str(constant(expression, frame))
-    low = name if operator in (">", ">=", "=") else None
-    high = name if operator in ("<", "<=", "=") else None
-    _keep_tables(scan, scan.source.names_between(low, high, operator == ">", operator == "<"))
-    return True
-
-
-def _keep_tables(scan: Scan, names: Sequence[str]) -> None:
-    """Leave out the tables that have none of these names."""
-    assert isinstance(scan.source, SuperTable)
-    tables = scan.source.tables
-    if len(scan.tables) == len(tables):
-        scan.tables = [tables[name] for name in names]
+    if not lists:
+        lows = [(bound, operator == ">") for operator, bound in bounds if operator in (">", ">=", "=")]
+        highs = [(bound, operator != "<") for operator, bound in bounds if operator in ("<", "<=", "=")]
+        low, low_open = max(lows, default=("", False))
+        high, high_closed = min(highs, default=(None, True))
+        names = scan.source.names_between(low, high, low_open, not high_closed)
     else:
-        kept = set(names)
-        scan.tables = [table for table in scan.tables if table.name in kept]
+        names = [name for name in lists[0] if fits(name)]
+        if scan.generation.strays_in_lists:
+            tables = {name: table for name in names if (table := scan.database.tables.get(name)) and table.stable}
+    return sorted((tables[name] for name in names if name in tables), key=scan.source.place)
 
 
 # --- The rest of SELECT
@@ -217,6 +246,7 @@ class _Query:
         self.counts = counts
         self.generation = frame.generation
         self.items = self.expanded()
+        self.check_json()
 
     def expanded(self) -> list[SelectItem]:
         """The SELECT list with `*` as columns."""
@@ -232,7 +262,31 @@ class _Query:
                     ]
                 case _:
                     items.append(item)
+        if self.generation.edge_keeps_name and self.select.group:
+            self.name_edge(items)
         return items
+
+    def name_edge(self, items: list[SelectItem]) -> None:
+        """Call the only aggregate as its column, if it is FIRST or LAST and has no name of its own."""
+        aggregated = [number for number, item in enumerate(items) if aggregates_in(item.expression)]
+        if len(aggregated) == 1:
+            match items[aggregated[0]]:
+                case SelectItem(Call(function="first" | "last" as function, arguments=(Name(name),)) as call, heading):
+                    if heading == f"{function}({name})" and not self.is_timestamp(name):
+                        items[aggregated[0]] = SelectItem(call, name)
+
+    def is_timestamp(self, name: str) -> bool:
+        return self.scan is not None and name == self.scan.source.schema.timestamp
+
+    def check_json(self) -> None:
+        """3.3 cannot group by JSON, which is how it finds what is distinct."""
+        grouped = [*self.select.group, *self.select.partition]
+        if self.select.distinct:
+            grouped += [item.expression for item in self.items]
+        names = {key.name for key in grouped if isinstance(key, Name)}
+        has_json = any(field.type is Type.JSON and field.name in names for field in self.frame.fields)
+        if has_json and not self.generation.distinct_json:
+            raise self.generation.errors("json_group")
 
     def result(self) -> Result:
         aggregated = any(aggregates_in(item.expression) for item in self.items)
@@ -287,11 +341,7 @@ class _Query:
         if select.group and select.interval and not self.generation.interval_prepends_start:
             raise self.generation.errors("group_and_window")
         keys = select.group or select.partition
-        per_table = (
-            self.scan is not None
-            and Name("tbname") in keys
-            and all(isinstance(key, Name) and self.scan.is_of_table(key.name) for key in keys)
-        )
+        per_table = self.scan is not None and _groups_by_table(select, self.scan)
         groups, tables = self.groups(keys, per_table)
         starts: Ints | None = None
         if select.interval:
@@ -300,7 +350,8 @@ class _Query:
         calls = {call for item in self.items for call in aggregates_in(item.expression)}
         calls |= {call for key in select.order for call in aggregates_in(key.expression)}
         computed: dict[Expression, Vector] = {call: aggregate(call, self.frame, groups) for call in calls}
-        emitted = np.flatnonzero(self.emitted(groups, calls))
+        self.slip(groups, computed, per_table)
+        emitted = np.flatnonzero(self.emitted(groups, computed, per_table))
         computed = {call: Vector(v.field, v.column.take(emitted)) for call, v in computed.items()}
         frame = self.group_frame(groups, tables, starts, emitted)
         self.add_columns(frame, per_table)
@@ -356,12 +407,35 @@ class _Query:
         first = windows.first_rows()
         return windows, starts[first], of_row[first]
 
-    def emitted(self, groups: Groups, calls: set[Call]) -> Flags:
+    def emitted(self, groups: Groups, computed: Mapping[Expression, Vector], per_table: bool) -> Flags:
         """Which groups are in the answer: those with rows, and all of them where something is counted in 3.x."""
-        counts_all = self.generation.counts_nothing and any(call.function == "count" for call in calls)
-        if counts_all and not self.select.interval:
-            return np.ones(len(groups), np.bool_)
-        return groups.counts > 0
+        filled = groups.counts > 0
+        counts = [isinstance(call, Call) and call.function == "count" for call in computed]
+        if self.generation.nothing_is_left_out and computed:
+            found = [
+                ~vector.column.nulls if not is_count else _whole(vector) > 0
+                for vector, is_count in zip(computed.values(), counts, strict=True)
+            ]
+            has_value: Flags = np.logical_or.reduce(found)
+            return filled & has_value
+        counts_empty = self.generation.counts_empty_tables if per_table else self.generation.counts_nothing
+        return np.ones(len(groups), np.bool_) if any(counts) and counts_empty and not self.select.interval else filled
+
+    def slip(self, groups: Groups, computed: dict[Expression, Vector], per_table: bool) -> None:
+        """What 2.4 does to FIRST of the timestamp beside SUM, MIN or MAX: of some large tables it is a step too low.
+
+        Measured 2.4.0.18: of 288 tables of 25,000 rows, 2; the same ones each time. Here, by their names, a quarter
+        of those with more than 1000 rows.
+        """
+        others = {call.function for call in computed if isinstance(call, Call)}
+        if not (self.generation.first_slips and per_table and self.scan and others & {"sum", "min", "max"}):
+            return
+        first = computed.get(Call("first", (Name(self.scan.source.schema.timestamp),)))
+        if first is None or self.select.interval:
+            return
+        slips = [murmur(table.name.encode("utf-8", "surrogateescape")) % 4 == 0 for table in self.scan.tables]
+        assert isinstance(first.column, FixedColumn)
+        first.column.values = first.column.values - ((groups.counts > 1000) & slips)
 
     def group_frame(self, groups: Groups, tables: Ints | None, starts: Ints | None, emitted: Ints) -> Frame:
         """A row a group: what its rows have in common."""
@@ -379,6 +453,11 @@ class _Query:
 
         frame = self.frame
         return Frame(frame.fields, len(emitted), load, frame.precision, frame.generation, frame.functions)
+
+
+def _whole(vector: Vector) -> Ints:
+    assert isinstance(vector.column, FixedColumn)
+    return vector.column.values.astype(np.int64, copy=False)
 
 
 def _times_vector(name: str, values: Ints) -> Vector:

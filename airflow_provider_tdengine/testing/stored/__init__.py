@@ -13,6 +13,7 @@ from airflow_provider_tdengine.testing.stored.accounts import (
     Accounts,
     Right,
 )
+from airflow_provider_tdengine.testing.stored.order import murmur, slot_of
 from airflow_provider_tdengine.testing.stored.storage import (
     Database,
     Part,
@@ -44,6 +45,8 @@ __all__ = [
     "Table",
     "characters",
     "concatenate",
+    "murmur",
     "null_column",
+    "slot_of",
     "split",
 ]

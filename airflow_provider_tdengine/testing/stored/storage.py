@@ -14,6 +14,7 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Flags, Ints, Value, VariableColumn
 from airflow_provider_tdengine.client.types import Field, Precision
 from airflow_provider_tdengine.testing.generations import Generation
+from airflow_provider_tdengine.testing.stored.order import by_tag, slot_of, vgroup_of
 
 _UIDS = count(9851624185499648)
 
@@ -269,6 +270,7 @@ class Table:
         stable: its super table.
         tags: their values, as many as the super table has tags.
         options: COMMENT and TTL of its own.
+        spot: where lists have it: its vgroup in 3.x, its slot of a hash table in 2.x.
     """
 
     name: str
@@ -277,6 +279,7 @@ class Table:
     stable: SuperTable | None = None
     tags: list[Value] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
+    spot: int = 0
     rows: Rows = field(default_factory=Rows)
     created: int = field(default_factory=lambda: time.time_ns() // 10**6)
     uid: int = field(default_factory=lambda: next(_UIDS))
@@ -289,12 +292,14 @@ class Table:
         """The timestamps of all rows, sorted."""
         return _fixed(self.read().columns[self.schema.timestamp]).values.astype(np.int64, copy=False)
 
-    def between(self, low: int | None, high: int | None) -> slice:
+    def between(self, low: int, high: int) -> slice:
         """The rows from one timestamp to another, both included."""
         times = self.timestamps()
-        start = 0 if low is None else int(np.searchsorted(times, low, "left"))
-        end = len(times) if high is None else int(np.searchsorted(times, high, "right"))
-        return slice(start, max(start, end))
+        # Most tables are read whole, and comparing two values is cheaper than two searches.
+        if not len(times) or (times[0] >= low and times[-1] <= high):
+            return slice(0, len(times))
+        start = int(np.searchsorted(times, low, "left"))
+        return slice(start, max(start, int(np.searchsorted(times, high, "right"))))
 
 
 @dataclass(eq=False)
@@ -304,22 +309,43 @@ class SuperTable:
     Parameters:
         name: without backticks.
         schema: columns and tags.
+        reads_by_tag: the order in which its tables are read is that of their first tag.
         tables: the subtables by name, in the order of their creation.
     """
 
     name: str
     schema: Schema
+    reads_by_tag: bool = False
     tables: dict[str, Table] = field(default_factory=dict)
     created: int = field(default_factory=lambda: time.time_ns() // 10**6)
     _sorted: list[str] | None = None
+    _read: list[Table] | None = None
 
     def add(self, table: Table) -> None:
         self.tables[table.name] = table
         self._sorted = None
+        self.reorder()
 
     def remove(self, name: str) -> None:
         del self.tables[name]
         self._sorted = None
+        self.reorder()
+
+    def reorder(self) -> None:
+        """Forget in which order tables are read: a tag has changed."""
+        self._read = None
+
+    def place(self, table: Table) -> tuple[tuple[float, bytes], int]:
+        """The key that the tables are read in the order of."""
+        if self.reads_by_tag:
+            return by_tag(self.schema.tags[0], table.tags[0]), table.uid
+        return (table.spot, b""), table.uid
+
+    def read(self) -> list[Table]:
+        """All tables, in the order in which they are read."""
+        if self._read is None:
+            self._read = sorted(self.tables.values(), key=self.place)
+        return self._read
 
     def names_between(self, low: str | None, high: str | None, low_open: bool, high_open: bool) -> list[str]:
         """The names of the subtables in a range, in order; text compares by code point, as UTF-8 does by byte."""
@@ -362,7 +388,21 @@ class Database:
             for text in self.options[option].split(",")
         ]
 
+    def listed_stables(self) -> list[SuperTable]:
+        """The super tables, in the order of lists."""
+        stables = reversed(self.stables.values())
+        return sorted(stables, key=lambda stable: slot_of("stables", f"{self.name}.{stable.name}", self.generation))
+
+    def listed_tables(self) -> list[Table]:
+        """The tables, in the order of lists."""
+        tables = self.tables.values()
+        return sorted(reversed(tables) if "tables" in self.generation.slots else tables, key=lambda table: table.spot)
+
     def add_table(self, table: Table) -> None:
+        if "tables" in self.generation.slots:
+            table.spot = slot_of("tables", f"{self.name}.{table.name}", self.generation)
+        else:
+            table.spot = vgroup_of(self.name, table.name, int(self.options["vgroups"]))
         self.tables[table.name] = table
         if table.stable:
             table.stable.add(table)

@@ -62,6 +62,9 @@ def _cells_of_2(field: Field, column: Column, width: int) -> bytes:
 
 # --- JSON
 
+_INFINITE = "\0"
+"""Stands for a number that JSON cannot say until the answer is whole; no text in JSON has this character as it is."""
+
 
 def rest_error(error: BoxError, generation: Generation) -> str:
     """An error as REST answers it."""
@@ -98,7 +101,8 @@ def rest_rows(result: Result, generation: Generation, times: TimeFormat) -> str:
         for field, column in zip(block.fields, block.columns, strict=True)
     ]
     rows = ",".join(f"[{row}]" for row in map(",".join, zip(*columns, strict=True)))
-    return f'{head},"data":[{rows}],"rows":{block.rows}}}'
+    answer = f'{head},"data":[{rows}],"rows":{block.rows}}}'
+    return answer.partition(_INFINITE)[0] if generation.cuts_infinity else answer.replace(_INFINITE, "null")
 
 
 def _dump(value: object) -> str:
@@ -167,13 +171,13 @@ def _json_column(field: Field, column: Column, precision: Precision, times: Time
 
 
 def go_float(value: float) -> str:
-    """A number as Go's JSON writes it: no exponent between 1e-6 and 1e21, no `.0`."""
+    """A number as Go's JSON writes it: no exponent between 1e-6 and 1e21, no `.0`; a mark where it is none."""
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         text = np.format_float_positional(value, trim="-")
         return str(text)
     mantissa, _, exponent = repr(value).partition("e")
     if not exponent:
-        return "null"
+        return _INFINITE
     sign, digits = exponent[0], exponent[1:].lstrip("0")
     return f"{mantissa}e{sign}{digits.rjust(1 if sign == '-' else 2, '0')}"
 

@@ -67,7 +67,7 @@ def test_groups_by_table(box: TDengineBox) -> None:
 
 def test_groups_without_a_count_leave_empty_tables_out(box: TDengineBox) -> None:
     rows = box.execute("select tbname, max(v) from d.s group by tbname")
-    assert [row[:2] for row in rows] == [("a", 3), ("b", 30)]
+    assert sorted(row[:2] for row in rows) == [("a", 3), ("b", 30)]
 
 
 def test_groups_by_tag_and_by_value(box: TDengineBox) -> None:
@@ -160,7 +160,7 @@ def test_columns_come_and_go(box: TDengineBox) -> None:
     assert box.execute(f"select v, w from d.a where ts >= {T + 2000}") == [(3, None), (None, 1.5)]
     box.execute("alter stable d.s drop column w")
     box.execute("alter stable d.s add column w int")
-    assert box.execute("select count(w) from d.s") == [(0,)]
+    assert box.execute("select count(w), count(ts) from d.s") == [(0, 7)]
     box.execute("alter stable d.s modify column t nchar(20)")
     box.execute(f"insert into d.a (ts, t) values ({T + 6000}, '01234567890123456789')")
     assert box.execute("select last(t) from d.a") == [("01234567890123456789",)]
