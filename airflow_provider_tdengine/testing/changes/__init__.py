@@ -10,11 +10,7 @@ from airflow_provider_tdengine.testing.changes.structure import (
     drop_tables,
     set_tags,
 )
-from airflow_provider_tdengine.testing.changes.writes import (
-    create_children,
-    insert,
-    write_block,
-)
+from airflow_provider_tdengine.testing.changes.writes import create_children, insert, write_block
 
 __all__ = [
     "alter_database",

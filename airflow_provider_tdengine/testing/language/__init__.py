@@ -7,9 +7,7 @@ from airflow_provider_tdengine.testing.language.bulk import (
     is_create_children,
     is_insert,
 )
-from airflow_provider_tdengine.testing.language.parser import (
-    parse,
-)
+from airflow_provider_tdengine.testing.language.parser import parse
 from airflow_provider_tdengine.testing.language.syntax import (
     AlterDatabase,
     AlterTable,

@@ -1,8 +1,6 @@
 """SELECT: from stored rows to the rows of an answer."""
 
-from airflow_provider_tdengine.testing.queries.expressions import (
-    like_pattern,
-)
+from airflow_provider_tdengine.testing.queries.expressions import like_pattern
 from airflow_provider_tdengine.testing.queries.frames import (
     Frame,
     Scan,
@@ -11,13 +9,8 @@ from airflow_provider_tdengine.testing.queries.frames import (
     number_vector,
     text_vector,
 )
-from airflow_provider_tdengine.testing.queries.query import (
-    Result,
-    equalities,
-    narrow,
-    select_frame,
-    select_scan,
-)
+from airflow_provider_tdengine.testing.queries.query import Result, select_frame, select_scan
+from airflow_provider_tdengine.testing.queries.where import equalities, narrow
 
 __all__ = [
     "Frame",
