@@ -51,7 +51,7 @@ def slot_of(kind: str, name: str, generation: Generation) -> int:
     """Where something is in the hash table of its kind; in one slot, the newest comes first.
 
     Parameters:
-        kind: "databases", "stables" or "tables".
+        kind: "databases", "stables", "tables" or "indexes".
         name: begins with the name of the database, and a dot.
         generation: whose hash table.
     """

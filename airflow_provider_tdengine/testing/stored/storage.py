@@ -388,10 +388,19 @@ class Database:
             for text in self.options[option].split(",")
         ]
 
+    def listed(self, kind: str, names: Iterable[str]) -> list[str]:
+        """Names in the order of lists.
+
+        Parameters:
+            kind: of what they are the names, such as "stables".
+            names: in the order in which they were made.
+        """
+        newest_first = reversed(list(names))
+        return sorted(newest_first, key=lambda name: slot_of(kind, f"{self.name}.{name}", self.generation))
+
     def listed_stables(self) -> list[SuperTable]:
         """The super tables, in the order of lists."""
-        stables = reversed(self.stables.values())
-        return sorted(stables, key=lambda stable: slot_of("stables", f"{self.name}.{stable.name}", self.generation))
+        return [self.stables[name] for name in self.listed("stables", self.stables)]
 
     def listed_tables(self) -> list[Table]:
         """The tables, in the order of lists."""
