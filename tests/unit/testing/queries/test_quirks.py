@@ -103,6 +103,16 @@ def test_2_finds_no_maximum_of_zeros() -> None:
     assert [row[:4] for row in beside] == [("a", None, 0, 1), ("b", 1, 1, 1)]
 
 
+def test_2_leaves_out_what_no_aggregate_found_a_value_in() -> None:
+    box = made("2.4.0.18", "create stable d.s (ts timestamp, v int) tags (g int)")
+    box.execute(f"insert into d.a using d.s tags (1) values ({T}, null) d.b using d.s tags (1) values ({T}, 1)")
+    for function in ("count(v)", "sum(v)", "first(v)", "last(v)", "avg(v)"):
+        assert names(box, f"select tbname, {function} from d.s group by tbname") == ["b"], function
+        assert names(box, f"select {function} from d.a") == [], function
+    for function in ("count(*)", "last_row(v)", "count(v), first(ts)"):
+        assert names(box, f"select tbname, {function} from d.s group by tbname") == ["a", "b"], function
+
+
 @pytest.mark.parametrize(("version", "some"), [("2.4.0.18", True), ("2.6.0.27", False), ("3.3.3.0", False)])
 def test_the_first_timestamp_beside_a_sum_slips(version: str, some: bool) -> None:
     box = made(version, "create stable d.s (ts timestamp, v int) tags (g int)")
