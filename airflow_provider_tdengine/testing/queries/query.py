@@ -299,7 +299,8 @@ class _Query:
         first = computed.get(Call("first", (Name(self.scan.source.schema.timestamp),)))
         if first is None or self.select.interval:
             return
-        slips = [murmur(table.name.encode("utf-8", "surrogateescape")) % 4 == 0 for table in self.scan.tables]
+        names = [table.name.encode("utf-8", "surrogateescape") for table in self.scan.tables]
+        slips = np.array([murmur(name) % 4 == 0 for name in names], np.bool_)
         assert isinstance(first.column, FixedColumn)
         first.column.values = first.column.values - ((groups.counts > 1000) & slips)
 

@@ -131,6 +131,7 @@ def test_the_first_timestamp_beside_a_sum_slips(version: str, some: bool) -> Non
         assert set(found.values()) == ({T, T - 1} if some else {T})
         assert found["small"] == T
     assert set(firsts("count(*)").values()) == {T}
+    assert firsts("sum(v)", "where tbname = 'nosuch'") == {}
     wrong = [name for name, first in firsts("sum(v)").items() if first != T]
     for name in wrong:
         assert box.execute(f"select first(ts), sum(v) from d.{name}") == [(T, 1001)]
