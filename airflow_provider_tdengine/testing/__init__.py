@@ -4,6 +4,10 @@
         box.execute("create database d")
         ...  # clients connect to box.url
 
+Its rooms, each knowing only those before it: `generations` (what versions do differently), `language` (from text to
+meaning), `stored` (what there is), `queries`, `catalog` and `changes` (what statements do); then `engine.py`, which
+carries statements out, `wire` (REST and WebSocket), and `box.py`, the server.
+
 Importing this package is cheap, since pytest does it for the fixtures; the server is imported when it is named.
 """
 

@@ -97,7 +97,8 @@ def block_frame(block: Block, precision: Precision, generation: Generation, func
 class Scan:
     """A table or super table, and the rows of it that a query needs.
 
-    Rows older than the database's KEEP are never read, whether or not they are there still (measured, all versions).
+    Rows older than the database's KEEP are never read, whether or not they are there still (measured 2.4.0.18,
+    2.6.0.66, 3.0.5.2, 3.3.3.0).
 
     Parameters:
         source: the table or super table.
@@ -108,6 +109,7 @@ class Scan:
         tables: those that are read, in the order of reading.
         low: the earliest timestamp that is read.
         high: the latest one.
+        is_timeless: no condition has been on time.
     """
 
     def __init__(self, source: Table | SuperTable, database: Database, functions: Mapping[str, Vector]) -> None:
@@ -117,18 +119,13 @@ class Scan:
         self.generation = database.generation
         self.functions = functions
         self.tables = [source] if isinstance(source, Table) else source.read()
-        self._kept_from = database.time_limits()[0]
-        self.low = self._kept_from
+        self.low = database.time_limits()[0]
         self.high = (1 << 63) - 1
+        self.is_timeless = True
 
     @property
     def is_super(self) -> bool:
         return isinstance(self.source, SuperTable)
-
-    @property
-    def is_timeless(self) -> bool:
-        """True if the time of the rows has not been narrowed."""
-        return (self.low, self.high) == (self._kept_from, (1 << 63) - 1)
 
     @property
     def tags(self) -> list[Field]:

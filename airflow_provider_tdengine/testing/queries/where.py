@@ -102,7 +102,7 @@ def _narrow_time(scan: Scan, operator: str, value: Value) -> None:
         low = math.floor(value) + 1 if operator == ">" else math.ceil(value)
     if operator in ("<", "<=", "="):
         high = math.ceil(value) - 1 if operator == "<" else math.floor(value)
-    scan.low, scan.high = max(scan.low, low), min(scan.high, high)
+    scan.low, scan.high, scan.is_timeless = max(scan.low, low), min(scan.high, high), False
 
 
 def _listed_names(condition: Expression) -> list[str] | None:

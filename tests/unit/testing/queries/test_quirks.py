@@ -177,5 +177,6 @@ def test_expired_rows_are_gone_from_every_answer(version: str) -> None:
     assert box.execute("select count(*), first(v) from d.s") == [(2, 30)]
     assert sorted(box.execute("select distinct tbname, g from d.s")) == [("a", 1), ("b", 1)]
     assert set(names(box, "select tbname, last(v) from d.s group by tbname")) == {"a"}
+    assert box.execute("select tbname from d.s where ts > 0") == [("a",), ("a",)]
     if version[0] == "3":
         assert box.execute("delete from d.s") == [(2,)]
