@@ -23,7 +23,7 @@ from pathlib import Path
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
-from airflow_provider_tdengine.migration.comparing import ask, certificate, prove, write
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, ask, certificate, prove, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     DeadLetters,
@@ -187,14 +187,14 @@ class Command:
             batches = make_plan(self._source, self._target, options)
             say(f"{len(batches)} batches")
         refused = self._copy(batches)
-        status = self._compare(mend=True)
+        verdict = self._compare(mend=True)
         if refused.expired:
             self._screen.line(f"  {refused.expired:,} rows were left out: they are older than the target keeps")
         if refused.rejected:
             self._screen.failure(f"The target refused {refused.rejected:,} rows; they are in {self._letters()}")
-        if not status:
+        if verdict.kind is not Kind.DIFFERENT:
             self._state.forget()
-        return _FAILED if refused.rejected else status
+        return _FAILED if refused.rejected else _status(verdict)
 
     def _copy(self, batches: Sequence[Batch]) -> Refused:
         """Copy batch by batch.
@@ -227,31 +227,31 @@ class Command:
 
     def verify(self) -> int:
         """Compare both sides."""
-        return self._compare(mend=False)
+        return _status(self._compare(mend=False))
 
-    def _compare(self, *, mend: bool) -> int:
+    def _compare(self, *, mend: bool) -> Verdict:
         options = self._options if mend else replace(self._options, repair_rounds=0)
         if options.verify == "none":
-            self._screen.line("  Nothing is compared: verify is none")
-            return 0
+            verdict = Verdict(not_compared="verify is none")
+            self._screen.line(f"  {verdict.words}")
+            return verdict
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
             comparison, repairs = prove(self._source, self._target, options, kept(letters) if letters else {})
-            differences = len(comparison.differences)
-            say(f"{comparison.tables:,} tables, {comparison.rows:,} rows, {differences:,} differences")
+            verdict = comparison.verdict
+            say(verdict.words)
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
                 proof = certificate(self._source, self._target, options, comparison, repairs, period)
                 self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
         lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
-        if comparison.expired:
-            lines.append(f"Not compared: {comparison.expired:,} rows are older than the target keeps")
+        lines += verdict.notes
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
         if comparison.obstacle:
             lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
-        return _FAILED if comparison.differences else 0
+        return verdict
 
     def status(self) -> int:
         """Show rows on both sides."""
@@ -299,6 +299,11 @@ class Command:
         if self._options.on_error != "dead_letter":
             return None
         return Path(self._options.dead_letter_path) / self._state.name
+
+
+def _status(verdict: Verdict) -> int:
+    """The exit status: nobody has asked to compare what was not compared."""
+    return 0 if verdict.is_whole or verdict.kind is Kind.NOT_COMPARED else _FAILED
 
 
 _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}

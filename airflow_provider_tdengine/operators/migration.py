@@ -28,9 +28,10 @@ from airflow_provider_tdengine.assets import MIGRATED, create_asset
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog, pinned
-from airflow_provider_tdengine.migration.comparing import Comparison, certificate, prove, write
+from airflow_provider_tdengine.migration.comparing import Comparison, Kind, Verdict, certificate, prove, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -366,12 +367,13 @@ def _report(batch: Batch, checkpoint: Checkpoint) -> None:
 class TDengineVerifyOperator(MigrationOperator):
     """Compares every table of source and target, and mends what differs; a difference that stays fails the task.
 
-    Where there is none, it says so to Airflow's assets: an event for each super table of the target, with the period
-    and the number of its rows; normal tables are together an event of the database. All of them are events of the
-    asset alias `assets.MIGRATED`, too.
+    Where there is none, it says so to Airflow's assets: an event for each super table of the target, with the period,
+    the number of its rows and the verdict; normal tables are together an event of the database. All of them are events
+    of the asset alias `assets.MIGRATED`, too. Of a super table with refused rows nothing is told.
 
     Returns:
-        What was compared, see `migration.comparing.Comparison`, and `repairs`, see `migration.comparing.Repair`.
+        What was compared, see `migration.comparing.Comparison`, `repairs`, see `migration.comparing.Repair`, and
+        `verdict`, see `migration.comparing.Verdict`; of nothing else where nothing was compared.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -385,9 +387,10 @@ class TDengineVerifyOperator(MigrationOperator):
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
         if options.verify == "none" or not options.copies_history:
-            said = options.verify, options.schema, options.mode
-            log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
-            return {}
+            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+            verdict = Verdict(not_compared=why)
+            log.warning("%s", verdict.words)
+            return {"verdict": verdict.to_dict()}
         folder = self.dead_letter_folder(options, context)
         refused = kept(folder) if folder else {}
         self._stop = threading.Event()
@@ -400,13 +403,12 @@ class TDengineVerifyOperator(MigrationOperator):
                 began = context["dag_run"].start_date or context["dag_run"].run_after
                 proof = certificate(source, target, options, comparison, repairs, (began, datetime.now(timezone.utc)))
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
-        if comparison.differences:
+        if comparison.verdict.kind is Kind.DIFFERENT:
             raise AirflowFailException(_in_words(comparison, len(repairs)))
-        log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
-        if comparison.collisions:
-            log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
-        if comparison.expired:
-            log.warning("Not compared: %d rows are older than the target keeps", comparison.expired)
+        verdict = comparison.verdict
+        log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
+        for note in verdict.notes:
+            log.warning("%s", note)
         self._tell_assets(options, comparison, context)
         return {**comparison.to_dict(), "repairs": [asdict(repair) for repair in repairs]}
 
@@ -427,8 +429,14 @@ class TDengineVerifyOperator(MigrationOperator):
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
         for stable, total in comparison.stables.items():
+            verdict = total.verdict
+            if not verdict.is_whole:
+                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                continue
             asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
-            events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
+            events.add(
+                asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
+            )
 
 
 class TDengineReconcileOperator(TDengineVerifyOperator):
@@ -460,8 +468,10 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
 
 def _in_words(comparison: Comparison, rounds: int) -> str:
     """What differs, where, and what to do about it."""
-    mended = f" after {rounds} rounds of repair" if rounds else ""
-    lines = [f"{len(comparison.differences)} differences in {comparison.tables} tables{mended}, the first ones:"]
+    mended = f", after {wording.number(rounds, 'round')} of repair" if rounds else ""
+    lines = [f"{comparison.verdict.words}{mended}"]
+    if comparison.differences:
+        lines.append(f"{wording.number(len(comparison.differences), 'difference')}, the first ones:")
     lines += [f"  {difference}" for difference in comparison.differences[:20]]
     if shown := [f"  {piece.table}: {row}" for piece in comparison.pieces for row in piece.shown][:20]:
         lines += ["Rows that differ, the first ones:", *shown]

@@ -17,6 +17,7 @@ from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Extent, Scope, Subtable, Table
 from airflow_provider_tdengine.migration.comparing.measures import Answers, Measure, ask, measures, same
 from airflow_provider_tdengine.migration.comparing.row_comparer import Piece, RowComparer
+from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import comparable_since, find_expired, window
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -60,6 +61,9 @@ class Total:
         measures: what was compared of each table's columns, beside rows, first and last timestamp.
         read: of how many tables every row was compared.
         different: how many tables differ.
+        refused: rows that the target refused.
+        collisions: rows for which a later one stands in the target.
+        expired: rows that are older than the target keeps.
     """
 
     tables: int = 0
@@ -68,6 +72,22 @@ class Total:
     measures: int = 0
     read: int = 0
     different: int = 0
+    refused: int = 0
+    collisions: int = 0
+    expired: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=self.refused,
+            expired=self.expired,
+            collisions=self.collisions,
+            different=self.different,
+        )
 
 
 @dataclass(slots=True)
@@ -110,11 +130,27 @@ class Comparison:
         """Rows of the target."""
         return sum(total.target_rows for total in self.stables.values())
 
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=sum(self.dead_letters.values()),
+            expired=self.expired,
+            collisions=self.collisions,
+            different=sum(total.different for total in self.stables.values()),
+            missing=sum(piece.missing for piece in self.pieces),
+            changed=sum(piece.changed for piece in self.pieces),
+            extra=sum(piece.extra for piece in self.pieces),
+        )
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         first = replace(self, differences=self.differences[:_SHOWN], pieces=self.pieces[:_SHOWN])
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
-        return {**counts, **asdict(first), "different": len(self.differences)}
+        return {**counts, **asdict(first), "different": len(self.differences), "verdict": self.verdict.to_dict()}
 
 
 _WIDEST_HASH = 1 << 64
@@ -144,19 +180,38 @@ def verify(
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    start, end = window(options, structure.source)
-    expired = find_expired(source, structure, structure.target, (start, end), datetime.now(timezone.utc))
-    start = comparable_since(start, structure.source.precision, structure.source, structure.target)
-    refused = {}
-    for name, times in (dead_letters or {}).items():
-        refused[name] = [time for time in times if (start is None or time >= start) and (end is None or time < end)]
-    comparison = Comparison(
-        expired=sum(each.rows for each in expired), dead_letters={name: len(times) for name, times in refused.items()}
+    whole = window(options, structure.source)
+    expired = find_expired(source, structure, structure.target, whole, datetime.now(timezone.utc))
+    start = comparable_since(whole[0], structure.source.precision, structure.source, structure.target)
+    letters, refused = (
+        {name: list(_within(times, period)) for name, times in (dead_letters or {}).items()}
+        for period in (whole, (start, whole[1]))
     )
-    sides = Sides(source, target, structure, (start, end), refused)
+    comparison = Comparison(dead_letters={name: len(times) for name, times in letters.items()})
+    sides = Sides(source, target, structure, (start, whole[1]), refused)
     for pair in structure.pairs:
         _compare_pair(sides, pair, options, comparison, stop or threading.Event())
+        total = comparison.stables[pair.wanted.name if pair.source.is_super else ""]
+        names = letters.keys() & _names(sides, pair) if letters else set()
+        total.refused += sum(len(letters[name]) for name in names)
+        # A row that the target refused for its age is not one that was left behind, too.
+        old = sum(len(letters[name]) - len(refused[name]) for name in names)
+        total.expired += max(0, sum(each.rows for each in expired if each.table == pair.source.name) - old)
+    comparison.expired = sum(total.expired for total in comparison.stables.values())
     return comparison
+
+
+def _within(times: Iterable[int], period: tuple[int | None, int | None]) -> Iterator[int]:
+    start, end = period
+    return (time for time in times if (start is None or time >= start) and (end is None or time < end))
+
+
+def _names(sides: Sides, pair: TablePair) -> set[str]:
+    """The subtables of a super table in scope, or the normal table, as the target calls them."""
+    if not pair.source.is_super:
+        return {pair.wanted.name}
+    subtables = sides.source.subtables(pair.source, sides.structure.scope)
+    return {sides.structure.transform.tables(subtable.name) for subtable in subtables}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +259,7 @@ def _compare_pair(
     total.measures += sum(map(len, asked))
     comparison.extra_tables += len(answers.extra)
     comparison.collisions += sum(answers.collisions.values())
+    total.collisions += sum(answers.collisions.values())
     found = [difference for name in sorted(answers.found) for difference in answers.found[name]]
     has_tags = not any(difference.what.startswith("tag ") for difference in structural)
     if pair.source.is_super and pair.target and options.schema != "none" and has_tags:
