@@ -24,6 +24,8 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import (
     BatchComparison,
     Comparison,
+    Kind,
+    Verdict,
     certificate,
     compare_batch,
     conclude,
@@ -32,6 +34,7 @@ from airflow_provider_tdengine.migration.comparing import (
 )
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
 
 if TYPE_CHECKING:
@@ -97,17 +100,11 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                 raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
         # Pushed before it may fail: the task that adds up reads it.
         context["ti"].xcom_push("return_value", result.to_dict())
-        if result.different:
-            whole = Comparison()
-            whole.add(result)
+        whole = Comparison()
+        whole.add(result)
+        if whole.verdict.kind is Kind.DIFFERENT:
             raise AirflowFailException(_in_words(whole))
-        log.info(
-            "Batch %s: %d rows of %d tables are there (%s)",
-            batch.label,
-            result.target_rows,
-            result.tables,
-            result.level,
-        )
+        log.info("Batch %s (%s): %s", batch.label, result.level, whole.verdict.words)
         return result.to_dict()
 
 
@@ -151,9 +148,10 @@ class TDengineVerifyOperator(ComparingOperator):
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
         if options.verify == "none" or not options.copies_history:
-            said = options.verify, options.schema, options.mode
-            log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
-            return {}
+            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+            verdict = Verdict(not_compared=why)
+            log.warning("%s", verdict.words)
+            return {"verdict": verdict.to_dict()}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             try:
                 comparison = self._compared(source, target, options, context)
@@ -163,9 +161,12 @@ class TDengineVerifyOperator(ComparingOperator):
                 began = context["dag_run"].start_date or context["dag_run"].run_after
                 proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
-        if comparison.different:
+        verdict = comparison.verdict
+        if verdict.kind is Kind.DIFFERENT:
             raise AirflowFailException(_in_words(comparison))
-        _say(comparison, options)
+        log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
+        for note in verdict.notes:
+            log.warning("%s", note)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
 
@@ -196,9 +197,14 @@ class TDengineVerifyOperator(ComparingOperator):
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
         for stable, total in comparison.stables.items():
-            if not total.refused:
-                asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
-                events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
+            verdict = total.verdict
+            if not verdict.is_whole:
+                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                continue
+            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            events.add(
+                asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
+            )
 
 
 class TDengineReconcileOperator(TDengineVerifyOperator):
@@ -237,35 +243,15 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
         )
 
 
-def _say(comparison: Comparison, options: MigrationOptions) -> None:
-    """What a comparison without differences came to."""
-    log.info(
-        "%d of %d rows of %d tables arrived (verify is %s)",
-        comparison.target_rows,
-        comparison.rows,
-        comparison.tables,
-        options.verify,
-    )
-    if comparison.collisions:
-        log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
-    if comparison.expired:
-        log.warning("Not compared: %d rows are, or are about to be, older than one side keeps", comparison.expired)
-    if comparison.after_end:
-        log.warning("Not copied: %d rows lie at or after the end of history, %s", comparison.after_end, options.end)
-    if comparison.vanished:
-        log.warning("%d tables have gone from the source since the plan was made", comparison.vanished)
-
-
 def _in_words(comparison: Comparison) -> str:
     """What differs, where, and what to do about it."""
-    mended = f" after rows of {comparison.mended} tables were copied again" if comparison.mended else ""
-    lines = [f"{comparison.different} of {comparison.tables} tables differ{mended}, the first ones:"]
-    lines += [f"  {difference}" for difference in comparison.differences[:20]]
+    mended = f", after {number(comparison.mended, 'table')} had been copied again" if comparison.mended else ""
+    lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:20])]
     if comparison.shown:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:20])]
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
-    if any("only in the target" in row for row in comparison.shown):
+    if comparison.extra:
         lines.append("Rows that only the target has are deleted with the option delete_extra")
     lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
     return "\n".join(lines)

@@ -87,13 +87,16 @@ class BatchComparison:
         measures: what was compared of each table's columns, beside rows, first and last timestamp.
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
         differences: the first ones.
         shown: the first rows that differ, in words.
         refused: rows that the target refused; it is compared without them.
         collisions: rows for which a later one stands, since the target counts coarser steps.
         expired: rows that were left behind since they are, or are about to be, older than one side keeps.
         vanished: tables that the source had when the migration was planned.
-        changed: whether the source has other rows than those that were copied.
+        is_reread: whether the source has other rows than those that were copied.
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
@@ -110,13 +113,16 @@ class BatchComparison:
     measures: int = 0
     read: int = 0
     different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
     differences: list[Difference] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     refused: int = 0
     collisions: int = 0
     expired: int = 0
     vanished: int = 0
-    changed: bool = False
+    is_reread: bool = False
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
@@ -267,7 +273,7 @@ class _BatchComparer:
             for pair in self._brief.pairs.values()
         )
         if rows != copied.rows:
-            self._result.changed = True
+            self._result.is_reread = True
             log.info("Batch %s had %d rows when it was copied, and has %d", self._brief.batch.label, copied.rows, rows)
             return False
         scope = self._brief.target_scope
@@ -305,7 +311,15 @@ class _BatchComparer:
                 break
             ours, theirs = self._listings()
             pieces = list(self._reader.pieces(self._bounded(tables, ours, theirs)))
+        if odd and not pieces:
+            # Rows may have come between the listing and the reading, which has found no difference.
+            ours, theirs = self._listings()
         self._result.rows, self._result.target_rows = ours.total, theirs.total
+        if self._copied is None:
+            names = map(self._brief.target_name, self._names().union(ours.names))
+            self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
+            if self._brief.time.cuts and not pieces:
+                self._result.collisions = ours.total - theirs.total - self._result.refused
         self._note(pieces)
 
     def _listings(self) -> tuple[Holdings, Holdings]:
@@ -421,6 +435,9 @@ class _BatchComparer:
             counts += Counter(rows=piece.rows, missing=piece.missing, changed=piece.changed, extra=piece.extra)
         result = self._result
         result.different = len(found)
+        result.missing, result.changed, result.extra = (
+            sum(counts[what] for counts in found.values()) for what in ("missing", "changed", "extra")
+        )
         for table, counts in sorted(found.items())[:SHOWN]:
             there = counts["rows"] - counts["missing"] + counts["extra"]
             name, what = self._brief.target_name(table), "rows" if counts["rows"] != there else "values"

@@ -60,6 +60,7 @@ def certificate(
     Returns:
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
     """
+    verdict = comparison.verdict
     structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
     given = {
@@ -70,7 +71,8 @@ def certificate(
     level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
-        "equal": not comparison.different and not comparison.refused,
+        "equal": verdict.is_equal,
+        "verdict": {**verdict.to_dict(), "label": verdict.label, "notes": verdict.notes},
         "begin": period[0].isoformat(timespec="seconds"),
         "end": period[1].isoformat(timespec="seconds"),
         "source": _side(source),
@@ -98,7 +100,7 @@ def certificate(
         "expired": comparison.expired,
         "after_end": comparison.after_end,
         "vanished": comparison.vanished,
-        "changed": comparison.changed,
+        "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
         "package": f"airflow-provider-tdengine {__version__}",
     }
@@ -120,10 +122,15 @@ def content_hash(document: Mapping[str, object]) -> str:
 def page(document: Mapping[str, object]) -> str:
     """A certificate as HTML: one file, for screen and paper."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
-    took = wording.duration((end - begin).total_seconds())
     compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
+    totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
     return _PAGES.get_template("certificate.html").render(
-        document, took=took, level=_LEVELS.get(str(compared["level"]), "nothing")
+        document,
+        took=wording.duration((end - begin).total_seconds()),
+        level=_LEVELS.get(str(compared["level"]), "nothing"),
+        number=wording.number,
+        sides=[{"side": side, **document[side]} for side in ("source", "target")],  # type: ignore[dict-item]
+        totals=[{"name": name, "facts": 3 + total["measures"], **total} for name, total in totals.items()],
     )
 
 

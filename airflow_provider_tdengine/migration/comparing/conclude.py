@@ -13,6 +13,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, TimeScale, together
 from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchComparison, Difference, compare_batch
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
+from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import Batch, Copied, find_expired, window
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -42,6 +43,8 @@ class Total:
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
         refused: rows that the target refused.
+        collisions: rows for which a later one stands in the target.
+        expired: rows that were left behind at the border of KEEP.
     """
 
     tables: int = 0
@@ -51,6 +54,21 @@ class Total:
     read: int = 0
     different: int = 0
     refused: int = 0
+    collisions: int = 0
+    expired: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=self.refused,
+            expired=self.expired,
+            collisions=self.collisions,
+            different=self.different,
+        )
 
 
 @dataclass(slots=True)
@@ -61,13 +79,16 @@ class Comparison:
         stables: what each super table came to; normal tables are together under "".
         differences: the first ones.
         different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
         shown: the first rows that differ, in words.
         extra_tables: other subtables of the target's super tables; they are not part of the migration.
         collisions: rows of the source for which a later one stands in the target, since that counts coarser steps.
         expired: rows of the source that are, or are about to be, older than one side keeps; they are not compared.
         after_end: rows at or after the end of history, where nobody has asked for that end; they are not copied.
         vanished: tables that the source had when the migration was planned, and has no more.
-        changed: batches whose source has other rows than those that were copied; they were read again.
+        reread: batches whose source has other rows than those that were copied; they were read again.
         refused: rows that the target refused and that are kept as dead letters.
         dead_letters: the same by table, as far as their files are seen here.
         mended: tables of which rows were copied again.
@@ -81,13 +102,16 @@ class Comparison:
     stables: dict[str, Total] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
     shown: list[str] = field(default_factory=list)
     extra_tables: int = 0
     collisions: int = 0
     expired: int = 0
     after_end: int = 0
     vanished: int = 0
-    changed: int = 0
+    reread: int = 0
     refused: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     mended: int = 0
@@ -112,10 +136,30 @@ class Comparison:
         """Rows of the target."""
         return sum(total.target_rows for total in self.stables.values())
 
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=self.refused,
+            expired=self.expired,
+            collisions=self.collisions,
+            after_end=self.after_end,
+            vanished=self.vanished,
+            reread=self.reread,
+            different=self.different,
+            missing=self.missing,
+            changed=self.changed,
+            extra=self.extra,
+        )
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
-        return {**counts, **asdict(replace(self, differences=self.differences[:SHOWN]))}
+        first = replace(self, differences=self.differences[:SHOWN], shown=self.shown[:SHOWN])
+        return {**counts, **asdict(first), "verdict": self.verdict.to_dict()}
 
     def add(self, batch: BatchComparison) -> None:
         """Add what a batch came to."""
@@ -126,12 +170,17 @@ class Comparison:
         total.measures = max(total.measures, batch.measures)
         total.read += batch.read
         total.refused += batch.refused
+        total.collisions += batch.collisions
+        total.expired += batch.expired
         self.differ(total, batch.differences, batch.different)
         self.shown += batch.shown
         self.collisions += batch.collisions
         self.expired += batch.expired
         self.vanished += batch.vanished
+        self.reread += batch.is_reread
+        self.missing += batch.missing
         self.changed += batch.changed
+        self.extra += batch.extra
         self.refused += batch.refused
         self.mended += batch.mended
         self.mended_rows += batch.mended_rows
