@@ -28,6 +28,7 @@ from airflow_provider_tdengine.migration.catalog import (
     Scope,
     count,
     measured,
+    together,
 )
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
 from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
@@ -243,19 +244,24 @@ class _BatchComparer:
         self._result = result
         self._stop = stop
         start = copied.since if copied else brief.batch.start
-        self._since = self._border.after(start) if self._border.is_near(self._first(start)) else start
-        self._is_cut = self._since != start
-        """Whether rows that were copied are not compared any more, as they may expire meanwhile."""
+        # Rows that may expire meanwhile are not compared.
+        self._is_cut = self._is_about_to_expire(start)
+        self._since = brief.border.after(start) if self._is_cut else start
         self._period: Period = (self._since, brief.batch.end)
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
         self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
 
-    @property
-    def _border(self) -> Border:
-        return self._brief.border
-
-    def _first(self, start: int | None) -> int:
-        return -(1 << 63) if start is None else start
+    def _is_about_to_expire(self, start: int | None) -> bool:
+        """Whether rows may expire while they are compared: those that were copied, or those that there are."""
+        first = self._copied.first if self._copied else None
+        if self._copied is None:
+            period = start, self._brief.batch.end
+            there = (
+                together(self._brief.source, pair.source, self._brief.scope, period, self._stop)
+                for pair in self._brief.pairs.values()
+            )
+            first = min((one.first for one in there if one), default=None)
+        return first is not None and self._brief.border.is_near(first)
 
     def _is_meant(self, time: int) -> bool:
         start, end = self._period

@@ -83,7 +83,8 @@ class Copied:
         tables: how many tables had rows when this try began.
         expired: rows that were left behind since they were about to expire, when the batch began.
         vanished: tables that the source had when the batch was planned, and has no more.
-        since: from which timestamp on rows were copied, in steps of the source.
+        since: from which timestamp on rows were copied, in steps of the source; None for the first one.
+        first: the first one's timestamp, when this try began; None where there was none.
         tried: rows of this try.
         seconds: how long this try took.
         strategy: dense or sparse.
@@ -94,6 +95,7 @@ class Copied:
     expired: int
     vanished: int
     since: int | None
+    first: int | None
     tried: int
     seconds: float
     strategy: str
@@ -246,6 +248,7 @@ def _copy(
         checkpoint.expired,
         checkpoint.vanished,
         checkpoint.since,
+        workers.first,
         checkpoint.tally.rows - before,
         time.monotonic() - started,
         checkpoint.strategy,
@@ -344,6 +347,11 @@ class _Workers:
     def tables(self) -> int:
         """How many tables have rows."""
         return len(self._holdings)
+
+    @property
+    def first(self) -> int | None:
+        """The first timestamp of their rows."""
+        return int(self._holdings.first.min()) if self._holdings else None
 
     def _begin(self, checkpoint: Checkpoint | None, known: Holdings | None) -> tuple[int | None, Holdings, Holdings]:
         """From which timestamp on rows are copied, what tables hold, and what of it does not expire soon."""
