@@ -25,7 +25,6 @@ from airflow_provider_tdengine.migration.catalog import (
     Holding,
     Holdings,
     Period,
-    Scope,
     count,
     measured,
     together,
@@ -44,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
-from airflow_provider_tdengine.migration.structure import SchemaSync, Structure
+from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
 
 log = logging.getLogger(__name__)
 
@@ -364,59 +363,40 @@ class _BatchComparer:
         if self._options.verify == "full":
             odd.update(self._reader.differing(rest))
         elif self._options.verify == "aggregate":
-            odd.update(self._told_apart(rest, theirs.take(matched[equal])))
+            odd.update(self._told_apart(rest))
         return sorted(odd)
 
-    def _told_apart(self, ours: Holdings, theirs: Holdings) -> Iterator[str]:
+    def _told_apart(self, tables: Holdings) -> Iterator[str]:
         """Tables for whose columns the servers' answers differ, or are not to be had."""
         brief = self._brief
         for pair in brief.pairs.values():
             asked = _measures(brief, pair.source.name)
-            mine, other = ours, theirs
-            if brief.batch.stable is None:
-                mine, other = (_only(found, pair.source.name) for found in (ours, theirs))
-            self._result.measures += sum(map(len, asked))
             flat = [measure for group in asked for measure in group]
+            mine = tables if brief.batch.stable else _only(tables, pair.source.name)
+            self._result.measures = len(flat)
             if not flat or not mine:
                 continue
-            yield from self._answers_differ(pair.source.name, asked, flat, mine, other)
+            equal: set[str] = set()
+            expressions = [measure.source for measure in flat]
+            for ours in measured(brief.source, pair.source, brief.scope, self._period, mine, expressions, self._stop):
+                for theirs in self._measured_there(pair, flat, ours):
+                    places = {name: place for place, name in enumerate(ours.names)}
+                    own = ours.take(np.array([places[name] for name in theirs.names], np.int64))
+                    found = suspects(asked, own, theirs).tolist()
+                    equal.update(name for name, differs in zip(theirs.names, found, strict=True) if not differs)
+            yield from set(mine.names) - equal
 
-    def _answers_differ(
-        self, stable: str, asked: list[list[Measure]], flat: list[Measure], ours: Holdings, theirs: Holdings
-    ) -> Iterator[str]:
-        brief, pair = self._brief, self._brief.pairs[stable]
+    def _measured_there(self, pair: TablePair, asked: list[Measure], ours: Holdings) -> Iterator[Holdings]:
+        """What the target says of some tables, under their names in the source."""
+        brief = self._brief
         rename = {brief.target_name(name): name for name in ours.names}
-        renamed = Holdings.of([replace(one, name=brief.target_name(one.name)) for one in theirs])
-        scope = brief.target_scope or _around(rename)
-        there: dict[str, tuple[Holdings, int]] = {}
-        window = brief.time.window(*self._period)
-        bare = replace(pair.wanted, where="")
-        expressions = [measure.target for measure in flat]
-        for part in measured(brief.target, bare, scope, window, renamed, expressions, self._stop):
-            there |= {rename[name]: (part, place) for place, name in enumerate(part.names) if name in rename}
-        answered: set[str] = set()
-        expressions = [measure.source for measure in flat]
-        for part in measured(brief.source, pair.source, brief.scope, self._period, ours, expressions, self._stop):
-            known = part.take(np.array([name in there for name in part.names], np.bool_))
-            for name, is_odd in zip(known.names, self._odd(asked, known, there), strict=True):
-                answered.add(name)
-                if is_odd:
-                    yield name
-        yield from set(ours.names) - answered
-
-    @staticmethod
-    def _odd(asked: list[list[Measure]], ours: Holdings, there: Mapping[str, tuple[Holdings, int]]) -> list[bool]:
-        parts = [there[name][0].take(np.array([there[name][1]])) for name in ours.names]
-        if not parts:
-            return []
-        columns = zip(*(part.measures for part in parts), strict=True)
-        gathered = tuple(
-            type(column[0])(
-                np.concatenate([one.values for one in column]), np.concatenate([one.nulls for one in column])
-            )
-            for column in columns
-        )
-        return suspects(asked, ours, replace(ours, measures=gathered)).tolist()  # type: ignore[no-any-return]
+        known = Holdings.of([replace(one, name=brief.target_name(one.name)) for one in ours])
+        scope = brief.target_scope or EVERYTHING.between(min(rename), f"{max(rename)}\x01")
+        period, bare = brief.time.window(*self._period), replace(pair.wanted, where="")
+        expressions = [measure.target for measure in asked]
+        for part in measured(brief.target, bare, scope, period, known, expressions, self._stop):
+            meant = part.take(np.array([name in rename for name in part.names], np.bool_))
+            yield replace(meant, names=[rename[name] for name in meant.names])
 
     def _bounded(self, names: Collection[str], ours: Holdings, theirs: Holdings) -> Iterator[Holding]:
         """Tables with the first and last timestamp of either side, in steps of the source."""
@@ -542,11 +522,6 @@ class _BatchComparer:
         if deleted:
             log.warning("Deleted %d rows of %s that only the target had", deleted, name)
         return deleted
-
-
-def _around(names: Collection[str]) -> Scope:
-    """A range of names that has all of these in it."""
-    return EVERYTHING.between(min(names), f"{max(names)}\x01") if names else EVERYTHING.between("", "")
 
 
 def _only(found: Holdings, name: str) -> Holdings:
