@@ -238,10 +238,12 @@ class Follower:
         began, counts = time.monotonic(), _Counts()
         with self._source, self._target:
             self._ask(lambda: (self._source.client.server, self._target.client.server), FIRST_CONTACT)
+            # The same end after each cure: tables that come meanwhile have no rows before it.
+            end = self._now()
             for cures in range(_CURES + 1):
                 try:
                     position = self._settled(position, counts)
-                    position = self._advanced(position, counts)
+                    position = self._advanced(position, counts, end)
                     if self._clock() >= position.next_look:
                         position = self._looked(position, counts)
                     break
@@ -266,13 +268,12 @@ class Follower:
             raise Stopped
         return self._stop
 
-    def _advanced(self, position: Position, counts: _Counts) -> Position:
-        """Copy the rows from the watermark, or the lookback before it, to now.
+    def _advanced(self, position: Position, counts: _Counts, end: int) -> Position:
+        """Copy the rows from the watermark, or the lookback before it, to an end.
 
         Returns:
             The position behind them, saved.
         """
-        end = self._now()
         if end <= position.watermark:
             return position
         start = self._kept(self._lookback(position.watermark), end)
