@@ -180,3 +180,14 @@ def test_expired_rows_are_gone_from_every_answer(version: str) -> None:
     assert box.execute("select tbname from d.s where ts > 0") == [("a",), ("a",)]
     if version[0] == "3":
         assert box.execute("delete from d.s") == [(2,)]
+
+
+# --- Tables without rows
+
+
+@pytest.mark.parametrize(("version", "empty"), [("2.4.0.18", []), ("3.0.5.2", []), ("3.3.3.0", [("b", 0)])])
+def test_3_3_counts_the_rows_of_empty_tables(version: str, empty: list[tuple[str, int]]) -> None:
+    box = made(version, "create stable d.s (ts timestamp, v int) tags (g int)", "create table d.b using d.s tags (1)")
+    box.execute(f"insert into d.a using d.s tags (1) values ({T}, 1)")
+    rows = box.execute("select tbname, count(*) from d.s group by tbname")
+    assert sorted(row[:2] for row in rows) == [("a", 1), *empty]
