@@ -196,8 +196,7 @@ class Scope:
             stable: the super table.
         """
         wanted = self.tables.below(stable) if self.tables else None
-        names = [f"tbname < {string(self.before)}"] if self.before is not None else []
-        return name_range(self.first, None) + names + (_any_of(wanted) if wanted else [])
+        return [*name_range(self.first, None), *_below(self.before), *(_any_of(wanted) if wanted else ())]
 
 
 def pinned(options: MigrationOptions) -> MigrationOptions:
@@ -265,6 +264,16 @@ def _lines(option: str, path: str) -> list[str]:
 
 def _stopped(option: str, found: str, action: str) -> MigrationStopped:
     return MigrationStopped([Finding(f"Option {option!r}", found, action)])
+
+
+def _below(before: str | None) -> list[str]:
+    """The condition that a name comes before another one.
+
+    The name that follows a name at once is the same with a NUL behind it, which no statement can have in it.
+    """
+    if before is not None and before.endswith("\0"):
+        return name_range(None, before[:-1])
+    return [] if before is None else [f"tbname < {string(before)}"]
 
 
 def _any_of(patterns: Patterns) -> list[str]:
