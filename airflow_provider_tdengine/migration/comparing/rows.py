@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Ints, Value, times_of
-from airflow_provider_tdengine.client.errors import IncompleteResult, TableMissing
+from airflow_provider_tdengine.client.errors import IncompleteResult, RowRejected, TableMissing
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.migration import wording
@@ -189,14 +189,21 @@ class RowReader:
 
     def _differing(self, units: list[Unit], pair: Sessions) -> list[str]:
         names = [unit.table for unit in units]
-        if len(units) == 1:
-            sums = [self._sums(pair, units[0])]
-        else:
-            sums = list(zip(self._group(pair.source, units), self._group(pair.target, units, names), strict=True))
-            rows = sum(ours.rows for ours, _ in sums)
-            if rows < (expected := sum(unit.rows for unit in units)):
-                raise _incomplete(names[0], rows, expected)
+        try:
+            sums = self._together(pair, units) if len(units) > 1 else [self._sums(pair, units[0])]
+        except RowRejected:
+            # A row of one of them is more than the target can hold.
+            sums = [self._sums(pair, unit) for unit in units]
         return [name for name, (ours, theirs) in zip(names, sums, strict=True) if ours != theirs]
+
+    def _together(self, pair: Sessions, units: list[Unit]) -> list[tuple[Digest, Digest]]:
+        """What the rows of each of some subtables come to, on both sides."""
+        names = [unit.table for unit in units]
+        sums = list(zip(self._group(pair.source, units), self._group(pair.target, units, names), strict=True))
+        rows = sum(ours.rows for ours, _ in sums)
+        if rows < (expected := sum(unit.rows for unit in units)):
+            raise _incomplete(names[0], rows, expected)
+        return sums
 
     def _group(self, session: Session, units: list[Unit], at_source: Sequence[str] | None = None) -> list[Digest]:
         """What the rows of each of some subtables come to, read with one query.
@@ -266,7 +273,7 @@ class RowReader:
             blocks = (block.take(~np.isin(times_of(block), refused)) for block in blocks)
         if self._time.cuts:
             blocks = (rows for rows, _ in without_collisions(blocks, self._time, transcode.second_key))
-        return map(transcode, blocks)
+        return (held for block in blocks for held in _held(transcode, block))
 
     def _blocks_of_target(self, pair: Sessions, unit: Unit) -> Iterator[Block]:
         start, end = self._time.window(unit.start, unit.end)
@@ -351,6 +358,17 @@ class RowReader:
         pairs = ((field.name, *wording.values(one, other)) for field, one, other in columns if repr(one) != repr(other))
         values = [f"{name} {one} and {other}" for name, one, other in pairs]
         return f"{when} has {', '.join(values[:_SHOWN])}"
+
+
+def _held(transcode: Transcoder, block: Block) -> Iterator[Block]:
+    """Rows as the target should have them, without those that it cannot hold: it has something else, if at all."""
+    try:
+        yield transcode(block)
+    except RowRejected:
+        if block.rows > 1:
+            half = block.rows // 2
+            yield from _held(transcode, block.take(slice(0, half)))
+            yield from _held(transcode, block.take(slice(half, None)))
 
 
 def _runs(keys: Sequence[Key], extra: set[Key]) -> Iterator[tuple[int, int]]:
