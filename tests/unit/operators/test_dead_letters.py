@@ -165,7 +165,7 @@ def test_rows_that_were_refused_are_not_equal(plant: Plant, tmp_path: Path, capl
     # Somebody has corrected them on the way: the source still says something that the target cannot hold.
     refusing.correct()
     refusing.replay()
-    with pytest.raises(AirflowFailException, match="^Different: 3 of 4 tables; of their rows 3 only in the target"):
+    with pytest.raises(AirflowFailException, match=r"^Different: 3 of 4 tables; of their rows 3 only in the target"):
         refusing.verify()
 
 
