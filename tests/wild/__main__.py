@@ -23,7 +23,8 @@ from .server import Refused, Server
 _SECONDS = 900
 """A seed that takes longer is stuck."""
 
-_BROKEN = 3
+_BROKEN = "test broken"
+_GIVES_UP = 3
 """So many seeds that cannot be run, one after the other, are the last ones."""
 
 
@@ -40,14 +41,14 @@ def main() -> int:
             signal.alarm(_SECONDS)
             try:
                 outcome = driver.run(seed)
-            except (Refused, AssertionError, TimeoutError, httpx.HTTPError, OSError, ValueError) as error:
-                outcome = Outcome(seed).fail("test broken", f"{type(error).__name__}: {error}", traceback.format_exc())
+            except (Refused, AssertionError, httpx.HTTPError, OSError, ValueError) as error:
+                outcome = Outcome(seed, _BROKEN, f"{type(error).__name__}: {error}", traceback.format_exc())
             signal.alarm(0)
             outcomes.append(outcome)
             print(outcome, flush=True)
             if arguments.verbose and not outcome.is_good:
                 print(outcome.report, flush=True)
-            if len(outcomes) >= _BROKEN and all(last.verdict == "test broken" for last in outcomes[-_BROKEN:]):
+            if [last.verdict for last in outcomes[-_GIVES_UP:]] == [_BROKEN] * _GIVES_UP:
                 print("A server seems to be gone")
                 break
     return _summary(outcomes, arguments)
@@ -56,14 +57,21 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.wild",
-        description="Migrates random databases and compares what arrived; prints a line a seed, and what failed at the end.",
+        description="Migrates random databases and compares what arrived; prints a line a seed, and a list of what "
+        "failed with its cause at the end.",
         epilog="What follows -- is given to the command line of all seeds, such as -- --verify full",
     )
     box = "box:VERSION for a simulated server, such as box:2.4.0.18"
-    parser.add_argument("--source", required=True, help=f"URL such as ws://root:taosdata@localhost:6041 (http: the migration uses REST only), or {box}")
+    parser.add_argument(
+        "--source",
+        required=True,
+        help=f"URL such as ws://root:taosdata@localhost:6041 (http: the migration uses REST only), or {box}",
+    )
     parser.add_argument("--target", required=True, help="the same, of 3.x")
     parser.add_argument("--seeds", type=_seeds, default=_seeds("0-9"), help="such as 7 or 0-99 or 3,8,20-29")
-    parser.add_argument("--faults", action="store_true", help="damage the target afterwards, and see it found and mended")
+    parser.add_argument(
+        "--faults", action="store_true", help="damage the target afterwards, and see it found and mended"
+    )
     parser.add_argument("--size", choices=["small", "full"], default="full", help="of the databases (default: full)")
     parser.add_argument("--keep", action="store_true", help="leave the databases wild_SEED and wild_SEED_to there")
     parser.add_argument("--verbose", action="store_true", help="show all that a failing seed said")
@@ -84,7 +92,7 @@ def _seeds(text: str) -> list[int]:
 def _server(url: str, stack: ExitStack) -> Server:
     if url.startswith("box:"):
         box = stack.enter_context(TDengineBox(version=url.removeprefix("box:"), block_rows=400))
-        url = box.url.replace("://", "://root:taosdata@")
+        url = box.url.replace("http://", "ws://root:taosdata@")
     server = Server(url)
     stack.callback(server.close)
     return server
@@ -113,10 +121,8 @@ def _summary(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
     if bad:
         first = next(iter(bad.values()))[0]
         faults = " --faults" if arguments.faults else ""
-        print(
-            f"\nOne of them alone: python -m tests.wild --source {arguments.source} --target {arguments.target} --seeds {first}"
-            f" --size {arguments.size}{faults} --keep --verbose"
-        )
+        alone = f"python -m tests.wild --source {arguments.source} --target {arguments.target} --seeds {first}"
+        print(f"\nOne of them alone: {alone} --size {arguments.size}{faults} --keep --verbose")
     return 1 if bad else 0
 
 

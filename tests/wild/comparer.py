@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .server import Row, Server, Value, name
+from .server import Row, Server, name
 
 _CHUNK = 4_000
 """Rows that are read with one statement, at most: adapters cut longer answers."""
@@ -96,9 +96,11 @@ def read(server: Server, database: str, period: Period = (None, None), only: Col
     missing = {table for table in owners if only is None or table in only} ^ tables.keys()
     if missing:
         raise AssertionError(f"{server.version_text} lists {sorted(missing)!r} in one place, and not in another")
+    counts = _counts(server, database, structures, period)
     for table, holds in tables.items():
-        rows = _rows(server, f"{database}.{name(table)}", holds.structure, period)
-        holds.rows = sorted(rows, key=lambda row: row[: holds.structure.keys])
+        if holds.stable is None or table in counts:
+            rows = _rows(server, f"{database}.{name(table)}", holds.structure, period, counts.get(table))
+            holds.rows = sorted(rows, key=lambda row: row[: holds.structure.keys])
     return Contents(structures, tables)
 
 
@@ -120,11 +122,12 @@ def _listing(server: Server, database: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _structure(server: Server, database: str, table: str) -> Structure:
-    columns, tags, keys = [], [], 1
-    for text, kind, length, note, *_ in server.rows(f"describe {database}.{name(table)}"):
-        of_json = kind == "JSON"
-        kind = "VARCHAR" if kind == "BINARY" else str(kind)
-        (tags if note == "TAG" else columns).append(Column(str(text), kind, 0 if of_json else int(length or 0)))
+    columns: list[Column] = []
+    tags: list[Column] = []
+    keys = 1
+    for text, said, length, note, *_ in server.rows(f"describe {database}.{name(table)}"):
+        kind = "VARCHAR" if said == "BINARY" else str(said)
+        (tags if note == "TAG" else columns).append(Column(str(text), kind, 0 if kind == "JSON" else int(length or 0)))
         keys += note == "PRIMARY KEY"
     return Structure(tuple(columns), tuple(tags), keys)
 
@@ -132,26 +135,48 @@ def _structure(server: Server, database: str, table: str) -> Structure:
 def _tags(server: Server, database: str, stable: str, structure: Structure) -> list[Row]:
     """Name and tags of each subtable."""
     select = "select" if server.generation == 2 else "select distinct" if server.version < (3, 1) else "select tags"
-    tags = ", ".join(_asked(server, tag) for tag in structure.tags)
+    tags = ", ".join(name(tag.name) for tag in structure.tags)
     return server.rows(f"{select} tbname, {tags} from {database}.{name(stable)}")
 
 
-def _asked(server: Server, column: Column) -> str:
-    """A column as it is asked for: timestamps of 3.x as numbers."""
-    spelt = name(column.name)
-    return f"cast({spelt} as bigint)" if column.kind == "TIMESTAMP" and server.generation == 3 else spelt
+def _counts(server: Server, database: str, stables: dict[str, Structure], period: Period) -> dict[str, int]:
+    """How many rows each subtable has; those without may be missing."""
+    found: dict[str, int] = {}
+    grouping = "group" if server.generation == 2 else "partition"
+    for stable, structure in stables.items():
+        source = f"{database}.{name(stable)}{_where(structure, period)}"
+        rows = server.rows(f"select tbname, count(*) from {source} {grouping} by tbname")
+        counts = {str(row[0]): int(row[1] or 0) for row in rows}
+        total = _one(server, f"select count(*) from {source}")
+        if sum(counts.values()) != total:
+            raise AssertionError(f"{server.version_text} counts {total} rows of {source}, or {sum(counts.values())}")
+        found |= counts
+    return found
 
 
-def _rows(server: Server, table: str, structure: Structure, period: Period) -> Iterator[Row]:
-    """The rows of a period; more than fit into an answer are read by halves."""
+def _where(structure: Structure, period: Period) -> str:
     time = name(structure.columns[0].name)
     start, end = period
     conditions = [f"{time} >= {start}"] * (start is not None) + [f"{time} < {end}"] * (end is not None)
-    where = f" where {' and '.join(conditions)}" if conditions else ""
-    count = _one(server, f"select count(*) from {table}{where}") or 0
+    return f" where {' and '.join(conditions)}" if conditions else ""
+
+
+def _rows(server: Server, table: str, structure: Structure, period: Period, count: int | None = None) -> Iterator[Row]:
+    """The rows of a period; more than fit into an answer are read by halves.
+
+    Parameters:
+        server: where they are.
+        table: with its database.
+        structure: the table's.
+        period: which rows.
+        count: how many they are, if that is known.
+    """
+    time, where = name(structure.columns[0].name), _where(structure, period)
+    if count is None:
+        count = _one(server, f"select count(*) from {table}{where}")
     if count > _CHUNK:
-        low = _one(server, f"select first({time}) from {table}{where}", time)
-        high = _one(server, f"select last({time}) from {table}{where}", time)
+        low = _one(server, f"select first({time}) from {table}{where}")
+        high = _one(server, f"select last({time}) from {table}{where}")
         if low < high:
             middle = (low + high + 1) // 2
             yield from _rows(server, table, structure, (low, middle))
@@ -163,16 +188,14 @@ def _rows(server: Server, table: str, structure: Structure, period: Period) -> I
     yield from rows
 
 
-def _one(server: Server, sql: str, time: str = "") -> int:
+def _one(server: Server, sql: str) -> int:
     """The one number of an answer; 2.x answers nothing where there are no rows."""
-    if time and server.generation == 3:
-        sql = sql.replace(f"({time})", f"(cast({time} as bigint))")
     rows = server.rows(sql)
     return int(rows[0][0] or 0) if rows else 0
 
 
 def _at_once(server: Server, structure: Structure, source: str) -> list[Row]:
-    asked = [_asked(server, column) for column in structure.columns]
+    asked = [name(column.name) for column in structure.columns]
     try:
         return server.rows(f"select {', '.join(asked)}{source}")
     except ValueError:
@@ -214,15 +237,16 @@ def differences(source: Contents, target: Contents, rename: Callable[[str], str]
 
 
 def _difference(one: Table, other: Table, rename: Callable[[str], str]) -> str:
+    """The first thing that differs in a table."""
     if (one.stable and rename(one.stable)) != other.stable:
         return f"it belongs to {other.stable!r}"
     if one.structure != other.structure:
         return f"structure {_first(one.structure, other.structure)}"
-    for tag, ours, theirs in zip(one.structure.tags, one.tags, other.tags, strict=True):
-        if not _same(ours, theirs):
-            return f"tag {tag.name!r} {tag.kind}: {ours!r} in the source, {theirs!r} in the target"
-    if one.rows == other.rows and all(map(_all_same, one.rows, other.rows)):
-        return ""
+    tags = _values(one.structure.tags, one.tags, other.tags)
+    return f"tag {tags}" if tags else _rows_difference(one, other)
+
+
+def _rows_difference(one: Table, other: Table) -> str:
     keys = one.structure.keys
     ours, theirs = ({row[:keys]: row for row in table.rows} for table in (one, other))
     if lost := sorted(ours.keys() - theirs.keys()):
@@ -230,19 +254,19 @@ def _difference(one: Table, other: Table, rename: Callable[[str], str]) -> str:
     if more := sorted(theirs.keys() - ours.keys()):
         return f"{len(more)} rows more than the {len(ours)}, {more[0]} first"
     for key, row in ours.items():
-        for column, mine, yours in zip(one.structure.columns, row, theirs[key], strict=True):
-            if not _same(mine, yours):
-                return f"{column.name!r} {column.kind} at {key}: {mine!r} in the source, {yours!r} in the target"
-    return f"{len(one.rows)} rows in the source, {len(other.rows)} in the target, of the same keys"
+        if what := _values(one.structure.columns, row, theirs[key]):
+            return f"at {key} {what}"
+    if len(one.rows) != len(other.rows):
+        return f"{len(one.rows)} rows in the source, {len(other.rows)} in the target, of the same keys"
+    return ""
 
 
-def _same(one: Value, other: Value) -> bool:
-    """Whether two values are one; True is not 1."""
-    return one == other and type(one) is type(other)
-
-
-def _all_same(one: Row, other: Row) -> bool:
-    return all(map(_same, one, other))
+def _values(columns: Sequence[Column], ours: Row, theirs: Row) -> str:
+    """The first value that differs; True is not 1."""
+    for column, mine, yours in zip(columns, ours, theirs, strict=True):
+        if mine != yours or type(mine) is not type(yours):
+            return f"{column.name!r} {column.kind}: {mine!r} in the source, {yours!r} in the target"
+    return ""
 
 
 def _first(one: Structure, other: Structure | None) -> str:

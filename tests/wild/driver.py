@@ -10,9 +10,10 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from random import Random
 
 from airflow_provider_tdengine import cli
@@ -43,27 +44,30 @@ class Said:
     crash: str = ""
 
     @property
+    def all(self) -> str:
+        return f"{self.out}{self.text}{self.crash}"
+
+    @property
     def cause(self) -> str:
         """In one line, why it was not green."""
         if self.crash:
             return f"crash: {self.crash.strip().splitlines()[-1]}"
+        found = self._json().get("differences")
+        if isinstance(found, list) and found and isinstance(found[0], dict):
+            first = " ".join(f"{key}={value}" for key, value in found[0].items())
+            return f"{len(found)} differences, the first: {first}"
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        found = self._json().get("differences") or []
-        if found and isinstance(found[0], dict):
-            lines = [f"{len(found)} differences, the first: " + " ".join(f"{k}={v}" for k, v in found[0].items())]
-        return next(iter(lines[-1:]), f"exit status {self.status}")
+        return lines[-1] if lines else f"exit status {self.status}"
 
     def names(self, table: str) -> bool:
         """Whether a table is named."""
         words = list(_strings(self._json()))
         return table in words or any(repr(table) in word or f"{table}:" in word for word in (*words, self.text))
 
-    def _json(self) -> dict:
+    def _json(self) -> dict[str, object]:
         """The last line that is JSON."""
-        for line in reversed(self.out.splitlines()):
-            if line.startswith("{"):
-                return json.loads(line)
-        return {}
+        lines = [line for line in self.out.splitlines() if line.startswith("{")]
+        return json.loads(lines[-1]) if lines else {}
 
 
 @dataclass
@@ -74,34 +78,44 @@ class Outcome:
         seed: which one.
         verdict: "ok", "refused" where the migration rightly stopped before it wrote, else what went wrong.
         cause: in one line, why.
+        report: more, for those who look into it.
         facts: what there was.
         options: what the command line was given beside the defaults.
         seconds: how long it took.
-        report: more, for those who look into it.
         dropped: statements that the source refused, by its reason.
     """
 
     seed: int
     verdict: str = "ok"
     cause: str = ""
+    report: str = ""
     facts: str = ""
     options: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    report: str = ""
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_good(self) -> bool:
         return self.verdict in ("ok", "refused")
 
-    def fail(self, verdict: str, cause: str, report: str = "") -> Outcome:
-        self.verdict, self.cause, self.report = verdict, cause, report
-        return self
-
     def __str__(self) -> str:
         options = f"  [{shlex.join(self.options)}]" if self.options else ""
         cause = f"  {self.cause[:300]}" if self.cause else ""
         return f"seed {self.seed:<4} {self.verdict:<24} {self.seconds:5.1f} s  {self.facts}{options}{cause}"
+
+
+class Ended(Exception):
+    """A seed that has ended before its time.
+
+    Parameters:
+        verdict: of the outcome, as are the others.
+        cause: see there.
+        report: see there.
+    """
+
+    def __init__(self, verdict: str, cause: str, report: str) -> None:
+        self.verdict, self.cause, self.report = verdict, cause, report
+        super().__init__(verdict)
 
 
 @dataclass
@@ -131,93 +145,131 @@ class Driver:
             Refused, AssertionError: a server, or this test itself, is not as it should be.
         """
         started = time.monotonic()
-        outcome, database = Outcome(seed), f"wild_{seed}"
+        outcome, ours, theirs = Outcome(seed), f"wild_{seed}", f"wild_{seed}_to"
+        databases = {self.source: ours, self.target: theirs}
         try:
-            for server in (self.source, self.target):
-                server.run(f"drop database if exists {self._database(server, database)}")
+            _drop(databases)
             with tempfile.TemporaryDirectory() as folder:
-                self._run(outcome, database, folder)
+                _Seed(self, outcome, ours, theirs, folder).run()
+        except Ended as ended:
+            outcome.verdict, outcome.cause, outcome.report = ended.verdict, ended.cause, ended.report
         finally:
             outcome.seconds = time.monotonic() - started
             if not self.keep:
-                for server in (self.source, self.target):
-                    server.run(f"drop database if exists {self._database(server, database)}")
+                _drop(databases)
         return outcome
 
-    def _database(self, server: Server, database: str) -> str:
-        """What it is called; both may be on one server."""
-        return f"{database}_to" if server is self.target else database
 
-    def _run(self, outcome: Outcome, database: str, folder: str) -> Outcome:
-        arrived = self._database(self.target, database)
-        filled = fill(self.source, database, outcome.seed, self.size, self.target.version)
+def _drop(databases: dict[Server, str]) -> None:
+    for server, database in databases.items():
+        server.run(f"drop database if exists {database}")
+
+
+class _Seed:
+    """One seed.
+
+    Parameters:
+        driver: what all seeds have in common.
+        outcome: what is known of this one.
+        database: the source's.
+        arrived: the target's.
+        folder: for the state of the migration.
+    """
+
+    def __init__(self, driver: Driver, outcome: Outcome, database: str, arrived: str, folder: str) -> None:
+        self._target, self._arrived, self._outcome = driver.target, arrived, outcome
+        self._faults = driver.faults
+        filled = fill(driver.source, database, outcome.seed, driver.size, driver.target.version)
+        self._is_barred = filled.is_barred
         outcome.dropped = filled.dropped
-        outcome.options, rename, period = self._options(outcome.seed, filled)
-        connections = ["--source-conn-id", self.source.url, "--target-conn-id", self.target.url, "--state", folder]
-        databases = ["--source-database", database, "--target-database", arrived, "--json"]
-        given = [*connections, *databases, *outcome.options, *self.options]
-        ours = read(self.source, database, period)
-        dropped = f", {sum(filled.dropped.values())} statements refused" if filled.dropped else ""
-        outcome.facts = f"{filled.precision} {len(ours.tables)} tables {ours.rows} rows{dropped}"
+        outcome.options, self._rename, self._period = _options(outcome.seed, filled)
+        self._given = ["--source-conn-id", driver.source.url, "--target-conn-id", driver.target.url, "--json"]
+        self._given += ["--source-database", database, "--target-database", arrived, "--state", folder]
+        self._given += [*outcome.options, *driver.options]
+        self._ours = read(driver.source, database, self._period)
+        dropped = f", {filled.dropped.total()} statements refused" if filled.dropped else ""
+        outcome.facts = f"{filled.precision} {len(self._ours.tables)} tables {self._ours.rows} rows{dropped}"
 
-        def different() -> dict[str, str]:
-            return differences(ours, read(self.target, arrived), rename)
+    def run(self) -> None:
+        """Migrate, compare; damage, and mend.
 
-        migrated = call("migrate", *given)
-        if migrated.status and not exists(self.target, arrived) and not migrated.crash:
-            return outcome.fail("refused" if filled.is_barred else "refused without need", migrated.cause, migrated.text)
-        found = different() if exists(self.target, arrived) else {"": "there is no database"}
-        first = "; ".join(f"{table!r}: {what}" for table, what in list(found.items())[:3])
+        Raises:
+            Ended: something is not as it should be, or there is nothing more to do.
+        """
+        self._migrate()
+        verified = call("verify", *self._given)
+        if verified.status:
+            raise Ended("verify red after green", verified.cause, verified.all)
+        if self._faults:
+            self._damage_and_mend()
+
+    def _migrate(self) -> None:
+        migrated = call("migrate", *self._given)
         if migrated.crash:
-            return outcome.fail("crash", migrated.cause, migrated.crash)
+            raise Ended("crash", migrated.cause, migrated.all)
+        if not exists(self._target, self._arrived):
+            # A refusal is a finding of ours, not an error of a server that something ran into.
+            rightly = self._is_barred and migrated.status and "The server says" not in migrated.text
+            raise Ended("refused" if rightly else "refused without need", migrated.cause, migrated.all)
+        found = self._different()
         if migrated.status:
             verdict = "red and different" if found else "red but equal"
-            return outcome.fail(verdict, migrated.cause, f"{first}\n{migrated.out}{migrated.text}")
+            raise Ended(verdict, migrated.cause, f"{_first(found)}\n{migrated.all}")
         if found:
-            return outcome.fail("green but different", first, migrated.out)
-        verified = call("verify", *given)
-        if verified.status:
-            return outcome.fail("verify red after green", verified.cause, f"{verified.out}{verified.text}")
-        if not self.faults:
-            return outcome
-        rng = Random(f"faults {outcome.seed}")
-        done = inject(self.target, arrived, read(self.target, arrived), rng, rng.randint(1, _FAULTS))
-        damaged = different()
-        outcome.facts += f", {len(damaged)} faults"
-        if not damaged:
-            return outcome
-        verified = call("verify", *given)
-        missed = [f"{table!r}: {done.get(table, what)}" for table, what in damaged.items() if not verified.names(table)]
-        if missed or verified.status != 1:
-            outcome.fail(f"{len(missed)} of {len(damaged)} faults missed", "; ".join(missed) or verified.cause, verified.out)
-        mended = call("migrate", *given, *known("--update-tags", "--delete-extra"))
-        left = different()
-        if outcome.is_good and (mended.status or left):
-            first = "; ".join(f"{table!r}: {done.get(table, '')}: {what}" for table, what in list(left.items())[:3])
-            outcome.fail("not mended", f"{first} {mended.cause if mended.status else 'and green'}", mended.out + mended.text)
-        return outcome
+            raise Ended("green but different", _first(found), migrated.all)
 
-    def _options(self, seed: int, filled: Filled) -> tuple[list[str], Callable[[str], str], Period]:
-        """Options of a seed, half of the seeds having none; what they do to names; which rows they concern."""
-        rng = Random(f"options {seed}")
-        rename: Callable[[str], str] = str
-        period: Period = (None, None)
-        if rng.random() < 0.5:
-            return [], rename, period
-        given = [*known("--workers"), str(rng.randint(1, 4))]
-        if rng.random() < 0.5 and (flag := known("--strategy")):
-            given += [*flag, rng.choice(["dense", "sparse"])]
-        if rng.random() < 0.4:
-            given += ["--verify", "full"]
-        if rng.random() < 0.3:
-            rename = "new {}".format
-            given += ["--rename-tables", "* -> new *", "--rename-stables", "* -> new *"]
-        if rng.random() < 0.3:
-            start, end = 1_609_459_205, 1_750_000_060
-            steps = {"ms": 10**3, "us": 10**6, "ns": 10**9}[filled.precision]
-            period = start * steps, end * steps
-            given += ["--start", _moment(start), "--end", _moment(end)]
-        return given, rename, period
+    def _damage_and_mend(self) -> None:
+        # Both sides are equal: what the source holds is what the target holds.
+        holds = {self._rename(table): held for table, held in self._ours.tables.items()}
+        rng = Random(f"faults {self._outcome.seed}")
+        done = inject(self._target, self._arrived, holds, rng, rng.randint(1, _FAULTS))
+        faults = {table: done[table] or what for table, what in self._different(done, self._period).items()}
+        self._outcome.facts += f", {len(faults)} faults"
+        if not faults:
+            return
+        verified = call("verify", *self._given)
+        missed = {table: what for table, what in faults.items() if not verified.names(table)}
+        mended = call("migrate", *self._given, *known("--update-tags", "--delete-extra"))
+        if missed or verified.status != 1:
+            verdict = f"{len(missed)} of {len(faults)} faults missed"
+            raise Ended(verdict, _first(missed) or f"exit status {verified.status}", verified.all)
+        left = self._different()
+        if mended.status or left:
+            verdict = "not mended, and green" if not mended.status else "not mended" if left else "mended, but red"
+            still = _first({table: f"{faults.get(table, '')}: {what}" for table, what in left.items()})
+            raise Ended(verdict, f"{still} {mended.cause if mended.status else ''}", mended.all)
+
+    def _different(self, only: Collection[str] | None = None, period: Period = (None, None)) -> dict[str, str]:
+        """What differs: of these tables, None for all, in this period."""
+        there = read(self._target, self._arrived, period, only)
+        tables = {
+            table: held for table, held in self._ours.tables.items() if only is None or self._rename(table) in only
+        }
+        return differences(replace(self._ours, tables=tables), there, self._rename)
+
+
+def _options(seed: int, filled: Filled) -> tuple[list[str], Callable[[str], str], Period]:
+    """Options of a seed, none for half of the seeds; what they do to names; which rows they concern."""
+    rng = Random(f"options {seed}")
+    rename: Callable[[str], str] = str
+    period: Period = (None, None)
+    if rng.random() < 0.5:
+        return [], rename, period
+    given = ["--workers", str(rng.randint(1, 4))]
+    if rng.random() < 0.5:
+        given += ["--strategy", rng.choice(["dense", "sparse"])]
+    if rng.random() < 0.4:
+        given += ["--verify", "full"]
+    if rng.random() < 0.3:
+        rename = "new {}".format
+        given += ["--rename-tables", "* -> new *", "--rename-stables", "* -> new *"]
+    if rng.random() < 0.3:
+        start, end = 1_609_459_205, 1_750_000_060
+        period = start * filled.second, end * filled.second
+        given += ["--start", _moment(start), "--end", _moment(end)]
+    # An option that has gone is left out with its value.
+    pairs = zip(given[::2], given[1::2], strict=True)
+    return [text for pair in pairs if known(pair[0]) for text in pair], rename, period
 
 
 def _moment(seconds: int) -> str:
@@ -237,19 +289,27 @@ def call(*arguments: str) -> Said:
     return Said(status, out.getvalue(), text.getvalue(), crash)
 
 
-_help = ""
-
-
 def known(*flags: str) -> list[str]:
     """Those options that the command line has."""
-    global _help  # noqa: PLW0603
-    _help = _help or call("migrate", "--help").out
-    return [flag for flag in flags if re.search(rf"{flag}\b", _help)]
+    return [flag for flag in flags if re.search(rf"{flag}\b", _help())]
 
 
-def _strings(value: object) -> list[str]:
+@cache
+def _help() -> str:
+    return call("migrate", "--help").out
+
+
+def _first(found: dict[str, str]) -> str:
+    """The first few."""
+    return "; ".join(f"{table!r}: {what}" for table, what in list(found.items())[:3])
+
+
+def _strings(value: object) -> Iterator[str]:
+    """All text in JSON."""
     if isinstance(value, dict):
-        return [text for key, each in value.items() for text in (str(key), *_strings(each))]
-    if isinstance(value, list):
-        return [text for each in value for text in _strings(each)]
-    return [str(value)]
+        yield from value
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _strings(each)
+    else:
+        yield str(value)

@@ -7,40 +7,39 @@ import struct
 from collections.abc import Callable
 from random import Random
 
-from .comparer import Column, Contents, Table
+from .comparer import Column, Table
 from .server import INTEGERS, Refused, Row, Server, Value, name, quoted
 
 _TEXT = ("VARCHAR", "NCHAR")
 
 
-def inject(server: Server, database: str, contents: Contents, rng: Random, count: int) -> dict[str, str]:
+def inject(server: Server, database: str, holds: dict[str, Table], rng: Random, count: int) -> dict[str, str]:
     """Damage some tables.
 
     Parameters:
         server: the target.
         database: its database.
-        contents: what that holds.
+        holds: the tables of that.
         rng: what decides.
         count: how many tables, at most.
 
     Returns:
-        What was done to each table.
+        What was done to each table; nothing is said where it was begun and refused.
     """
     done: dict[str, str] = {}
-    tables = sorted(contents.tables)
-    rng.shuffle(tables)
-    for text in tables:
-        if len(done) == count:
+    names = sorted(holds)
+    rng.shuffle(names)
+    for text in names:
+        if sum(map(bool, done.values())) == count:
             break
         fault = rng.choice(_FAULTS)
-        table = _Damage(server, f"{database}.{name(text)}", contents.tables[text], rng)
+        table = _Damage(server, f"{database}.{name(text)}", holds[text], rng)
         try:
-            said = fault(table)
+            if said := fault(table):
+                done[text] = said
         except Refused:
             # Such as a number that INSERT has no words for.
-            continue
-        if said:
-            done[text] = said
+            done[text] = ""
     return done
 
 
@@ -69,10 +68,7 @@ class _Damage:
         """A row and a column whose value is one of these."""
         rows = self.rng.sample(self.table.rows, min(len(self.table.rows), 50))
         places = [
-            (row, i)
-            for row in rows
-            for i in range(self.keys, len(self.columns))
-            if fits(self.columns[i], row[i])
+            (row, i) for row in rows for i in range(self.keys, len(self.columns)) if fits(self.columns[i], row[i])
         ]
         return self.rng.choice(places) if places else None
 
@@ -97,6 +93,11 @@ class _Damage:
 
     def is_free(self, time: int) -> bool:
         return all(row[0] != time for row in self.table.rows)
+
+
+def _time(row: Row) -> int:
+    assert isinstance(row[0], int)
+    return row[0]
 
 
 def literal(kind: str, value: Value) -> str:
@@ -175,9 +176,9 @@ def _lost_row(table: _Damage) -> str:
 
 def _shifted_row(table: _Damage) -> str:
     row = table.row()
-    if not row or not table.is_free(row[0] + 1) or table.keys > 1:
+    if not row or not table.is_free(_time(row) + 1) or table.keys > 1:
         return ""
-    moved = (row[0] + 1, *row[1:])
+    moved = (_time(row) + 1, *row[1:])
     table.write(moved)
     table.delete(row)
     return f"a row a step later: {row[0]}"
@@ -185,10 +186,10 @@ def _shifted_row(table: _Damage) -> str:
 
 def _more_rows(table: _Damage) -> str:
     row = table.row()
-    if not row or not table.is_free(row[0] - 1):
+    if not row or not table.is_free(_time(row) - 1):
         return ""
-    table.write((row[0] - 1, *row[1:]))
-    return f"a row more: {row[0] - 1}"
+    table.write((_time(row) - 1, *row[1:]))
+    return f"a row more: {_time(row) - 1}"
 
 
 def _swapped(table: _Damage) -> str:

@@ -8,9 +8,12 @@ text of their bits, with -0.0, nan and inf; binary types are hexadecimal.
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 from collections.abc import Sequence
+from datetime import date
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,16 +22,14 @@ from websockets.sync.client import connect
 Value = None | bool | int | str
 Row = tuple[Value, ...]
 
-_TYPES_2 = (
-    "NULL,BOOL,TINYINT,SMALLINT,INT,BIGINT,FLOAT,DOUBLE,VARCHAR,TIMESTAMP,NCHAR,"
-    "TINYINT UNSIGNED,SMALLINT UNSIGNED,INT UNSIGNED,BIGINT UNSIGNED,JSON"
-).split(",")
+_SIGNED = ("TINYINT", "SMALLINT", "INT", "BIGINT")
+_UNSIGNED = tuple(f"{kind} UNSIGNED" for kind in _SIGNED)
+_TYPES_2 = ("NULL", "BOOL", *_SIGNED, "FLOAT", "DOUBLE", "VARCHAR", "TIMESTAMP", "NCHAR", *_UNSIGNED, "JSON")
 """What 2.x says by number."""
 
 INTEGERS = {
-    f"{name}{sign}": (0 if sign else -(1 << bits - 1), (1 << bits - (not sign)) - 1)
-    for name, bits in (("TINYINT", 8), ("SMALLINT", 16), ("INT", 32), ("BIGINT", 64))
-    for sign in ("", " UNSIGNED")
+    **{kind: (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) for kind, size in zip(_SIGNED, (1, 2, 4, 8), strict=True)},
+    **{kind: (0, (1 << 8 * size) - 1) for kind, size in zip(_UNSIGNED, (1, 2, 4, 8), strict=True)},
 }
 """The smallest and the largest number of each type."""
 
@@ -94,9 +95,9 @@ class Server:
         found: list[Row] = []
         with connect(f"ws{self._place}{path}", max_size=None) as socket:
 
-            def ask(action: str, **more: object) -> dict:
+            def ask(action: str, **more: object) -> dict[str, Any]:
                 socket.send(json.dumps({"action": action, "args": {"req_id": 1, **more}}))
-                answer = json.loads(socket.recv())
+                answer: dict[str, Any] = json.loads(socket.recv())
                 if answer["code"]:
                     raise Refused(answer["message"])
                 return answer
@@ -106,7 +107,9 @@ class Server:
             result = ask("query", sql=sql)
             while not ask("fetch", id=result["id"])["completed"]:
                 socket.send(json.dumps({"action": "fetch_block", "args": {"req_id": 1, "id": result["id"]}}))
-                found += _block(bytes(socket.recv())[16:])
+                block = socket.recv()
+                assert isinstance(block, bytes)
+                found += _block(block[16:])
         return found
 
     def _post(self, sql: str) -> bytes:
@@ -118,8 +121,8 @@ class Server:
                 return answer
             time.sleep(0.2)
 
-    def _answer(self, body: bytes) -> dict:
-        said = json.loads(
+    def _answer(self, body: bytes) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(
             body.decode("utf-8", "surrogateescape"), parse_int=Number, parse_float=Number, parse_constant=_no_number
         )
         if said.get("status") == "error" or said.get("code", "0") != "0":
@@ -141,23 +144,36 @@ def _no_number(text: str) -> None:
 def _canonical(kind: str, value: object) -> Value:
     if value is None or isinstance(value, bool):
         return value
-    if kind in INTEGERS:
-        return int(str(value))
-    if kind == "TIMESTAMP":
-        # 3.x is asked for timestamps as BIGINT.
-        return int(value) if isinstance(value, Number) else str(value)
-    if kind == "FLOAT":
-        return repr(as_float(float(str(value))))
-    if kind == "DOUBLE":
-        return repr(float(str(value)))
-    if kind == "JSON":
-        return json.dumps(_as_floats(value), sort_keys=True)
-    return str(value)
+    text = str(value)
+    if kind == "TIMESTAMP" and not isinstance(value, Number):
+        return _steps(text)
+    if kind in INTEGERS or kind == "TIMESTAMP":
+        return int(text)
+    if kind in ("FLOAT", "DOUBLE"):
+        return repr(as_float(float(text)) if kind == "FLOAT" else float(text))
+    return json.dumps(_as_floats(value), sort_keys=True) if kind == "JSON" else text
+
+
+def _steps(text: str) -> int:
+    """A timestamp of 3.x, such as 2021-01-01T00:00:00.001Z, as so many steps since 1970; its digits say of which size.
+
+    Years may be negative or have more than four digits, which `datetime` does not know.
+    """
+    found = re.fullmatch(r"(-?\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)(?:\.(\d+))?Z", text)
+    assert found, text
+    year, month, day, hours, minutes, seconds = map(int, found.groups()[:6])
+    digits = found[7] or ""
+    # Every 400 years, the calendar repeats itself after 146,097 days.
+    cycles, year = divmod(year - 2000, 400)
+    days = date(2000 + year, month, day).toordinal() - date(1970, 1, 1).toordinal() + cycles * 146_097
+    whole = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return whole * int(10 ** len(digits)) + int(digits or 0)
 
 
 def as_float(value: float) -> float:
     """A number as FLOAT holds it."""
-    return struct.unpack("<f", struct.pack("<f", value))[0]
+    (narrow,) = struct.unpack("<f", struct.pack("<f", value))
+    return float(narrow)
 
 
 def _as_floats(value: object) -> object:
