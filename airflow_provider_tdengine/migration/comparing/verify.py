@@ -17,10 +17,17 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Extent, Scope, 
 from airflow_provider_tdengine.migration.comparing.measures import Answers, Measure, ask, measures, same
 from airflow_provider_tdengine.migration.comparing.row_comparer import Piece, RowComparer
 from airflow_provider_tdengine.migration.copying import comparable_since, find_expired, window
-from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, conversion, distinct_rows
-from airflow_provider_tdengine.migration.structure import Structure, TablePair, can_widen, read_structure, same_tag
+from airflow_provider_tdengine.migration.structure import (
+    Structure,
+    TablePair,
+    can_widen,
+    nothing_meant,
+    read_structure,
+    same_tag,
+)
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +145,7 @@ def verify(
         TDengineError: what no retry cured.
     """
     structure = read_structure(source, target, options)
+    stop_on(nothing_meant(source, structure, options))
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
     start, end = window(options, structure.source)

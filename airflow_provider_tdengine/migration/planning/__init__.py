@@ -4,13 +4,16 @@ from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_dis
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
 from airflow_provider_tdengine.migration.planning.plan import cut_batches, make_plan
 from airflow_provider_tdengine.migration.planning.preflight import preflight
+from airflow_provider_tdengine.migration.planning.request import Request, requested
 
 __all__ = [
     "Preview",
+    "Request",
     "cut_batches",
     "make_plan",
     "preflight",
     "preview",
+    "requested",
     "row_of",
     "row_on_disk",
 ]

@@ -14,7 +14,13 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Extent, Extents
 from airflow_provider_tdengine.migration.copying import ROWS_A_BATCH, Batch, settle, slices, window
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.structure import Structure, compare, privilege_findings, read_structure
+from airflow_provider_tdengine.migration.structure import (
+    Structure,
+    compare,
+    nothing_meant,
+    privilege_findings,
+    read_structure,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,8 @@ def make_plan(source: Catalog, target: Catalog, options: MigrationOptions) -> li
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    findings = compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
+    findings = nothing_meant(source, structure, options)
+    findings += compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
     stop_on([*findings, *privilege_findings(source, target, structure, options)])
     start, end = window(options, structure.source)
     start = settle(source, target, structure, (start, end), options.on_expired)
