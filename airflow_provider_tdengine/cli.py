@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import datetime, timezone
@@ -22,9 +22,18 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.catalog import Scope
-from airflow_provider_tdengine.migration.comparing import ask, certificate, prove, write
-from airflow_provider_tdengine.migration.copying import Batch, DeadLetters, ProgressNotSaved, copy_batch, kept, window
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, count, holdings
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
+from airflow_provider_tdengine.migration.copying import (
+    Batch,
+    Copied,
+    DeadLetters,
+    ProgressNotSaved,
+    batch_folder,
+    copy_batch,
+    kept,
+    window,
+)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
@@ -138,6 +147,7 @@ class Command:
         if request.options.force and arguments.command == "migrate":
             self._state.forget()
         self._options = request.options.ended(self._state.created)
+        self._is_end_implied = request.options.mode == "history" and not request.options.end
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -152,7 +162,8 @@ class Command:
         if options.dry_run:
             return self.plan()
         with self._source, self._target:
-            findings = preflight(self._source, self._target, self._structure, options)
+            implied = self._is_end_implied
+            findings = preflight(self._source, self._target, self._structure, options, is_end_implied=implied)
         stop_on(findings)
         for finding in findings:
             self._screen.line(f"  {finding.severity.value}: {finding}")
@@ -165,27 +176,30 @@ class Command:
             self._state.forget()
             return 0
         with self._stage("plan") as say, self._source, self._target:
-            batches = make_plan(self._source, self._target, options)
+            batches = make_plan(self._source, self._target, options, self._state.plan())
+            self._state.keep_plan(batches)
             say(f"{len(batches)} batches")
-        rejected = self._copy(batches)
-        status = self._compare(mend=True)
-        if rejected:
+        with self._source, self._target:
+            copied = self._copy(batches)
+            verdict = self._compare(batches, copied)
+        if rejected := sum(one.tally.rejected for one in copied.values()):
             self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
-        if not status:
+        if verdict.kind is not Kind.DIFFERENT:
             self._state.forget()
-        return _FAILED if rejected else status
+        return _FAILED if rejected else _status(verdict)
 
-    def _copy(self, batches: Sequence[Batch]) -> int:
+    def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
 
         Returns:
-            How many rows were refused.
+            What they came to, by their identity.
         """
-        total, done, rejected = sum(batch.rows for batch in batches), 0, 0
+        total, done = sum(batch.rows for batch in batches), 0
         started = time.monotonic()
         letters = self._letters()
+        found: dict[str, Copied] = {}
         with self._screen.bar("copy", total) as report:
-            for number, batch in enumerate(batches):
+            for batch in batches:
                 before = done
                 copied = copy_batch(
                     self._source,
@@ -193,43 +207,60 @@ class Command:
                     batch,
                     self._options,
                     FileProgress(self._state.file_of(batch)),
-                    dead_letters=DeadLetters(letters / str(number)) if letters else None,
-                    report=lambda checkpoint, before=before: report(before + checkpoint.rows),  # type: ignore[misc]
+                    dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
+                    report=lambda checkpoint, before=before: report(before + checkpoint.tally.rows),  # type: ignore[misc]
                 )
+                found[batch.identity] = copied
                 done += copied.rows
-                rejected += copied.rejected
                 report(done)
-        seconds = time.monotonic() - started
-        self._screen.stage("copy", seconds, f"{done:,} rows, {done / max(seconds, 0.001):,.0f} rows/s")
-        return rejected
+        seconds, tried = time.monotonic() - started, sum(copied.tried for copied in found.values())
+        said = f"{done:,} rows" if tried == done else f"{done:,} rows, {tried:,} of them now"
+        self._screen.stage("copy", seconds, f"{said}, {tried / max(seconds, 0.001):,.0f} rows/s")
+        return found
 
     def verify(self) -> int:
         """Compare both sides."""
-        return self._compare(mend=False)
+        return _status(self._compare())
 
-    def _compare(self, *, mend: bool) -> int:
-        options = self._options if mend else replace(self._options, repair_rounds=0)
+    def _compare(self, batches: Sequence[Batch] | None = None, copied: Mapping[str, Copied] | None = None) -> Verdict:
+        """Compare both sides, and mend what differs after a copy.
+
+        Parameters:
+            batches: what was copied; None where nothing was, and nothing is to be mended.
+            copied: what batches came to, by their identity.
+        """
+        options = self._options if batches is not None else replace(self._options, repair_rounds=0)
         if options.verify == "none":
-            self._screen.line("  Nothing is compared: verify is none")
-            return 0
+            verdict = Verdict(not_compared="verify is none")
+            self._screen.line(f"  {verdict.words}")
+            return verdict
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
-            comparison, repairs = prove(self._source, self._target, options, kept(letters) if letters else {})
-            differences = len(comparison.differences)
-            say(f"{comparison.tables:,} tables, {comparison.rows:,} rows, {differences:,} differences")
+            comparison = verify(
+                self._source,
+                self._target,
+                options,
+                kept(letters) if letters else {},
+                batches=batches,
+                copied=copied,
+                is_end_implied=self._is_end_implied,
+            )
+            verdict = comparison.verdict
+            say(verdict.words)
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
-                proof = certificate(self._source, self._target, options, comparison, repairs, period)
+                proof = certificate(self._source, self._target, options, comparison, period)
                 self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
-        lines = [f"Mended: {repair.rows:,} rows of {repair.tables:,} tables" for repair in repairs]
-        if comparison.expired:
-            lines.append(f"Not compared: {comparison.expired:,} rows are older than the target keeps")
+        lines = []
+        if comparison.mended:
+            lines.append(f"Mended: {comparison.mended_rows:,} rows of {comparison.mended:,} tables")
+        lines += verdict.notes
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
-        lines += [f"  {piece.table}: {row}" for piece in comparison.pieces[:_SHOWN] for row in piece.shown]
+        lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
             lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
-        return _FAILED if comparison.differences else 0
+        return verdict
 
     def status(self) -> int:
         """Show rows on both sides."""
@@ -238,12 +269,13 @@ class Command:
         lines, counts = [], {}
         with self._source, self._target:
             for pair in structure.pairs:
-                ours = ask(self._source, pair.source, structure.scope, period, [])
-                there = pair.target and ask(self._target, pair.wanted, Scope(), structure.time.window(*period), [])
-                rows, others = int(ours.rows.sum()), int(there.rows.sum()) if there else 0
-                counts[pair.wanted.name] = {"source": rows, "target": others}
-                share = f"{100 * others / rows:.1f} %" if rows else ""
-                lines.append([pair.wanted.name, f"{len(ours.names):,}", f"{rows:,}", f"{others:,}", share])
+                ours = holdings(self._source, pair.source, structure.scope, period)
+                there = 0
+                if pair.target:
+                    there = count(self._target, pair.wanted, EVERYTHING, structure.time.window(*period))
+                counts[pair.wanted.name] = {"source": ours.total, "target": there}
+                share = f"{100 * there / ours.total:.1f} %" if ours.total else ""
+                lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
             print(json.dumps(counts))
         else:
@@ -277,6 +309,11 @@ class Command:
         if self._options.on_error != "dead_letter":
             return None
         return Path(self._options.dead_letter_path) / self._state.name
+
+
+def _status(verdict: Verdict) -> int:
+    """The exit status: nobody has asked to compare what was not compared."""
+    return 0 if verdict.is_whole or verdict.kind is Kind.NOT_COMPARED else _FAILED
 
 
 _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}
@@ -326,6 +363,17 @@ class State:
         """Remove what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.created = datetime.now(timezone.utc)
+
+    def plan(self) -> list[Batch]:
+        """The batches that were planned when it was begun; none if it was not."""
+        if not (file := self._folder / "plan.json").exists():
+            return []
+        return [Batch.from_dict(batch) for batch in json.loads(file.read_text(encoding="utf-8"))]
+
+    def keep_plan(self, batches: Sequence[Batch]) -> None:
+        """Remember them: they stay what they are, so that their checkpoints do."""
+        text = json.dumps([batch.to_dict() for batch in batches])
+        (self._folder / "plan.json").write_text(text, encoding="utf-8")
 
     def file_of(self, batch: Batch) -> Path:
         """Where a batch's checkpoint is kept."""

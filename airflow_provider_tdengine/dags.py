@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
 from airflow_provider_tdengine.operators.migration import (
@@ -18,16 +19,16 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineRangeMigrationOperator,
     TDengineResolveOperator,
     TDengineSchemaSyncOperator,
-    TDengineVerifyOperator,
 )
 
 _DOC = """
 Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or later).
 
 **resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
-work into batches, **copy** copies them side by side, **verify** compares every table of both sides, copies again what
-differs, and compares once more. A difference that stays makes the run red. **dead_letters** is red when the
-target refused rows that were kept aside, and skipped when it took all of them.
+work into batches, **copy** copies them side by side, **verify** compares each of them, copies again what differs, and
+compares once more; **certify** adds up, and compares what no batch holds: tags, structure, tables that came later. A
+difference that stays makes the run red. **dead_letters** is red while rows that the target refused lie aside, and
+skipped when it took all of them.
 
 With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs
 no worker. To end it, mark it as success; cleared, it goes on where it stopped.
@@ -129,20 +130,37 @@ def migration(
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineRangeMigrationOperator.map_index_template,
         ).expand(batch=plan.output)
-        # Without rows there are no batches, and the copy is skipped; the tables are compared all the same.
+        copied: Any = copy.output
+        verify = TDengineVerifyBatchOperator.partial(
+            task_id="verify",
+            options=resolved,
+            max_active_tis_per_dagrun=parallel_batches,
+            map_index_template=TDengineVerifyBatchOperator.map_index_template,
+        ).expand(copied=copied)
+        # Whatever became of the others: a certificate says what differs, and without batches tables are compared.
         # One at a time: Airflow fails a task that tells of a new asset while another one does (measured 3.3.2).
-        verify = TDengineVerifyOperator(
-            task_id="verify", options=resolved, trigger_rule="none_failed", max_active_tis_per_dag=1
+        batches: Any = plan.output
+        compared: Any = verify.output
+        certify = TDengineVerifyOperator(
+            task_id="certify",
+            options=resolved,
+            batches=batches,
+            compared=compared,
+            trigger_rule="all_done",
+            max_active_tis_per_dag=1,
         )
-        # A leaf of its own: it must not hide what verify finds, nor the other way round.
-        dead_letters = TDengineDeadLettersOperator(task_id="dead_letters", options=resolved, trigger_rule="none_failed")
+        # A leaf of its own: it must not hide what the comparison finds, nor the other way round.
+        dead_letters = TDengineDeadLettersOperator(
+            task_id="dead_letters", options=resolved, copied=copied, trigger_rule="none_failed"
+        )
         sync >> plan >> copy >> [verify, dead_letters]
+        verify >> certify
         # With mode history both are skipped.
         shards = TDengineShardsOperator(task_id="shards", options=resolved)
         TDengineFollowOperator.partial(
             task_id="follow", options=resolved, map_index_template=TDengineFollowOperator.map_index_template
         ).expand(shard=shards.output)
-        verify >> shards
+        certify >> shards
     return group
 
 

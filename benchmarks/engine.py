@@ -97,14 +97,14 @@ def _copy(source: Catalog, target: Catalog, options: MigrationOptions, figures: 
     with figures.stage("plan"):
         batches = make_plan(source, target, options)
     with figures.stage("copy"):
-        copied = [copy_batch(source, target, batch, options, MemoryProgress()) for batch in batches]
-    figures.rows = sum(batch.rows for batch in copied)
-    figures.bytes = sum(batch.bytes for batch in copied)
-    figures.strategies = sorted({batch.strategy for batch in copied})
+        copied = {batch.identity: copy_batch(source, target, batch, options, MemoryProgress()) for batch in batches}
+    figures.rows = sum(batch.rows for batch in copied.values())
+    figures.bytes = sum(batch.tally.bytes for batch in copied.values())
+    figures.strategies = sorted({batch.strategy for batch in copied.values()})
     with figures.stage("verify"):
-        comparison = verify(source, target, options)
+        comparison = verify(source, target, options, batches=batches, copied=copied)
     figures.differences = [str(difference) for difference in comparison.differences[:5]]
-    figures.verified = 0 if comparison.differences else comparison.target_rows
+    figures.verified = 0 if comparison.different else comparison.target_rows
 
 
 def _cpu() -> float:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG
 
-from airflow_provider_tdengine.operators.migration import TDengineReconcileOperator
+from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 
 with DAG(
     "tdengine_reconcile",

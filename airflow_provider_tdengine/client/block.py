@@ -133,6 +133,14 @@ class VariableColumn:
             differs[1:] |= word[1:] != word[:-1]
         return np.flatnonzero(differs)
 
+    def words(self) -> tuple[npt.NDArray[np.uint64], Ints]:
+        """The values as numbers of eight bytes, the last of each filled up with zeros, and how many each value has."""
+        counts = (self.lengths + 7) >> 3
+        there = counts > 0
+        words = _at_any_byte(np.append(self.data, np.zeros(8, np.uint8)), "<u8")[_ranges(self.starts, counts, 8)]
+        words[np.cumsum(counts)[there] - 1] &= _LOW_BYTES[((self.lengths[there] - 1) & 7) + 1]
+        return words.view(np.uint64), counts
+
     def to_bytes_list(self) -> list[bytes | None]:
         raw = self.data.tobytes()
         ranges = zip(self.starts.tolist(), self.lengths.tolist(), self.nulls.tolist(), strict=True)

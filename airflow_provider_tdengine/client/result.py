@@ -39,9 +39,11 @@ class Session(Protocol):
     """A logged-in session. One thread uses it at a time.
 
     Attributes:
+        database: of statements that name none, None for none.
         waited: seconds for which it has waited for answers.
     """
 
+    database: str | None
     waited: float
 
     @property

@@ -150,7 +150,7 @@ class WebSocketSession:
         self._most_bytes = 4 if binary else 6
         self._open_rest = partial(RestSession, address, generation, database)
         self._long_statements: RestSession | None = None
-        database = database or address.database
+        self.database = database = database or address.database
         try:
             self.ask("conn", user=address.user, password=address.password, db=database or "")
         except Timeout as error:

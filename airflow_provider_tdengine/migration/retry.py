@@ -28,32 +28,36 @@ PATIENCE = 300.0
 FIRST_CONTACT = 60.0
 """The same for a server that has not answered yet: its host or port may be wrong."""
 
-_READINGS = 6
+READINGS = 6
 """How often rows that do not add up are read; waiting does not bring them."""
 
 
 def persist(
     action: Callable[[], _T],
-    stop: threading.Event,
+    stop: threading.Event | None = None,
     position: Callable[[], object] = lambda: None,
     *,
     patience: float | None = None,
+    readings: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> _T:
     """Do something again as long as a retry can cure what fails, with growing pauses.
 
     Parameters:
         action: what is done.
-        stop: ends the waiting.
+        stop: ends the waiting; None for nothing that does.
         position: how far the action has come; going on from a new one counts as a first failure.
         patience: seconds after the first failure for which it is tried again, None for `PATIENCE`.
+        readings: how often rows that do not add up are read, None for `READINGS`.
         clock: seconds of a clock that never goes back.
 
     Raises:
         Stopped: `stop` was set.
         TDengineError: what no retry cured.
     """
+    stop = stop or threading.Event()
     patience = PATIENCE if patience is None else patience
+    readings = READINGS if readings is None else readings
     failures, since = 0, 0.0
     while not stop.is_set():
         before = position()
@@ -63,7 +67,7 @@ def persist(
             if failures == 0 or position() != before:
                 failures, since = 0, clock()
             failures += 1
-            is_hopeless = failures >= _READINGS if isinstance(error, IncompleteResult) else clock() - since >= patience
+            is_hopeless = failures >= readings if isinstance(error, IncompleteResult) else clock() - since >= patience
             if not error.retryable or is_hopeless:
                 raise
             if stop.is_set():

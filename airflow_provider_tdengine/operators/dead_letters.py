@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import kept, replay
+from airflow_provider_tdengine.migration.copying import kept, known, replay
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client
 
 if TYPE_CHECKING:
@@ -22,27 +24,89 @@ log = logging.getLogger(__name__)
 _SHOWN = 10
 
 
-class TDengineDeadLettersOperator(MigrationOperator):
-    """Fails when a run has dead letters, naming tables and their number; else it is skipped.
+@dataclass(frozen=True, slots=True)
+class _Unseen:
+    """Refused rows of a batch that are not in its folder.
 
-    A task of its own, so that the grid shows at once why a run is red whose rows have else arrived.
+    Parameters:
+        place: the folder.
+        rejected: how many rows the copy task said to be there.
+        seen: how many there are on this host, those that were brought back included.
     """
+
+    place: str
+    rejected: int
+    seen: int
+
+
+class TDengineDeadLettersOperator(MigrationOperator):
+    """Fails when rows that the target refused have not arrived since, naming tables and their number.
+
+    It is skipped when none was refused, and green when all were brought back. What lies in files is held against what
+    the copy tasks say: files of a `file://` path are not seen from another host. A task of its own, so that the grid
+    shows at once why a run is red whose rows have else arrived.
+
+    Parameters:
+        copied: what each copy task returned, templated; None where that is not known, and only files count.
+        options: as of all stages.
+    """
+
+    template_fields: Sequence[str] = ("options", "copied")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
+
+    def __init__(self, *, copied: Iterable[Mapping[str, object] | None] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.copied = copied
 
     def execute(self, context: Context) -> None:
         """Count them."""
         folder = self.dead_letter_folder(self.migration_options(context), context)
+        if folder is None:
+            raise AirflowSkipException("Refused rows fail the copy: there are no dead letters")
+        rejecting = [batch for batch in self.copied or () if batch and batch["rejected"]]
+        reported = sum(int(str(batch["rejected"])) for batch in rejecting)
         with clear_failures():
-            found = kept(folder) if folder else {}
-        if not found:
+            waiting = {table: len(times) for table, times in kept(folder).items()}
+            unseen = [batch for batch in map(_held_against_files, rejecting) if batch.seen < batch.rejected]
+            refused = max(reported, known(folder))
+        if not refused:
             raise AirflowSkipException("There are no dead letters")
-        tables = [f"  {table}: {len(times)}" for table, times in sorted(found.items())]
-        shown = tables[:_SHOWN] + ([f"  and {len(tables) - _SHOWN} more tables"] if len(tables) > _SHOWN else [])
-        lines = "\n".join(shown)
-        raise AirflowFailException(
-            f"The target refused {sum(map(len, found.values()))} rows; they are dead letters in {folder}:\n{lines}\n"
-            "Each line says why. Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear "
-            "verify and this task"
-        )
+        if not waiting and not unseen:
+            log.info("The target refused %d rows; all of them have been brought back", refused)
+            return
+        said = _waiting_in_words(waiting, folder) if waiting else []
+        said += _unseen_in_words(unseen, reported, folder) if unseen else []
+        raise AirflowFailException("\n".join(said))
+
+
+def _waiting_in_words(waiting: Mapping[str, int], folder: Path) -> list[str]:
+    return [
+        f"The target refused {sum(waiting.values())} rows; they are dead letters in {folder}:",
+        *_first([f"{table}: {rows}" for table, rows in sorted(waiting.items())], "tables"),
+        "Each line says why. Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear "
+        "verify and this task",
+    ]
+
+
+def _unseen_in_words(unseen: Sequence[_Unseen], reported: int, folder: Path) -> list[str]:
+    here = reported - sum(batch.rejected - batch.seen for batch in unseen)
+    return [
+        f"The copy tasks report {reported} refused rows; {here} of them are in {folder} on this host "
+        f"({platform.node()}). The others were kept on the hosts of the copy tasks, in:",
+        *_first([f"{batch.place}: {batch.rejected} rows, {batch.seen} of them here" for batch in unseen], "folders"),
+        "Bring them back on those hosts and mark this task as success, or run the migration again with a "
+        "dead_letter_path that all workers share, such as the URL of an object storage",
+    ]
+
+
+def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
+    place = str(batch["dead_letters"])
+    return _Unseen(place, int(str(batch["rejected"])), known(cast(Path, ObjectStoragePath(place))))
+
+
+def _first(lines: Sequence[str], what: str) -> list[str]:
+    more = [f"and {len(lines) - _SHOWN} more {what}"] if len(lines) > _SHOWN else []
+    return [f"  {line}" for line in (*lines[:_SHOWN], *more)]
 
 
 class TDengineReplayDeadLettersOperator(BaseOperator):
@@ -69,7 +133,7 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
         self.target_database = target_database
 
     def execute(self, context: Context) -> int:
-        """Write them; files whose rows have all arrived are removed."""
+        """Write them; those that arrive are put aside, in files `*.arrived`."""
         with clear_failures():
             target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)

@@ -11,7 +11,13 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, ProgressNotSaved, ProgressStore
+from airflow_provider_tdengine.migration.copying import (
+    DeadLetters,
+    MemoryProgress,
+    ProgressNotSaved,
+    ProgressStore,
+    short_name,
+)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, shards
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -92,7 +98,7 @@ class FollowingOperator(MigrationOperator):
             options,
             shard,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / place / name)) if folder else None,
+            dead_letters=(lambda name: DeadLetters(folder / place / short_name(name))) if folder else None,
         )
         metrics = Metrics(context)
         try:

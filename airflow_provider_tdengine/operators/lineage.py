@@ -54,8 +54,7 @@ def table_lineages(source: Catalog, target: Catalog, batch: Batch, options: Migr
     transform = Transform.of(options)
     names = [batch.stable]
     if batch.stable is None:
-        low, high = batch.first.encode(), batch.last.encode()
-        names = [name for name in source.normal_tables(Scope.of(options)) if low <= name.encode() <= high]
+        names = list(source.normal_tables(Scope.of(options).between(batch.first, batch.before)))
     for name in names[:_MOST_TABLES]:
         table = source.describe(str(name))
         copied = transform.selected(table)

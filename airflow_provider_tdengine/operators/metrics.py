@@ -35,7 +35,7 @@ class Metrics:
 
     def copied(self, checkpoint: Checkpoint) -> None:
         """Count what has been added to a checkpoint since it was here last; an earlier try has told of the rest."""
-        totals = {"rows": checkpoint.rows, "bytes": checkpoint.bytes, "retries": checkpoint.retries}
+        totals = {"rows": checkpoint.tally.confirmed, "bytes": checkpoint.tally.bytes, "retries": checkpoint.retries}
         if self._told is not None:
             for name, total in totals.items():
                 self._count(name, total - self._told[name])
@@ -47,5 +47,5 @@ class Metrics:
         Stats.gauge("tdengine.lag", lag, tags={**self._tags, "map_index": self._shard})
 
     def _count(self, name: str, number: int) -> None:
-        if number:
+        if number > 0:
             Stats.incr(f"tdengine.{name}", number, tags=self._tags)

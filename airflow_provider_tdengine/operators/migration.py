@@ -9,8 +9,6 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -18,27 +16,23 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
-    AirflowSkipException,
-    AssetAlias,
     BaseOperator,
 )
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_tdengine.assets import MIGRATED, create_asset
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import Comparison, certificate, prove, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
     Copied,
     DeadLetters,
     ProgressStore,
+    batch_folder,
     copy_batch,
-    kept,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
@@ -46,7 +40,7 @@ from airflow_provider_tdengine.migration.planning import make_plan, preflight, p
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.progress import task_progress
+from airflow_provider_tdengine.operators.progress import plan_store, task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -97,13 +91,20 @@ class MigrationOperator(BaseOperator):
         return {name: value for name, value in context["params"].items() if name in OPTIONS}
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
-        """Where a run keeps refused rows; None where they fail the copy.
+        """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
 
         It has the methods of `pathlib.Path`, whatever storage the option's URL names.
         """
         if options.on_error != "dead_letter":
             return None
-        return _run_folder(options.dead_letter_path, context)
+        folder = run_folder(options.dead_letter_path, context)
+        # A DAG may have several migrations, each with its own task `dead_letters`.
+        group = self.task_id.rpartition(".")[0]
+        return folder / quote(group, safe="") if group else folder
+
+    def is_end_implied(self, options: MigrationOptions, context: Context) -> bool:
+        """Whether history ends at the run's creation only since nobody has said otherwise."""
+        return options.mode == "history" and options.end == context["dag_run"].run_after.isoformat()
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -114,7 +115,7 @@ class MigrationOperator(BaseOperator):
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
 
 
-def _run_folder(path: str, context: Context) -> Path:
+def run_folder(path: str, context: Context) -> Path:
     """A run's own folder in a storage that an option names."""
     run = context["dag_run"]
     return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
@@ -190,7 +191,8 @@ class TDengineResolveOperator(MigrationOperator):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
             with request.source as source, request.target as target:
-                findings = preflight(source, target, request.structure, options)
+                implied = self.is_end_implied(options, context)
+                findings = preflight(source, target, request.structure, options, is_end_implied=implied)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
         for finding in findings:
@@ -247,8 +249,10 @@ class TDenginePlanOperator(MigrationOperator):
         if not options.copies_history:
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
             return []
+        kept = plan_store(context, options)
         with clear_failures(), self.source(options) as source, self.target(options) as target:
-            batches = make_plan(source, target, options)
+            batches = make_plan(source, target, options, kept.load())
+        kept.save(batches)
         return [batch.to_dict() for batch in batches]
 
     def _preview(self, options: MigrationOptions, context: Context) -> None:
@@ -273,7 +277,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        Rows, bytes, refused rows, collisions of cut timestamps, seconds and strategy.
+        The batch, what its copy came to (`migration.copying.Copied`), and of that for people: rows that arrived, bytes,
+        refused rows and the folder of their dead letters, rows left behind as too old, collisions of cut timestamps,
+        seconds of this try, strategy.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -298,7 +304,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
         return self.migration_options(context).divided(parallel)
 
-    def execute(self, context: Context) -> dict[str, str | int | float]:
+    def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
@@ -310,7 +316,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)
-        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
+        letters = None
+        if folder:
+            letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
         self._stop = threading.Event()
         with clear_failures():
             try:
@@ -320,24 +328,30 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                     batch,
                     options,
                     progress,
-                    dead_letters=DeadLetters(folder / place) if folder else None,
+                    dead_letters=letters,
                     stop=self._stop,
                     report=report,
                 )
             except Stopped as stopped:
                 raise AirflowException(str(stopped)) from None
         self._copied = copied
-        rate = copied.rows / copied.seconds if copied.seconds else 0
-        log.info("Batch %s: %d rows, %.0f rows/s", batch.label, copied.rows, rate)
-        if copied.rejected:
-            log.warning("The target refused %d rows; they are dead letters in %s", copied.rejected, folder)
-        if copied.collisions:
-            log.warning("%d of the rows have the timestamp of a later one when it is cut", copied.collisions)
+        rate = copied.tried / copied.seconds if copied.seconds else 0
+        log.info("Batch %s: %d rows arrived, %.0f rows/s in this try", batch.label, copied.tally.confirmed, rate)
+        if copied.tally.rejected:
+            log.warning("The target refused %d rows; they are dead letters in %s", copied.tally.rejected, folder)
+        if copied.left_behind:
+            log.warning("%d rows were left behind: they are, or are about to be, too old", copied.left_behind)
+        if copied.tally.collisions:
+            log.warning("%d of the rows have the timestamp of a later one when it is cut", copied.tally.collisions)
         return {
-            "rows": copied.rows,
-            "bytes": copied.bytes,
-            "rejected": copied.rejected,
-            "collisions": copied.collisions,
+            "batch": batch.to_dict(),
+            "copied": copied.to_dict(),
+            "rows": copied.tally.confirmed,
+            "bytes": copied.tally.bytes,
+            "rejected": copied.tally.rejected,
+            "expired": copied.left_behind,
+            "dead_letters": str(letters.folder) if letters and copied.tally.rejected else None,
+            "collisions": copied.tally.collisions,
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,
         }
@@ -350,8 +364,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             return None
         options = self.migration_options(task_instance.get_template_context())
         batch = Batch.from_dict(dict(self.batch))
-        copied = self._copied
-        return batch_lineage(self.source(options), self.target(options), batch, options, copied.rows, copied.bytes)
+        tally = self._copied.tally
+        return batch_lineage(self.source(options), self.target(options), batch, options, tally.confirmed, tally.bytes)
 
     def on_kill(self) -> None:
         """Let the workers end; what the target has confirmed is in the checkpoint."""
@@ -360,118 +374,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
 
 def _report(batch: Batch, checkpoint: Checkpoint) -> None:
-    share = min(100.0, 100 * checkpoint.rows / batch.rows) if batch.rows else 100.0
-    log.info("Batch %s: %d of about %d rows, %.0f %%", batch.label, checkpoint.rows, batch.rows, share)
-
-
-class TDengineVerifyOperator(MigrationOperator):
-    """Compares every table of source and target, and mends what differs; a difference that stays fails the task.
-
-    Where there is none, it says so to Airflow's assets: an event for each super table of the target, with the period
-    and the number of its rows; normal tables are together an event of the database. All of them are events of the
-    asset alias `assets.MIGRATED`, too.
-
-    Returns:
-        What was compared, see `migration.comparing.Comparison`, and `repairs`, see `migration.comparing.Repair`.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
-        super().__init__(**kwargs)
-        self._stop: threading.Event | None = None
-
-    def execute(self, context: Context) -> dict[str, object]:
-        """Compare, mend, and compare again."""
-        options = self.migration_options(context)
-        if options.dry_run:
-            raise AirflowSkipException("Dry run: there is nothing to compare")
-        if options.verify == "none" or not options.copies_history:
-            said = options.verify, options.schema, options.mode
-            log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
-            return {}
-        folder = self.dead_letter_folder(options, context)
-        refused = kept(folder) if folder else {}
-        self._stop = threading.Event()
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
-            try:
-                comparison, repairs = prove(source, target, options, refused, stop=self._stop)
-            except Stopped:
-                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
-            if options.certificate_path:
-                began = context["dag_run"].start_date or context["dag_run"].run_after
-                proof = certificate(source, target, options, comparison, repairs, (began, datetime.now(timezone.utc)))
-                log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
-        if comparison.differences:
-            raise AirflowFailException(_in_words(comparison, len(repairs)))
-        log.info("Equal: %d tables, %d rows (verify is %s)", comparison.tables, comparison.rows, options.verify)
-        if comparison.collisions:
-            log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
-        if comparison.expired:
-            log.warning("Not compared: %d rows are older than the target keeps", comparison.expired)
-        self._tell_assets(options, comparison, context)
-        return {**comparison.to_dict(), "repairs": [asdict(repair) for repair in repairs]}
-
-    def on_kill(self) -> None:
-        """Let a repair end soon."""
-        if self._stop:
-            self._stop.set()
-
-    def _certificate_folder(self, options: MigrationOptions, context: Context) -> Path:
-        """A folder of its own for each task of a run that compares, and for each mapped instance of one."""
-        index = context["ti"].map_index
-        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
-        return _run_folder(options.certificate_path, context) / quote(name, safe="")
-
-    def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
-        server = self.target(options).client.address
-        events = context["outlet_events"][AssetAlias(MIGRATED)]
-        moments = {"start": options.window_start, "end": options.window_end}
-        window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        for stable, total in comparison.stables.items():
-            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
-            events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
-
-
-class TDengineReconcileOperator(TDengineVerifyOperator):
-    """Compares a past period again, and mends what has come late, was changed or deleted since; for a nightly DAG.
-
-    New tables, columns and changed tags (as with `update_tags`) are carried over, too, unless schema is none. With mode
-    realtime or both, it is the period that counts, not the mode.
-
-    Parameters:
-        past: how far back from the run's moment it goes.
-        spare: how much of that, next to the run's moment, is left out: rows that are still being copied.
-        options: as of all stages; start and end are not needed.
-    """
-
-    def __init__(
-        self, *, past: timedelta = timedelta(days=7), spare: timedelta = timedelta(hours=1), **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        if not timedelta(0) <= spare < past:
-            raise ValueError(f"past is {past} and spare is {spare}; past must be longer, and spare not negative")
-        self.past = past
-        self.spare = spare
-
-    def _checked(self, context: Context) -> MigrationOptions:
-        moment = context["dag_run"].run_after
-        start, end = (moment - self.past).isoformat(), (moment - self.spare).isoformat()
-        options = super()._checked(context)
-        # It looks after a migration that exists: the target's subtables are those of the source.
-        tags = options.schema != "none"
-        return replace(options, mode="history", start_from=None, start=start, end=end, update_tags=tags)
-
-
-def _in_words(comparison: Comparison, rounds: int) -> str:
-    """What differs, where, and what to do about it."""
-    mended = f" after {rounds} rounds of repair" if rounds else ""
-    lines = [f"{len(comparison.differences)} differences in {comparison.tables} tables{mended}, the first ones:"]
-    lines += [f"  {difference}" for difference in comparison.differences[:20]]
-    if shown := [f"  {piece.table}: {row}" for piece in comparison.pieces for row in piece.shown][:20]:
-        lines += ["Rows that differ, the first ones:", *shown]
-    if comparison.obstacle:
-        lines.append(f"It cannot be mended: {comparison.obstacle}")
-    if any(piece.extra for piece in comparison.pieces):
-        lines.append("Rows that only the target has are deleted with the option delete_extra")
-    lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
-    return "\n".join(lines)
+    rows = checkpoint.tally.rows
+    # Never rounded up: of 100 % nothing is left to do.
+    share = min(100, 100 * rows // batch.rows) if batch.rows else 100
+    log.info("Batch %s: %d of about %d rows, %d %%", batch.label, rows, batch.rows, share)

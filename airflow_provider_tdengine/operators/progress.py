@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airflow_provider_tdengine.migration.copying import MemoryProgress, ProgressNotSaved, ProgressStore
+from airflow_provider_tdengine.migration.copying import Batch, MemoryProgress, ProgressNotSaved, ProgressStore
+from airflow_provider_tdengine.migration.options import MigrationOptions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -24,6 +28,10 @@ log = logging.getLogger(__name__)
 
 _KEY = "checkpoint"
 _POSITION = "watermark"
+_PLAN = "plan"
+
+_BATCHES_A_PART = 50
+"""A value of the store has 64 KiB at most; a batch takes a kilobyte if its names are as long as they may be."""
 
 # What airflow.sdk calls NEVER_EXPIRE, a name that Airflow 3.1 and 3.2 do not have.
 _NEVER = timedelta.max
@@ -105,6 +113,49 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False) -> P
         log.info("The task starts over, as option force says")
         progress.forget()
     return progress
+
+
+class PlanStore:
+    """Keeps the batches of a plan: those of a run stay what they are, so that their checkpoints do.
+
+    Parameters:
+        store: the task's state store; None where Airflow has none, and nothing is kept.
+        identity: of what is planned; a plan of something else is not used.
+    """
+
+    def __init__(self, store: TaskStateStoreAccessor | None, identity: str) -> None:
+        self._store = store
+        self._identity = identity
+
+    def load(self) -> list[Batch]:
+        """What was kept, nothing if nothing was."""
+        if self._store is None:
+            return []
+        head = self._store.get(_PLAN)
+        if not isinstance(head, dict) or head.get("of") != self._identity:
+            return []
+        parts = [self._store.get(f"{_PLAN}-{number}") for number in range(int(str(head["parts"])))]
+        return [Batch.from_dict(batch) for part in parts for batch in cast("list[dict[str, object]]", part or [])]
+
+    def save(self, batches: Sequence[Batch]) -> None:
+        """Keep them; a plan that cannot be kept is made anew when it is cleared."""
+        if self._store is None:
+            return
+        parts = [batches[start : start + _BATCHES_A_PART] for start in range(0, len(batches), _BATCHES_A_PART)]
+        try:
+            for number, part in enumerate(parts):
+                values = cast("list[JsonValue]", [batch.to_dict() for batch in part])
+                self._store.set(f"{_PLAN}-{number}", values, retention=_NEVER)
+            self._store.set(_PLAN, {"of": self._identity, "parts": len(parts)}, retention=_NEVER)
+        except AirflowRuntimeError as error:
+            log.warning("The plan was not kept: %s", error)
+
+
+def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
+    """Where the plan of this task is kept."""
+    store: TaskStateStoreAccessor | None = context.get("task_state_store")
+    text = json.dumps(options.to_dict(), sort_keys=True, default=str)
+    return PlanStore(store, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _is_first_try(context: Context) -> bool:

@@ -59,7 +59,7 @@ class TDengineCutoverSensor(BaseSensorOperator):
         start, end = (now - self.past).isoformat(), (now - self.max_lag).isoformat()
         with clear_failures():
             checked = MigrationOptions.checked(self.options)
-            options = replace(checked, mode="history", start_from=None, start=start, end=end)
+            options = replace(checked, mode="history", start_from=None, start=start, end=end, repair_rounds=0)
             source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
             target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
             try:
@@ -70,8 +70,10 @@ class TDengineCutoverSensor(BaseSensorOperator):
                     raise
                 log.warning("Waiting until it answers again: %s", error)
                 return False
-        if comparison.differences:
-            log.info("Not yet: %d differences, the first is %s", len(comparison.differences), comparison.differences[0])
+        if comparison.different:
+            log.info(
+                "Not yet: %d tables differ, the first difference is %s", comparison.different, comparison.differences[0]
+            )
             return False
         log.info(
             "Readers and writers can be switched: %d rows of %d tables up to %s are equal%s",

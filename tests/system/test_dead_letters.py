@@ -17,7 +17,7 @@ FAR = 9_999_999_999_999
 def far(airflow: Airflow) -> Airflow:
     """A source with two rows that a database of nanoseconds cannot hold."""
     execute = airflow.source.execute
-    execute("create database far precision 'ms' keep 36500")
+    execute("create database far precision 'ms' keep 36500 update 1")
     execute("create stable far.meters (ts timestamp, due timestamp, v int) tags (g int)")
     for i in range(3):
         execute(f"create table far.m{i} using far.meters tags ({i})")
@@ -68,6 +68,21 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     assert far.xcom(done, "replay", dag="tdengine_dead_letters") == 2
     assert far.target.execute("select count(*) from near.meters") == [(302,)]
     assert not list(tmp_path.rglob("*.jsonl"))
+
+    # The copy task still says that it kept two rows: they are accounted for.
+    far.source.execute(f"insert into far.m1 values ({T + 150},{T},-1) ({T + 160},{T},-2)")
+    far.clear(run, "verify")
+    far.clear(run, "dead_letters")
+    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "success", 60)
+    far.wait_for(lambda: far.state(run) == "success", 60)
+
+    # Letters that only another host has: none is seen, and the copy task says that there are some.
+    for file in tmp_path.rglob("*.arrived"):
+        file.unlink()
+    far.clear(run, "dead_letters")
+    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "failed", 60)
+    said = "The copy tasks report 2 refused rows; 0 of them are in "
+    far.wait_for(lambda: said in far.log(run, "dead_letters", attempt=3), 10)
 
 
 def test_the_first_refused_row_fails_the_copy_by_name(far: Airflow) -> None:

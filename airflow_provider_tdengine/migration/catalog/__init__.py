@@ -1,25 +1,38 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
-from airflow_provider_tdengine.migration.catalog.extents import Extent, Extents, extents
+from airflow_provider_tdengine.migration.catalog.holdings import (
+    Holding,
+    Holdings,
+    Period,
+    count,
+    holdings,
+    measured,
+    together,
+)
 from airflow_provider_tdengine.migration.catalog.names import misread, name_findings, table_name_findings
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
-from airflow_provider_tdengine.migration.catalog.scope import Patterns, Scope, pinned
+from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patterns, Scope, pinned
 
 __all__ = [
+    "EVERYTHING",
     "Catalog",
     "Database",
-    "Extent",
-    "Extents",
+    "Holding",
+    "Holdings",
     "Patterns",
+    "Period",
     "Scope",
     "Subtable",
     "Table",
     "TimeScale",
-    "extents",
+    "count",
+    "holdings",
     "is_virtual",
+    "measured",
     "misread",
     "name_findings",
     "pinned",
     "table_name_findings",
+    "together",
 ]

@@ -1,20 +1,25 @@
 """Both sides compared, what differs mended, and a certificate of it."""
 
+from airflow_provider_tdengine.migration.comparing.batches import BatchComparison, Difference, compare_batch
 from airflow_provider_tdengine.migration.comparing.certificate import certificate, content_hash, page, write
-from airflow_provider_tdengine.migration.comparing.measures import ask
-from airflow_provider_tdengine.migration.comparing.repair import prove
-from airflow_provider_tdengine.migration.comparing.row_comparer import RowComparer
-from airflow_provider_tdengine.migration.comparing.verify import Comparison, compare_tags, verify
+from airflow_provider_tdengine.migration.comparing.conclude import Comparison, Total, conclude, verify
+from airflow_provider_tdengine.migration.comparing.tags import TagComparison, compare_tags
+from airflow_provider_tdengine.migration.comparing.verdict import Kind, Verdict
 
 __all__ = [
+    "BatchComparison",
     "Comparison",
-    "RowComparer",
-    "ask",
+    "Difference",
+    "Kind",
+    "TagComparison",
+    "Total",
+    "Verdict",
     "certificate",
+    "compare_batch",
     "compare_tags",
+    "conclude",
     "content_hash",
     "page",
-    "prove",
     "verify",
     "write",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing.repair import Repair
-from airflow_provider_tdengine.migration.comparing.verify import Comparison
+from airflow_provider_tdengine.migration.comparing.conclude import Comparison
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
 from airflow_provider_tdengine.migration.structure import read_structure
@@ -47,7 +46,6 @@ def certificate(
     target: Catalog,
     options: MigrationOptions,
     comparison: Comparison,
-    repairs: Sequence[Repair],
     period: tuple[datetime, datetime],
 ) -> dict[str, object]:
     """What was asked, what was compared, and what it came to; no secrets.
@@ -57,12 +55,12 @@ def certificate(
         target: the target database.
         options: of the migration.
         comparison: the last one.
-        repairs: what was mended before it.
         period: begin of the migration, and the end of the comparison.
 
     Returns:
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
     """
+    verdict = comparison.verdict
     structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
     given = {
@@ -70,10 +68,11 @@ def certificate(
         for name, value in options.to_dict().items()
         if value != own[name] or OPTIONS[name].required
     }
-    level = {"level": options.verify, "tags": options.schema != "none"}
+    level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
-        "equal": not comparison.differences,
+        "equal": verdict.is_equal,
+        "verdict": {**verdict.to_dict(), "label": verdict.label, "notes": verdict.notes},
         "begin": period[0].isoformat(timespec="seconds"),
         "end": period[1].isoformat(timespec="seconds"),
         "source": _side(source),
@@ -85,16 +84,23 @@ def certificate(
         "rows": comparison.rows,
         "target_rows": comparison.target_rows,
         "differences": [asdict(difference) for difference in comparison.differences[:DIFFERENCES]],
-        "different": len(comparison.differences),
-        "differing_rows": [
-            {"table": piece.table, "row": row} for piece in comparison.pieces[:DIFFERENCES] for row in piece.shown
-        ],
+        "different": comparison.different,
+        "differing_rows": comparison.shown,
         "obstacle": comparison.obstacle,
-        "repairs": [asdict(repair) for repair in repairs],
+        "mended": {
+            "tables": comparison.mended,
+            "rows": comparison.mended_rows,
+            "deleted": comparison.deleted,
+            "tags": comparison.tags,
+        },
         "findings": [finding.to_dict() for finding in preflight(source, target, structure, options)],
-        "dead_letters": {name: rows for name, rows in comparison.dead_letters.items() if rows},
+        "refused": comparison.refused,
+        "dead_letters": comparison.dead_letters,
         "collisions": comparison.collisions,
         "expired": comparison.expired,
+        "after_end": comparison.after_end,
+        "vanished": comparison.vanished,
+        "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
         "package": f"airflow-provider-tdengine {__version__}",
     }
@@ -116,10 +122,15 @@ def content_hash(document: Mapping[str, object]) -> str:
 def page(document: Mapping[str, object]) -> str:
     """A certificate as HTML: one file, for screen and paper."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
-    took = wording.duration((end - begin).total_seconds())
     compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
+    totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
     return _PAGES.get_template("certificate.html").render(
-        document, took=took, level=_LEVELS.get(str(compared["level"]), "nothing")
+        document,
+        took=wording.duration((end - begin).total_seconds()),
+        level=_LEVELS.get(str(compared["level"]), "nothing"),
+        number=wording.number,
+        sides=[{"side": side, **document[side]} for side in ("source", "target")],  # type: ignore[dict-item]
+        totals=[{"name": name, "facts": 3 + total["measures"], **total} for name, total in totals.items()],
     )
 
 

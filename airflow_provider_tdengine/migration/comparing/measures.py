@@ -1,22 +1,17 @@
-"""What servers say of each table in a few queries: rows, first and last timestamp, and sums over its columns."""
+"""What servers can both say of a table's columns, and where it is not the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
-from airflow_provider_tdengine.client.errors import IncompleteResult
-from airflow_provider_tdengine.client.sql import identifier, where
+from airflow_provider_tdengine.client.block import FixedColumn, Flags, Ints
+from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
-
-EXPRESSIONS_A_QUERY = 400
-"""A tenth of the columns that a result may have; REST of 2.4 answers many tables with so many in a few megabytes."""
+from airflow_provider_tdengine.migration.catalog import Holdings, Table
 
 _INTEGERS = frozenset(
     {
@@ -93,100 +88,30 @@ def _measure(what: str, expression: str, names: tuple[str, str], kind: Kind, col
     return Measure(f"{what} {column.name}", source, target, kind)
 
 
-@dataclass(slots=True)
-class Answers:
-    """What a server said of tables that have rows.
+def suspects(asked: Sequence[Sequence[Measure]], ours: Holdings, theirs: Holdings) -> Flags:
+    """(tables,) for which answers are not the same; that a server cannot say something does not mean that it differs.
 
     Parameters:
-        names: (tables,) in any order.
-        columns: (tables,) each: rows, first and last timestamp, then what was asked for.
+        asked: of each column the measures, the first of which counts its values.
+        ours: the source's answers.
+        theirs: the target's, for the same tables in the same order.
     """
-
-    names: list[str]
-    columns: list[FixedColumn]
-
-    def take(self, places: Ints | Flags) -> Answers:
-        """Those of some of the tables."""
-        names = np.array(self.names, object)[places].tolist()
-        return Answers(names, [column.take(places) for column in self.columns])
-
-    @property
-    def rows(self) -> Ints:
-        """(tables,) how many rows each has."""
-        return self.columns[0].values.astype(np.int64)
-
-
-def ask(
-    catalog: Catalog, table: Table, scope: Scope, period: tuple[int | None, int | None], expressions: Sequence[str]
-) -> Answers:
-    """Ask for rows, first and last timestamp, and more, of a normal table or of all subtables of a super table.
-
-    Parameters:
-        catalog: the database.
-        table: a super table or a normal table.
-        scope: which subtables are meant.
-        period: from which timestamp on, and before which, in steps of the database.
-        expressions: aggregates.
-
-    Raises:
-        IncompleteResult: a table was in one of several answers, and not in another one.
-    """
-    times = table.period(*period)
-    rest = iter(expressions)
-    parts = [list(islice(rest, EXPRESSIONS_A_QUERY))]
-    parts += iter(lambda: list(islice(rest, EXPRESSIONS_A_QUERY)), [])
-    found = _ask(catalog, table, scope, times, parts[0])
-    for part in parts[1:]:
-        more = _ask(catalog, table, scope, times, part)
-        places = {name: place for place, name in enumerate(more.names)}
-        if places.keys() != set(found.names):
-            raise IncompleteResult(f"subtables of {table.name!r} have got or lost rows while they were compared")
-        order = np.array([places[name] for name in found.names], np.int64)
-        found.columns += [column.take(order) for column in more.columns[3:]]
+    found = np.zeros(len(ours), np.bool_)
+    column = 0
+    for group in asked:
+        is_filled = np.ones(len(ours), np.bool_)
+        for place, measure in enumerate(group):
+            one, other = ours.measures[column], theirs.measures[column]
+            found |= is_filled & ~_same(measure.kind, one, other, ours.rows)
+            if place == 0 and len(group) > 1:
+                # Of no values at all, servers say 0 or NULL.
+                is_filled = (one.values.astype(np.int64) > 0) & ~one.nulls
+            column += 1
     return found
 
 
-def _ask(catalog: Catalog, table: Table, scope: Scope, times: list[str], expressions: list[str]) -> Answers:
-    dialect, place = catalog.client.dialect, catalog.table(table.name)
-    bounds = dialect.bounds(table.time_column)
-    if table.is_super:
-        conditions = scope.conditions(table.name) + times
-        statement = dialect.by_table(place, bounds + expressions, where(conditions))
-    else:
-        statement = f"SELECT {', '.join(bounds + expressions)} FROM {place}{where(times)}"
-    with catalog.session() as session:
-        blocks = [block for block in session.query(statement).blocks() if block.rows]
-    width = len(bounds) + len(expressions)
-    if not blocks:
-        nothing = FixedColumn(np.empty(0, np.int64), np.empty(0, np.bool_))
-        return Answers([], [nothing] * width)
-    whole = concatenate(blocks)
-    names = list(map(str, whole.column_values(0))) if table.is_super else [table.name]
-    if table.is_super:
-        # 2.x appends the subtable's name a second time.
-        whole = whole.select(range(1, width + 1))
-    return _with_rows(whole, names, scope, table)
-
-
-def _with_rows(block: Block, names: list[str], scope: Scope, table: Table) -> Answers:
-    """Those tables in scope that have rows."""
-    columns = []
-    for column in block.columns:
-        assert isinstance(column, FixedColumn)
-        columns.append(column)
-    has_rows: Flags = columns[0].values.astype(np.int64) > 0
-    if table.is_super:
-        has_rows &= np.fromiter((scope.has_subtable(name, table.name) for name in names), np.bool_, len(names))
-    if not has_rows.all():
-        columns = [column.take(has_rows) for column in columns]
-        names = [name for name, has in zip(names, has_rows.tolist(), strict=True) if has]
-    if columns[1].nulls.any() or columns[2].nulls.any():
-        raise IncompleteResult(f"tables of {table.name!r} were said to have rows, and no first or last one")
-    return Answers(names, columns)
-
-
-def same(kind: Kind, ours: FixedColumn, theirs: FixedColumn, rows: Ints) -> Flags:
-    """Where two answers say the same.
+def _same(kind: Kind, ours: FixedColumn, theirs: FixedColumn, rows: Ints) -> Flags:
+    """(tables,) where two answers say the same.
 
     Parameters:
         kind: when they do.

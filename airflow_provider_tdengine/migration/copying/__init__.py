@@ -2,17 +2,20 @@
 
 from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
-from airflow_provider_tdengine.migration.copying.copy import (
-    Copied,
-    Known,
-    StructureOutdated,
-    choose_strategy,
-    copy_batch,
+from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
+from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copy_batch
+from airflow_provider_tdengine.migration.copying.dead_letters import (
+    DeadLetters,
+    batch_folder,
+    kept,
+    known,
+    replay,
+    short_name,
 )
-from airflow_provider_tdengine.migration.copying.dead_letters import DeadLetters, kept, replay
 from airflow_provider_tdengine.migration.copying.dense import read_unit
 from airflow_provider_tdengine.migration.copying.expired import (
-    comparable_since,
+    MARGIN,
+    Border,
     expired_findings,
     find_expired,
     kept_since,
@@ -24,28 +27,34 @@ from airflow_provider_tdengine.migration.copying.progress import (
     ProgressNotSaved,
     ProgressStore,
 )
-from airflow_provider_tdengine.migration.copying.sparse import group_query, groups, owners_of, rows_a_group
-from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Unit, count
+from airflow_provider_tdengine.migration.copying.rejected import Refused
+from airflow_provider_tdengine.migration.copying.sparse import group_query, groups, rows_a_group, rows_of
+from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit, count, sessions
 
 __all__ = [
     "BURST",
+    "MARGIN",
     "ROWS_A_BATCH",
     "Batch",
+    "Border",
     "Brakes",
+    "Brief",
     "Checkpoint",
     "Copied",
     "DeadLetters",
-    "Known",
     "MemoryProgress",
     "ProgressNotSaved",
     "ProgressStore",
+    "Refused",
     "Sessions",
     "Step",
     "StructureOutdated",
+    "Tally",
     "TokenBucket",
     "Unit",
+    "batch_folder",
+    "brief_of",
     "choose_strategy",
-    "comparable_since",
     "copy_batch",
     "count",
     "expired_findings",
@@ -54,11 +63,14 @@ __all__ = [
     "groups",
     "kept",
     "kept_since",
-    "owners_of",
+    "known",
     "read_unit",
     "replay",
     "rows_a_group",
+    "rows_of",
+    "sessions",
     "settle",
+    "short_name",
     "slices",
     "window",
 ]

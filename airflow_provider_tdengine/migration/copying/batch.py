@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing_extensions import Self
 from airflow_provider_tdengine.client.sql import timestamp
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Database, Extent
+from airflow_provider_tdengine.migration.catalog import Database, Holding, Period
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
 ROWS_A_BATCH = 1_000_000
@@ -22,30 +23,34 @@ ROWS_A_BATCH = 1_000_000
 class Batch:
     """The work of one copy task: a range of subtables by name, over a period.
 
+    The batches of a super table leave no name out: a subtable that comes while rows are copied is in one of them.
+
     Parameters:
         stable: the super table; None for a range of normal tables.
-        first: the first table's name, by UTF-8 bytes.
-        last: the last table's name.
-        tables: how many tables have rows in it.
+        first: from which name on, by UTF-8 bytes; None for the first one.
+        before: before which name; None for no end.
+        tables: how many tables had rows in it when it was planned.
         start: from which timestamp on, in steps of the source's precision; None for the first row.
         end: before which timestamp.
         rows: how many rows it had when it was planned.
         batches: how many batches there are in its plan, this one included.
+        names: the first and last table with rows, for people.
         when: the time of its rows, for people.
     """
 
     stable: str | None
-    first: str
-    last: str
+    first: str | None
+    before: str | None
     tables: int
     start: int | None
     end: int | None
     rows: int
     batches: int = 1
+    names: str = field(default="", compare=False)
     when: str = field(default="", compare=False)
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """The inverse of `to_dict`."""
         return cls(**values)  # type: ignore[arg-type]
 
@@ -56,13 +61,18 @@ class Batch:
     @property
     def identity(self) -> str:
         """What a checkpoint must agree with: tables and period, not the rows, which may have grown."""
-        return f"{self.stable}|{self.first}|{self.last}|{self.start}|{self.end}"
+        return f"{self.stable}|{self.first}|{self.before}|{self.start}|{self.end}"
+
+    @property
+    def period(self) -> Period:
+        """From which timestamp on, and before which."""
+        return self.start, self.end
 
     @property
     def label(self) -> str:
         """How it reads in Airflow's grid: `meters d0001…d0400 · 2021-01`."""
-        names = "…".join(map(wording.name, dict.fromkeys([self.first, self.last])))
-        return f"{wording.name(self.stable or 'tables')} {names}" + (f" · {self.when}" if self.when else "")
+        parts = [wording.name(self.stable or "tables"), self.names, self.when and f"· {self.when}"]
+        return " ".join(part for part in parts if part)
 
 
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
@@ -79,21 +89,21 @@ def _steps(moment: datetime | None, precision: Precision) -> int | None:
 
 
 def slices(
-    extent: Extent, start: int | None, end: int | None, count: int, step: int = 1
+    holding: Holding, start: int | None, end: int | None, count: int, step: int = 1
 ) -> list[tuple[int | None, int | None]]:
     """A period in so many parts of about the same length, measured over where the rows lie.
 
     The first part begins where the period begins, the last one ends where it ends, so that nothing lies between.
 
     Parameters:
-        extent: where the rows lie.
+        holding: where the rows lie.
         start: the period's start, None for the first row.
         end: the period's end, None for no end.
         count: how many parts there are at most.
         step: parts meet at multiples of it, so that rows which are one in a coarser target are in one part.
     """
-    low = extent.first if start is None else max(extent.first, start)
-    high = extent.last + 1 if end is None else min(extent.last + 1, end)
+    low = holding.first if start is None else max(holding.first, start)
+    high = holding.last + 1 if end is None else min(holding.last + 1, end)
     count = max(1, min(count, high - low))
     inner = {(low + (high - low) * i // count) // step * step for i in range(1, count)}
     bounds = [start, *(bound for bound in sorted(inner) if low < bound < high), end]

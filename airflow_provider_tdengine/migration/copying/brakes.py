@@ -162,14 +162,14 @@ class Brakes:
         """Seconds to wait after a step that was so many seconds of work, some of them waiting for the target."""
         with self._lock:
             now = self._clock()
-            if step.bytes:
+            if step.tally.bytes:
                 self._latency.add(waited, now)
             if self._latency.is_high:
                 mean, best = self._latency.mean, self._latency.best
                 self._slow_down(now, f"what is written is confirmed after {mean:.1f} s, {best:.3f} s at best")
             elif self.speed < 1:
                 self._speed_up(now)
-            limited = max(self._rows.take(step.rows, now), self._bytes.take(step.bytes, now))
+            limited = max(self._rows.take(step.tally.rows, now), self._bytes.take(step.tally.bytes, now))
             slowed = min(_LONGEST, worked * (1 / self.speed - 1))
             self._limited += limited
             self._slowed += max(0.0, slowed - limited)

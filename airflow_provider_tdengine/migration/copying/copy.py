@@ -1,20 +1,25 @@
-"""Copying one batch: its subtables divided among workers, each with its own sessions, position and retries."""
+"""Copying one batch: its subtables divided among workers, each with its own sessions, position and retries.
+
+The source is alive. What vanishes while it is copied is counted, and no reason to stop; what comes is copied if it is
+there when its turn comes, and found by the comparison if not.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import wait
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import TypeVar
+
+import numpy as np
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import (
     IncompleteResult,
@@ -24,24 +29,24 @@ from airflow_provider_tdengine.client.errors import (
     TableMissing,
     TDengineError,
 )
-from airflow_provider_tdengine.client.sql import name_range
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Extent, Scope, Table, TimeScale, extents
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
 from airflow_provider_tdengine.migration.copying.brakes import Brakes
+from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
 from airflow_provider_tdengine.migration.copying.dead_letters import DeadLetters
 from airflow_provider_tdengine.migration.copying.dense import copy_unit
 from airflow_provider_tdengine.migration.copying.expired import SkipExpired
 from airflow_provider_tdengine.migration.copying.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.copying.rejected import Fail, Rejections
 from airflow_provider_tdengine.migration.copying.sparse import copy_groups, groups, rows_a_group
-from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Unit, count
+from airflow_provider_tdengine.migration.copying.units import DONE, Sessions, Step, Tally, Unit, sessions
 from airflow_provider_tdengine.migration.copying.writing import TableWriter
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
-from airflow_provider_tdengine.migration.rows import TEXTLESS, Transcoder, Transform, distinct_rows
-from airflow_provider_tdengine.migration.structure import Structure, coarser, denied
+from airflow_provider_tdengine.migration.rows import TEXTLESS
+from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, denied
 
 log = logging.getLogger(__name__)
 
@@ -62,28 +67,11 @@ ROWS_A_UNIT = 1_000_000
 _LEAST_GROUP = 1000
 """Rows that are read with one query, at least, even if rows a second are limited to fewer."""
 
-_APART = 10
+_NEEDLE = 10
 """How many times a batch's rows are to lie in its range of names for its tables to be few in it."""
 
 _GRACE = 2.0
 """Seconds that a stop gives workers to end; Airflow kills a task after 5."""
-
-
-class StructureOutdated(MigrationStopped):
-    """Tables or columns are not those that were expected; schema sync may cure it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a batch need not be asked for, since it was a moment ago.
-
-    Parameters:
-        structure: both sides' structure; its scope may leave out more than the options do.
-        extents: where the rows of the batch's tables lie, None where that was not asked for just its period.
-    """
-
-    structure: Structure
-    extents: list[Extent] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +79,52 @@ class Copied:
     """What a copied batch came to.
 
     Parameters:
-        rows: rows that the target confirmed, over all tries of the batch.
-        bytes: bytes of blocks and statements that it confirmed.
-        rejected: rows that it refused and that are kept as dead letters.
-        collisions: of the confirmed rows, those that a later one stands for, since the target counts coarser steps.
+        tally: rows of the batch, over all tries, and the digest of those that the target has.
+        tables: how many tables had rows when this try began.
+        expired: rows that were left behind since they were about to expire, when the batch began.
+        vanished: tables that the source had when the batch was planned, and has no more.
+        since: from which timestamp on rows were copied, in steps of the source; None for the first one.
+        first: the first one's timestamp, when this try began; None where there was none.
+        tried: rows of this try.
         seconds: how long this try took.
         strategy: dense or sparse.
     """
 
-    rows: int
-    bytes: int
-    rejected: int
-    collisions: int
+    tally: Tally
+    tables: int
+    expired: int
+    vanished: int
+    since: int | None
+    first: int | None
+    tried: int
     seconds: float
     strategy: str
+
+    @property
+    def rows(self) -> int:
+        """Rows whose fate is known."""
+        return self.tally.rows
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {**asdict(self), "tally": self.tally.to_dict()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: not what `to_dict` gives.
+        """
+        tally = stored["tally"]
+        if not isinstance(tally, Mapping):
+            raise TypeError("a batch was copied without a tally")
+        return cls(**{**stored, "tally": Tally.from_dict(tally)})  # type: ignore[arg-type]
+
+    @property
+    def left_behind(self) -> int:
+        """Rows that were let go since they are, or are about to be, older than one side keeps."""
+        return self.expired + self.tally.expired
 
 
 def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> tuple[str, str]:
@@ -133,7 +153,8 @@ def copy_batch(
     options: MigrationOptions,
     progress: ProgressStore,
     *,
-    known: Known | None = None,
+    structure: Structure | None = None,
+    known: Holdings | None = None,
     dead_letters: DeadLetters | None = None,
     stop: threading.Event | None = None,
     report: Callable[[Checkpoint], None] | None = None,
@@ -146,23 +167,24 @@ def copy_batch(
         batch: what is copied.
         options: workers, strategy and scope.
         progress: where the checkpoint is kept.
-        known: what is known already, None to ask the servers for all of it.
+        structure: both sides' structure, where it was read a moment ago; its scope and transform count then.
+        known: what the batch's tables hold in just its period, where that was asked a moment ago; no other tables are
+            copied then.
         dead_letters: where refused rows are kept, with `on_error` dead_letter.
         stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
         report: called with the checkpoint at the beginning, and each time it is saved.
 
     Raises:
-        MigrationStopped: the batch cannot be copied; `StructureOutdated` where a table is missing or its columns do
-            not fit.
+        MigrationStopped: the batch cannot be copied; `StructureOutdated` where columns do not fit.
         TDengineError: what no retry cured.
         Stopped: `stop` was set. A worker that waits for a silent server is left behind: it ends when that answers.
     """
     stop = stop or threading.Event()
     try:
-        _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
         with source, target:
-            run = _do(lambda: _Run(source, target, batch, options, known, dead_letters, stop), stop)
-        return _copy(run, options, progress, report)
+            _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
+            brief = _do(lambda: brief_of(source, target, batch, options, structure), stop)
+            return _copy(brief, options, progress, known, dead_letters, stop, report)
     except Stopped:
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
     except PermissionDenied as error:
@@ -170,7 +192,7 @@ def copy_batch(
     except (TableMissing, StructureChanged) as error:
         finding = Finding(
             f"Batch {batch.label}",
-            f"a table has come, gone or changed since the migration was planned ({error})",
+            f"a table has other columns than when the migration was planned, or the target lacks it ({error})",
             "Clear sync_schema, or the task that does it in your DAG, with all that follows it",
         )
         raise StructureOutdated([finding]) from error
@@ -182,61 +204,71 @@ def _do(action: Callable[[], _T], stop: threading.Event, patience: float | None 
 
 
 def _copy(
-    run: _Run,
+    brief: Brief,
     options: MigrationOptions,
     progress: ProgressStore,
+    known: Holdings | None,
+    dead_letters: DeadLetters | None,
+    stop: threading.Event,
     report: Callable[[Checkpoint], None] | None,
 ) -> Copied:
     started = time.monotonic()
-    checkpoint = _resume(run, progress)
+    rejections: Rejections = dead_letters or Fail()
+    if options.on_expired == "skip":
+        rejections = SkipExpired(brief.databases[1], rejections)
+    checkpoint = _resumed(brief, progress, stop)
     if checkpoint is None:
-        run.rejections.clear()
-        checkpoint = Checkpoint(run.identity, run.strategy, run.divide(options.workers))
+        rejections.clear()
+    workers = _Workers(brief, options, checkpoint, known, rejections, stop)
+    checkpoint, before = workers.checkpoint, workers.checkpoint.tally.rows
     if report:
         report(checkpoint)
-    workers = [in_background(partial(run.copy_span, checkpoint, span)) for span in checkpoint.spans if not span.done]
-    keep = partial(_save, run, checkpoint, progress, report)
+    running = [in_background(partial(workers.copy_span, span)) for span in checkpoint.spans if not span.done]
+    keep = partial(_save, workers, progress, report)
     saved = started
     try:
-        for _ in watch(workers, run.stop, min(0.5, SAVE_EVERY)):
+        for _ in watch(running, stop, min(0.5, SAVE_EVERY)):
             if time.monotonic() - saved >= SAVE_EVERY:
                 keep()
                 saved = time.monotonic()
     except BaseException:
-        run.stop.set()
-        wait(workers, _GRACE)
+        stop.set()
+        wait(running, _GRACE)
         raise
     finally:
         keep()
-        if waited := run.brakes.summary():
-            log.info("The workers of batch %s waited because of %s", run.batch.label, waited)
-    _do(run.check_structure, run.stop)
+        if waited := workers.brakes.summary():
+            log.info("The workers of batch %s waited because of %s", brief.batch.label, waited)
+    _do(workers.check_structure, stop)
+    if checkpoint.vanished:
+        log.warning("%d tables of batch %s have gone from the source", checkpoint.vanished, brief.batch.label)
     return Copied(
-        checkpoint.rows,
-        checkpoint.bytes,
-        checkpoint.rejected,
-        checkpoint.collisions,
+        checkpoint.tally,
+        workers.tables,
+        checkpoint.expired,
+        checkpoint.vanished,
+        checkpoint.since,
+        workers.first,
+        checkpoint.tally.rows - before,
         time.monotonic() - started,
-        run.strategy,
+        checkpoint.strategy,
     )
 
 
-def _save(
-    run: _Run, checkpoint: Checkpoint, progress: ProgressStore, report: Callable[[Checkpoint], None] | None
-) -> None:
-    with run.lock:
-        state = checkpoint.to_dict()
+def _save(workers: _Workers, progress: ProgressStore, report: Callable[[Checkpoint], None] | None) -> None:
+    with workers.lock:
+        state = workers.checkpoint.to_dict()
     try:
         progress.save(state)
     except ProgressNotSaved as error:
-        log.warning("The checkpoint of batch %s was not saved: %s", run.batch.label, error)
+        log.warning("The checkpoint of batch %s was not saved: %s", workers.checkpoint.batch, error)
     if report:
-        report(checkpoint)
+        report(workers.checkpoint)
 
 
-def _resume(run: _Run, progress: ProgressStore) -> Checkpoint | None:
+def _resumed(brief: Brief, progress: ProgressStore, stop: threading.Event) -> Checkpoint | None:
     """The batch's checkpoint, None where it has none that can be trusted."""
-    label = run.batch.label
+    label = brief.batch.label
     stored = progress.load()
     if stored is None:
         return None
@@ -245,126 +277,117 @@ def _resume(run: _Run, progress: ProgressStore) -> Checkpoint | None:
     except (KeyError, TypeError, ValueError):
         log.warning("The stored checkpoint cannot be read; batch %s starts anew", label)
         return None
-    if checkpoint.batch != run.identity:
-        log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, run.identity)
+    if checkpoint.batch != brief.identity:
+        log.warning("The stored checkpoint is of another batch (%s); %s starts anew", checkpoint.batch, label)
         return None
-    if all(span.done for span in checkpoint.spans) and not _do(run.has_arrived, run.stop):
+    if checkpoint.is_done and not _do(partial(_has_arrived, brief, checkpoint, stop), stop):
         log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
         return None
-    run.strategy = checkpoint.strategy
-    log.info("Batch %s goes on after %d rows", label, checkpoint.rows)
+    log.info("Batch %s goes on after %d rows", label, checkpoint.tally.rows)
     return checkpoint
 
 
-class _Run:
-    """What the workers of a batch share."""
+def _has_arrived(brief: Brief, checkpoint: Checkpoint, stop: threading.Event) -> bool:
+    """Whether source and target have as many rows as were copied."""
+    found = brief.holdings(checkpoint.since, stop)
+    there = brief.target_holdings(found.names, checkpoint.since, stop)
+    return (found.total, there.total) == (checkpoint.tally.rows, checkpoint.tally.digest.rows)
+
+
+class _Workers:
+    """Who works on a batch, and what they share.
+
+    Parameters:
+        brief: what is known of the batch.
+        options: workers, strategy, limits.
+        checkpoint: where to go on, None to begin.
+        known: what the batch's tables hold, None to ask.
+        rejections: what becomes of refused rows.
+        stop: ends the work soon.
+    """
 
     def __init__(
         self,
-        source: Catalog,
-        target: Catalog,
-        batch: Batch,
+        brief: Brief,
         options: MigrationOptions,
-        known: Known | None,
-        dead_letters: DeadLetters | None,
+        checkpoint: Checkpoint | None,
+        known: Holdings | None,
+        rejections: Rejections,
         stop: threading.Event,
     ) -> None:
-        self.source = source
-        self.target = target
-        self.batch = batch
-        self.stop = stop
+        self.brief = brief
         self.lock = threading.Lock()
         self.brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, stop.wait)
-        self._known = known
-        self._scope = known.structure.scope if known else Scope.of(options)
-        self._transform = known.structure.transform if known else Transform.of(options)
-        ours = known.structure.source if known else _database(source, "source_database")
-        theirs = (known.structure.target if known else None) or _database(target, "target_database")
-        self._time = TimeScale.between(ours.precision, theirs.precision)
-        if self._time.cuts and not options.allow_lossy_precision:
-            raise MigrationStopped([coarser(ours, theirs)])
-        self.rejections: Rejections = dead_letters or Fail()
-        if options.on_expired == "skip":
-            self.rejections = SkipExpired(theirs, self.rejections)
-        self._precision = ours.precision
-        self._tables = self._source_tables()
-        most = min(map(rows_a_group, self._tables.values()), default=1)
+        self._options = options
+        self._rejections = rejections
+        self._stop = stop
+        self._border = brief.border
+        self._only = None if known is None else set(known.names)
+        self._transcoders = _do(brief.transcoders, stop)
+        self._since, found, self._holdings = self._begin(checkpoint, known)
+        table = next((pair.source for pair in brief.pairs.values()), None)
+        most = rows_a_group(table) if table else 1
         self._group_rows = min(most, max(_LEAST_GROUP, options.max_rows_per_second or most))
-        self.extents = self._extents()
-        self._apart = self._scope.is_partial and self._count() > _APART * _rows(self.extents)
-        self.strategy = self._choose(options.strategy)
-        tables = {table.name: table for table in (self.table_of(extent.name) for extent in self.extents)}
-        self._transcoders = {name: self._transcoder(table) for name, table in tables.items()}
-
-    def _source_tables(self) -> dict[str, Table]:
-        """The batch's super table, or its normal tables, by name."""
-        if self.batch.stable is not None:
-            return {self.batch.stable: self._describe(self.batch.stable)}
-        first, last = self.batch.first.encode(), self.batch.last.encode()
-        if self._known:
-            names = [pair.source.name for pair in self._known.structure.pairs if not pair.source.is_super]
-        else:
-            names = self.source.normal_tables(self._scope)
-        return {name: self._describe(name) for name in names if first <= name.encode() <= last}
-
-    def _describe(self, name: str) -> Table:
-        """A table of the source as it is read."""
-        return self._transform.selected(self.source.describe(name))
-
-    def _extents(self) -> list[Extent]:
-        """Where the rows of the batch's tables lie in the source."""
-        if self._known and self._known.extents is not None:
-            return self._known.extents
-        period, names = (self.batch.start, self.batch.end), (self.batch.first, self.batch.last)
-        found = [
-            extent
-            for table in self._tables.values()
-            for extent in extents(self.source, table, self._scope, *period, names)
-        ]
-        return sorted(found, key=lambda extent: extent.name.encode())
-
-    def _count(self) -> int:
-        """Rows of the batch's super table in its range of names, those of subtables out of scope included."""
-        if self.batch.stable is None:
-            return 0
-        conditions = name_range(self.batch.first, self.batch.last)
-        conditions += self._tables[self.batch.stable].period(self.batch.start, self.batch.end)
-        with self.source.session() as session:
-            return count(session, self.source.table(self.batch.stable), conditions)
+        self._is_needle = self._lies_in_hay(is_part=known is not None)
+        self._strategy = checkpoint.strategy if checkpoint else self._choose(table)
+        if checkpoint is None:
+            # Of a giant table's batches, the plan does not say which of them have rows.
+            planned = brief.batch.tables if brief.batch.tables > 1 and known is None else 0
+            checkpoint = Checkpoint(
+                brief.identity,
+                self._strategy,
+                self._divide(),
+                expired=max(0, found.total - self._holdings.total),
+                vanished=max(0, planned - len(found)),
+            )
+        checkpoint.since = self._since
+        self.checkpoint = checkpoint
 
     @property
-    def identity(self) -> str:
-        """What a checkpoint must agree with: servers, databases, tables, columns and period."""
-        sides = [[str(side.client.address), side.name] for side in (self.source, self.target)]
-        columns = [[name, [[c.name, c.sql_type] for c in table.columns]] for name, table in self._tables.items()]
-        text = json.dumps([sides, columns, repr(self._scope), repr(self._transform)])
-        return f"{self.batch.identity}|{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    def tables(self) -> int:
+        """How many tables have rows."""
+        return len(self._holdings)
 
-    def has_arrived(self) -> bool:
-        """Whether the target holds as many rows as the source, from the same first to the same last one."""
-        start, end = self._time.window(self.batch.start, self.batch.end)
-        ordered = sorted((self.target_name(extent.name) for extent in self.extents), key=str.encode) or [""]
-        names = ordered[0], ordered[-1]
-        with self.source, self.target:
-            theirs = {
-                extent.name: extent
-                for table in self._tables.values()
-                for extent in extents(self.target, self._transform.renamed(table), Scope(), start, end, names)
-            }
-            return all(self._is_equal(extent, theirs.get(self.target_name(extent.name))) for extent in self.extents)
+    @property
+    def first(self) -> int | None:
+        """The first timestamp of their rows."""
+        return int(self._holdings.first.min()) if self._holdings else None
 
-    def _is_equal(self, extent: Extent, theirs: Extent | None) -> bool:
-        """Whether a table has arrived; in a coarser target, rows that a later one stands for are not there."""
-        expected = extent.arrived(self.target_name, self._time)
-        if theirs and theirs.rows < expected.rows and self._time.cuts:
-            table, period = self.table_of(extent.name), (self.batch.start, self.batch.end)
-            rows = distinct_rows(self.source, table, extent.name, period, self._time)
-            expected = replace(expected, rows=rows)
-        return theirs == expected
+    def _begin(self, checkpoint: Checkpoint | None, known: Holdings | None) -> tuple[int | None, Holdings, Holdings]:
+        """From which timestamp on rows are copied, what tables hold, and what of it does not expire soon."""
+        brief, since = self.brief, checkpoint.since if checkpoint else self.brief.batch.start
+        found = known if known is not None else _do(partial(brief.holdings, since), self._stop)
+        if not found or not self._border.is_near(int(found.first.min())):
+            return since, found, found
+        since = self._border.after(since)
+        left = _do(partial(brief.holdings, since), self._stop)
+        left = self._meant(left)
+        rows, label = found.total - left.total, brief.batch.label
+        log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, label)
+        return since, found, left
 
-    def target_name(self, name: str) -> str:
-        """A subtable's or normal table's name in the target."""
-        return self._transform.tables(name)
+    def _meant(self, found: Holdings) -> Holdings:
+        """Those tables that are to be copied."""
+        if self._only is None:
+            return found
+        return found.take(np.array([name in self._only for name in found.names], np.bool_))
+
+    def _choose(self, table: Table | None) -> str:
+        """Dense or sparse; the log says why."""
+        rows, tables, label = self._holdings.total, len(self._holdings), self.brief.batch.label
+        chosen, why = choose_strategy(self._options.strategy, table, tables, rows)
+        log.info("Batch %s: %d rows of %d tables: %s (%s)", label, rows, tables, chosen, why)
+        return chosen
+
+    def _lies_in_hay(self, *, is_part: bool) -> bool:
+        """Whether far more rows of other subtables lie in the batch's range of names than its own."""
+        brief = self.brief
+        if not self._holdings or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
+            return False
+        hay = EVERYTHING.between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
+        table = brief.pair_of(self._holdings.names[0]).source
+        rows = _do(lambda: count(brief.source, table, hay, brief.batch.period, self._stop), self._stop)
+        return rows > _NEEDLE * self._holdings.total
 
     def check_structure(self) -> None:
         """Make sure that the source's columns are those that were copied.
@@ -372,38 +395,20 @@ class _Run:
         Raises:
             StructureChanged: they are not.
         """
-        for name, table in self._tables.items():
-            if self.batch.stable is not None and self._describe(name).columns != table.columns:
+        for name, pair in self.brief.pairs.items() if self.brief.batch.stable else ():
+            try:
+                now = self.brief.transform.selected(self.brief.source.describe(name))
+            except TableMissing:
+                continue
+            if now.columns != pair.source.columns:
                 raise StructureChanged(f"the columns of {name!r} have changed while it was copied")
 
-    def _choose(self, asked: str) -> str:
-        """Dense or sparse; the log says why."""
-        rows, tables = _rows(self.extents), len(self.extents)
-        chosen, why = choose_strategy(asked, next(iter(self._tables.values()), None), tables, rows)
-        log.info("Batch %s: %d rows of %d tables: %s (%s)", self.batch.label, rows, tables, chosen, why)
-        return chosen
+    # --- Units
 
-    def table_of(self, name: str) -> Table:
-        """The structure of a subtable or normal table."""
-        return self._tables[self.batch.stable or name]
-
-    def transcoder(self, name: str) -> Transcoder:
-        """How blocks of a subtable or normal table become blocks of the target."""
-        return self._transcoders[self.batch.stable or name]
-
-    def _transcoder(self, table: Table) -> Transcoder:
-        wanted = self._transform.renamed(table)
-        try:
-            return Transcoder(table, wanted, self.target.describe(wanted.name), self._time)
-        except (TDengineError, ValueError) as error:
-            if isinstance(error, TDengineError) and error.retryable:
-                raise
-            finding = Finding(f"Table {table.name!r} of the target", str(error), "Run schema sync first")
-            raise StructureOutdated([finding]) from error
-
-    def divide(self, workers: int) -> list[Span]:
+    def _divide(self) -> list[Span]:
         """The batch in at most as many spans as workers, of about as many rows."""
-        units = list(self._units(self.extents, self.batch.start, self.batch.end, workers))
+        workers = self._options.workers
+        units = list(self._units(self._holdings, self._since, self.brief.batch.end, workers))
         total = sum(unit.rows for unit in units)
         spans: list[Span] = []
         first, rows = 0, 0
@@ -414,93 +419,134 @@ class _Run:
                 first = i + 1
         return spans
 
-    def remaining(self, span: Span) -> Iterator[Unit]:
+    def _remaining(self, span: Span) -> Iterator[Unit]:
         """What a span has still to do."""
-        low, high = span.table.encode(), span.last_table.encode()
-        for extent in self.extents:
-            if low <= extent.name.encode() <= high:
-                start = span.time if extent.name == span.table else self.batch.start
-                end = span.last_time if extent.name == span.last_table else self.batch.end
-                if start is None or start != end:
-                    yield from self._units([extent], start, end)
+        for holding in self._holdings:
+            if span.table <= holding.name <= span.last_table:
+                is_first, is_last = holding.name == span.table, holding.name == span.last_table
+                start = span.time if is_first and span.time is not None else self._since
+                end = span.last_time if is_last else self.brief.batch.end
+                if start is None or start < (DONE if end is None else end):
+                    yield from self._units([holding], start, end)
 
-    def _units(self, extents: list[Extent], start: int | None, end: int | None, workers: int = 1) -> Iterator[Unit]:
+    def _units(
+        self, found: Collection[Holding], start: int | None, end: int | None, workers: int = 1
+    ) -> Iterator[Unit]:
         """Tables, and slices of large ones: reading a slice again costs little when a connection is lost."""
-        share = math.ceil(sum(extent.rows for extent in extents) / workers) or 1
-        for extent in extents:
-            is_small = self.strategy == "sparse" and extent.rows <= self._group_rows
-            # More slices than rows would be empty ones.
-            count = 1 if is_small else min(math.ceil(extent.rows / min(ROWS_A_UNIT, share)), extent.rows)
-            is_whole = count == 1 and (start, end) == (self.batch.start, self.batch.end)
-            step = self._time.denominator
-            for a, b in slices(extent, start, end, count, step) if count > 1 else [(start, end)]:
-                yield Unit(extent.name, a, b, extent.rows // count, is_whole)
+        share = math.ceil(sum(holding.rows for holding in found) / workers) or 1
+        step, period = self.brief.time.denominator, (self._since, self.brief.batch.end)
+        for holding in found:
+            if self._strategy == "sparse" and holding.rows <= self._group_rows:
+                parts = 1
+            else:
+                # More slices than rows would be empty ones.
+                parts = min(math.ceil(holding.rows / min(ROWS_A_UNIT, share)), holding.rows)
+            is_whole = parts == 1 and (start, end) == period
+            for a, b in slices(holding, start, end, parts, step) if parts > 1 else [(start, end)]:
+                yield Unit(holding.name, a, b, holding.rows // parts, is_whole)
+
+    def _kept(self, unit: Unit) -> Unit:
+        """The same without rows that may expire before they are written."""
+        if unit.start is None or not self._border.is_near(unit.start):
+            return unit
+        return replace(unit, start=self._border.after(unit.start), exact=False)
 
     # --- Workers
 
-    def copy_span(self, checkpoint: Checkpoint, span: Span) -> None:
+    def copy_span(self, span: Span) -> None:
         """Copy a span to its end, over lost sessions and busy servers; what no retry cures is raised."""
 
         def go_on() -> None:
             try:
-                with Sessions(self.source, self.target) as sessions:
-                    self._copy_remaining(checkpoint, span, sessions)
+                with sessions(self.brief.source, self.brief.target) as pair:
+                    self._copy_remaining(span, pair)
             except TDengineError as error:
                 self.brakes.failed(error)
                 with self.lock:
-                    checkpoint.retries += error.retryable
+                    self.checkpoint.retries += error.retryable
+                if isinstance(error, IncompleteResult):
+                    self._look_again()
+                elif isinstance(error, TableMissing):
+                    self._look_again()
+                    self._create_missing(error)
+                    raise IncompleteResult(f"A table has come or gone ({error.message})") from error
                 raise
 
-        persist(go_on, self.stop, lambda: (span.table, span.time))
+        persist(go_on, self._stop, lambda: (span.table, span.time))
 
-    def _copy_remaining(self, checkpoint: Checkpoint, span: Span, sessions: Sessions) -> None:
-        # A list: `remaining` reads the span, which moves while its units are worked on.
-        units = list(self.remaining(span))
-        work = self._copy_groups(units, sessions) if self.strategy == "sparse" else self._copy_units(units, sessions)
-        for step in self.brakes.paced(work, sessions.target):
+    def _look_again(self) -> None:
+        """Ask once more what tables hold: some may have gone, or lost rows, or come."""
+        with self.lock:
+            before = self._holdings
+            now = self._meant(self.brief.holdings(self._since, self._stop))
+            gone = set(before.names) - set(now.names)
+            self.checkpoint.vanished += len(gone)
+            self._holdings = now
+
+    def _create_missing(self, missing: TableMissing) -> None:
+        """Give the target subtables that the source has got since the structure was synchronised.
+
+        Raises:
+            TableMissing: with schema none, the target's tables are somebody else's.
+        """
+        if self._options.schema == "none":
+            raise missing
+        options = replace(self._options, create_database=False)
+        with self.lock:
+            created = SchemaSync(self.brief.source, self.brief.target, options, self.brief.scope).run().tables
+        if created:
+            log.info("%d subtables are new in batch %s, and were created", created, self.brief.batch.label)
+
+    def _copy_remaining(self, span: Span, pair: Sessions) -> None:
+        # A list: `_remaining` reads the span, which moves while its units are worked on.
+        units = list(self._remaining(span))
+        work = self._copy_groups(units, pair) if self._strategy == "sparse" else self._copy_units(units, pair)
+        for step in self.brakes.paced(work, pair.target):
             with self.lock:
-                checkpoint.rows += step.rows
-                checkpoint.bytes += step.bytes
-                checkpoint.rejected += step.rejected
-                checkpoint.collisions += step.collisions
+                self.checkpoint.tally += step.tally
                 span.table, span.time = step.table, step.time
-            if self.stop.is_set():
+            if self._stop.is_set():
                 raise Stopped
         with self.lock:
             span.done = True
 
-    def _copy_units(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
-        for unit in units:
-            transcoder = self.transcoder(unit.table)
+    def _copy_units(self, units: list[Unit], pair: Sessions) -> Iterator[Step]:
+        brief = self.brief
+        for unit in map(self._kept, units):
+            transcoder = self._transcoders[brief.batch.stable or unit.table]
+            name = brief.target_name(unit.table)
+            writer = TableWriter(pair.target, brief.target, name, transcoder, brief.precision, self._rejections)
             try:
-                writer = TableWriter(
-                    sessions.target,
-                    self.target,
-                    self.target_name(unit.table),
-                    transcoder,
-                    self._precision,
-                    self.rejections,
-                )
-                yield from copy_unit(sessions.source, self.source, transcoder, writer, unit)
-            except IncompleteResult:
-                # Rows may be missing anywhere in the unit, so all of it is read again.
-                yield Step(unit.table, unit.start, 0, 0)
-                raise
+                yield from copy_unit(pair.source, brief.source, transcoder, writer, unit)
+            except (TableMissing, StructureChanged):
+                table = brief.pair_of(unit.table).source
+                if brief.source.has_table(unit.table, table.name if table.is_super else None):
+                    raise
+                log.warning("Table %s has gone from the source while it was copied", unit.table)
+                with self.lock:
+                    self.checkpoint.vanished += 1
+                yield Step(unit.table, unit.behind)
 
-    def _copy_groups(self, units: list[Unit], sessions: Sessions) -> Iterator[Step]:
+    def _copy_groups(self, units: list[Unit], pair: Sessions) -> Iterator[Step]:
         for is_small, some in groupby(groups(units, self._group_rows), self._is_small):
             if is_small:
-                yield from self._copy_small(deque(some), sessions)
+                yield from self._copy_small(deque(some), pair)
             else:
                 for group in some:
-                    yield from self._copy_units(group, sessions)
+                    yield from self._copy_units(group, pair)
 
-    def _copy_small(self, pending: deque[list[Unit]], sessions: Sessions) -> Iterator[Step]:
+    def _copy_small(self, pending: deque[list[Unit]], pair: Sessions) -> Iterator[Step]:
         """Copy groups; where a row is refused, its group is halved until its subtable stands alone."""
+        brief = self.brief
         while pending:
-            transcoder = self.transcoder(pending[0][0].table)
             work = copy_groups(
-                sessions, self.source, self.target, self.target_name, transcoder, list(pending), apart=self._apart
+                pair,
+                brief.source,
+                brief.target,
+                brief.target_name,
+                self._transcoders[brief.batch.stable or pending[0][0].table],
+                list(pending),
+                is_needle=self._is_needle,
             )
             try:
                 for step in work:
@@ -510,22 +556,13 @@ class _Run:
                 # It may be in a later group; halving this one does no harm.
                 group = pending.popleft()
                 if len(group) == 1:
-                    yield from self._copy_units(group, sessions)
+                    yield from self._copy_units(group, pair)
                 else:
                     half = len(group) // 2
                     pending.extendleft((group[half:], group[:half]))
 
     def _is_small(self, group: list[Unit]) -> bool:
         """Whether one query may read a group: not a large subtable among small ones, nor one that was begun."""
+        if group[0].start is not None and self._border.is_near(group[0].start):
+            return False
         return sum(unit.rows for unit in group) <= self._group_rows and all(unit.exact for unit in group)
-
-
-def _rows(extents: list[Extent]) -> int:
-    return sum(extent.rows for extent in extents)
-
-
-def _database(catalog: Catalog, option: str) -> Database:
-    database = catalog.database()
-    if database is None:
-        raise MigrationStopped([catalog.missing(option)])
-    return database

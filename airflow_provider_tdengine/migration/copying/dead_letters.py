@@ -1,63 +1,99 @@
 """Dead letters: refused rows as JSON lines in files, and how they are brought back when the cause is mended.
 
 A line holds one row as the source has it, under the names of the target:
-`{"table": …, "precision": "ms", "columns": [[name, type, value], …], "column": …, "code": …, "reason": …}`.
-Binary values are base64, decimals text; floats are the shortest text that reads back to the same bits.
+`{"table": …, "key": [name, …], "precision": "ms", "columns": [[name, type, value], …], "column": …, "code": …,
+"reason": …, "refused": …}`, the last one the moment at which that was. Binary values are base64, decimals text; floats
+are the shortest text that reads back to the same bits.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict
-from urllib.parse import quote
+from typing import TypeAlias, TypedDict
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.errors import RowRejected, TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Catalog, Table, TimeScale
-from airflow_provider_tdengine.migration.copying.rejected import MOST, Rejected, isolate
+from airflow_provider_tdengine.migration.copying.batch import Batch
+from airflow_provider_tdengine.migration.copying.rejected import MOST, Refused, Rejected, isolate
 from airflow_provider_tdengine.migration.copying.writing import write_block
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transcoder
 
 
 class _Letter(TypedDict):
     table: str
+    key: list[str]
     precision: str
     columns: list[tuple[str, str, object]]
     column: str | None
     code: int | None
     reason: str
+    refused: str
+
+
+_READABLE = 30
+"""Characters of a name that is made short: with the hash far below the 255 bytes that a file's name may have."""
+
+
+def short_name(text: str, *whole: str) -> str:
+    """A name for a file or folder: the begin of a text for people, and a hash of all of it.
+
+    Parameters:
+        text: of any length and any characters.
+        whole: what else makes it another name.
+    """
+    readable = re.sub(r"[^\w-]+", "_", text)[:_READABLE]
+    return f"{readable}-{hashlib.sha256(json.dumps([text, *whole]).encode()).hexdigest()[:16]}"
+
+
+def batch_folder(folder: Path, batch: Batch, options: MigrationOptions) -> Path:
+    """A batch's own folder in one of many batches: named by what it holds, since a new plan gives it another number.
+
+    Parameters:
+        folder: of all batches.
+        batch: whose rows may be refused.
+        options: of the migration; mapped tasks may copy the same tables of several databases.
+    """
+    readable = "_".join(name for name in (batch.stable or "tables", batch.first) if name)
+    return folder / short_name(readable, batch.identity, str(options.to_dict()))
 
 
 class DeadLetters:
     """Keeps refused rows of one batch, each block's in a file of its own.
 
-    A file is complete before the checkpoint passes its rows; a block that is copied again replaces its file.
+    A file is complete before the checkpoint passes its rows. It is named by the first and the last row in it: a block
+    that is copied again replaces its own file. Where other blocks are read at a retry, a row may be kept twice; those
+    who read count it once.
 
     Parameters:
         folder: where; any path with the methods of `pathlib.Path`, such as Airflow's `ObjectStoragePath`.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._taken = 0
 
     def clear(self) -> None:
         """Forget what an earlier try has kept: the batch begins anew."""
-        for file in files(self._folder):
+        for file in (*_files(self.folder, _WAITING), *_files(self.folder, _ARRIVED)):
             file.unlink()
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Keep rows.
 
         Raises:
@@ -71,31 +107,55 @@ class DeadLetters:
                 "That is no matter of single rows: mend the target first"
             )
         if letters:
-            first = letters[0]
-            self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"{quote(first.table, safe='')[:150]}-{first.values[0]!r}.jsonl"
-            (self._folder / name).write_text("".join(map(_line, letters)), encoding="utf-8")
-        return len(letters)
+            now = datetime.now(timezone.utc).isoformat()
+            lines = [_letter(row, now) for row in letters]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_file(self.folder / f"{short_name(*_key(lines[0]), *_key(lines[-1]))}{_WAITING}", lines)
+        return Refused(rejected=tuple(row.number for row in letters))
 
 
-def files(folder: Path) -> list[Path]:
-    """The files of dead letters in a folder and the folders in it, by name."""
-    return sorted(folder.rglob("*.jsonl"), key=str) if folder.exists() else []
+_WAITING = ".jsonl"
+"""Files of letters that wait for somebody to bring them back."""
+
+_ARRIVED = ".arrived"
+"""Files of letters that were brought back, each beside the one in which they waited: what was refused stays known."""
 
 
-def _line(row: Rejected) -> str:
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """The files in a folder and the folders in it, by name."""
+    return sorted(folder.rglob(f"*{suffix}"), key=str) if folder.exists() else []
+
+
+def _letter(row: Rejected, refused: str) -> _Letter:
     columns = [
         (field.name, field.sql_type, _to_json(value)) for field, value in zip(row.fields, row.values, strict=True)
     ]
-    letter = _Letter(
+    return _Letter(
         table=row.table,
+        key=list(row.key),
         precision=row.precision.value,
         columns=columns,
         column=row.column,
         code=row.error.code,
         reason=str(row.error),
+        refused=refused,
     )
-    return json.dumps(letter) + "\n"
+
+
+_Key: TypeAlias = tuple[str, ...]
+"""A row's table and the values of its primary key, as texts."""
+
+
+def _key(letter: _Letter) -> _Key:
+    values = {name: value for name, _, value in letter["columns"]}
+    return letter["table"], *(str(values[name]) for name in letter["key"])
+
+
+def _write_file(file: Path, letters: Iterable[_Letter]) -> None:
+    """Write a file, or replace it as a whole: a process may end in the middle of writing."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text("".join(json.dumps(letter) + "\n" for letter in letters), encoding="utf-8")
+    fresh.replace(file)
 
 
 def _to_json(value: Value) -> object:
@@ -115,12 +175,18 @@ def _from_json(field: Field, value: object) -> Value:
 
 def kept(folder: Path) -> dict[str, list[int]]:
     """The dead letters of each table of the target, those that were kept twice once: their timestamps."""
-    rows: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
-    for file in files(folder):
+    rows: dict[str, dict[_Key, int]] = defaultdict(dict)
+    for file in _files(folder, _WAITING):
         for letter in _read(file):
-            values = [value for _, _, value in letter["columns"]]
-            rows[letter["table"]][tuple(map(str, values))] = int(str(values[0]))
+            _, _, time = letter["columns"][0]
+            rows[letter["table"]][_key(letter)] = int(str(time))
     return {table: sorted(times.values()) for table, times in rows.items()}
+
+
+def known(folder: Path) -> int:
+    """How many refused rows a folder knows of: those that wait, and those that were brought back."""
+    files = (*_files(folder, _WAITING), *_files(folder, _ARRIVED))
+    return len({_key(letter) for file in files for letter in _read(file)})
 
 
 def _read(file: Path) -> Iterator[_Letter]:
@@ -133,8 +199,10 @@ def _read(file: Path) -> Iterator[_Letter]:
         try:
             letter: _Letter = json.loads(line)
             Precision(letter["precision"])
-            _fields(letter)
-        except (ValueError, KeyError, TypeError) as error:
+            # Letters that an earlier version has kept say neither their key nor when they were refused.
+            letter = {"key": [_fields(letter)[0].name], "refused": "", **letter}
+            _key(letter)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
             found = f"line {number} is no dead letter ({error!r})"
             raise MigrationStopped([Finding(f"File {file}", found, "Mend or remove that line")]) from error
         yield letter
@@ -163,7 +231,9 @@ _REASONS = 10
 
 
 def replay(folder: Path, target: Catalog) -> Replayed:
-    """Write dead letters into the target; files whose rows all arrive are removed.
+    """Write dead letters into the target, those first that were refused first; a row that arrives waits no longer.
+
+    What was begun may be done again: a letter is put aside after its row has arrived, and never removed.
 
     Raises:
         MigrationStopped: no such folder, a line that is no letter, a table that is gone or does not fit.
@@ -176,28 +246,55 @@ def replay(folder: Path, target: Catalog) -> Replayed:
     if database is None:
         raise MigrationStopped([target.missing("target_database")])
     result = Replayed()
-    for file in files(folder):
+    for file in _by_time(_files(folder, _WAITING)):
         letters = list(_read(file))
-        refused = list(_bring_back(letters, target, database.precision))
-        result.arrived += len(letters) - len(refused)
-        result.remaining += len(refused)
-        result.reasons = (*result.reasons, *map(str, refused))[:_REASONS]
-        if refused:
-            file.write_text("".join(map(_line, refused)), encoding="utf-8")
+        refused = {_key(_letter(row, "")): row for row in _bring_back(letters, target, database.precision)}
+        arrived = [letter for letter in letters if _key(letter) not in refused]
+        remaining = [_again(letter, refused[_key(letter)]) for letter in letters if _key(letter) in refused]
+        result.arrived += len(arrived)
+        result.remaining += len(remaining)
+        result.reasons = (*result.reasons, *map(str, refused.values()))[:_REASONS]
+        if arrived:
+            beside = file.with_suffix(_ARRIVED)
+            _write_file(beside, [*(_read(beside) if beside.exists() else ()), *arrived])
+        if remaining:
+            _write_file(file, remaining)
         else:
             file.unlink()
     return result
+
+
+def _by_time(files: Iterable[Path]) -> list[Path]:
+    """Files in the order in which their letters were refused: of two letters of a row, the later one is to stay.
+
+    Raises:
+        MigrationStopped: all files with a line that is no letter.
+    """
+    times: dict[Path, str] = {}
+    findings: list[Finding] = []
+    for file in files:
+        try:
+            times[file] = min((letter["refused"] for letter in _read(file)), default="")
+        except MigrationStopped as damaged:
+            findings += damaged.findings
+    stop_on(findings)
+    return sorted(times, key=times.__getitem__)
+
+
+def _again(letter: _Letter, row: Rejected) -> _Letter:
+    """A letter that was refused again, with what was said this time."""
+    return {**letter, "column": row.column, "code": row.error.code, "reason": str(row.error)}
 
 
 def _bring_back(letters: list[_Letter], target: Catalog, precision: Precision) -> Iterator[Rejected]:
     """Write letters, a table at a time; what is refused again comes back."""
     groups: dict[tuple[object, ...], list[_Letter]] = defaultdict(list)
     for letter in letters:
-        groups[letter["table"], letter["precision"], _fields(letter)].append(letter)
+        groups[letter["table"], letter["precision"], _fields(letter), tuple(letter["key"])].append(letter)
     with target.client.session(target.name) as session:
         for group in groups.values():
             table, own, fields = group[0]["table"], Precision(group[0]["precision"]), _fields(group[0])
-            source = Table(table, fields)
+            source = Table(table, fields, second_key=next(iter(group[0]["key"][1:]), None))
             try:
                 transcode = Transcoder(source, source, target.describe(table), TimeScale.between(own, precision))
             except (TDengineError, ValueError) as error:
@@ -212,7 +309,7 @@ def _bring_back(letters: list[_Letter], target: Catalog, precision: Precision) -
             )
             block = Block(fields, columns, len(group))
             writer = partial(_write, session, target, table, transcode)
-            yield from isolate(table, block, transcode.fields, own, writer)
+            yield from isolate(table, block, transcode, own, writer)
 
 
 def _write(session: Session, target: Catalog, table: str, transcode: Transcoder, block: Block) -> None:

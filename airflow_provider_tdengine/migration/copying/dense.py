@@ -9,15 +9,17 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from airflow_provider_tdengine.client.block import Block, Ints
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Block
 from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Result, Session
 from airflow_provider_tdengine.client.sql import identifier, literal, where
 from airflow_provider_tdengine.client.websocket import WebSocketResult
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
-from airflow_provider_tdengine.migration.copying.units import Step, Unit, count
-from airflow_provider_tdengine.migration.copying.writing import TableWriter
-from airflow_provider_tdengine.migration.rows import Transcoder
+from airflow_provider_tdengine.migration.copying.units import Step, Tally, Unit, count
+from airflow_provider_tdengine.migration.copying.writing import TableWriter, Written
+from airflow_provider_tdengine.migration.rows import Transcoder, without_collisions
 
 log = logging.getLogger(__name__)
 
@@ -49,37 +51,45 @@ def copy_unit(
     Raises:
         StructureChanged: the source's columns are not those that `transcode` reads.
         IncompleteResult: rows that the source counts did not arrive, and it is not the end that is missing.
+        TableMissing: the source or the target does not have the table.
         TDengineError: of the kind of failure.
     """
     table, origin = transcode.source, source.table(unit.table)
-    conditions = table.period(unit.start, unit.end)
-    found = read_unit(session, source, table, unit)
-    if (
-        isinstance(found, WebSocketResult)
-        and source.client.generation == 3
-        and transcode.unchanged
-        and writer.takes_raw_blocks
-    ):
-        written = writer.write_unopened(found)
-    else:
-        written = writer.write(found.blocks())
-    rows = 0
-    position = _Position(unit)
-    for block in written:
-        rows += len(block.times)
-        arrived = len(block.times) - block.rejected
-        yield Step(unit.table, position.after(block.times), arrived, block.bytes, block.rejected, block.collisions)
-    if rows != unit.rows or not unit.exact:
-        counted = count(session, origin, conditions)
-        if rows != counted:
-            behind = position.time
-            read = table.period(unit.start, None if behind is None else behind + 1)
-            if behind in (None, unit.start) or count(session, origin, read) != rows:
-                raise IncompleteResult(f"{rows} rows of {origin} arrived where the source counts {counted}")
-            log.warning("A result of %s was cut after %d of %d rows; going on behind them", origin, rows, counted)
-            rest = replace(unit, start=behind, exact=False)
-            yield from copy_unit(session, source, transcode, writer, rest)
-    yield Step(unit.table, unit.end, 0, 0)
+    counted = Tally()
+    while True:
+        rows, position = 0, _Position(unit.start)
+        for written in _written(session, source, transcode, writer, unit):
+            rows += len(written.times) + written.collisions
+            tally = position.after(written)
+            counted += tally
+            yield Step(unit.table, position.time, tally)
+        if not (unit.exact and rows >= unit.rows):
+            expected = count(session, origin, table.period(unit.start, unit.end))
+            if rows < expected:
+                behind = position.time
+                read = table.period(unit.start, None if behind is None else behind + 1)
+                if behind in (None, unit.start) or count(session, origin, read) != rows:
+                    # Rows may be missing anywhere in the unit, so all of it is read again.
+                    yield Step(unit.table, unit.start, Tally() - counted)
+                    raise IncompleteResult(f"{rows} rows of {origin} arrived where the source counts {expected}")
+                log.warning("A result of %s was cut after %d of %d rows; going on behind them", origin, rows, expected)
+                unit, counted = replace(unit, start=behind, exact=False), Tally()
+                continue
+        yield Step(unit.table, unit.behind, position.rest)
+        return
+
+
+def _written(
+    session: Session, source: Catalog, transcode: Transcoder, writer: TableWriter, unit: Unit
+) -> Iterator[Written]:
+    """The unit's rows, as the target confirms them."""
+    found = read_unit(session, source, transcode.source, unit)
+    is_raw = isinstance(found, WebSocketResult) and source.client.generation == 3
+    if isinstance(found, WebSocketResult) and is_raw and transcode.unchanged and writer.takes_raw_blocks:
+        return writer.write_unopened(found)
+    if transcode.time.cuts:
+        return writer.write(without_collisions(found.blocks(), transcode.time, transcode.second_key))
+    return writer.write((block, 0) for block in found.blocks())
 
 
 class Pages:
@@ -159,18 +169,31 @@ def _page_rows(row_bytes: int) -> int:
 
 
 class _Position:
-    """Up to where a unit is surely done, as long as its rows come in order of time."""
+    """Up to where a unit is surely done, as long as its rows come in order of time.
 
-    def __init__(self, unit: Unit) -> None:
+    Parameters:
+        start: of the unit.
+    """
+
+    def __init__(self, start: int | None) -> None:
         self._in_order = True
-        self.time = unit.start
+        self.time = start
         """A timestamp before which all rows have been read; rows at it, too, but there may be more of them."""
+        self.rest = Tally()
+        """Of the rows that have been read and are not before it."""
 
-    def after(self, times: Ints) -> int | None:
-        """The position after rows with these timestamps."""
-        if len(times):
-            starts_later = self.time is None or int(times[0]) >= self.time
-            self._in_order &= starts_later and bool((times[1:] >= times[:-1]).all())
-            if self._in_order:
-                self.time = int(times[-1])
-        return self.time
+    def after(self, written: Written) -> Tally:
+        """What is new before the position, when these rows have been written."""
+        times = written.times
+        rows = len(times)
+        if not rows:
+            return Tally()
+        starts_later = self.time is None or int(times[0]) >= self.time
+        self._in_order &= starts_later and bool((times[1:] >= times[:-1]).all())
+        if not self._in_order or int(times[-1]) == self.time:
+            self.rest += written.tally(0, rows)
+            return Tally()
+        cut = int(np.searchsorted(times, times[-1]))
+        done, self.rest = self.rest + written.tally(0, cut), written.tally(cut, rows)
+        self.time = int(times[-1])
+        return done

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Database
-from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Rejected, Rejections
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Holding, Period, together
+from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Refused, Rejected, Rejections
 from airflow_provider_tdengine.migration.findings import Finding, Severity, stop_on
 from airflow_provider_tdengine.migration.structure import Structure, oldest
 
@@ -19,29 +18,15 @@ log = logging.getLogger(__name__)
 
 _MINUTES_A_DAY = 1440
 
-_SOON = timedelta(hours=1)
-"""Rows that expire within this time are not compared: they could do so between two queries."""
+MARGIN = timedelta(hours=1)
+"""Rows that expire within this time are neither copied nor compared: they could do so between two queries."""
+
+_LEAST_MARGIN = MARGIN / 4
+"""What of it may be left when a unit is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """The rows of a table that are older than the target keeps.
-
-    Parameters:
-        table: the super table or normal table.
-        rows: how many there are.
-        first: the oldest one's timestamp, in steps of the source.
-    """
-
-    table: str
-    rows: int
-    first: int
-
-
-def settle(
-    source: Catalog, target: Catalog, structure: Structure, period: tuple[int | None, int | None], treatment: str
-) -> int | None:
-    """Do with expired rows what the option `on_expired` says.
+def settle(source: Catalog, target: Catalog, structure: Structure, period: Period, treatment: str) -> None:
+    """Do with expired rows what the option `on_expired` says; the copy leaves out those that are skipped.
 
     Parameters:
         source: the source database.
@@ -50,30 +35,22 @@ def settle(
         period: of the migration, in steps of the source.
         treatment: fail, skip or raise_keep.
 
-    Returns:
-        The start of the period, later where expired rows are skipped.
-
     Raises:
         MigrationStopped: there are expired rows, and the treatment is fail.
     """
     assert structure.target is not None
     now, precision = datetime.now(timezone.utc), structure.source.precision
     found = find_expired(source, structure, structure.target, period, now)
-    if not found:
-        return period[0]
     stop_on(expired_findings(found, structure.target, precision, treatment))
-    if treatment == "raise_keep":
+    if found and treatment == "raise_keep":
         _raise_keep(target, structure.target, min(expired.first for expired in found), now, precision)
-        return period[0]
-    for expired in found:
-        log.warning("Skipped: %d rows of %s are older than the target keeps", expired.rows, expired.table)
-    return kept_since(period[0], structure.target, now, precision)
+    elif found:
+        for expired in found:
+            log.warning("Skipped: %d rows of %s are older than the target keeps", expired.rows, expired.name)
 
 
-def find_expired(
-    source: Catalog, structure: Structure, kept: Database, period: tuple[int | None, int | None], now: datetime
-) -> list[Expired]:
-    """Tables in scope with rows that are older than the target keeps; of a super table, all subtables count.
+def find_expired(source: Catalog, structure: Structure, kept: Database, period: Period, now: datetime) -> list[Holding]:
+    """What tables in scope hold that is older than the target keeps; of a super table, all subtables together.
 
     Parameters:
         source: the source database.
@@ -88,16 +65,9 @@ def find_expired(
     visible = _later(start, oldest(structure.source, now, precision))
     if limit is None or (visible is not None and visible >= limit):
         return []
-    return list(_before(source, structure, start, limit if end is None else min(limit, end)))
-
-
-def _before(source: Catalog, structure: Structure, start: int | None, end: int) -> Iterator[Expired]:
-    for table in (pair.source for pair in structure.pairs):
-        ts = identifier(table.time_column)
-        conditions = where(table.period(start, end))
-        for rows, first in source.rows(f"SELECT COUNT(*), FIRST({ts}) FROM {source.table(table.name)}{conditions}"):
-            if rows and first is not None:
-                yield Expired(table.name, int(str(rows)), int(str(first)))
+    older = start, limit if end is None else min(limit, end)
+    found = (together(source, pair.source, structure.scope, older) for pair in structure.pairs)
+    return [holding for holding in found if holding]
 
 
 _TREATED = {
@@ -108,7 +78,7 @@ _TREATED = {
 
 
 def expired_findings(
-    found: Iterable[Expired], target: Database, precision: Precision, treatment: str
+    found: Iterable[Holding], target: Database, precision: Precision, treatment: str
 ) -> Iterator[Finding]:
     """What to say of expired rows.
 
@@ -122,7 +92,7 @@ def expired_findings(
         days = max(target.keep) // _MINUTES_A_DAY
         moment = datetime.fromtimestamp(expired.first / precision.per_second, timezone.utc)
         yield Finding(
-            f"Table {expired.table!r}",
+            f"Table {expired.name!r}",
             f"{expired.rows} rows from {moment:%Y-%m-%d} on are older than the {days} days that {target.name!r} keeps",
             *_TREATED[treatment],
         )
@@ -148,16 +118,34 @@ def kept_since(start: int | None, target: Database, now: datetime, precision: Pr
     return _later(start, oldest(target, now, precision))
 
 
-def comparable_since(start: int | None, precision: Precision, *databases: Database) -> int | None:
-    """From which timestamp on rows are there on both sides, and will be for a while.
+class Border:
+    """The age at which rows expire, on either side: it moves while they are counted, read and written.
 
     Parameters:
-        start: of the period.
-        precision: of the start and of what is returned.
-        databases: both sides, whose KEEP counts.
+        precision: of the timestamps that are asked about.
+        databases: both sides, whose KEEP counts; where an account may not see it, nothing is known of it.
     """
-    soon = datetime.now(timezone.utc) + _SOON
-    return _later(start, *(oldest(database, soon, precision) for database in databases))
+
+    def __init__(self, precision: Precision, *databases: Database) -> None:
+        self._precision = precision
+        self._databases = databases
+
+    def after(self, start: int | None) -> int | None:
+        """From which timestamp of a period on rows are there on both sides, and will be for a while.
+
+        Parameters:
+            start: of the period.
+        """
+        return _later(start, self._oldest(MARGIN))
+
+    def is_near(self, first: int) -> bool:
+        """Whether a row of this timestamp may expire before it is read and written."""
+        border = self._oldest(_LEAST_MARGIN)
+        return border is not None and first < border
+
+    def _oldest(self, margin: timedelta) -> int | None:
+        soon = datetime.now(timezone.utc) + margin
+        return _later(*(oldest(database, soon, self._precision) for database in self._databases))
 
 
 def _later(*moments: int | None) -> int | None:
@@ -180,22 +168,21 @@ class SkipExpired:
         """Forget what an earlier try has kept."""
         self._others.clear()
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Count expired rows, and hand on the others."""
-        skipped = 0
+        skipped: list[int] = []
 
         def others() -> Iterator[Rejected]:
-            nonlocal skipped
             for row in rows:
                 if self._has_expired(row):
-                    skipped += 1
+                    skipped.append(row.number)
                 else:
                     yield row
 
-        rejected = self._others.take(others())
+        refused = self._others.take(others())
         if skipped:
-            log.warning("Skipped: %d rows have become older than the target keeps", skipped)
-        return rejected + skipped
+            log.warning("Skipped: %d rows have become older than the target keeps", len(skipped))
+        return replace(refused, expired=(*refused.expired, *skipped))
 
     def _has_expired(self, row: Rejected) -> bool:
         limit = oldest(self._target, datetime.now(timezone.utc), row.precision)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from typing_extensions import Self
+
+from airflow_provider_tdengine.migration.copying.units import Tally
 
 
 @dataclass(slots=True)
@@ -35,45 +38,49 @@ class Checkpoint:
         batch: the batch's identity; a checkpoint of another one is not used.
         strategy: dense or sparse; a position of one means nothing to the other.
         spans: position of each worker.
-        rows: rows confirmed by the target; what was read again counts again.
-        bytes: bytes of blocks and statements confirmed by the target.
-        rejected: rows that the target refused and that are kept as dead letters.
-        collisions: rows that a later row stands for, since the target counts coarser steps; they count as confirmed.
+        since: from which timestamp on rows are copied: later than the batch's start where older ones were about to
+            expire.
+        tally: of the rows before the positions.
+        expired: rows that were left behind since they were about to expire, when the batch began.
+        vanished: tables that the source had when the batch was planned, and has no more.
         retries: how often a worker met an error that a retry may cure.
     """
 
     batch: str
     strategy: str
     spans: list[Span] = field(default_factory=list)
-    rows: int = 0
-    bytes: int = 0
-    rejected: int = 0
-    collisions: int = 0
+    since: int | None = None
+    tally: Tally = field(default_factory=Tally)
+    expired: int = 0
+    vanished: int = 0
     retries: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of the batch has been copied."""
+        return all(span.done for span in self.spans)
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "tally": self.tally.to_dict()}
 
     @classmethod
-    def from_dict(cls, stored: dict[str, object]) -> Self:
+    def from_dict(cls, stored: Mapping[str, object]) -> Self:
         """The inverse of `to_dict`.
 
         Raises:
-            TypeError, KeyError: not what `to_dict` gives.
+            TypeError, KeyError, ValueError: not what `to_dict` gives.
         """
-        spans = stored["spans"]
-        if not isinstance(spans, list):
-            raise TypeError("a checkpoint's spans are no list")
+        spans, tally, since = stored["spans"], stored["tally"], stored["since"]
+        if not isinstance(spans, list) or not isinstance(tally, Mapping):
+            raise TypeError("a checkpoint's spans are no list, or its tally is none")
         return cls(
             str(stored["batch"]),
             str(stored["strategy"]),
             [Span(**span) for span in spans],
-            int(str(stored["rows"])),
-            int(str(stored["bytes"])),
-            int(str(stored["rejected"])),
-            int(str(stored["collisions"])),
-            int(str(stored["retries"])),
+            None if since is None else int(str(since)),
+            Tally.from_dict(tally),
+            *(int(str(stored[name])) for name in ("expired", "vanished", "retries")),
         )
 
 

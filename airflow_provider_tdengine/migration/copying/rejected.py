@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from typing import Protocol
 
 from airflow_provider_tdengine.client.block import Block, Value
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.migration.rows import Transcoder
 
 OUTSIDE_KEEP = 0x060B
 """The code of a row that is older than the target keeps rows, or too far in the future."""
@@ -30,17 +30,21 @@ class Rejected:
         table: the table's name in the target.
         fields: the source's columns, with their names in the target.
         values: of the row, in the order of the fields.
+        key: the names of its primary key's columns: the timestamp's, and the second key's where there is one.
         precision: of its timestamps.
         column: the column that is at fault, as far as it can be told.
         error: what the target said.
+        number: of the row in its block.
     """
 
     table: str
     fields: tuple[Field, ...]
     values: tuple[Value, ...]
+    key: tuple[str, ...]
     precision: Precision
     column: str | None
     error: RowRejected
+    number: int = 0
 
     @property
     def moment(self) -> str:
@@ -60,6 +64,27 @@ class Rejected:
         return f"a row of table {self.table!r} at {self.moment}, {what} {cut}: {self.error.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What became of rows of a block that the target refused: their numbers in the block.
+
+    Parameters:
+        rejected: those that are kept as dead letters.
+        expired: those that were let go, since they are older than the target keeps and `on_expired` is skip.
+    """
+
+    rejected: tuple[int, ...] = ()
+    expired: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """All of them."""
+        return self.rejected + self.expired
+
+
+NONE_REFUSED = Refused()
+
+
 class Rejections(Protocol):
     """What becomes of the refused rows of a batch."""
 
@@ -67,11 +92,8 @@ class Rejections(Protocol):
         """Forget what an earlier try has kept: the batch begins anew."""
         ...
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         """Do something about the refused rows of one block.
-
-        Returns:
-            How many there were.
 
         Raises:
             RowRejected: the copy must not go on.
@@ -85,30 +107,32 @@ class Fail:
     def clear(self) -> None:
         pass
 
-    def take(self, rows: Iterator[Rejected]) -> int:
+    def take(self, rows: Iterator[Rejected]) -> Refused:
         for row in rows:
             raise RowRejected(
                 f"The target refuses {row}. Mend the target or the row, or set on_error to dead_letter",
                 code=row.error.code,
             ) from row.error
-        return 0
+        return NONE_REFUSED
 
 
 def isolate(
     table: str,
     block: Block,
-    target: tuple[Field, ...],
+    transcode: Transcoder,
     precision: Precision,
     write: Callable[[Block], None],
+    number: int = 0,
 ) -> Iterator[Rejected]:
     """Write a block whose rows were refused: halves of it, and halves of those, until refused rows stand alone.
 
     Parameters:
         table: the table's name in the target.
         block: rows of the source.
-        target: the columns of the target that they go into.
+        transcode: how they become rows of the target.
         precision: of the source.
         write: writes some of the rows; raises RowRejected where one of them is refused.
+        number: of the first row.
 
     Returns:
         The refused rows; all others are written when the last of them has been taken.
@@ -118,15 +142,18 @@ def isolate(
     except RowRejected as error:
         if block.rows > 1:
             half = block.rows // 2
-            parts = (block.take(slice(0, half)), block.take(slice(half, None)))
-            yield from chain.from_iterable(isolate(table, part, target, precision, write) for part in parts)
+            yield from isolate(table, block.take(slice(0, half)), transcode, precision, write, number)
+            yield from isolate(table, block.take(slice(half, None)), transcode, precision, write, number + half)
             return
         fields = tuple(
             Field(other.name, own.type, own.length, own.digits, own.scale)
-            for own, other in zip(block.fields, target, strict=True)
+            for own, other in zip(block.fields, transcode.fields, strict=True)
         )
         (values,) = block.to_rows()
-        yield Rejected(table, fields, values, precision, _at_fault(values, target, error), error)
+        places = [0] if transcode.second_key is None else [0, transcode.second_key]
+        key = tuple(fields[place].name for place in places)
+        at_fault = _at_fault(values, transcode.fields, error)
+        yield Rejected(table, fields, values, key, precision, at_fault, error, number)
 
 
 def _at_fault(values: tuple[Value, ...], target: tuple[Field, ...], error: RowRejected) -> str | None:

@@ -6,7 +6,7 @@ Reading and writing overlap: the next query is asked for before the last stateme
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -15,11 +15,19 @@ import numpy as np
 from airflow_provider_tdengine.client.block import Block, Ints, VariableColumn, concatenate
 from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.client.sql import cut, identifier, name_range, own_names, where
+from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, own_names, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
-from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Unit
-from airflow_provider_tdengine.migration.rows import Transcoder, has_no_text, insert_parts, last_ones
+from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit
+from airflow_provider_tdengine.migration.rows import (
+    Digest,
+    Transcoder,
+    has_no_text,
+    insert_parts,
+    last_ones,
+    name_hashes,
+    row_hashes,
+)
 
 VALUES_A_GROUP = 200_000
 """Values that are read with one query, 50,000 rows of four columns; they are in memory together."""
@@ -72,7 +80,7 @@ def copy_groups(
     transcode: Transcoder,
     groups: Iterable[list[Unit]],
     *,
-    apart: bool,
+    is_needle: bool,
 ) -> Iterator[Step]:
     """Copy groups of subtables, saying after each confirmed group how far it has come.
 
@@ -83,32 +91,36 @@ def copy_groups(
         target_name: gives a subtable's name in the target.
         transcode: how blocks become the target's.
         groups: subtables by name, each group over one period.
-        apart: whether far more rows of other subtables lie between those of the groups.
+        is_needle: whether far more rows of other subtables lie between those of the groups.
 
     Raises:
         StructureChanged: the source's columns are not those that `transcode` reads.
         IncompleteResult: fewer rows arrived than the source counted.
+        TableMissing: the source does not have the super table, or the target a subtable.
         TDengineError: of the kind of failure.
     """
     table = transcode.source
     sent: deque[Confirm | Step] = deque()
     for group in groups:
-        result = sessions.source.query(group_query(source, table, group, apart=apart))
+        result = sessions.source.query(group_query(source, table, group, is_needle=is_needle))
         if [field.type for field in result.fields[1:]] != [column.type for column in table.columns]:
             raise StructureChanged(f"the columns of {table.name!r} have changed since the batch began")
-        counts, rows = _by_table(table, group, list(result.blocks()))
+        counts, rows = _by_table(table, group, result.blocks())
         names = [target_name(unit.table) for unit in group]
         read = rows.rows
+        owners = np.repeat(np.arange(len(names)), counts)
         if transcode.time.cuts:
-            owners = np.repeat(np.arange(len(names)), counts)
             staying = last_ones(rows, transcode.time, transcode.second_key, owners)
-            counts, rows = np.bincount(owners[staying], minlength=len(names)), rows.take(staying)
+            rows, owners = rows.take(staying), owners[staying]
+            counts = np.bincount(owners, minlength=len(names))
         before = sessions.target.bytes_sent
-        for confirm in _write(sessions.target, target, names, counts, transcode(rows)):
+        wanted = transcode(rows)
+        for confirm in _write(sessions.target, target, names, counts, wanted):
             sent.append(confirm)
             yield from _confirmed(sent, _IN_FLIGHT)
-        size = sessions.target.bytes_sent - before
-        sent.append(Step(group[-1].table, group[-1].end, read, size, collisions=read - rows.rows))
+        size, digest = sessions.target.bytes_sent - before, Digest.of(row_hashes(wanted, name_hashes(names)[owners]))
+        tally = Tally(read, size, collisions=read - rows.rows, hashes=digest.sum)
+        sent.append(Step(group[-1].table, group[-1].behind, tally))
     yield from _confirmed(sent, 0)
 
 
@@ -125,22 +137,29 @@ def _confirmed(sent: deque[Confirm | Step], most: int) -> Iterator[Step]:
 # --- Reading
 
 
-def group_query(source: Catalog, table: Table, group: list[Unit], *, apart: bool) -> str:
+def group_query(catalog: Catalog, table: Table, group: list[Unit], *, is_needle: bool, is_own: bool = True) -> str:
     """The statement that reads a group: each row's subtable, then its columns.
 
     Names in a list are found at once, a range is compared with the name of every subtable there is: 5,000 of 300,000
     take 0.3 s and 3 s (3.3.3.0). An adapter of 2.4 takes a list only over REST, at ten times the costs of the range.
+
+    Parameters:
+        catalog: the database.
+        table: the super table.
+        group: the subtables, by name.
+        is_needle: whether far more rows of other subtables lie between those of the group.
+        is_own: whether all of them are known to be the super table's own, see `client.sql.own_names`.
     """
     names = [unit.table for unit in group]
-    conditions = [own_names(names)]
-    if len(conditions[0]) > source.client.server.max_message and not apart:
+    conditions = [own_names(names) if is_own else name_list(names)]
+    if len(conditions[0]) > catalog.client.server.max_message and not is_needle:
         conditions = name_range(names[0], names[-1])
     conditions += table.period(group[0].start, group[0].end)
     columns = ", ".join(["tbname", *(identifier(column.name) for column in table.columns)])
-    return f"SELECT {columns} FROM {source.table(table.name)}{where(conditions)}"
+    return f"SELECT {columns} FROM {catalog.table(table.name)}{where(conditions)}"
 
 
-def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Ints, Block]:
+def _by_table(table: Table, group: list[Unit], blocks: Iterable[Block]) -> tuple[Ints, Block]:
     """The rows of a group's subtables, one subtable after the other, each subtable's in the order in which they came.
 
     Parameters:
@@ -154,26 +173,44 @@ def _by_table(table: Table, group: list[Unit], blocks: list[Block]) -> tuple[Int
     Raises:
         IncompleteResult: a subtable has fewer than the source counted.
     """
-    if not blocks:
+    parts = list(rows_of(blocks, [unit.table for unit in group]))
+    if not parts:
         raise _incomplete(table, group, 0)
-    read = concatenate(blocks)
-    owners = owners_of(read, {unit.table.encode(): number for number, unit in enumerate(group)})
-    others = int(np.count_nonzero(owners < 0))
-    counts = np.bincount(owners + 1, minlength=len(group) + 1)[1:]
+    rows, owners = concatenate([rows for rows, _ in parts]), np.concatenate([owners for _, owners in parts])
+    counts = np.bincount(owners, minlength=len(group))
     if (counts < [unit.rows for unit in group]).any():
-        raise _incomplete(table, group, read.rows - others)
-    rows = read.select(range(1, len(read.columns)))
-    if others or (np.diff(owners) < 0).any():
-        rows = rows.take(np.argsort(owners, kind="stable")[others:])
+        raise _incomplete(table, group, rows.rows)
+    if (np.diff(owners) < 0).any():
+        rows = rows.take(np.argsort(owners, kind="stable"))
     return counts, rows
 
 
-def owners_of(block: Block, numbers: Mapping[bytes, int]) -> Ints:
-    """(rows,) the number of each row's subtable, whose name is in the first column; -1 where it has none."""
+def rows_of(blocks: Iterable[Block], names: Sequence[str]) -> Iterator[tuple[Block, Ints]]:
+    """The rows of some subtables, block by block, without what `group_query` has read besides.
+
+    Parameters:
+        blocks: rows with the subtable's name in the first column.
+        names: the subtables.
+
+    Returns:
+        Rows without the name, and (rows,) the place of each row's subtable among the names.
+    """
+    places = {name.encode("utf-8", "surrogateescape"): place for place, name in enumerate(names)}
+    for block in blocks:
+        owners = _owners(block, places)
+        own, rows = owners >= 0, block.select(range(1, len(block.columns)))
+        if own.all():
+            yield rows, owners
+        elif own.any():
+            yield rows.take(own), owners[own]
+
+
+def _owners(block: Block, places: Mapping[bytes, int]) -> Ints:
+    """(rows,) the place of each row's subtable, whose name is in the first column; -1 where it has none."""
     names = block.columns[0]
     assert isinstance(names, VariableColumn)
     starts = names.run_starts()
-    runs = [numbers.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
+    runs = [places.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
     return np.repeat(np.array(runs, np.int64), np.diff(starts, append=block.rows))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.rows import SIZE, Digest
+
+DONE = (1 << 63) - 1
+"""The position behind all rows of a table over a period without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,52 +35,103 @@ class Unit:
     rows: int
     exact: bool
 
+    @property
+    def behind(self) -> int:
+        """The position behind its last row."""
+        return DONE if self.end is None else self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was done with rows of the source, each counted once.
+
+    Parameters:
+        rows: rows that were read, whose fate is known: the target has confirmed them, or they stay behind.
+        bytes: of blocks and statements in which they were written.
+        rejected: of the rows, those that the target refused and that are kept as dead letters.
+        expired: of the rows, those that were let go since they are older than the target keeps.
+        collisions: of the rows, those for which a later one stands, since the target counts coarser steps.
+        hashes: sum of the hashes of all others, which the target has, modulo 2^64.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    rejected: int = 0
+    expired: int = 0
+    collisions: int = 0
+    hashes: int = 0
+
+    @property
+    def confirmed(self) -> int:
+        """Rows that the target has confirmed, those included that a later one has overwritten."""
+        return self.rows - self.rejected - self.expired
+
+    @property
+    def digest(self) -> Digest:
+        """Of the rows that the target has."""
+        return Digest(self.confirmed - self.collisions, self.hashes)
+
+    def __add__(self, other: Tally) -> Tally:
+        return self._with(other, 1)
+
+    def __sub__(self, other: Tally) -> Tally:
+        return self._with(other, -1)
+
+    def _with(self, other: Tally, sign: int) -> Tally:
+        counts = {name: getattr(self, name) + sign * getattr(other, name) for name in _COUNTS}
+        return Tally(**counts, hashes=(self.hashes + sign * other.hashes) % SIZE)
+
+    def to_dict(self) -> dict[str, int | str]:
+        """For JSON, in which many programs have no room for a number of 64 bits."""
+        return {**{name: getattr(self, name) for name in _COUNTS}, "hashes": f"{self.hashes:016x}"}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> Self:
+        """The inverse of `to_dict`; it may have other keys, too.
+
+        Raises:
+            KeyError, ValueError: not what `to_dict` gives.
+        """
+        counts = {name: int(str(stored[name])) for name in _COUNTS}
+        return cls(**counts, hashes=int(str(stored["hashes"]), 16))
+
+
+_COUNTS = [one.name for one in fields(Tally) if one.name != "hashes"]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Rows that the target has confirmed, and up to where the table is done.
+    """Rows whose fate is known, and up to where their table is done.
 
     Parameters:
         table: the table in which the next row is to be read.
-        time: from which timestamp on; rows at this timestamp may have been written already.
-        rows: how many rows were confirmed in this step.
-        bytes: in how many bytes of blocks and statements.
-        rejected: how many rows were refused, and kept somewhere else.
-        collisions: how many of the confirmed rows have the primary key of a later one, which is there for them.
+        time: from which timestamp on; rows at this timestamp may have been written already, and are not counted yet.
+        tally: the rows before it that have not been counted by an earlier step.
     """
 
     table: str
     time: int | None
-    rows: int
-    bytes: int
-    rejected: int = 0
-    collisions: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
+@dataclass(frozen=True, slots=True)
 class Sessions:
-    """A worker's session at the source and its session at the target, opened together and closed together.
+    """A worker's session at the source and its session at the target.
 
     Parameters:
-        source: the source database.
-        target: the target database.
+        source: at the source database.
+        target: at the target database.
     """
 
-    def __init__(self, source: Catalog, target: Catalog) -> None:
-        self.source: Session = source.client.session(source.name)
-        try:
-            self.target: Session = target.client.session(target.name)
-        except BaseException:
-            self.source.close()
-            raise
+    source: Session
+    target: Session
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.source.close()
-        self.target.close()
+@contextmanager
+def sessions(source: Catalog, target: Catalog) -> Iterator[Sessions]:
+    """A worker's two sessions: kept ones, where the databases keep theirs."""
+    with source.work_session() as here, target.work_session() as there:
+        yield Sessions(here, there)
 
 
 def count(session: Session, table: str, conditions: list[str]) -> int:

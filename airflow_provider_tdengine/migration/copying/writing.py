@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
-from airflow_provider_tdengine.client.block import (
-    Block,
-    Ints,
-    decode_block,
-    encode_fields,
-    raw_timestamps,
-    times_of,
-)
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Block, Ints, decode_block, encode_fields, times_of
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import cut
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, WebSocketResult, WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying.rejected import Rejections, isolate
-from airflow_provider_tdengine.migration.rows import Collisions, Transcoder, insert_parts
+from airflow_provider_tdengine.migration.copying.rejected import NONE_REFUSED, Refused, Rejections, isolate
+from airflow_provider_tdengine.migration.copying.units import Tally
+from airflow_provider_tdengine.migration.rows import Hashes, Transcoder, insert_parts, name_hash, row_hashes
 
 _IN_FLIGHT = 4
 """Blocks that are written before the first is confirmed: enough to hide a round trip."""
@@ -37,15 +32,27 @@ class Written:
 
     Parameters:
         times: (rows,) its timestamps, in steps of the source.
+        hashes: (rows,) of each row as the target has it, 0 where it refused the row.
         bytes: what was sent.
-        rejected: how many of the rows the target refused, and somebody took care of.
-        collisions: how many of the rows a later one stands for.
+        refused: what became of the rows that the target refused.
+        collisions: for how many other rows these stand.
     """
 
     times: Ints
+    hashes: Hashes
     bytes: int
-    rejected: int
-    collisions: int
+    refused: Refused = NONE_REFUSED
+    collisions: int = 0
+
+    def tally(self, start: int, end: int) -> Tally:
+        """Of the rows from a number on and before one; bytes and collisions count with the first of them."""
+        rejected, expired = (
+            sum(start <= number < end for number in numbers)
+            for numbers in (self.refused.rejected, self.refused.expired)
+        )
+        size, collisions = (self.bytes, self.collisions) if start == 0 else (0, 0)
+        hashes = int(self.hashes[start:end].sum(dtype=np.uint64))
+        return Tally(end - start + collisions, size, rejected, expired, collisions, hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +61,13 @@ class _Sent:
 
     Parameters:
         requests: whose confirmations are due; None where it was refused before it was sent.
-        block: gives its rows as the source has them.
-        times: see `Written`.
-        bytes: see `Written`.
-        collisions: see `Written`.
+        block: its rows as the source has them.
+        written: what it comes to if it is confirmed.
     """
 
     requests: list[int] | None
-    block: Callable[[], Block]
-    times: Ints
-    bytes: int
-    collisions: int = 0
+    block: Block
+    written: Written
 
 
 class TableWriter:
@@ -92,23 +95,22 @@ class TableWriter:
         self.takes_raw_blocks = isinstance(session, WebSocketSession)
         self._target = target
         self._table = table
+        self._hash = name_hash(table)
         self._transcode = transcode
         self._precision = precision
         self._rejections = rejections
 
-    def write(self, blocks: Iterable[Block]) -> Iterator[Written]:
+    def write(self, blocks: Iterable[tuple[Block, int]]) -> Iterator[Written]:
         """Convert and write blocks; they are confirmed in their order.
+
+        Parameters:
+            blocks: each with the number of rows for which its rows stand, too.
 
         Raises:
             RowRejected: the target refuses a row, and the copy must not go on.
             TDengineError: of the kind of failure.
         """
-        transcode = self._transcode
-        if not transcode.time.cuts:
-            return self._confirmed(map(self._send, blocks))
-        collisions = Collisions(transcode.time, transcode.second_key)
-        # One by one: a session's blocks may be written in any order, and the last row is to stay.
-        return self._confirmed((self._send_last_ones(block, collisions) for block in blocks), 1)
+        return self._confirmed(self._send(block, collisions) for block, collisions in blocks)
 
     def write_unopened(self, result: WebSocketResult) -> Iterator[Written]:
         """Write the blocks of a 3.x result as they are; only where `transcode.unchanged`."""
@@ -116,60 +118,54 @@ class TableWriter:
         fields = encode_fields([replace(field, name=name) for field, name in zip(result.fields, names, strict=True)])
         return self._confirmed(self._send_raw(raw, fields, names) for raw in result.raw_blocks())
 
-    def _send(self, block: Block) -> _Sent:
-        requests, size = self._try_to_send(block)
-        return _Sent(requests, lambda: block, times_of(block), size)
-
-    def _send_last_ones(self, block: Block, collisions: Collisions) -> _Sent:
-        before = collisions.count
-        sent = self._send(collisions.without(block))
-        return replace(sent, times=times_of(block), collisions=collisions.count - before)
-
-    def _try_to_send(self, block: Block) -> tuple[list[int] | None, int]:
+    def _send(self, block: Block, collisions: int) -> _Sent:
+        times, before = times_of(block), self._session.bytes_sent
         try:
-            block = self._transcode(block)
-            if not isinstance(self._session, WebSocketSession):
-                return [], write_block(self._session, self._target, self._table, block)
-            before = self._session.bytes_sent
-            return self._session.write_block(self._table, block), self._session.bytes_sent - before
+            wanted = self._transcode(block)
+            hashes = row_hashes(wanted, self._hash)
+            if isinstance(self._session, WebSocketSession):
+                requests = self._session.write_block(self._table, wanted) if block.rows else []
+            else:
+                requests = []
+                write_block(self._session, self._target, self._table, wanted)
         except RowRejected:
-            return None, 0
+            return _Sent(None, block, Written(times, np.zeros(block.rows, np.uint64), 0, collisions=collisions))
+        size = self._session.bytes_sent - before
+        return _Sent(requests, block, Written(times, hashes, size, collisions=collisions))
 
     def _send_raw(self, raw: memoryview, fields: bytes, names: list[str]) -> _Sent:
         assert isinstance(self._session, WebSocketSession)
-        times = raw_timestamps(raw)
-        block = partial(decode_block, raw, names)
-        if not len(times):
-            return _Sent([], block, times, 0)
-        if len(raw) + len(fields) < MAX_MESSAGE:
-            before = self._session.bytes_sent
-            request = self._session.write_raw_block(self._table, raw, fields)
-            return _Sent([request], block, times, self._session.bytes_sent - before)
-        requests, size = self._try_to_send(block())
-        return _Sent(requests, block, times, size)
+        block = decode_block(raw, names)
+        if not block.rows or len(raw) + len(fields) >= MAX_MESSAGE:
+            return self._send(block, 0)
+        before = self._session.bytes_sent
+        # Sent before it is hashed: the target works meanwhile.
+        request = self._session.write_raw_block(self._table, raw, fields)
+        size = self._session.bytes_sent - before
+        return _Sent([request], block, Written(times_of(block), row_hashes(block, self._hash), size))
 
-    def _confirmed(self, sent: Iterable[_Sent], in_flight: int = _IN_FLIGHT) -> Iterator[Written]:
+    def _confirmed(self, sent: Iterable[_Sent]) -> Iterator[Written]:
         pending: deque[_Sent] = deque()
         for each in sent:
             pending.append(each)
-            while len(pending) >= in_flight or sum(block.bytes for block in pending) > _BYTES_IN_FLIGHT:
+            while len(pending) >= _IN_FLIGHT or sum(block.written.bytes for block in pending) > _BYTES_IN_FLIGHT:
                 yield self._confirm(pending.popleft())
         while pending:
             yield self._confirm(pending.popleft())
 
     def _confirm(self, sent: _Sent) -> Written:
-        rejected = 0
-        if self._is_refused(sent):
-            block, fields = sent.block(), self._transcode.fields
-            rows = isolate(self._table, block, fields, self._precision, self._write_alone)
-            rejected = self._rejections.take(rows)
-        return Written(sent.times, sent.bytes, rejected, sent.collisions)
+        if sent.requests is not None and _confirm_all(self._session, self._table, sent.requests) is None:
+            return sent.written
+        block = sent.block
+        rows = isolate(self._table, block, self._transcode, self._precision, self._write)
+        refused = self._rejections.take(rows)
+        arrived = np.ones(block.rows, np.bool_)
+        arrived[list(refused.rows)] = False
+        hashes = np.zeros(block.rows, np.uint64)
+        hashes[arrived] = row_hashes(self._transcode(block.take(arrived)), self._hash)
+        return replace(sent.written, hashes=hashes, refused=refused)
 
-    def _is_refused(self, sent: _Sent) -> bool:
-        """Take all confirmations of a block, also those after a refusal."""
-        return sent.requests is None or _confirm_all(self._session, self._table, sent.requests) is not None
-
-    def _write_alone(self, block: Block) -> None:
+    def _write(self, block: Block) -> None:
         write_block(self._session, self._target, self._table, self._transcode(block))
 
 

@@ -12,29 +12,40 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from airflow_provider_tdengine.client.errors import AlreadyExists, StructureChanged, TableMissing
 from airflow_provider_tdengine.migration.background import Stopped, until_stopped
-from airflow_provider_tdengine.migration.catalog import Catalog, Extent, Patterns, Scope, extents
+from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
+    Catalog,
+    Holding,
+    Holdings,
+    Patterns,
+    Scope,
+    holdings,
+    together,
+)
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_BATCH,
     Batch,
+    Border,
     DeadLetters,
-    Known,
     MemoryProgress,
     StructureOutdated,
-    comparable_since,
     copy_batch,
+    kept_since,
     settle,
     window,
 )
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.following.lookout import Arrived, arrived, changes, digest, next_look, steps
+from airflow_provider_tdengine.migration.following.lookout import changes, digest, next_look, steps
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
@@ -183,12 +194,12 @@ class Follower:
         assert end is not None
         found = self._ask(
             lambda: [
-                arrived(self._target, pair.wanted, Scope(), first, end).newest
+                together(self._target, pair.wanted, EVERYTHING, (first, end))
                 for pair in structure.pairs
                 if pair.target is not None
             ]
         )
-        newest = max((moment for moment in found if moment is not None), default=None)
+        newest = max((one.last for one in found if one), default=None)
         return None if newest is None else time.origin(newest)
 
     def _moment(self, timestamp: int) -> datetime:
@@ -227,10 +238,12 @@ class Follower:
         began, counts = time.monotonic(), _Counts()
         with self._source, self._target:
             self._ask(lambda: (self._source.client.server, self._target.client.server), FIRST_CONTACT)
+            # The same end after each cure: tables that come meanwhile have no rows before it.
+            end = self._now()
             for cures in range(_CURES + 1):
                 try:
                     position = self._settled(position, counts)
-                    position = self._advanced(position, counts)
+                    position = self._advanced(position, counts, end)
                     if self._clock() >= position.next_look:
                         position = self._looked(position, counts)
                     break
@@ -255,25 +268,24 @@ class Follower:
             raise Stopped
         return self._stop
 
-    def _advanced(self, position: Position, counts: _Counts) -> Position:
-        """Copy the rows from the watermark, or the lookback before it, to now.
+    def _advanced(self, position: Position, counts: _Counts, end: int) -> Position:
+        """Copy the rows from the watermark, or the lookback before it, to an end.
 
         Returns:
             The position behind them, saved.
         """
-        end = self._now()
         if end <= position.watermark:
             return position
         start = self._kept(self._lookback(position.watermark), end)
         waiting = self._arrivals(start, end)
-        counted: int | None = sum(arrived.rows for arrived in waiting.values())
+        counted: int | None = sum(one.rows for one in waiting.values())
         if counted and counted > ROWS_A_ROUND:
             end = position.watermark + max(1, (end - position.watermark) * ROWS_A_ROUND // counted)
             counted = None
         found = {
-            pair.source.name: self._extents(pair, start, end)
+            pair.source.name: self._holdings(pair, start, end)
             for pair in self._current().pairs
-            if waiting[pair.source.name].rows
+            if pair.source.name in waiting
         }
         rows = self._copy(found, start, end, counts)
         lag = self._lag(end)
@@ -291,14 +303,16 @@ class Follower:
         """The start of a period, later where rows are skipped that are older than the target keeps."""
         period, treatment = (start, end), self._options.on_expired
         structure = self._current()
-        return self._ask(lambda: settle(self._source, self._target, structure, period, treatment)) or start
+        self._ask(lambda: settle(self._source, self._target, structure, period, treatment))
+        if treatment == "skip" and structure.target:
+            return kept_since(start, structure.target, datetime.now(timezone.utc), structure.source.precision) or start
+        return start
 
-    def _arrivals(self, start: int, end: int) -> dict[str, Arrived]:
-        """What each table has in a period."""
+    def _arrivals(self, start: int, end: int) -> dict[str, Holding]:
+        """What tables have in a period, those that have anything."""
         tables = [pair.source for pair in self._current().pairs]
-        return self._ask(
-            lambda: {table.name: arrived(self._source, table, self._scope, start, end) for table in tables}
-        )
+        found = self._ask(lambda: [together(self._source, table, self._scope, (start, end)) for table in tables])
+        return {one.name: one for one in found if one}
 
     def _lag(self, watermark: int) -> float:
         """Seconds from a watermark to the newest row that is not in the future."""
@@ -306,13 +320,13 @@ class Follower:
         end = steps(self._clock(), precision)
         if end <= watermark:
             return 0.0
-        newest = [found.newest for found in self._arrivals(watermark, end).values() if found.newest is not None]
+        newest = [found.last for found in self._arrivals(watermark, end).values()]
         return (max(newest, default=watermark) - watermark) / precision.per_second
 
-    def _extents(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> Sequence[Extent]:
-        return self._ask(lambda: extents(self._source, pair.source, scope or self._scope, start, end))
+    def _holdings(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> Holdings:
+        return self._ask(lambda: holdings(self._source, pair.source, scope or self._scope, (start, end)))
 
-    def _copy(self, found: Mapping[str, Sequence[Extent]], start: int | None, end: int, counts: _Counts) -> int:
+    def _copy(self, found: Mapping[str, Holdings], start: int | None, end: int, counts: _Counts) -> int:
         """Copy rows of a period.
 
         Parameters:
@@ -325,26 +339,31 @@ class Follower:
             How many rows the target confirmed.
         """
         structure = self._current()
-        groups: dict[str | None, list[Extent]] = defaultdict(list)
+        # Tables that are new are the next look's, which copies all of their rows, however old.
+        options = replace(self._options, schema="none")
+        groups: dict[str | None, list[Holding]] = defaultdict(list)
         for pair in structure.pairs:
-            groups[pair.source.name if pair.source.is_super else None] += found.get(pair.source.name, [])
+            groups[pair.source.name if pair.source.is_super else None] += found.get(pair.source.name, ())
         copied = 0
         for stable, group in groups.items():
             counts.tables += len(group)
-            for batch in cut_batches(stable, group, start, end, ROWS_A_BATCH, structure.time.denominator):
-                is_whole = (batch.start, batch.end) == (start, end)
+            for batch in cut_batches(
+                stable, Holdings.of(group), (start, end), ROWS_A_BATCH, structure.time.denominator
+            ):
+                known = Holdings.of([one for one in group if _is_in(batch, one.name)])
                 result = copy_batch(
                     self._source,
                     self._target,
-                    batch,
-                    self._options,
+                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\x01"),
+                    options,
                     MemoryProgress(),
-                    known=Known(structure, list(_within(batch, group)) if is_whole else None),
-                    dead_letters=self._dead_letters(f"{batch.start}-{batch.first}") if self._dead_letters else None,
+                    structure=structure,
+                    known=known if batch.period == (start, end) else None,
+                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}") if self._dead_letters else None,
                     stop=self._new_stop(),
                 )
                 copied += result.rows
-                counts.rejected += result.rejected
+                counts.rejected += result.tally.rejected
         counts.rows += copied
         return copied
 
@@ -438,7 +457,7 @@ class Follower:
         structure = self._current()
         assert structure.target is not None
         precision, end = structure.source.precision, position.watermark
-        start = comparable_since(self._period[0], precision, structure.source, structure.target)
+        start = Border(precision, structure.source, structure.target).after(self._period[0])
         found = {pair.source.name: self._missing(pair, start, end) for pair in structure.pairs}
         rows = self._copy(found, start, end, counts)
         if rows:
@@ -448,31 +467,32 @@ class Follower:
         self._save(position)
         return position
 
-    def _missing(self, pair: TablePair, start: int | None, end: int) -> list[Extent]:
-        """A table's rows in a period, of the subtables that are new, or that differ."""
+    def _missing(self, pair: TablePair, start: int | None, end: int) -> Holdings:
+        """What a table's subtables hold in a period, of those that are new, or that differ."""
         if self._created is not None:
             return self._new(pair, self._created, start, end)
         structure = self._current()
         rename, time = structure.transform.tables, structure.time
         theirs = {}
         if pair.target:
-            found = self._ask(lambda: extents(self._target, pair.wanted, Scope(), *time.window(start, end)))
-            theirs = {extent.name: extent for extent in found}
-        ours = self._extents(pair, start, end)
-        return [extent for extent in ours if theirs.get(rename(extent.name)) != extent.arrived(rename, time)]
+            found = self._ask(lambda: holdings(self._target, pair.wanted, EVERYTHING, time.window(start, end)))
+            theirs = {one.name: one for one in found}
+        ours = self._holdings(pair, start, end)
+        expected = (Holding(rename(one.name), one.rows, time.apply(one.first), time.apply(one.last)) for one in ours)
+        return ours.take(np.array([theirs.get(one.name) != one for one in expected], np.bool_))
 
-    def _new(self, pair: TablePair, created: Owners, start: int | None, end: int) -> list[Extent]:
+    def _new(self, pair: TablePair, created: Owners, start: int | None, end: int) -> Holdings:
         """The same, of the subtables that are new."""
         rename, owner = self._current().transform.tables, pair.wanted.name if pair.wanted.is_super else None
         new = {name for name, its in created.items() if its == owner}
         if not new or (owner is None and pair.wanted.name not in new):
-            return []
+            return Holdings.of([])
         # What new names were before cannot be told; where tables are renamed, all are asked for.
         scope = self._scope if rename else replace(self._scope, tables=Patterns(tuple(sorted(new))))
-        return [extent for extent in self._extents(pair, start, end, scope) if rename(extent.name) in new]
+        found = self._holdings(pair, start, end, scope)
+        return found.take(np.array([rename(name) in new for name in found.names], np.bool_))
 
 
-def _within(batch: Batch, group: list[Extent]) -> Iterator[Extent]:
-    """Where the rows of a batch's tables lie."""
-    first, last = batch.first.encode(), batch.last.encode()
-    return (extent for extent in group if first <= extent.name.encode() <= last)
+def _is_in(batch: Batch, name: str) -> bool:
+    """Whether a table is in a batch's range of names."""
+    return (batch.first is None or name >= batch.first) and (batch.before is None or name < batch.before)

@@ -5,55 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
-from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table, extents
-from airflow_provider_tdengine.migration.comparing import compare_tags
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
+from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transform
-from airflow_provider_tdengine.migration.structure import Structure, compare
+from airflow_provider_tdengine.migration.structure import Structure, TablePair, compare
 
 _LOOKING = 10
 """Looks at the structure take at most one part in so many of the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """Rows of a table in a period.
-
-    Parameters:
-        rows: how many there are.
-        newest: the last timestamp, None where there is no row.
-    """
-
-    rows: int = 0
-    newest: int | None = None
-
-
-def arrived(source: Catalog, table: Table, scope: Scope, start: int, end: int) -> Arrived:
-    """What a table has in a period, asked with one query, or with two where its subtables are not all in scope.
-
-    Parameters:
-        source: the source database.
-        table: a super table or a normal table.
-        scope: which subtables are meant.
-        start: from which timestamp on, in steps of the source.
-        end: before which timestamp.
-    """
-    conditions = (scope.conditions(table.name) if table.is_super else []) + table.period(start, end)
-    statement = f"SELECT COUNT(*), LAST({identifier(table.time_column)}) FROM {source.table(table.name)}"
-    for rows, newest in source.rows(statement + where(conditions)):
-        if not rows or newest is None:
-            continue
-        if table.is_super and scope.is_partial:
-            found = extents(source, table, scope, start, end)
-            return Arrived(sum(extent.rows for extent in found), max((extent.last for extent in found), default=None))
-        return Arrived(int(str(rows)), int(str(newest)))
-    return Arrived()
 
 
 def digest(source: Catalog, scope: Scope) -> str:
@@ -96,13 +59,21 @@ def changes(source: Catalog, target: Catalog, structure: Structure, options: Mig
         if not all(tag.name in known for tag in pair.wanted.tags):
             # Found by `compare`.
             continue
-        subtables = map(structure.transform.subtable, source.subtables(pair.source, structure.scope))
-        for difference in compare_tags(pair.wanted, structure.tags(pair), subtables, target):
+        found = _compared(source, target, structure, pair)
+        for difference in found.differences:
             if difference.what == "table":
                 yield Finding(f"Table {difference.table!r}", "the target does not have this subtable", action)
             elif options.schema != "none":
-                found = f"its {difference.what} is {difference.source} in the source, {difference.target} in the target"
-                yield Finding(f"Table {difference.table!r}", found, action)
+                said = f"its {difference.what} is {difference.source} in the source, {difference.target} in the target"
+                yield Finding(f"Table {difference.table!r}", said, action)
+
+
+def _compared(source: Catalog, target: Catalog, structure: Structure, pair: TablePair) -> TagComparison:
+    return compare_tags(
+        structure.tags(pair),
+        lambda: map(structure.transform.subtable, source.subtables(pair.source, structure.scope)),
+        lambda: target.subtables(pair.wanted, EVERYTHING),
+    )
 
 
 def steps(seconds: float, precision: Precision) -> int:
@@ -158,7 +129,8 @@ class Lookout:
         precision, tables = self._tables()
         end = steps(self._clock() - self._options.delay, precision)
         period = position.since, max(end, position.watermark)
-        rows = sum(arrived(self._source, table, self._scope, *period).rows for table in tables)
+        found = (together(self._source, table, self._scope, period) for table in tables)
+        rows = sum(one.rows for one in found if one)
         if rows != position.counted:
             return f"{rows} rows, {position.counted or 0} of them known"
         began = self._clock()

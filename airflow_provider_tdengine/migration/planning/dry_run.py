@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
@@ -129,16 +129,18 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
     tables = {pair.source.name: pair.source for pair in structure.pairs}
     counts: Counter[str] = Counter()
     for batch in batches:
-        # Of normal tables, the first one of a batch stands for the others.
-        counts[batch.stable or batch.first] += batch.rows
+        counts[_stands_for(batch, structure)] += batch.rows
     samples = {name: _sample(source, tables[name], (start, end)) for name in counts}
     size, seconds = (sum(number * samples[name][i] for name, number in counts.items()) for i in range(2))
     findings += disk_findings(source, there, counts, {name: sample[0] for name, sample in samples.items()})
     for amount, limit in ((rows, options.max_rows_per_second), (size, options.max_bytes_per_second)):
         seconds = max(seconds, amount / limit) if limit else seconds
     # A giant table is in several batches.
-    ranges = {(batch.stable, batch.first, batch.last): batch.tables for batch in batches}
-    chosen = [(batch, _strategy(batch, tables, options)) for batch in batches]
+    ranges = {(batch.stable, batch.first, batch.before): batch.tables for batch in batches}
+    chosen = [
+        (batch, choose_strategy(options.strategy, tables[_stands_for(batch, structure)], batch.tables, batch.rows)[0])
+        for batch in batches
+    ]
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     return Preview(sum(ranges.values()), rows, round(size), seconds, chosen, findings)
 
@@ -163,6 +165,13 @@ def _sample(source: Catalog, table: Table, period: tuple[int | None, int | None]
     return size / max(1, rows), (time.monotonic() - started) / max(1, rows)
 
 
-def _strategy(batch: Batch, tables: Mapping[str, Table], options: MigrationOptions) -> str:
-    table = tables[batch.stable or batch.first]
-    return choose_strategy(options.strategy, table, batch.tables, batch.rows)[0]
+def _stands_for(batch: Batch, structure: Structure) -> str:
+    """A batch's super table; of normal tables the first one, which stands for the others."""
+    if batch.stable is not None:
+        return batch.stable
+    scope = structure.scope.between(batch.first, batch.before)
+    return min(
+        pair.source.name
+        for pair in structure.pairs
+        if not pair.source.is_super and scope.has_normal_table(pair.source.name)
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_tdengine.migration.catalog import Catalog, Database
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, together
 from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, Severity
@@ -27,7 +27,14 @@ CLOCKS = timedelta(seconds=5)
 """Clocks may differ by so much before it is said."""
 
 
-def preflight(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> list[Finding]:
+def preflight(
+    source: Catalog,
+    target: Catalog,
+    structure: Structure,
+    options: MigrationOptions,
+    *,
+    is_end_implied: bool = False,
+) -> list[Finding]:
     """All that is found with a few statements: blockers, warnings, and what is good to know.
 
     Parameters:
@@ -35,6 +42,7 @@ def preflight(source: Catalog, target: Catalog, structure: Structure, options: M
         target: the target database, which need not exist.
         structure: of both sides.
         options: of the migration.
+        is_end_implied: whether history ends where it does only since the migration was created then.
     """
     there = structure.target or wanted_database(target, structure, options)
     left = [
@@ -46,6 +54,7 @@ def preflight(source: Catalog, target: Catalog, structure: Structure, options: M
         *generation_findings(target),
         *nothing_meant(source, structure, options),
         *_expired(source, structure, there, options),
+        *(_after_end(source, structure, options) if is_end_implied and options.copies_history else ()),
         *_clocks(source, target),
         *(leftover.finding for leftover in left),
     ]
@@ -78,6 +87,23 @@ def _expired(source: Catalog, structure: Structure, there: Database, options: Mi
     for finding in expired_findings(found, there, structure.source.precision, options.on_expired):
         is_new = structure.target is None and finding.is_blocker
         yield replace(finding, action=f"{finding.action}, or a longer KEEP in database_options") if is_new else finding
+
+
+def _after_end(source: Catalog, structure: Structure, options: MigrationOptions) -> Iterator[Finding]:
+    """Rows of the future: of devices whose clocks are ahead, or say local time."""
+    end = window(options, structure.source)[1]
+    for pair in structure.pairs:
+        found = together(source, pair.source, structure.scope, (end, None))
+        if found:
+            last = datetime.fromtimestamp(found.last / structure.source.precision.per_second, timezone.utc)
+            yield Finding(
+                f"Table {pair.source.name!r}",
+                f"{found.rows} rows lie at or after {options.end}, where history ends as the run was created then; the "
+                f"last one is of {last:%Y-%m-%d %H:%M:%S} UTC",
+                "They are not copied: look at the clocks and time zones of their devices, give a later end, or choose "
+                "mode both",
+                Severity.WARNING,
+            )
 
 
 def _clocks(source: Catalog, target: Catalog) -> Iterator[Finding]:

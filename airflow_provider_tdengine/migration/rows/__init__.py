@@ -1,6 +1,6 @@
 """What happens to rows on the way: other types, names and precisions, text for statements, and digests."""
 
-from airflow_provider_tdengine.migration.rows.collisions import Collisions, distinct_rows, last_ones
+from airflow_provider_tdengine.migration.rows.collisions import last_ones, without_collisions
 from airflow_provider_tdengine.migration.rows.convert import (
     PAIRS,
     SAME,
@@ -10,25 +10,40 @@ from airflow_provider_tdengine.migration.rows.convert import (
     Transcoder,
     conversion,
 )
-from airflow_provider_tdengine.migration.rows.digest import row_hashes
+from airflow_provider_tdengine.migration.rows.digest import (
+    NOTHING,
+    SIZE,
+    Digest,
+    Hashes,
+    column_hashes,
+    name_hash,
+    name_hashes,
+    row_hashes,
+)
 from airflow_provider_tdengine.migration.rows.text import TEXTLESS, has_no_text, insert_parts
 from airflow_provider_tdengine.migration.rows.transform import Renaming, Transform
 
 __all__ = [
+    "NOTHING",
     "PAIRS",
     "SAME",
+    "SIZE",
     "TEXTLESS",
     "Change",
-    "Collisions",
+    "Digest",
+    "Hashes",
     "Pair",
     "Renaming",
     "TagTranscoder",
     "Transcoder",
     "Transform",
+    "column_hashes",
     "conversion",
-    "distinct_rows",
     "has_no_text",
     "insert_parts",
     "last_ones",
+    "name_hash",
+    "name_hashes",
     "row_hashes",
+    "without_collisions",
 ]

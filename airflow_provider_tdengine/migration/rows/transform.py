@@ -98,6 +98,34 @@ class Renaming:
                     return rule.pattern.sub(rule.replacement, old, count=1)
         return name
 
+    @property
+    def prefix(self) -> str | None:
+        """What is put before all names, which keeps their order; None where names become anything else."""
+        if not self:
+            return ""
+        if self.names or len(self.rules) > 1 or self.rules[0].pattern.pattern != _ANY:
+            return None
+        prefix = self.rules[0].replacement.removesuffix(_WHOLE)
+        return None if "\\g" in prefix or prefix == self.rules[0].replacement else prefix.replace(r"\\", "\\")
+
+    def of_range(self, first: str | None, before: str | None) -> tuple[str | None, str | None] | None:
+        """The range of the new names of a range of names; None where they lie anywhere.
+
+        Parameters:
+            first: from which name on, None for the first one.
+            before: before which name, None for no end.
+        """
+        prefix = self.prefix
+        if not prefix:
+            return None if prefix is None else (first, before)
+        last = ord(prefix[-1]) + 1
+        behind = prefix[:-1] + chr(last) if last not in (0xD800, 0x110000) else None
+        return prefix + (first or ""), behind if before is None else prefix + before
+
+
+_ANY, _WHOLE = r"\A(.*)\Z", r"\g<1>"
+"""The pattern of `*`, and what stands for it in a new name."""
+
 
 def _lines(text: str) -> Iterator[str]:
     return (line.strip() for line in re.split(r"[\n;]", text) if line.strip())

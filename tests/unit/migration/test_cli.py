@@ -9,8 +9,9 @@ import pytest
 
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration.copying import copy_batch
+from airflow_provider_tdengine.migration.planning import make_plan
 
-from .conftest import SOURCE, TARGET, BoxPair
+from .conftest import SOURCE, TARGET, BoxPair, T
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_migration_from_plan_to_status(
     assert not meters.target.rows(f"select * from {TARGET}.meters")
     status, said = run(capsys, "migrate", *call)
     assert status == 0
-    assert "3,000 rows, 0 differences" in said
+    assert "Equal: 3,000 rows in 3 tables" in said
     status, said = run(capsys, "status", "--json", *call)
     assert json.loads(said) == {"meters": {"source": 3000, "target": 3000}}
     assert run(capsys, "verify", *call)[0] == 0
@@ -76,6 +77,45 @@ def test_what_was_stopped_goes_on(
     assert again - read >= 3000, "other options are another migration"
     assert run(capsys, "migrate", *arguments)[0] == 0
     assert meters.source_box.rows_read - again < 3000
+
+
+def test_expired_rows_that_are_to_be_skipped_are_no_failure(
+    meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that expire between plan and copy were said to be refused, with exit status 1."""
+    meters.target.execute(f"alter database {TARGET} keep 36500")
+    meters.sql(f"insert into {SOURCE}.d0 values (1000000000000, 1.5, 'old') (1000000000001, 2.5, 'old')")
+
+    def planned(*given: object) -> object:
+        batches = make_plan(*given)  # type: ignore[arg-type]
+        assert sum(batch.rows for batch in batches) == 3002
+        meters.target.execute(f"alter database {TARGET} keep 3650")
+        return batches
+
+    monkeypatch.setattr(cli, "make_plan", planned)
+    status, said = run(capsys, "migrate", "--on-expired", "skip", *call)
+    assert status == 0
+    assert "2 rows were left out: they are older than the target keeps" in said
+    assert "refused" not in said
+
+
+def test_refused_rows_are_not_equal(meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`verify` said 0 differences and exited with 0."""
+    meters.sql(f"create table {SOURCE}.far (ts timestamp, due timestamp)")
+    meters.sql(f"insert into {SOURCE}.far values ({T}, {T}) ({T + 1}, {T}) ({T + 2}, 9999999999999)")
+    meters.target.execute(f"drop database {TARGET}")
+    meters.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
+    letters = ["--on-error", "dead_letter", "--dead-letter-path", "letters", *call]
+    status, said = run(capsys, "migrate", *letters)
+    assert status == 1
+    assert "3,002 of 3,003 rows arrived, 1 refused" in said
+    assert "The target refused 1 rows; they are in letters" in said
+    status, said = run(capsys, "verify", *letters)
+    assert status == 1
+    assert "3,002 of 3,003 rows arrived, 1 refused" in said
+    assert "qual" not in said
+    status, said = run(capsys, "verify", "--verify", "none", *call)
+    assert (status, said.strip()) == (0, "Not compared: verify is none")
 
 
 @pytest.mark.parametrize(

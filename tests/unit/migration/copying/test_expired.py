@@ -93,5 +93,6 @@ def test_rows_that_expire_after_the_plan_stay_behind_too(
     aged.target.execute(f"alter database {TARGET} keep 3650")
     copied = [copy_batch(*aged.catalogs, batch, options, MemoryProgress()) for batch in batches]
     assert sum(each.rows for each in copied) == 3
+    assert [sum(each.rejected for each in copied), sum(each.expired for each in copied)] == [0, 4]
     assert "rows have become older than the target keeps" in caplog.text
     assert not aged.verify(on_expired="skip").differences

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from airflow_provider_tdengine.client.errors import RowRejected
+from airflow_provider_tdengine.client.types import Field, Precision, Type
 from airflow_provider_tdengine.migration.comparing import verify
-from airflow_provider_tdengine.migration.copying import Copied, DeadLetters, MemoryProgress, copy_batch, kept, replay
+from airflow_provider_tdengine.migration.copying import (
+    Batch,
+    Copied,
+    DeadLetters,
+    MemoryProgress,
+    batch_folder,
+    copy_batch,
+    kept,
+    known,
+    replay,
+)
 from airflow_provider_tdengine.migration.copying import dead_letters as letters
+from airflow_provider_tdengine.migration.copying.rejected import Rejected
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.planning import make_plan
 
@@ -78,7 +93,7 @@ def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str,
     assert counts(folder) == {"d0": 2, "d2": 1}
     still = replay(folder, aged.catalogs[1])
     assert (still.arrived, still.remaining) == (0, 3)
-    assert "a row of table 'd0' at 2001-09-09T01:46:40" in still.reasons[0]
+    assert "a row of table 'd0' at 2001-09-09T01:46:40" in "\n".join(still.reasons)
     aged.target.execute(f"alter database {TARGET} keep 36500")
     assert len(aged.verify().differences) == 4
     comparison = aged.verify_without(kept(folder))
@@ -87,6 +102,53 @@ def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str,
     back = replay(folder, aged.catalogs[1])
     assert (back.arrived, back.remaining) == (3, 0)
     assert counts(folder) == {}
+    source, target = aged.both()
+    assert target == source
+
+
+@pytest.mark.parametrize("change", range(10))
+def test_a_replay_that_is_interrupted_loses_nothing(
+    aged: Pair, change: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends before a file is changed, or in the middle of it: each row is in the target, or a letter, or both."""
+    young = OLD + 9 * 365 * 86400 * 1000
+    for i in range(2):
+        aged.sql(f"insert into {SOURCE}.d{i} values ({young},{VALUES}) ({young + 1},{VALUES})")
+    copied = copy(aged, tmp_path, strategy="dense", workers=1)
+    assert copied.rejected == 7
+    aged.target.execute(f"alter database {TARGET} keep 7300")
+    left = change
+
+    def ends(method: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(file: Path, *given: object, **named: object) -> object:
+            nonlocal left
+            if left:
+                left -= 1
+                return method(file, *given, **named)
+            if method is write_text:
+                file.write_bytes(str(given[0]).encode()[:100])
+            raise SystemExit
+
+        return wrapped
+
+    write_text = Path.write_text
+    with monkeypatch.context() as patch:
+        for name in ("write_text", "replace", "unlink"):
+            patch.setattr(Path, name, ends(getattr(Path, name)))
+        if change < 9:
+            with pytest.raises(SystemExit):
+                replay(tmp_path, aged.catalogs[1])
+        else:
+            replay(tmp_path, aged.catalogs[1])
+    there = sum(int(str(count)) for (count,) in aged.target.rows(f"select count(*) from {TARGET}.meters"))
+    waiting = sum(counts(tmp_path).values())
+    assert known(tmp_path) == 7
+    assert waiting >= 3
+    assert there - 150 + waiting >= 7
+    again = replay(tmp_path, aged.catalogs[1])
+    assert (again.remaining, counts(tmp_path), known(tmp_path)) == (3, {"d0": 2, "d2": 1}, 7)
+    aged.target.execute(f"alter database {TARGET} keep 36500")
+    assert replay(tmp_path, aged.catalogs[1]).arrived == 3
     source, target = aged.both()
     assert target == source
 
@@ -102,6 +164,81 @@ def test_what_differs_beside_dead_letters(aged: Pair, tmp_path: Path) -> None:
     for level in ("aggregate", "full"):
         comparison = verify(*aged.catalogs, aged.options(verify=level), kept(tmp_path))
         assert {difference.table for difference in comparison.differences} == {"d0", "d2"}
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_files_of_long_names_do_not_overwrite_each_other(pair: Pair, strategy: str, tmp_path: Path) -> None:
+    """Names were cut at 150 characters, of which a Chinese one took nine: all five tables had one file."""
+    names = [f"北京市海淀区中关村大街一号楼总电表{i:03d}" for i in range(5)] + [f"{'m' * 180}{i}" for i in range(2)]
+    pair.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.meters (ts timestamp, v int) tags (g int)",
+        *(f"create table {SOURCE}.`{name}` using {SOURCE}.meters tags (1)" for name in names),
+        *(f"insert into {SOURCE}.`{name}` values ({OLD}, 1) ({T}, 2)" for name in names),
+    )
+    pair.target.execute(f"create database {TARGET} keep 36500")
+    pair.sync()
+    assert copy(pair, tmp_path, strategy=strategy).rejected == 7
+    assert counts(tmp_path) == dict.fromkeys(names, 1)
+    assert max(len(file.name.encode()) for file in tmp_path.rglob("*")) < 128
+
+
+INT, NOTE = Field("k", Type.INT), Field("v", Type.NCHAR, 40)
+
+
+def refused(*rows: tuple[int, int, str], table: str = "d", key: tuple[str, ...] = ("ts", "k")) -> Iterator[Rejected]:
+    """Rows of one table that a target has refused: time, second key and value."""
+    fields = (Field("ts", Type.TIMESTAMP), INT, NOTE)
+    return iter([Rejected(table, fields, row, key, Precision.MS, None, RowRejected("no", code=1)) for row in rows])
+
+
+def test_a_block_of_other_rows_replaces_no_file_of_earlier_ones(tmp_path: Path) -> None:
+    """Blocks of a retry may be shorter: those that come next may have been copied, and are not read again."""
+    rows = [(T + i, 0, "x") for i in range(5)]
+    DeadLetters(tmp_path).take(refused(*rows))
+    again = DeadLetters(tmp_path)
+    again.take(refused(*rows[:3]))
+    again.take(refused(*rows[2:4]))
+    assert kept(tmp_path) == {"d": [T + i for i in range(5)]}
+    again.take(refused(*rows))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_rows_of_one_timestamp_are_told_apart_by_their_second_key(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path)
+    for number in range(3):
+        letters.take(refused((T, number, "x")))
+    letters.take(refused((T, 2, "changed since")))
+    letters.take(refused((T, 2, "x"), table="D"))
+    assert counts(tmp_path) == {"d": 3, "D": 1}
+    assert known(tmp_path) == 4
+
+
+def test_a_file_that_was_not_written_to_its_end_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(file: Path, text: str, encoding: str) -> NoReturn:
+        file.write_bytes(text.encode()[:50])
+        raise SystemExit
+
+    DeadLetters(tmp_path).take(refused((T, 1, "x")))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", ends)
+        with pytest.raises(SystemExit):
+            DeadLetters(tmp_path).take(refused((T, 1, "y")))
+        with pytest.raises(SystemExit):
+            DeadLetters(tmp_path).take(refused((T, 2, "y")))
+    assert counts(tmp_path) == {"d": 1}
+
+
+def test_a_batch_has_one_folder_whatever_its_number_is(pair: Pair, tmp_path: Path) -> None:
+    options = pair.options()
+    batch = Batch("m/..", "表" * 60, "z", 2, None, None, 5)
+    folder = batch_folder(tmp_path, batch, options)
+    assert folder == batch_folder(tmp_path, replace(batch, rows=7, batches=3, tables=3), options)
+    assert folder.parent == tmp_path
+    assert len(folder.name.encode()) < 128
+    others = [replace(batch, last="zz"), replace(batch, end=5), replace(batch, stable=None)]
+    assert len({folder, *(batch_folder(tmp_path, other, options) for other in others)}) == 4
+    assert batch_folder(tmp_path, batch, pair.options(target_database="other")) != folder
 
 
 @pytest.mark.source(since=(3, 3))

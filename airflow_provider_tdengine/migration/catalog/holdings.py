@@ -1,0 +1,308 @@
+"""What tables hold: the one question about rows. How many each table has, from when to when, and what columns come to.
+
+An answer is believed if its rows add up to what `COUNT(*)` of the same conditions says: answers over REST may be cut,
+and those of 2.x are when a fetch fails midway. It is asked again as long as a retry may help.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
+from airflow_provider_tdengine.client.errors import BlockError, IncompleteResult
+from airflow_provider_tdengine.client.sql import where
+from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.catalog.scope import Scope
+from airflow_provider_tdengine.migration.retry import persist
+
+Period = tuple["int | None", "int | None"]
+"""From which timestamp on, and before which, in steps of a database; None for no start, no end."""
+
+EXPRESSIONS_A_QUERY = 400
+"""A tenth of the columns that a result may have; REST of 2.4 answers many tables with so many in a few megabytes."""
+
+ANSWERS_A_QUERY = 2_000_000
+"""Tables times expressions of a query: their answers are in memory together, in nine bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one table holds.
+
+    Parameters:
+        name: the table.
+        rows: how many there are.
+        first: the first timestamp, in steps of the database's precision.
+        last: the last timestamp.
+    """
+
+    name: str
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Holdings(Sequence[Holding]):
+    """What tables with rows hold, by name as UTF-8 bytes, which is the order of code points.
+
+    A plan knows those of all tables: they take about 100 bytes each.
+
+    Parameters:
+        names: (tables,) the tables.
+        rows: (tables,) how many rows each has.
+        first: (tables,) its first timestamp, in steps of the database.
+        last: (tables,) its last timestamp.
+        measures: (tables,) each, what was asked besides.
+    """
+
+    names: list[str]
+    rows: Ints
+    first: Ints
+    last: Ints
+    measures: tuple[FixedColumn, ...] = ()
+
+    @classmethod
+    def of(cls, holdings: Sequence[Holding]) -> Holdings:
+        """Of tables that are known one by one."""
+        ordered = sorted(holdings, key=lambda holding: holding.name)
+        numbers = np.array([(one.rows, one.first, one.last) for one in ordered], np.int64).reshape(-1, 3)
+        return cls([one.name for one in ordered], *numbers.T)
+
+    @property
+    def total(self) -> int:
+        """Rows of all tables."""
+        return int(self.rows.sum())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, place: int) -> Holding:  # type: ignore[override]
+        return Holding(self.names[place], int(self.rows[place]), int(self.first[place]), int(self.last[place]))
+
+    def __iter__(self) -> Iterator[Holding]:
+        return map(Holding, self.names, self.rows.tolist(), self.first.tolist(), self.last.tolist())
+
+    def take(self, places: Ints | Flags) -> Holdings:
+        """Some of the tables, in this order."""
+        chosen = np.flatnonzero(places) if places.dtype == np.bool_ else places
+        measures = tuple(column.take(chosen) for column in self.measures)
+        names = [self.names[place] for place in chosen.tolist()]
+        return Holdings(names, self.rows[chosen], self.first[chosen], self.last[chosen], measures)
+
+
+def holdings(
+    catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None
+) -> Holdings:
+    """The subtables of a super table that have rows in a period, by name; or the normal table itself.
+
+    Parameters:
+        catalog: the database.
+        table: a super table or a normal table.
+        scope: which subtables are meant.
+        period: of the rows.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    if not table.is_super:
+        found = together(catalog, table, scope, period, stop)
+        return Holdings.of([found] if found else [])
+    return _in_scope(persist(partial(_checked, catalog, table, scope, period), stop), scope, table)
+
+
+def together(
+    catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None
+) -> Holding | None:
+    """What a super table's subtables in scope hold as one, or what a normal table holds; None for no row.
+
+    Parameters:
+        catalog: the database.
+        table: a super table or a normal table.
+        scope: which subtables are meant.
+        period: of the rows.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+
+    def ask() -> Holding | None:
+        with catalog.session() as session:
+            bounds = catalog.client.dialect.bounds(table.time_column)
+            statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
+            block = _whole(session.query(statement + where(_conditions(table, scope, period))).blocks())
+        return None if block is None else next(iter(_holdings([table.name], block)), None)
+
+    found = persist(ask, stop)
+    if found and table.is_super and not scope.is_exact(table.name):
+        listed = holdings(catalog, table, scope, period, stop)
+        return Holding(table.name, listed.total, int(listed.first.min()), int(listed.last.max())) if listed else None
+    return found
+
+
+def count(catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None) -> int:
+    """How many rows there are: `together` without the bounds, which cost more.
+
+    Parameters:
+        catalog: the database.
+        table: a super table or a normal table.
+        scope: which subtables are meant.
+        period: of the rows.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    rows = persist(partial(_count, catalog, table, scope, period), stop)
+    if rows and table.is_super and not scope.is_exact(table.name):
+        return holdings(catalog, table, scope, period, stop).total
+    return rows
+
+
+def measured(
+    catalog: Catalog,
+    table: Table,
+    scope: Scope,
+    period: Period,
+    known: Holdings,
+    expressions: Sequence[str],
+    stop: threading.Event | None = None,
+) -> Iterator[Holdings]:
+    """Tables with what aggregates of their columns come to, a range of names at a time.
+
+    Of tables that the server cannot answer for, nothing comes: a sum beyond DOUBLE cuts the JSON of a 2.x adapter,
+    and tables may have gone.
+
+    Parameters:
+        catalog: the database.
+        table: a super table or a normal table.
+        scope: which subtables are meant.
+        period: of the rows.
+        known: what `holdings` has answered.
+        expressions: aggregates.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    size = max(1, ANSWERS_A_QUERY // max(1, len(expressions)))
+    pending = [(start, min(start + size, len(known))) for start in range(0, len(known), size)][::-1]
+    while pending:
+        start, end = pending.pop()
+        part = scope.between(known.names[start], known.names[end] if end < len(known) else None)
+        try:
+            yield persist(partial(_measured, catalog, table, part, period, expressions), stop, readings=1)
+        except (IncompleteResult, BlockError):
+            if end - start > _FEWEST:
+                middle = (start + end) // 2
+                pending += [(middle, end), (start, middle)]
+
+
+_FEWEST = 16
+"""Tables that are given up together when the server has no whole answer for them."""
+
+
+# --- Answers
+
+
+def _conditions(table: Table, scope: Scope, period: Period) -> list[str]:
+    return (scope.conditions(table.name) if table.is_super else []) + table.period(*period)
+
+
+def _count(catalog: Catalog, table: Table, scope: Scope, period: Period) -> int:
+    """Rows that meet what SQL can say of the scope; 2.x answers no row for none."""
+    statement = f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(_conditions(table, scope, period))}"
+    rows = catalog.rows(statement)
+    return int(str(rows[0][0])) if rows else 0
+
+
+def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Holdings:
+    """A listing whose rows are as many as `COUNT(*)` says, before it or after it: rows may come and go meanwhile."""
+    before = _count(catalog, table, scope, period)
+    listed = _listed(catalog, table, scope, period, ())
+    if listed.total != before:
+        after = _count(catalog, table, scope, period)
+        if not min(before, after) <= listed.total <= max(before, after):
+            raise IncompleteResult(
+                f"{listed.total} rows of {len(listed)} subtables of {table.name!r} were listed where "
+                f"{catalog.client.address} counts {after}"
+            )
+    return listed
+
+
+def _measured(catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]) -> Holdings:
+    """Tables that are in all answers of the parts of a long list of expressions, with the same rows."""
+    rest = iter(expressions)
+    whole: Holdings | None = None
+    while part := list(islice(rest, EXPRESSIONS_A_QUERY)):
+        more = _in_scope(_listed(catalog, table, scope, period, part), scope, table)
+        if whole is None:
+            whole = more
+            continue
+        places = {name: place for place, name in enumerate(more.names)}
+        ours = np.array([places.get(name, -1) for name in whole.names], np.int64)
+        there = ours >= 0
+        there[there] &= whole.rows[there] == more.rows[ours[there]]
+        whole, more = whole.take(there), more.take(ours[there])
+        whole.measures += more.measures
+    return whole or Holdings.of([])
+
+
+def _listed(catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]) -> Holdings:
+    """What a server lists under what SQL can say of the scope."""
+    dialect, place = catalog.client.dialect, catalog.table(table.name)
+    wanted = [*dialect.bounds(table.time_column), *expressions]
+    conditions = where(_conditions(table, scope, period))
+    if table.is_super:
+        statement = dialect.by_table(place, wanted, conditions)
+    else:
+        statement = f"SELECT {', '.join(wanted)} FROM {place}{conditions}"
+    with catalog.session() as session:
+        block = _whole(session.query(statement).blocks())
+    if block is None:
+        return Holdings.of([])
+    if not table.is_super:
+        return _holdings([table.name], block)
+    # 2.x appends the subtable's name a second time.
+    return _holdings(list(map(str, block.column_values(0))), block.select(range(1, len(wanted) + 1)))
+
+
+def _whole(blocks: Iterator[Block]) -> Block | None:
+    there = [block for block in blocks if block.rows]
+    return concatenate(there) if there else None
+
+
+def _holdings(names: list[str], block: Block) -> Holdings:
+    """Those tables of an answer that have rows, by name.
+
+    Raises:
+        IncompleteResult: there are rows, but no first or last one.
+    """
+    columns = []
+    for column in block.columns:
+        if not isinstance(column, FixedColumn):
+            raise BlockError("an answer to a question about rows has text where numbers were asked for")
+        columns.append(column)
+    rows, first, last = (column.values.astype(np.int64) for column in columns[:3])
+    places = np.array(sorted(np.flatnonzero(rows > 0).tolist(), key=names.__getitem__), np.int64)
+    if columns[1].nulls[places].any() or columns[2].nulls[places].any():
+        raise IncompleteResult(f"tables such as {names[0]!r} were said to have rows, and no first or last one")
+    return Holdings(names, rows, first, last, tuple(columns[3:])).take(places)
+
+
+def _in_scope(listed: Holdings, scope: Scope, table: Table) -> Holdings:
+    if not table.is_super or not scope.is_partial:
+        return listed
+    return listed.take(np.fromiter((scope.has_subtable(name, table.name) for name in listed.names), np.bool_))

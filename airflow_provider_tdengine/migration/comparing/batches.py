@@ -1,0 +1,545 @@
+"""One batch compared and mended: its digest against what the target holds, and where that differs, its rows.
+
+Only rows make a difference. Whatever a server says of a table otherwise, a digest, a count, a sum, is a reason to look
+closer: sums are beyond what a type holds, sources change, and answers are wrong now and then.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.sql import identifier
+from airflow_provider_tdengine.migration.background import until_stopped
+from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
+    Catalog,
+    Holding,
+    Holdings,
+    Period,
+    count,
+    measured,
+    together,
+)
+from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
+from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
+from airflow_provider_tdengine.migration.copying import (
+    Batch,
+    Border,
+    Brief,
+    Copied,
+    MemoryProgress,
+    StructureOutdated,
+    brief_of,
+    copy_batch,
+)
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
+
+log = logging.getLogger(__name__)
+
+SHOWN = 20
+"""Differences that a result names; it says how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A table that is not the same on both sides.
+
+    Parameters:
+        table: the subtable or normal table of the target.
+        what: "rows" where their numbers differ, "values", or a tag's name; of a super table or normal table itself
+            "table", "kind", or a column or tag with its type.
+        source: what the source has.
+        target: what the target has.
+    """
+
+    table: str
+    what: str
+    source: str | int | None
+    target: str | int | None
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
+
+
+@dataclass(slots=True)
+class BatchComparison:
+    """What a batch came to.
+
+    Parameters:
+        stable: the super table of the target; None for normal tables.
+        label: of the batch.
+        tables: how many tables with rows were compared.
+        rows: rows of the source.
+        target_rows: rows of the target.
+        copied: rows that were copied; None where nothing of that was known.
+        level: how it was compared: digest (the copy's, with the target), full (both sides read), aggregate, count.
+        measures: what was compared of each table's columns, beside rows, first and last timestamp.
+        read: of how many tables rows were compared on both sides.
+        different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
+        differences: the first ones.
+        shown: the first rows that differ, in words.
+        refused: rows that the target refused; it is compared without them.
+        collisions: rows for which a later one stands, since the target counts coarser steps.
+        expired: rows that were left behind since they are, or are about to be, older than one side keeps.
+        vanished: tables that the source had when the migration was planned.
+        is_reread: whether the source has other rows than those that were copied.
+        mended: tables of which rows were copied again.
+        mended_rows: how many rows.
+        deleted: how many rows that only the target had were deleted.
+        obstacle: why what differs cannot be mended, if that was tried in vain.
+    """
+
+    stable: str | None
+    label: str
+    tables: int = 0
+    rows: int = 0
+    target_rows: int = 0
+    copied: int | None = None
+    level: str = "full"
+    measures: int = 0
+    read: int = 0
+    different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    refused: int = 0
+    collisions: int = 0
+    expired: int = 0
+    vanished: int = 0
+    is_reread: bool = False
+    mended: int = 0
+    mended_rows: int = 0
+    deleted: int = 0
+    obstacle: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError: not what `to_dict` gives.
+        """
+        differences = stored["differences"]
+        if not isinstance(differences, list):
+            raise TypeError("the differences of a comparison are no list")
+        return cls(**{**stored, "differences": [Difference(**one) for one in differences]})  # type: ignore[arg-type]
+
+
+def compare_batch(
+    source: Catalog,
+    target: Catalog,
+    batch: Batch,
+    options: MigrationOptions,
+    *,
+    copied: Copied | None = None,
+    refused: Mapping[str, Sequence[int]] | None = None,
+    structure: Structure | None = None,
+    stop: threading.Event | None = None,
+) -> BatchComparison:
+    """Compare a batch as the option `verify` says, and mend what differs, as often as `repair_rounds` says.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        batch: what is compared.
+        options: of the migration.
+        copied: what its copy came to; None to read both sides.
+        refused: timestamps of refused rows by table of the target; they are not expected there, and such tables are
+            not mended.
+        structure: both sides' structure, where it was read a moment ago; its scope and transform count then.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        MigrationStopped: a database is missing, or the target's structure does not take the source's rows.
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    stop = stop or threading.Event()
+    with source, target:
+        persist(lambda: (source.client.server, target.client.server), stop, patience=FIRST_CONTACT)
+        compare = partial(_compare, source, target, batch, options, copied, refused or {}, structure, stop)
+        return until_stopped(compare, stop)
+
+
+def _compare(
+    source: Catalog,
+    target: Catalog,
+    batch: Batch,
+    options: MigrationOptions,
+    copied: Copied | None,
+    refused: Mapping[str, Sequence[int]],
+    structure: Structure | None,
+    stop: threading.Event,
+) -> BatchComparison:
+    brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
+    if options.repair_rounds and options.schema == "always" and not _fits(brief):
+        SchemaSync(source, target, replace(options, create_database=False), brief.scope).run()
+        brief = persist(partial(brief_of, source, target, batch, options), stop)
+    stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
+    result = BatchComparison(stable, batch.label, level=options.verify)
+    if copied:
+        result.copied, result.vanished, result.expired = copied.rows, copied.vanished, copied.left_behind
+        result.refused, result.collisions = copied.tally.rejected, copied.tally.collisions
+    if not brief.pairs:
+        return result
+    comparison = _BatchComparer(brief, options, copied, refused, result, stop)
+    if not comparison.is_proven():
+        comparison.look_closer()
+    return result
+
+
+def _fits(brief: Brief) -> bool:
+    try:
+        brief.transcoders()
+    except StructureOutdated:
+        return False
+    return True
+
+
+class _BatchComparer:
+    """Compares a batch.
+
+    Parameters:
+        brief: what is known of it.
+        options: of the migration.
+        copied: what its copy came to.
+        refused: timestamps of refused rows by table of the target.
+        result: what is filled in.
+        stop: ends the work soon.
+    """
+
+    def __init__(
+        self,
+        brief: Brief,
+        options: MigrationOptions,
+        copied: Copied | None,
+        refused: Mapping[str, Sequence[int]],
+        result: BatchComparison,
+        stop: threading.Event,
+    ) -> None:
+        self._brief = brief
+        self._options = options
+        self._copied = copied
+        self._result = result
+        self._stop = stop
+        start = copied.since if copied else brief.batch.start
+        # Rows that may expire meanwhile are not compared.
+        self._is_cut = self._is_about_to_expire(start)
+        self._since = brief.border.after(start) if self._is_cut else start
+        self._period: Period = (self._since, brief.batch.end)
+        self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
+        self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
+
+    def _is_about_to_expire(self, start: int | None) -> bool:
+        """Whether rows may expire while they are compared: those that were copied, or those that there are."""
+        first = self._copied.first if self._copied else None
+        if self._copied is None:
+            period = start, self._brief.batch.end
+            there = (
+                together(self._brief.source, pair.source, self._brief.scope, period, self._stop)
+                for pair in self._brief.pairs.values()
+            )
+            first = min((one.first for one in there if one), default=None)
+        return first is not None and self._brief.border.is_near(first)
+
+    def _is_meant(self, time: int) -> bool:
+        start, end = self._period
+        return (start is None or time >= start) and (end is None or time < end)
+
+    # --- At the price of a count
+
+    def is_proven(self) -> bool:
+        """Whether the source still holds what was copied, and the target all of it, and nothing else."""
+        copied = self._copied
+        if copied is None or self._options.verify != "full" or self._is_cut:
+            return False
+        rows = sum(
+            count(self._brief.source, pair.source, self._brief.scope, self._period, self._stop)
+            for pair in self._brief.pairs.values()
+        )
+        if rows != copied.rows:
+            self._result.is_reread = True
+            log.info("Batch %s had %d rows when it was copied, and has %d", self._brief.batch.label, copied.rows, rows)
+            return False
+        scope = self._brief.target_scope
+        if scope is None:
+            return False
+        found = self._reader.target_digest(scope, is_dense=copied.strategy == "dense")
+        if found != copied.tally.digest:
+            return False
+        self._result.level = "digest"
+        self._result.tables, self._result.rows, self._result.target_rows = copied.tables, rows, found.rows
+        return True
+
+    # --- Table by table
+
+    def look_closer(self) -> None:
+        """Compare table by table, mend what differs, and compare that again."""
+        ours, theirs = self._listings()
+        odd = self._suspects(ours, theirs)
+        self._result.tables = len(ours)
+        pieces = list(self._reader.pieces(self._bounded(odd, ours, theirs)))
+        self._result.read = len(odd) + (len(ours) if self._options.verify == "full" else 0)
+        rounds = 0
+        while pieces and rounds < self._options.repair_rounds:
+            rounds += 1
+            tables = sorted({piece.table for piece in pieces})
+            log.warning("Batch %s: %d tables differ; repair round %d", self._brief.batch.label, len(tables), rounds)
+            try:
+                if not self._mend(pieces, ours):
+                    break
+            except TDengineError as error:
+                if error.retryable:
+                    raise
+                log.error("It cannot be mended: %s", error)
+                self._result.obstacle = str(error)
+                break
+            ours, theirs = self._listings()
+            pieces = list(self._reader.pieces(self._bounded(tables, ours, theirs)))
+        if odd and not pieces:
+            # Rows may have come between the listing and the reading, which has found no difference.
+            ours, theirs = self._listings()
+        self._result.rows, self._result.target_rows = ours.total, theirs.total
+        if self._copied is None:
+            names = map(self._brief.target_name, self._names().union(ours.names))
+            self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
+            if self._brief.time.cuts and not pieces:
+                self._result.collisions = ours.total - theirs.total - self._result.refused
+        self._note(pieces)
+
+    def _listings(self) -> tuple[Holdings, Holdings]:
+        """What the source holds, and what the target holds of the source's tables, under their names in the source."""
+        ours = self._brief.holdings(self._since, self._stop)
+        return ours, self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
+
+    def _names(self) -> set[str]:
+        """All tables of the batch in the source, those without rows, too."""
+        brief = self._brief
+        if brief.batch.stable is None:
+            return set(brief.pairs)
+        pair = brief.pairs[brief.batch.stable]
+        bare = replace(pair.source, tags=pair.source.tags[:0])
+        return {subtable.name for subtable in brief.source.subtables(bare, brief.scope)}
+
+    def _suspects(self, ours: Holdings, theirs: Holdings) -> list[str]:
+        """Tables of the source that may differ."""
+        places = {name: place for place, name in enumerate(theirs.names)}
+        matched = np.array([places.get(name, -1) for name in ours.names], np.int64)
+        there = matched >= 0
+        equal = there.copy()
+        mine, other = ours.take(there), theirs.take(matched[there])
+        time = self._brief.time
+        equal[there] = (
+            (mine.rows == other.rows)
+            & (time.apply_array(mine.first) == other.first)
+            & (time.apply_array(mine.last) == other.last)
+        )
+        special = self._refused.keys() if any(self._refused.values()) else set()
+        if special:
+            equal &= np.array([self._brief.target_name(name) not in special for name in ours.names], np.bool_)
+        odd = {name for name, same in zip(ours.names, equal.tolist(), strict=True) if not same}
+        odd |= places.keys() - set(ours.names)
+        rest = ours.take(equal)
+        if self._options.verify == "full":
+            odd.update(self._reader.differing(rest))
+        elif self._options.verify == "aggregate":
+            odd.update(self._told_apart(rest))
+        return sorted(odd)
+
+    def _told_apart(self, tables: Holdings) -> Iterator[str]:
+        """Tables for whose columns the servers' answers differ, or are not to be had."""
+        brief = self._brief
+        for pair in brief.pairs.values():
+            asked = _measures(brief, pair.source.name)
+            flat = [measure for group in asked for measure in group]
+            mine = tables if brief.batch.stable else _only(tables, pair.source.name)
+            self._result.measures = len(flat)
+            if not flat or not mine:
+                continue
+            equal: set[str] = set()
+            expressions = [measure.source for measure in flat]
+            for ours in measured(brief.source, pair.source, brief.scope, self._period, mine, expressions, self._stop):
+                for theirs in self._measured_there(pair, flat, ours):
+                    places = {name: place for place, name in enumerate(ours.names)}
+                    own = ours.take(np.array([places[name] for name in theirs.names], np.int64))
+                    found = suspects(asked, own, theirs).tolist()
+                    equal.update(name for name, differs in zip(theirs.names, found, strict=True) if not differs)
+            yield from set(mine.names) - equal
+
+    def _measured_there(self, pair: TablePair, asked: list[Measure], ours: Holdings) -> Iterator[Holdings]:
+        """What the target says of some tables, under their names in the source."""
+        brief = self._brief
+        rename = {brief.target_name(name): name for name in ours.names}
+        known = Holdings.of([replace(one, name=brief.target_name(one.name)) for one in ours])
+        scope = brief.target_scope or EVERYTHING.between(min(rename), f"{max(rename)}\x01")
+        period, bare = brief.time.window(*self._period), replace(pair.wanted, where="")
+        expressions = [measure.target for measure in asked]
+        for part in measured(brief.target, bare, scope, period, known, expressions, self._stop):
+            meant = part.take(np.array([name in rename for name in part.names], np.bool_))
+            yield replace(meant, names=[rename[name] for name in meant.names])
+
+    def _bounded(self, names: Collection[str], ours: Holdings, theirs: Holdings) -> Iterator[Holding]:
+        """Tables with the first and last timestamp of either side, in steps of the source."""
+        time = self._brief.time
+        mine, other = ({one.name: one for one in found if one.name in names} for found in (ours, theirs))
+        for name in names:
+            bounds = [(one.first, one.last) for one in [mine.get(name)] if one]
+            if there := other.get(name):
+                bounds.append((time.origin(there.first), time.origin(there.last + 1)))
+            if bounds:
+                first, last = min(first for first, _ in bounds), max(last for _, last in bounds)
+                start, end = self._period
+                first = first if start is None else max(first, start)
+                last = last if end is None else min(last, end - 1)
+                yield Holding(name, mine[name].rows if name in mine else 0, first, last)
+
+    def _note(self, pieces: Sequence[Piece]) -> None:
+        """Say what differs."""
+        found: dict[str, Counter[str]] = {}
+        for piece in pieces:
+            counts = found.setdefault(piece.table, Counter())
+            counts += Counter(rows=piece.rows, missing=piece.missing, changed=piece.changed, extra=piece.extra)
+        result = self._result
+        result.different = len(found)
+        result.missing, result.changed, result.extra = (
+            sum(counts[what] for counts in found.values()) for what in ("missing", "changed", "extra")
+        )
+        for table, counts in sorted(found.items())[:SHOWN]:
+            there = counts["rows"] - counts["missing"] + counts["extra"]
+            name, what = self._brief.target_name(table), "rows" if counts["rows"] != there else "values"
+            said = (counts["rows"], there) if what == "rows" else ("some", "others")
+            result.differences.append(Difference(name, what, *said))
+        result.shown = [f"{piece.table}: {row}" for piece in pieces for row in piece.shown][:SHOWN]
+
+    # --- Mending
+
+    def _mend(self, pieces: Sequence[Piece], ours: Holdings) -> bool:
+        """Copy again what differs, and delete what only the target has, if that is wanted.
+
+        Parameters:
+            pieces: where tables differ.
+            ours: what the source holds.
+
+        Returns:
+            Whether anything could be done.
+        """
+        brief = self._brief
+        kept = [piece for piece in pieces if not self._refused.get(brief.target_name(piece.table))]
+        deleted = 0
+        if self._options.delete_extra and not brief.databases[0].keep:
+            log.warning("Nothing is deleted: the account may not see the source's KEEP, by which rows may have gone")
+        elif self._options.delete_extra:
+            deleted = sum(self._delete(piece) for piece in kept if piece.runs)
+        again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
+        for batch, known in self._parts(again, ours):
+            log.info("Copying again: %s, %d rows", batch.label, batch.rows)
+            done = copy_batch(
+                brief.source,
+                brief.target,
+                batch,
+                self._options,
+                MemoryProgress(),
+                structure=self._structure,
+                known=known,
+                stop=self._stop,
+            )
+            self._result.mended_rows += done.tally.digest.rows
+        self._result.mended += len({piece.table for piece in again})
+        self._result.deleted += deleted
+        return bool(again or deleted)
+
+    @property
+    def _structure(self) -> Structure:
+        brief = self._brief
+        return Structure(
+            brief.databases[0], brief.databases[1], list(brief.pairs.values()), brief.scope, brief.transform, brief.time
+        )
+
+    def _parts(self, pieces: Iterable[Piece], ours: Holdings) -> Iterator[tuple[Batch, Holdings]]:
+        """What is copied again: tables that the target lacks together, of others the period that differs."""
+        rows = dict(zip(ours.names, ours.rows.tolist(), strict=True))
+        periods: dict[Period, list[Holding]] = {}
+        for piece in pieces:
+            is_all = piece.missing == piece.rows == rows.get(piece.table)
+            period = self._period if is_all else (piece.start, piece.end)
+            periods.setdefault(period, []).append(Holding(piece.table, piece.rows, piece.start, piece.end - 1))
+        for (start, end), found in periods.items():
+            tables: dict[str, Holding] = {}
+            for one in found:
+                tables[one.name] = one
+            known = Holdings.of(list(tables.values()))
+            names = "…".join(dict.fromkeys([known.names[0], known.names[-1]]))
+            first, before = known.names[0], f"{known.names[-1]}\x01"
+            yield (
+                Batch(self._brief.batch.stable, first, before, len(known), start, end, known.total, names=names),
+                known,
+            )
+
+    def _delete(self, piece: Piece) -> int:
+        """Delete the rows of a piece that only the target has; the source is asked for each of them once more.
+
+        Returns:
+            How many there were.
+        """
+        brief, deleted = self._brief, 0
+        pair = brief.pair_of(piece.table)
+        name, time = brief.target_name(piece.table), identifier(pair.wanted.time_column)
+        database = brief.source.database()
+        for first, last in piece.runs:
+            low, high = brief.time.origin(first), brief.time.origin(last + 1)
+            # What expired in the source since it was read is not extra.
+            if database is None or Border(brief.precision, database).is_near(low):
+                continue
+            table = replace(pair.source, name=piece.table, tags=(), where="")
+            if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
+                continue
+            conditions = f"{time} >= {first} AND {time} <= {last}"
+            with brief.target.session() as session:
+                there = session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}")
+                rows = sum(int(str(row[0])) for block in there.blocks() for row in block.to_rows())
+                session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
+            deleted += rows
+        if deleted:
+            log.warning("Deleted %d rows of %s that only the target had", deleted, name)
+        return deleted
+
+
+def _only(found: Holdings, name: str) -> Holdings:
+    return found.take(np.array([one == name for one in found.names], np.bool_))
+
+
+def _measures(brief: Brief, table: str) -> list[list[Measure]]:
+    """What both servers are asked of the columns that both have."""
+    pair = brief.pairs[table]
+    if pair.target is None:
+        return []
+    there = {column.name: column for column in pair.target.columns}
+    both = [
+        (own, there[new.name])
+        for own, new in zip(pair.source.columns, pair.wanted.columns, strict=True)
+        if new.name in there
+    ]
+    one = replace(pair.source, columns=tuple(own for own, _ in both))
+    other = replace(pair.target, columns=tuple(column for _, column in both))
+    generations = brief.source.client.generation, brief.target.client.generation
+    return measures((one, other), generations, same_time=brief.time.is_one)

@@ -1,0 +1,261 @@
+"""Comparing: a task for each batch, one that adds up, and one that looks after a past period."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AssetAlias,
+)
+
+from airflow_provider_tdengine.assets import MIGRATED, create_asset
+from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.comparing import (
+    BatchComparison,
+    Comparison,
+    Kind,
+    Verdict,
+    certificate,
+    compare_batch,
+    conclude,
+    verify,
+    write,
+)
+from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class ComparingOperator(MigrationOperator):
+    """What those who compare have in common."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Made when the task runs: an operator is copied and pickled before.
+        self._stop: threading.Event | None = None
+
+    def refused(self, options: MigrationOptions, context: Context) -> dict[str, list[int]]:
+        """Timestamps of refused rows by table of the target, as far as their files are seen here."""
+        folder = self.dead_letter_folder(options, context)
+        return kept(folder) if folder else {}
+
+    def on_kill(self) -> None:
+        """Let the comparison end soon."""
+        if self._stop:
+            self._stop.set()
+
+
+class TDengineVerifyBatchOperator(ComparingOperator):
+    """Compares a batch that was copied, and mends what differs; a difference that stays fails the task.
+
+    Parameters:
+        copied: what `TDengineRangeMigrationOperator` returned.
+        options: as of all stages.
+
+    Returns:
+        What was compared, see `migration.comparing.BatchComparison`.
+    """
+
+    map_index_template = "{{ task.batch_label }}"
+    template_fields: Sequence[str] = ("options", "copied")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
+
+    def __init__(self, *, copied: Mapping[str, Any], **kwargs: Any) -> None:
+        kwargs.setdefault("map_index_template", self.map_index_template)
+        super().__init__(**kwargs)
+        self.copied = copied
+
+    @property
+    def batch_label(self) -> str:
+        """What the grid calls it, as soon as the task runs."""
+        return Batch.from_dict(self.copied["batch"]).label
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Compare, mend, and compare again."""
+        options = self.migration_options(context)
+        if options.verify == "none":
+            raise AirflowSkipException("Nothing is compared: verify is none")
+        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
+        refused = self.refused(options, context) if copied.tally.rejected else {}
+        self._stop = threading.Event()
+        with clear_failures():
+            source, target = self.source(options), self.target(options)
+            try:
+                result = compare_batch(source, target, batch, options, copied=copied, refused=refused, stop=self._stop)
+            except Stopped:
+                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+        # Pushed before it may fail: the task that adds up reads it.
+        context["ti"].xcom_push("return_value", result.to_dict())
+        whole = Comparison()
+        whole.add(result)
+        if whole.verdict.kind is Kind.DIFFERENT:
+            raise AirflowFailException(_in_words(whole))
+        log.info("Batch %s (%s): %s", batch.label, result.level, whole.verdict.words)
+        return result.to_dict()
+
+
+class TDengineVerifyOperator(ComparingOperator):
+    """Adds up what batches came to, and compares what none of them holds; or, without batches, the whole migration.
+
+    A difference that stays fails the task. Where there is none, it says so to Airflow's assets: an event for each super
+    table of the target, with the period and the number of its rows; normal tables are together an event of the
+    database. All of them are events of the asset alias `assets.MIGRATED`, too. Tables with refused rows have no event.
+
+    Parameters:
+        batches: what `TDenginePlanOperator` returned; None to compare the whole migration here.
+        compared: what the tasks `TDengineVerifyBatchOperator` returned.
+        options: as of all stages.
+
+    Returns:
+        What was compared, see `migration.comparing.Comparison`.
+    """
+
+    template_fields: Sequence[str] = ("options", "batches", "compared")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batches": "json", "compared": "json"}
+
+    def __init__(
+        self,
+        *,
+        batches: Sequence[Mapping[str, object]] | None = None,
+        compared: Sequence[Mapping[str, object]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
+        super().__init__(**kwargs)
+        self._is_last = batches is not None
+        self.batches = batches
+        self.compared = compared
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Compare, mend, and compare again; then say what it came to."""
+        if self._is_last and self.batches is None:
+            raise AirflowFailException("Nothing was compared: there is no plan, since a task before it failed")
+        options = self.migration_options(context)
+        if options.dry_run:
+            raise AirflowSkipException("Dry run: there is nothing to compare")
+        if options.verify == "none" or not options.copies_history:
+            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+            verdict = Verdict(not_compared=why)
+            log.warning("%s", verdict.words)
+            return {"verdict": verdict.to_dict()}
+        self._stop = threading.Event()
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
+            try:
+                comparison = self._compared(source, target, options, context)
+            except Stopped:
+                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+            if options.certificate_path:
+                began = context["dag_run"].start_date or context["dag_run"].run_after
+                proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
+                log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
+        verdict = comparison.verdict
+        if verdict.kind is Kind.DIFFERENT:
+            raise AirflowFailException(_in_words(comparison))
+        log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
+        for note in verdict.notes:
+            log.warning("%s", note)
+        self._tell_assets(options, comparison, context)
+        return comparison.to_dict()
+
+    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+        refused, implied = self.refused(options, context), self.is_end_implied(options, context)
+        if self.batches is None:
+            return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
+        batches = [Batch.from_dict(batch) for batch in self.batches[:]]
+        compared = [BatchComparison.from_dict(one) for one in (self.compared or ())[:]]
+        if len(compared) < len(batches):
+            raise AirflowFailException(
+                f"{len(batches) - len(compared)} of {len(batches)} batches have not been compared: see which tasks "
+                "before this one failed, and clear them"
+            )
+        return conclude(
+            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
+        )
+
+    def _certificate_folder(self, options: MigrationOptions, context: Context) -> Path:
+        """A folder of its own for each task of a run that compares, and for each mapped instance of one."""
+        index = context["ti"].map_index
+        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
+        return run_folder(options.certificate_path, context) / quote(name, safe="")
+
+    def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
+        server = self.target(options).client.address
+        events = context["outlet_events"][AssetAlias(MIGRATED)]
+        moments = {"start": options.window_start, "end": options.window_end}
+        window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
+        for stable, total in comparison.stables.items():
+            verdict = total.verdict
+            if not verdict.is_whole:
+                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                continue
+            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            events.add(
+                asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
+            )
+
+
+class TDengineReconcileOperator(TDengineVerifyOperator):
+    """Compares a past period again, and mends what has come late, was changed or deleted since; for a nightly DAG.
+
+    New tables, columns and changed tags are carried over, too, unless schema is none. With mode realtime or both, it
+    is the period that counts, not the mode.
+
+    Parameters:
+        past: how far back from the run's moment it goes.
+        spare: how much of that, next to the run's moment, is left out: rows that are still being copied.
+        options: as of all stages; start and end are not needed.
+    """
+
+    def __init__(
+        self, *, past: timedelta = timedelta(days=7), spare: timedelta = timedelta(hours=1), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not timedelta(0) <= spare < past:
+            raise ValueError(f"past is {past} and spare is {spare}; past must be longer, and spare not negative")
+        self.past = past
+        self.spare = spare
+
+    def _checked(self, context: Context) -> MigrationOptions:
+        moment = context["dag_run"].run_after
+        start, end = (moment - self.past).isoformat(), (moment - self.spare).isoformat()
+        options = super()._checked(context)
+        # The tables are those of a migration that exists: their tags are looked after, too.
+        return replace(
+            options,
+            mode="history",
+            start_from=None,
+            start=start,
+            end=end,
+            update_tags=options.schema != "none",
+        )
+
+
+def _in_words(comparison: Comparison) -> str:
+    """What differs, where, and what to do about it."""
+    mended = f", after {number(comparison.mended, 'table')} had been copied again" if comparison.mended else ""
+    lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:20])]
+    if comparison.shown:
+        lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:20])]
+    if comparison.obstacle:
+        lines.append(f"It cannot be mended: {comparison.obstacle}")
+    if comparison.extra:
+        lines.append("Rows that only the target has are deleted with the option delete_extra")
+    lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
+    return "\n".join(lines)
