@@ -45,7 +45,8 @@ class ComparingOperator(MigrationOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._stop = threading.Event()
+        # Made when the task runs: an operator is copied and pickled before.
+        self._stop: threading.Event | None = None
 
     def refused(self, options: MigrationOptions, context: Context) -> dict[str, list[int]]:
         """Timestamps of refused rows by table of the target, as far as their files are seen here."""
@@ -53,8 +54,9 @@ class ComparingOperator(MigrationOperator):
         return kept(folder) if folder else {}
 
     def on_kill(self) -> None:
-        """Let a repair end soon."""
-        self._stop.set()
+        """Let the comparison end soon."""
+        if self._stop:
+            self._stop.set()
 
 
 class TDengineVerifyBatchOperator(ComparingOperator):
@@ -89,6 +91,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             raise AirflowSkipException("Nothing is compared: verify is none")
         batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
         refused = self.refused(options, context) if copied.tally.rejected else {}
+        self._stop = threading.Event()
         with clear_failures():
             source, target = self.source(options), self.target(options)
             try:
@@ -154,6 +157,7 @@ class TDengineVerifyOperator(ComparingOperator):
             said = options.verify, options.schema, options.mode
             log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
             return {}
+        self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             try:
                 comparison = self._compared(source, target, options, context)

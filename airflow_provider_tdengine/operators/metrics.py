@@ -35,7 +35,7 @@ class Metrics:
 
     def copied(self, checkpoint: Checkpoint) -> None:
         """Count what has been added to a checkpoint since it was here last; an earlier try has told of the rest."""
-        totals = {"rows": checkpoint.tally.rows, "bytes": checkpoint.tally.bytes, "retries": checkpoint.retries}
+        totals = {"rows": checkpoint.tally.confirmed, "bytes": checkpoint.tally.bytes, "retries": checkpoint.retries}
         if self._told is not None:
             for name, total in totals.items():
                 self._count(name, total - self._told[name])

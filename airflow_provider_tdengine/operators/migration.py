@@ -266,9 +266,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        The batch, what its copy came to (`migration.copying.Copied`), and of that for people: rows, bytes, refused rows
-        and the folder of their dead letters, rows left behind as too old, collisions of cut timestamps, seconds of this
-        try, strategy.
+        The batch, what its copy came to (`migration.copying.Copied`), and of that for people: rows that arrived, bytes,
+        refused rows and the folder of their dead letters, rows left behind as too old, collisions of cut timestamps,
+        seconds of this try, strategy.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -325,7 +325,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 raise AirflowException(str(stopped)) from None
         self._copied = copied
         rate = copied.tried / copied.seconds if copied.seconds else 0
-        log.info("Batch %s: %d rows, %.0f rows/s in this try", batch.label, copied.rows, rate)
+        log.info("Batch %s: %d rows arrived, %.0f rows/s in this try", batch.label, copied.tally.confirmed, rate)
         if copied.tally.rejected:
             log.warning("The target refused %d rows; they are dead letters in %s", copied.tally.rejected, folder)
         if copied.left_behind:
@@ -335,7 +335,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         return {
             "batch": batch.to_dict(),
             "copied": copied.to_dict(),
-            "rows": copied.rows,
+            "rows": copied.tally.confirmed,
             "bytes": copied.tally.bytes,
             "rejected": copied.tally.rejected,
             "expired": copied.left_behind,
@@ -353,10 +353,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             return None
         options = self.migration_options(task_instance.get_template_context())
         batch = Batch.from_dict(dict(self.batch))
-        copied = self._copied
-        return batch_lineage(
-            self.source(options), self.target(options), batch, options, copied.rows, copied.tally.bytes
-        )
+        tally = self._copied.tally
+        return batch_lineage(self.source(options), self.target(options), batch, options, tally.confirmed, tally.bytes)
 
     def on_kill(self) -> None:
         """Let the workers end; what the target has confirmed is in the checkpoint."""

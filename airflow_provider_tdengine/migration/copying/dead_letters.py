@@ -69,7 +69,8 @@ def batch_folder(folder: Path, batch: Batch, options: MigrationOptions) -> Path:
         batch: whose rows may be refused.
         options: of the migration; mapped tasks may copy the same tables of several databases.
     """
-    return folder / short_name(f"{batch.stable or 'tables'}_{batch.first}", batch.identity, str(options.to_dict()))
+    readable = "_".join(name for name in (batch.stable or "tables", batch.first) if name)
+    return folder / short_name(readable, batch.identity, str(options.to_dict()))
 
 
 class DeadLetters:

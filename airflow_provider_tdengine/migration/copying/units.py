@@ -62,9 +62,14 @@ class Tally:
     hashes: int = 0
 
     @property
+    def confirmed(self) -> int:
+        """Rows that the target has confirmed, those included that a later one has overwritten."""
+        return self.rows - self.rejected - self.expired
+
+    @property
     def digest(self) -> Digest:
         """Of the rows that the target has."""
-        return Digest(self.rows - self.rejected - self.expired - self.collisions, self.hashes)
+        return Digest(self.confirmed - self.collisions, self.hashes)
 
     def __add__(self, other: Tally) -> Tally:
         return self._with(other, 1)

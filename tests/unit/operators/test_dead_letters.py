@@ -17,12 +17,18 @@ from airflow_provider_tdengine.operators.dead_letters import (
     TDengineDeadLettersOperator,
     TDengineReplayDeadLettersOperator,
 )
-from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
+from airflow_provider_tdengine.operators.migration import (
+    TDenginePlanOperator,
+    TDengineRangeMigrationOperator,
+    TDengineSchemaSyncOperator,
+)
 
 from .conftest import Plant
 
-OLD = 1000000000000
-"""2001-09-09T01:46:40Z, which a target with ten years of KEEP does not take."""
+T = 1609459200000
+
+FAR = 9_999_999_999_999
+"""A moment that milliseconds can count, and nanoseconds cannot."""
 
 
 def context() -> Any:
@@ -40,22 +46,26 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 class Refusing:
-    """A migration whose target refuses one row of each of three subtables."""
+    """A migration into a database of nanoseconds, which refuses a row of each of three subtables."""
 
     def __init__(self, plant: Plant, url: str) -> None:
         self.plant = plant
         self.url = url
         self.options = {
             "source_database": "plant",
-            "target_database": "follower",
+            "target_database": "nano",
+            "database_options": "PRECISION 'ns'",
             "on_error": "dead_letter",
             "dead_letter_path": url,
         }
+        plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
         for i in range(3):
-            plant.source.execute(f"insert into plant.d{i} values ({OLD + i},{i})")
-        plant.insert("d0", "d1")
+            plant.source.execute(f"create table plant.w{i} using plant.w tags ({i})")
+            plant.source.execute(f"insert into plant.w{i} values ({T + i},{FAR})")
+        plant.source.execute(f"insert into plant.w0 values ({T + 10},{T})")
+        plant.source.execute(f"insert into plant.w1 values ({T + 10},{T})")
+        TDengineSchemaSyncOperator(task_id="sync_schema", options=self.options).execute(context())
         batches = TDenginePlanOperator(task_id="plan", options=self.options).execute(context())
-        plant.target.execute("alter database follower keep 3650")
         self.copied = [self.copy(batch) for batch in batches]
 
     def copy(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -64,13 +74,18 @@ class Refusing:
     def look(self, copied: Any = None, task_id: str = "dead_letters") -> None:
         TDengineDeadLettersOperator(task_id=task_id, options=self.options, copied=copied).execute(context())
 
-    def mend(self) -> None:
-        self.plant.target.execute("alter database follower keep 36500")
+    def correct(self) -> None:
+        """Somebody writes another moment into each letter."""
+        for file in ObjectStoragePath(self.url).rglob("*.jsonl"):
+            file.write_text(file.read_text().replace(str(FAR), str(T)))
 
     def replay(self) -> int:
         return TDengineReplayDeadLettersOperator(
-            task_id="replay", path=self.url, target_database="follower", retries=0
+            task_id="replay", path=self.url, target_database="nano", retries=0
         ).execute(context())
+
+    def arrived(self) -> list[tuple[object, ...]]:
+        return sorted(self.plant.target.execute("select tbname, ts, due from nano.w"))
 
 
 @pytest.fixture
@@ -81,19 +96,20 @@ def refusing(plant: Plant, storage: str) -> Refusing:
 def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureFixture) -> None:
     (copied,) = refusing.copied
     assert (copied["rows"], copied["rejected"], copied["expired"]) == (2, 3, 0)
-    assert copied["dead_letters"].startswith(f"{refusing.url}/m/r/copy/m_d0-")
+    assert copied["dead_letters"].startswith(f"{refusing.url}/m/r/copy/w-")
     for known in (refusing.copied, None):
         with pytest.raises(AirflowFailException) as failed:
             refusing.look(known)
         text = str(failed.value)
         assert "The target refused 3 rows; they are dead letters in " in text
-        assert "/m/r:\n  d0: 1\n  d1: 1\n  d2: 1\nEach line says why" in text
+        assert "/m/r:\n  w0: 1\n  w1: 1\n  w2: 1\nEach line says why" in text
         assert "on this host" not in text
     with pytest.raises(AirflowFailException, match="0 rows arrived, 3 are still refused"):
         refusing.replay()
-    refusing.mend()
+    refusing.correct()
     assert refusing.replay() == 3
-    assert refusing.plant.is_equal
+    late = [(f"w{i}", (T + 10) * 10**6, T * 10**6) for i in range(2)]
+    assert refusing.arrived() == sorted([*late, *((f"w{i}", (T + i) * 10**6, T * 10**6) for i in range(3))])
     assert refusing.replay() == 0
     with caplog.at_level(logging.INFO):
         refusing.look(refusing.copied)

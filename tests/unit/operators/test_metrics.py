@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk._shared.observability.metrics import stats
 from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
 
-from airflow_provider_tdengine.migration.copying import Checkpoint
+from airflow_provider_tdengine.migration.copying import Checkpoint, Tally
 from airflow_provider_tdengine.operators.metrics import Metrics
 
 
@@ -43,10 +43,10 @@ def test_what_is_new_is_counted(recorder: Recorder) -> None:
     context: Any = {"ti": SimpleNamespace(dag_id="m", task_id="copy", map_index=2)}
     metrics = Metrics(context)
     # What an earlier try has copied is no news.
-    metrics.copied(Checkpoint("b", "dense", rows=100, bytes=1000, retries=1))
+    metrics.copied(Checkpoint("b", "dense", tally=Tally(100, 1000), retries=1))
     assert recorder.said == []
-    metrics.copied(Checkpoint("b", "dense", rows=150, bytes=1600, retries=2))
-    metrics.copied(Checkpoint("b", "dense", rows=150, bytes=1600, retries=2))
+    metrics.copied(Checkpoint("b", "dense", tally=Tally(155, 1600, rejected=5), retries=2))
+    metrics.copied(Checkpoint("b", "dense", tally=Tally(155, 1600, rejected=5), retries=2))
     metrics.followed(7, 0.5)
     assert recorder.said == [
         ("tdengine.rows", 50),

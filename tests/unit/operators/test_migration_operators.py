@@ -18,6 +18,11 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.operators.comparison import (
+    TDengineReconcileOperator,
+    TDengineVerifyBatchOperator,
+    TDengineVerifyOperator,
+)
 from airflow_provider_tdengine.operators.dead_letters import TDengineReplayDeadLettersOperator
 from airflow_provider_tdengine.operators.migration import (
     MigrationOperator,
@@ -35,17 +40,26 @@ def context(**params: object) -> Any:
     return {"params": params, "dag_run": SimpleNamespace(run_after=CREATED)}
 
 
-def test_an_operator_can_be_copied_and_pickled() -> None:
-    operator = TDengineRangeMigrationOperator(task_id="copy", batch={})
-    assert copy.deepcopy(operator).task_id == "copy"
-    assert pickle.loads(pickle.dumps(operator)).task_id == "copy"
+@pytest.mark.parametrize(
+    "operator",
+    [
+        TDengineRangeMigrationOperator(task_id="copy", batch={}),
+        TDengineVerifyBatchOperator(task_id="verify", copied={}),
+        TDengineVerifyOperator(task_id="certify"),
+        TDengineReconcileOperator(task_id="reconcile"),
+    ],
+    ids=lambda operator: operator.task_id,
+)
+def test_an_operator_can_be_copied_and_pickled(operator: BaseOperator) -> None:
+    assert copy.deepcopy(operator).task_id == operator.task_id
+    assert pickle.loads(pickle.dumps(operator)).task_id == operator.task_id
     operator.on_kill()
 
 
 def test_the_dag_has_its_stages_in_order() -> None:
     dag = migration_dag("m", defaults={"source_database": "power", "workers": 4})
     stages = [task.task_id for task in dag.topological_sort()]
-    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "dead_letters", "shards", "follow"]
+    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters", "shards", "follow"]
     assert copy.deepcopy(dag).task_ids == dag.task_ids
     assert dag.params["source_database"] == "power"
     assert dag.params["workers"] == 4
@@ -168,16 +182,24 @@ def test_operators_are_mapped_over_their_options() -> None:
             options=[{"source_database": "a"}, {"source_database": "b"}]
         )
         batches = TDengineRangeMigrationOperator.partial(task_id="copy", options={"source_database": "a"}).expand(
-            batch=[Batch("meters", "d1", "d2", 2, None, None, 9).to_dict()]
+            batch=[Batch("meters", "d1", "d3", 2, None, None, 9).to_dict()]
         )
+        compared = TDengineVerifyBatchOperator.partial(task_id="verify").expand(copied=batches.output)
     assert isinstance(mapped, MappedOperator)
-    copying = batches.unmap({"batch": Batch("meters", "d1", "d2", 2, None, None, 9, when="2021-01").to_dict()})
-    assert isinstance(copying, TDengineRangeMigrationOperator)
-    assert copying.batch_label == "meters d1…d2 · 2021-01"
+    batch = Batch("meters", "d1", "d3", 2, None, None, 9, names="d1…d2", when="2021-01").to_dict()
+    for task in (batches.unmap({"batch": batch}), compared.unmap({"copied": {"batch": batch}})):
+        assert isinstance(task, TDengineRangeMigrationOperator | TDengineVerifyBatchOperator)
+        assert task.batch_label == "meters d1…d2 · 2021-01"
 
 
-@pytest.mark.parametrize("operator", [*MigrationOperator.__subclasses__(), TDengineReplayDeadLettersOperator])
+def subclasses(operator: type[BaseOperator]) -> Iterator[type[BaseOperator]]:
+    for own in operator.__subclasses__():
+        yield own
+        yield from subclasses(own)
+
+
+@pytest.mark.parametrize("operator", [*subclasses(MigrationOperator), TDengineReplayDeadLettersOperator])
 def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
     # The others are read when the DAG is made.
-    own = set(inspect.signature(operator).parameters) - {"kwargs", "by_interval", "parallel_batches"}
+    own = set(inspect.signature(operator).parameters) - {"kwargs", "by_interval", "parallel_batches", "past", "spare"}
     assert own <= set(operator.template_fields)
