@@ -233,22 +233,23 @@ class _BatchComparer:
         self._brief = brief
         self._options = options
         self._copied = copied
+        self._all_refused = refused
         self._result = result
         self._stop = stop
-        start = copied.since if copied else brief.batch.start
-        self._since = self._border.after(start) if self._border.is_near(self._first(start)) else start
-        self._is_cut = self._since != start
-        """Whether rows that were copied are not compared any more, as they may expire meanwhile."""
-        self._period: Period = (self._since, brief.batch.end)
-        self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
-        self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
+        self._compare_since(copied.since if copied else brief.batch.start)
+
+    def _compare_since(self, start: int | None) -> None:
+        """Compare rows from a timestamp on, in steps of the source, up to the batch's end."""
+        self._since = start
+        self._period: Period = (start, self._brief.batch.end)
+        self._refused = {
+            name: [time for time in times if self._is_meant(time)] for name, times in self._all_refused.items()
+        }
+        self._reader = RowReader(self._brief, self._period, self._refused, self._options.workers, self._stop)
 
     @property
     def _border(self) -> Border:
         return self._brief.border
-
-    def _first(self, start: int | None) -> int:
-        return -(1 << 63) if start is None else start
 
     def _is_meant(self, time: int) -> bool:
         start, end = self._period
@@ -259,7 +260,7 @@ class _BatchComparer:
     def is_proven(self) -> bool:
         """Whether the source still holds what was copied, and the target all of it, and nothing else."""
         copied = self._copied
-        if copied is None or self._options.verify != "full" or self._is_cut:
+        if copied is None or self._options.verify != "full":
             return False
         rows = sum(
             count(self._brief.source, pair.source, self._brief.scope, self._period, self._stop)
@@ -309,8 +310,15 @@ class _BatchComparer:
 
     def _listings(self) -> tuple[Holdings, Holdings]:
         """What the source holds, and what the target holds of the source's tables, under their names in the source."""
-        ours = self._brief.holdings(self._since, self._stop)
-        return ours, self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
+        while True:
+            ours = self._brief.holdings(self._since, self._stop)
+            theirs = self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
+            firsts = [int(ours.first.min())] if ours else []
+            firsts += [self._brief.time.origin(int(theirs.first.min()))] if theirs else []
+            if not firsts or not self._border.is_near(min(firsts)):
+                return ours, theirs
+            # One side has let older rows go, or could do so between two readings.
+            self._compare_since(self._border.after(self._since))
 
     def _names(self) -> set[str]:
         """All tables of the batch in the source, those without rows, too."""
