@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 20
+"""Differences, rows and batches that a message names."""
+
 
 class ComparingOperator(MigrationOperator):
     """What those who compare have in common."""
@@ -64,6 +67,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     Parameters:
         copied: what `TDengineRangeMigrationOperator` returned.
+        parallel_batches: how many batches are compared at the same time at most, among which the limits are divided
+            for what is copied again; see `TDengineRangeMigrationOperator`.
         options: as of all stages.
 
     Returns:
@@ -74,10 +79,11 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     template_fields: Sequence[str] = ("options", "copied")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
 
-    def __init__(self, *, copied: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, copied: Mapping[str, Any], parallel_batches: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.copied = copied
+        self.parallel_batches = parallel_batches
 
     @property
     def batch_label(self) -> str:
@@ -86,10 +92,10 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
-        options = self.migration_options(context)
+        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
+        options = self.batch_options(context, batch, self.parallel_batches)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
-        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
         refused = self.refused(options, context) if copied.tally.rejected else {}
         self._stop = threading.Event()
         with clear_failures():
@@ -100,17 +106,12 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                 raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
         # Pushed before it may fail: the task that adds up reads it.
         context["ti"].xcom_push("return_value", result.to_dict())
+        whole = Comparison()
+        whole.add(result)
         if result.different:
-            whole = Comparison()
-            whole.add(result)
-            raise AirflowFailException(_in_words(whole))
-        log.info(
-            "Batch %s: %d rows of %d tables are there (%s)",
-            batch.label,
-            result.target_rows,
-            result.tables,
-            result.level,
-        )
+            cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
+            raise AirflowFailException(_in_words(whole, cure))
+        _say(whole)
         return result.to_dict()
 
 
@@ -120,6 +121,9 @@ class TDengineVerifyOperator(ComparingOperator):
     A difference that stays fails the task. Where there is none, it says so to Airflow's assets: an event for each super
     table of the target, with the period and the number of its rows; normal tables are together an event of the
     database. All of them are events of the asset alias `assets.MIGRATED`, too. Tables with refused rows have no event.
+
+    With batches, its trigger rule is all_done, so that a certificate says what differs. It fails where a batch has not
+    been compared, and where a task before it did not run, whatever `verify` says.
 
     Parameters:
         batches: what `TDenginePlanOperator` returned; None to compare the whole migration here.
@@ -141,6 +145,8 @@ class TDengineVerifyOperator(ComparingOperator):
         **kwargs: Any,
     ) -> None:
         kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
+        if batches is not None:
+            kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(**kwargs)
         self._is_last = batches is not None
         self.batches = batches
@@ -148,8 +154,8 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
-        if self._is_last and self.batches is None:
-            raise AirflowFailException("Nothing was compared: there is no plan, since a task before it failed")
+        if self._is_last:
+            self._check_upstream(context)
         options = self.migration_options(context)
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
@@ -168,10 +174,29 @@ class TDengineVerifyOperator(ComparingOperator):
                 proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
         if comparison.different:
-            raise AirflowFailException(_in_words(comparison))
-        _say(comparison, options)
+            cure = (
+                "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
+            )
+            raise AirflowFailException(_in_words(comparison, cure))
+        _say(comparison)
+        if comparison.after_end:
+            log.warning("Not copied: %d rows lie at or after the end of history, %s", comparison.after_end, options.end)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
+
+    def _check_upstream(self, context: Context) -> None:
+        """Make sure that what is added up is of this run of the tasks: XComs outlive a clear.
+
+        Raises:
+            AirflowFailException: a task before this one has not run, since one before it failed.
+        """
+        instance, run = context["ti"], context["dag_run"].run_id
+        upstream = sorted(self.upstream_task_ids)
+        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
+        failed = [task for task in upstream if states.get(task) == "upstream_failed"]
+        if failed or self.batches is None:
+            missing = f" ({', '.join(failed)} did not run)" if failed else ""
+            raise AirflowFailException(f"Nothing was compared: a task before this one failed{missing}. Clear that one")
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
@@ -179,10 +204,17 @@ class TDengineVerifyOperator(ComparingOperator):
             return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
         batches = [Batch.from_dict(batch) for batch in self.batches[:]]
         compared = [BatchComparison.from_dict(one) for one in (self.compared or ())[:]]
-        if len(compared) < len(batches):
+        known = {one.batch for one in compared}
+        if missing := [batch.label for batch in batches if batch.identity not in known]:
             raise AirflowFailException(
-                f"{len(batches) - len(compared)} of {len(batches)} batches have not been compared: see which tasks "
-                "before this one failed, and clear them"
+                "\n".join(
+                    [
+                        f"{len(missing)} of {len(batches)} batches have not been compared:",
+                        *(f"  {label}" for label in missing[:_SHOWN]),
+                        *([f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []),
+                        "The logs of their tasks say why; clear those",
+                    ]
+                )
             )
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
@@ -241,35 +273,28 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
         )
 
 
-def _say(comparison: Comparison, options: MigrationOptions) -> None:
+def _say(comparison: Comparison) -> None:
     """What a comparison without differences came to."""
-    log.info(
-        "%d of %d rows of %d tables arrived (verify is %s)",
-        comparison.target_rows,
-        comparison.rows,
-        comparison.tables,
-        options.verify,
-    )
+    log.log(logging.INFO if comparison.is_equal else logging.WARNING, "%s", comparison.verdict)
+    log.info("Compared: %s", comparison.how)
     if comparison.collisions:
         log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
     if comparison.expired:
         log.warning("Not compared: %d rows are, or are about to be, older than one side keeps", comparison.expired)
-    if comparison.after_end:
-        log.warning("Not copied: %d rows lie at or after the end of history, %s", comparison.after_end, options.end)
     if comparison.vanished:
         log.warning("%d tables have gone from the source since the plan was made", comparison.vanished)
 
 
-def _in_words(comparison: Comparison) -> str:
+def _in_words(comparison: Comparison, cure: str) -> str:
     """What differs, where, and what to do about it."""
     mended = f" after rows of {comparison.mended} tables were copied again" if comparison.mended else ""
-    lines = [f"{comparison.different} of {comparison.tables} tables differ{mended}, the first ones:"]
-    lines += [f"  {difference}" for difference in comparison.differences[:20]]
+    lines = [f"{comparison.verdict}{mended}, the first ones:"]
+    lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
     if comparison.shown:
-        lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:20])]
+        lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
     if any("only in the target" in row for row in comparison.shown):
         lines.append("Rows that only the target has are deleted with the option delete_extra")
-    lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
+    lines.append(cure)
     return "\n".join(lines)

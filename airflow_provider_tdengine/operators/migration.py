@@ -80,6 +80,18 @@ class MigrationOperator(BaseOperator):
         """
         return self._checked(context).ended(context["dag_run"].run_after)
 
+    def batch_options(self, context: Context, batch: Batch, parallel_batches: int | None) -> MigrationOptions:
+        """The options for a batch, with its part of the limits that are for the whole migration.
+
+        Parameters:
+            context: of the task.
+            batch: one of a plan.
+            parallel_batches: how many of them are worked on at the same time at most; None for as many as the DAG has
+                tasks at a time.
+        """
+        parallel = min(batch.batches, parallel_batches or context["dag"].max_active_tasks)
+        return self.migration_options(context).divided(parallel)
+
     def _checked(self, context: Context) -> MigrationOptions:
         given = self.options
         if given is None:
@@ -101,7 +113,11 @@ class MigrationOperator(BaseOperator):
 
     def is_end_implied(self, options: MigrationOptions, context: Context) -> bool:
         """Whether history ends at the run's creation only since nobody has said otherwise."""
-        return options.mode == "history" and options.end == context["dag_run"].run_after.isoformat()
+        run = context["dag_run"]
+        interval = [moment.isoformat() for moment in (run.data_interval_start, run.data_interval_end) if moment]
+        # A scheduled run is created when its interval ends.
+        is_interval = [options.start, options.end] == interval
+        return options.mode == "history" and options.end == run.run_after.isoformat() and not is_interval
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -288,15 +304,10 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """What the grid calls it, as soon as the task runs."""
         return Batch.from_dict(dict(self.batch)).label
 
-    def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
-        """The options, with a batch's part of the limits that are for the whole migration."""
-        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
-        return self.migration_options(context).divided(parallel)
-
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
-        options = self.batch_options(context, batch)
+        options = self.batch_options(context, batch, self.parallel_batches)
         metrics = Metrics(context)
 
         def report(checkpoint: Checkpoint) -> None:

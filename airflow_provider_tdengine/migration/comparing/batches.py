@@ -78,6 +78,7 @@ class BatchComparison:
     Parameters:
         stable: the super table of the target; None for normal tables.
         label: of the batch.
+        batch: the batch's identity.
         tables: how many tables with rows were compared.
         rows: rows of the source.
         target_rows: rows of the target.
@@ -101,6 +102,7 @@ class BatchComparison:
 
     stable: str | None
     label: str
+    batch: str = ""
     tables: int = 0
     rows: int = 0
     target_rows: int = 0
@@ -189,7 +191,7 @@ def _compare(
         SchemaSync(source, target, replace(options, create_database=False), brief.scope).run()
         brief = persist(partial(brief_of, source, target, batch, options), stop)
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
-    result = BatchComparison(stable, batch.label, level=options.verify)
+    result = BatchComparison(stable, batch.label, batch.identity, level=options.verify)
     if copied:
         result.copied, result.vanished, result.expired = copied.rows, copied.vanished, copied.left_behind
         result.refused, result.collisions = copied.tally.rejected, copied.tally.collisions
@@ -306,6 +308,8 @@ class _BatchComparer:
             ours, theirs = self._listings()
             pieces = list(self._reader.pieces(self._bounded(tables, ours, theirs)))
         self._result.rows, self._result.target_rows = ours.total, theirs.total
+        # Those of the copy may have been brought back since; whoever lacks others is different.
+        self._result.refused = sum(len(self._refused.get(self._brief.target_name(name), ())) for name in ours.names)
         self._note(pieces)
 
     def _listings(self) -> tuple[Holdings, Holdings]:

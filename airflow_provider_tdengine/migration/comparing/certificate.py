@@ -28,12 +28,6 @@ _PAGES = Environment(
     lstrip_blocks=True,
 )
 
-_LEVELS = {
-    "count": "rows, first and last timestamp of every table",
-    "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
-    "full": "every row of both sides, by a hash of its values",
-}
-
 _SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
 """The password of a storage's URL."""
 
@@ -67,16 +61,22 @@ def certificate(
         for name, value in options.to_dict().items()
         if value != own[name] or OPTIONS[name].required
     }
-    level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
+    compared = {
+        "level": options.verify,
+        "how": comparison.how,
+        "batches": comparison.levels,
+        "tags": options.schema != "none",
+    }
     content: dict[str, object] = {
         "migration": options.label,
-        "equal": not comparison.different and not comparison.refused,
+        "equal": comparison.is_equal,
+        "verdict": comparison.verdict,
         "begin": period[0].isoformat(timespec="seconds"),
         "end": period[1].isoformat(timespec="seconds"),
         "source": _side(source),
         "target": _side(target),
         "options": given,
-        "compared": level,
+        "compared": compared,
         "super_tables": {name or "(normal tables)": asdict(total) for name, total in comparison.stables.items()},
         "tables": comparison.tables,
         "rows": comparison.rows,
@@ -121,10 +121,7 @@ def page(document: Mapping[str, object]) -> str:
     """A certificate as HTML: one file, for screen and paper."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
     took = wording.duration((end - begin).total_seconds())
-    compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
-    return _PAGES.get_template("certificate.html").render(
-        document, took=took, level=_LEVELS.get(str(compared["level"]), "nothing")
-    )
+    return _PAGES.get_template("certificate.html").render(document, took=took)
 
 
 def write(document: Mapping[str, object], folder: Path) -> Path:

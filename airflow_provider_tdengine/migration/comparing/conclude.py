@@ -30,6 +30,15 @@ from airflow_provider_tdengine.migration.structure import (
 log = logging.getLogger(__name__)
 
 
+_LEVELS = {
+    "digest": "every row of the target, by a digest, with what was copied",
+    "full": "every row of both sides, by a digest of its values",
+    "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
+    "count": "rows, first and last timestamp of every table",
+}
+"""What is compared where, see `BatchComparison.level`."""
+
+
 @dataclass(slots=True)
 class Total:
     """What a super table, or all normal tables, came to.
@@ -96,6 +105,39 @@ class Comparison:
     tags: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     obstacle: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all rows that are meant have arrived."""
+        return not self.different and not self.refused
+
+    @property
+    def verdict(self) -> str:
+        """What it came to, in one sentence."""
+        if self.different:
+            return f"Different: {self.different:,} of {max(self.tables, self.different):,} tables"
+        if self.rows == self.target_rows and self.is_equal:
+            return f"Equal: {self.rows:,} rows of {self.tables:,} tables"
+        others = self.rows - self.target_rows - self.refused - self.collisions
+        reasons = [
+            f"{rows:,} {why}"
+            for rows, why in (
+                (self.refused, "were refused"),
+                (self.collisions, "have the timestamp of a later one"),
+                (others, "expired"),
+            )
+            if rows > 0
+        ]
+        return f"{self.target_rows:,} of {self.rows:,} rows of {self.tables:,} tables arrived; {', '.join(reasons)}"
+
+    @property
+    def how(self) -> str:
+        """What was held against what."""
+        if not self.levels:
+            return "no rows, since there are none"
+        if len(self.levels) == 1:
+            return _LEVELS[next(iter(self.levels))]
+        return "; ".join(f"{_LEVELS[level]} ({number:,} batches)" for level, number in sorted(self.levels.items()))
 
     @property
     def tables(self) -> int:
