@@ -22,8 +22,8 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, count, holdings, pinned
-from airflow_provider_tdengine.migration.comparing import certificate, verify, write
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, count, holdings, pinned
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Copied,
@@ -191,12 +191,12 @@ class Command:
             say(f"{len(batches)} batches")
         with self._source, self._target:
             copied = self._copy(batches)
-            status = self._compare(batches, copied)
+            verdict = self._compare(batches, copied)
         if rejected := sum(one.tally.rejected for one in copied.values()):
             self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
-        if not status:
+        if verdict.kind is not Kind.DIFFERENT:
             self._state.forget()
-        return _FAILED if rejected else status
+        return _FAILED if rejected else _status(verdict)
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
@@ -230,9 +230,9 @@ class Command:
 
     def verify(self) -> int:
         """Compare both sides."""
-        return self._compare()
+        return _status(self._compare())
 
-    def _compare(self, batches: Sequence[Batch] | None = None, copied: Mapping[str, Copied] | None = None) -> int:
+    def _compare(self, batches: Sequence[Batch] | None = None, copied: Mapping[str, Copied] | None = None) -> Verdict:
         """Compare both sides, and mend what differs after a copy.
 
         Parameters:
@@ -241,8 +241,9 @@ class Command:
         """
         options = self._options if batches is not None else replace(self._options, repair_rounds=0)
         if options.verify == "none":
-            self._screen.line("  Nothing is compared: verify is none")
-            return 0
+            verdict = Verdict(not_compared="verify is none")
+            self._screen.line(f"  {verdict.words}")
+            return verdict
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
             comparison = verify(
@@ -254,7 +255,8 @@ class Command:
                 copied=copied,
                 is_end_implied=self._is_end_implied,
             )
-            say(f"{comparison.target_rows:,} of {comparison.rows:,} rows of {comparison.tables:,} tables arrived")
+            verdict = comparison.verdict
+            say(verdict.words)
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
                 proof = certificate(self._source, self._target, options, comparison, period)
@@ -262,20 +264,13 @@ class Command:
         lines = []
         if comparison.mended:
             lines.append(f"Mended: {comparison.mended_rows:,} rows of {comparison.mended:,} tables")
-        if comparison.expired:
-            lines.append(f"Left behind: {comparison.expired:,} rows are, or are about to be, older than one side keeps")
-        if comparison.after_end:
-            lines.append(f"Not copied: {comparison.after_end:,} rows lie at or after {options.end}, where history ends")
-        if comparison.vanished:
-            lines.append(f"{comparison.vanished:,} tables have gone from the source since the plan was made")
-        if comparison.different:
-            lines.append(f"{comparison.different:,} tables differ:")
+        lines += verdict.notes
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
             lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
-        return _FAILED if comparison.different else 0
+        return verdict
 
     def status(self) -> int:
         """Show rows on both sides."""
@@ -287,7 +282,7 @@ class Command:
                 ours = holdings(self._source, pair.source, structure.scope, period)
                 there = 0
                 if pair.target:
-                    there = count(self._target, pair.wanted, Scope(), structure.time.window(*period))
+                    there = count(self._target, pair.wanted, EVERYTHING, structure.time.window(*period))
                 counts[pair.wanted.name] = {"source": ours.total, "target": there}
                 share = f"{100 * there / ours.total:.1f} %" if ours.total else ""
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
@@ -324,6 +319,11 @@ class Command:
         if self._options.on_error != "dead_letter":
             return None
         return Path(self._options.dead_letter_path) / self._state.name
+
+
+def _status(verdict: Verdict) -> int:
+    """The exit status: nobody has asked to compare what was not compared."""
+    return 0 if verdict.is_whole or verdict.kind is Kind.NOT_COMPARED else _FAILED
 
 
 _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}

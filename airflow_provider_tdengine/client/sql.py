@@ -136,29 +136,34 @@ def bind(statement: str, parameters: Iterable[object] | dict[str, object] | None
     return bound
 
 
-def name_range(first: str | None, last: str | None) -> list[str]:
+def name_range(first: str | None, last: str | None, column: str = "tbname") -> list[str]:
     """Conditions that a subtable's name lies between two names, both included.
 
     Names compare as UTF-8 bytes, as a server compares them (measured in all four versions).
+
+    Parameters:
+        first: the first name, None for no first one.
+        last: the last name, None for no last one.
+        column: what holds the name: `tbname`, or `table_name` of a view that lists tables.
     """
-    return [f"tbname {sign} {string(name)}" for sign, name in ((">=", first), ("<=", last)) if name is not None]
+    return [f"{column} {sign} {string(name)}" for sign, name in ((">=", first), ("<=", last)) if name is not None]
 
 
-def own_names(names: Sequence[str]) -> str:
+def own_names(names: Sequence[str], column: str = "tbname") -> str:
     """The condition that a subtable's name is one of these, all of which are of the super table that is asked.
 
     3.x finds such tables by their names alone, fast, and takes those of other super tables, too: a query of one super
     table reads rows of another one (measured 3.0.5.2, 3.3.3.0).
     """
-    return f"tbname IN ({','.join(map(string, names))})"
+    return f"{column} IN ({','.join(map(string, names))})"
 
 
-def name_list(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str], column: str = "tbname") -> str:
     """The condition that a subtable's name is one of these, whatever tables they are of; see `own_names`.
 
     With OR, 3.x looks at the super table's own subtables.
     """
-    return f"({own_names(names)} OR {own_names(names[:1])})"
+    return f"({own_names(names, column)} OR {own_names(names[:1], column)})"
 
 
 def time_range(column: str, start: int | None, end: int | None) -> list[str]:

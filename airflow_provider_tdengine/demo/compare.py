@@ -11,7 +11,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Table
 
 
 @dataclass
@@ -39,8 +39,8 @@ def compare(source: Catalog, target: Catalog, report: Callable[[int], None]) -> 
         target: the copy.
         report: called with the number of rows compared so far.
     """
-    ours = {table.name: table for table in source.tables(Scope())}
-    theirs = {table.name: table for table in target.tables(Scope())}
+    ours = {table.name: table for table in source.tables(EVERYTHING)}
+    theirs = {table.name: table for table in target.tables(EVERYTHING)}
     groups = []
     done = 0
     with source.client.session() as reader, target.client.session() as other:
@@ -81,7 +81,7 @@ def _subtables(catalog: Catalog, table: Table) -> dict[str, tuple[object, ...]]:
     """The tags of each subtable; a normal table is its own."""
     if not table.is_super:
         return {table.name: ()}
-    return {child.name: child.tags for child in catalog.subtables(table, Scope())}
+    return {child.name: child.tags for child in catalog.subtables(table, EVERYTHING)}
 
 
 def _structure(table: Table) -> list[tuple[str, str]]:

@@ -198,8 +198,9 @@ class MigrationOptions:
         _TARGET,
         "Subtables that the target has already are those of this migration: give them the source's tag values where "
         "they differ.",
-        "Switch it on when tags have changed in the source since the tables were made. Without it, a subtable with "
-        "rows and other tags belongs to another device, and stops the migration before anything is written.",
+        "Switch it on when tags have changed in the source since the tables were made. Without it, a subtable that the "
+        "target has with rows and other tags may be another device's: then nothing is written. Following, and "
+        "TDengineReconcileOperator, do it by themselves.",
     )
     stables: str = _option(
         "",
@@ -455,8 +456,8 @@ class MigrationOptions:
         "Constant tags",
         _TRANSFORM,
         "Tags that all subtables have in the target with one value, one a line: `site=beijing`, or with a type "
-        "`line:INT=3`. A subtable that the target has with another value of it belongs to somebody else: then nothing "
-        "is written.",
+        "`line:INT=3`. A subtable with rows that the target has with another value of it belongs to another site: then "
+        "nothing is written.",
         "Give one to say where rows came from when several databases become one.",
         empty="none",
         format=_LINES,

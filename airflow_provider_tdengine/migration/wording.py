@@ -67,6 +67,17 @@ def _moment(steps: int, precision: Precision) -> datetime | None:
         return None
 
 
+def number(count: int, one: str, many: str = "") -> str:
+    """A number of things: `1 row`, `3,000 rows`.
+
+    Parameters:
+        count: how many there are.
+        one: what one of them is called.
+        many: what several are called, where that is not just an s more.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def size(length: float) -> str:
     """A number of bytes: `1.2 GB`."""
     if length < 1000:

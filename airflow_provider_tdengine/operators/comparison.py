@@ -24,6 +24,8 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import (
     BatchComparison,
     Comparison,
+    Kind,
+    Verdict,
     certificate,
     compare_batch,
     conclude,
@@ -32,6 +34,7 @@ from airflow_provider_tdengine.migration.comparing import (
 )
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
 
 if TYPE_CHECKING:
@@ -108,10 +111,10 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
-        if result.different:
+        if whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
             raise AirflowFailException(_in_words(whole, cure))
-        _say(whole)
+        log.info("Batch %s (%s): %s", batch.label, result.level, whole.verdict.words)
         return result.to_dict()
 
 
@@ -160,9 +163,10 @@ class TDengineVerifyOperator(ComparingOperator):
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
         if options.verify == "none" or not options.copies_history:
-            said = options.verify, options.schema, options.mode
-            log.warning("Nothing is compared (verify is %s, schema is %s, mode is %s)", *said)
-            return {}
+            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+            verdict = Verdict(not_compared=why)
+            log.warning("%s", verdict.words)
+            return {"verdict": verdict.to_dict()}
         self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             try:
@@ -173,14 +177,17 @@ class TDengineVerifyOperator(ComparingOperator):
                 began = context["dag_run"].start_date or context["dag_run"].run_after
                 proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
-        if comparison.different:
+        verdict = comparison.verdict
+        if verdict.kind is Kind.DIFFERENT:
             cure = (
                 "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
+                if self._is_last
+                else "Clear this task to mend and compare once more"
             )
             raise AirflowFailException(_in_words(comparison, cure))
-        _say(comparison)
-        if comparison.after_end:
-            log.warning("Not copied: %d rows lie at or after the end of history, %s", comparison.after_end, options.end)
+        log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
+        for note in verdict.notes:
+            log.warning("%s", note)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
 
@@ -188,15 +195,15 @@ class TDengineVerifyOperator(ComparingOperator):
         """Make sure that what is added up is of this run of the tasks: XComs outlive a clear.
 
         Raises:
-            AirflowFailException: a task before this one has not run, since one before it failed.
+            AirflowFailException: a task before this one did not run, since one before it failed.
         """
         instance, run = context["ti"], context["dag_run"].run_id
         upstream = sorted(self.upstream_task_ids)
         states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
-        failed = [task for task in upstream if states.get(task) == "upstream_failed"]
-        if failed or self.batches is None:
-            missing = f" ({', '.join(failed)} did not run)" if failed else ""
-            raise AirflowFailException(f"Nothing was compared: a task before this one failed{missing}. Clear that one")
+        idle = [task for task in upstream if states.get(task) == "upstream_failed"]
+        if idle or self.batches is None:
+            names = f" ({', '.join(idle)} did not run)" if idle else ""
+            raise AirflowFailException(f"Nothing was compared: a task before this one failed{names}. Clear that one")
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
@@ -209,7 +216,7 @@ class TDengineVerifyOperator(ComparingOperator):
             raise AirflowFailException(
                 "\n".join(
                     [
-                        f"{len(missing)} of {len(batches)} batches have not been compared:",
+                        f"{len(missing)} of {number(len(batches), 'batch', 'batches')} have not been compared:",
                         *(f"  {label}" for label in missing[:_SHOWN]),
                         *([f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []),
                         "The logs of their tasks say why; clear those",
@@ -232,9 +239,14 @@ class TDengineVerifyOperator(ComparingOperator):
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
         for stable, total in comparison.stables.items():
-            if not total.refused:
-                asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
-                events.add(asset, extra={"migration": options.label, "rows": total.rows, **window})
+            verdict = total.verdict
+            if not verdict.is_whole:
+                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                continue
+            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            events.add(
+                asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
+            )
 
 
 class TDengineReconcileOperator(TDengineVerifyOperator):
@@ -273,28 +285,15 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
         )
 
 
-def _say(comparison: Comparison) -> None:
-    """What a comparison without differences came to."""
-    log.log(logging.INFO if comparison.is_equal else logging.WARNING, "%s", comparison.verdict)
-    log.info("Compared: %s", comparison.how)
-    if comparison.collisions:
-        log.warning("The target lacks %d rows: a later one has their timestamp, cut", comparison.collisions)
-    if comparison.expired:
-        log.warning("Not compared: %d rows are, or are about to be, older than one side keeps", comparison.expired)
-    if comparison.vanished:
-        log.warning("%d tables have gone from the source since the plan was made", comparison.vanished)
-
-
 def _in_words(comparison: Comparison, cure: str) -> str:
     """What differs, where, and what to do about it."""
-    mended = f" after rows of {comparison.mended} tables were copied again" if comparison.mended else ""
-    lines = [f"{comparison.verdict}{mended}, the first ones:"]
-    lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
+    mended = f", after {number(comparison.mended, 'table')} had been copied again" if comparison.mended else ""
+    lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:_SHOWN])]
     if comparison.shown:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
-    if any("only in the target" in row for row in comparison.shown):
+    if comparison.extra:
         lines.append("Rows that only the target has are deleted with the option delete_extra")
     lines.append(cure)
     return "\n".join(lines)

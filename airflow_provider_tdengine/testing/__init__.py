@@ -4,6 +4,10 @@
         box.execute("create database d")
         ...  # clients connect to box.url
 
+Its rooms, each knowing only those before it: `generations` (what versions do differently), `language` (from text to
+meaning), `stored` (what there is), `queries`, `catalog` and `changes` (what statements do); then `engine.py`, which
+carries statements out, `wire` (REST and WebSocket), and `box.py`, the server.
+
 Importing this package is cheap, since pytest does it for the fixtures; the server is imported when it is named.
 """
 
@@ -14,11 +18,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_tdengine.testing.box import TDengineBox
-    from airflow_provider_tdengine.testing.errors import BoxError
+    from airflow_provider_tdengine.testing.generations import BoxError
 
 __all__ = ["BoxError", "TDengineBox"]
 
-_HOMES = {"TDengineBox": "box", "BoxError": "errors"}
+_HOMES = {"TDengineBox": "box", "BoxError": "generations"}
 
 
 def __getattr__(name: str) -> object:

@@ -10,11 +10,10 @@ from types import TracebackType
 from aiohttp import web
 
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.testing.access import Session
 from airflow_provider_tdengine.testing.engine import Engine
 from airflow_provider_tdengine.testing.faults import Faults
-from airflow_provider_tdengine.testing.rest import RestInterface
-from airflow_provider_tdengine.testing.websocket import WebSocketInterface
+from airflow_provider_tdengine.testing.stored import Session
+from airflow_provider_tdengine.testing.wire import RestInterface, WebSocketInterface
 
 _START_SECONDS = 10
 

@@ -8,23 +8,15 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Flags
 from airflow_provider_tdengine.client.types import Precision, Type
-from airflow_provider_tdengine.testing import catalog_views, structure, writes
-from airflow_provider_tdengine.testing.access import DELETE, LOOK, QUERY, Access, Session, Store
-from airflow_provider_tdengine.testing.accounts import Accounts, Right
-from airflow_provider_tdengine.testing.bulk import BulkStatement, is_create_children, is_insert
-from airflow_provider_tdengine.testing.catalog_views import Catalog, View
-from airflow_provider_tdengine.testing.errors import BoxError
-from airflow_provider_tdengine.testing.expressions import like_pattern
-from airflow_provider_tdengine.testing.frames import Frame, Scan, Vector, block_frame, number_vector, text_vector
-from airflow_provider_tdengine.testing.generation import generation_of
-from airflow_provider_tdengine.testing.parser import parse
-from airflow_provider_tdengine.testing.query import Result, equalities, narrow, select_frame, select_scan
-from airflow_provider_tdengine.testing.storage import Database, SuperTable
-from airflow_provider_tdengine.testing.syntax import (
+from airflow_provider_tdengine.testing import catalog, changes
+from airflow_provider_tdengine.testing.catalog import Catalog, View
+from airflow_provider_tdengine.testing.generations import BoxError, generation_of
+from airflow_provider_tdengine.testing.language import (
     AlterDatabase,
     AlterTable,
     AlterTableOption,
     AlterUser,
+    BulkStatement,
     CreateDatabase,
     CreateTable,
     CreateUser,
@@ -44,6 +36,35 @@ from airflow_provider_tdengine.testing.syntax import (
     Statement,
     TableName,
     UseDatabase,
+    is_create_children,
+    is_insert,
+    parse,
+)
+from airflow_provider_tdengine.testing.queries import (
+    Frame,
+    Result,
+    Scan,
+    Vector,
+    block_frame,
+    equalities,
+    like_pattern,
+    narrow,
+    number_vector,
+    select_frame,
+    select_scan,
+    text_vector,
+)
+from airflow_provider_tdengine.testing.stored import (
+    DELETE,
+    LOOK,
+    QUERY,
+    Access,
+    Accounts,
+    Database,
+    Right,
+    Session,
+    Store,
+    SuperTable,
 )
 
 MAX_STATEMENT_BYTES = 1 << 20
@@ -99,18 +120,18 @@ class Engine:
             access = Access(self.store, session)
             self.store.accounts.find(session.user)
             if is_insert(sql):
-                rows = writes.insert(access, BulkStatement(sql, self.generation))
+                rows = changes.insert(access, BulkStatement(sql, self.generation))
                 self.rows_written += rows
                 return rows
             if is_create_children(sql):
-                writes.create_children(access, BulkStatement(sql, self.generation))
+                changes.create_children(access, BulkStatement(sql, self.generation))
                 return 0
             return _Execution(access, sql).carry_out(parse(sql, self.generation))
 
     def write_block(self, session: Session, table: str, block: bytes, fields: bytes | None) -> int:
         """Take a raw block of 3.x; raises as `execute` does."""
         with self._lock:
-            rows = writes.write_block(Access(self.store, session), table, block, fields)
+            rows = changes.write_block(Access(self.store, session), table, block, fields)
             self.rows_written += rows
             return rows
 
@@ -140,7 +161,7 @@ class _Execution:
                 answer = self.show_create(statement)
             case Describe():
                 _, table = self.access.table(statement.name, LOOK)
-                answer = self.listed(catalog_views.describe(self.generation, table.schema))
+                answer = self.listed(catalog.describe(self.generation, table.schema))
             case Delete():
                 answer = self.delete(statement)
             case CreateUser() | AlterUser() | DropUser() | Grant():
@@ -155,21 +176,21 @@ class _Execution:
     def change_structure(self, statement: Statement) -> None:
         match statement:
             case CreateDatabase():
-                structure.create_database(self.access, statement)
+                changes.create_database(self.access, statement)
             case AlterDatabase():
-                structure.alter_database(self.access, statement)
+                changes.alter_database(self.access, statement)
             case DropDatabase():
-                structure.drop_database(self.access, statement)
+                changes.drop_database(self.access, statement)
             case CreateTable():
-                structure.create_table(self.access, statement)
+                changes.create_table(self.access, statement)
             case DropTables():
-                structure.drop_tables(self.access, statement)
+                changes.drop_tables(self.access, statement)
             case AlterTable():
-                structure.alter_table(self.access, statement)
+                changes.alter_table(self.access, statement)
             case AlterTableOption():
-                structure.alter_table_option(self.access, statement)
+                changes.alter_table_option(self.access, statement)
             case SetTags():
-                structure.set_tags(self.access, statement, self.sql)
+                changes.set_tags(self.access, statement, self.sql)
             case _:
                 raise self.unknown()
 
@@ -200,12 +221,12 @@ class _Execution:
             inner = self.select(source)
             return select_frame(select, self.framed(inner.block, inner.precision))
         if source.database == "information_schema":
-            view = catalog_views.information_schema(self.catalog(), source.name, equalities(select.where))
+            view = catalog.information_schema(self.catalog(), source.name, equalities(select.where))
             if view is None:
                 raise self.generation.errors("query_table_missing")
             return select_frame(select, self.framed(view.block(), Precision.MS))
         database, table = self.access.table(source, QUERY)
-        return select_scan(select, Scan(table, database.precision, self.generation, self.functions))
+        return select_scan(select, Scan(table, database, self.functions))
 
     def framed(self, block: Block, precision: Precision) -> Frame:
         return block_frame(block, precision, self.generation, self.functions)
@@ -219,7 +240,7 @@ class _Execution:
     def delete(self, delete: Delete) -> int:
         """DELETE FROM a table or super table, by time and by what is the same in all rows of a table."""
         database, table = self.access.table(delete.name, DELETE)
-        scan = Scan(table, database.precision, self.generation, self.functions)
+        scan = Scan(table, database, self.functions)
         if narrow(delete.where, scan):
             raise self.generation.errors("bad_expression", why="DELETE takes conditions on timestamp and tags only")
         deleted = 0
@@ -244,9 +265,9 @@ class _Execution:
             items = (SelectItem(Name("tbname"), "tbname"), SelectItem(Star(), "*"))
             return self.select(Select(items, show.table, tags=True))
         database: Database | None = None
-        if show.what in catalog_views.SHOWN_OF_A_DATABASE:
+        if show.what in catalog.SHOWN_OF_A_DATABASE:
             database = self.access.database_of(TableName(show.database, ""), LOOK)
-        view = catalog_views.show(self.catalog(), show.what, database)
+        view = catalog.show(self.catalog(), show.what, database)
         if view is None:
             raise self.unknown()
         if show.like is not None:
@@ -257,11 +278,11 @@ class _Execution:
     def show_create(self, show: ShowCreate) -> Result:
         if show.kind == "database":
             database = self.access.database(show.name.name, LOOK)
-            return self.listed(catalog_views.show_create_database(database))
+            return self.listed(catalog.show_create_database(database))
         _, table = self.access.table(show.name, LOOK)
         if show.kind == "stable" and not isinstance(table, SuperTable):
             raise self.generation.errors("no_super_table")
-        return self.listed(catalog_views.show_create_table(self.generation, table))
+        return self.listed(catalog.show_create_table(self.generation, table))
 
     # --- Users
 

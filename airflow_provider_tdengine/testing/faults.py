@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.testing.errors import BoxError
+from airflow_provider_tdengine.testing.generations import BoxError
 
 
 @dataclass

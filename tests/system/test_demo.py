@@ -19,7 +19,7 @@ from airflow_provider_tdengine.demo.home import AirflowHome, DemoError
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
-from airflow_provider_tdengine.testing.storage import Part, Rows
+from airflow_provider_tdengine.testing.stored import Part, Rows
 
 ROWS = 20_000
 STAGES = ["fill", "airflow", "start", "resolve", "sync_schema", "plan", "copy", "verify", "certify", "compare"]

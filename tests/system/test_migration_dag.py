@@ -56,7 +56,7 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     verified = power.xcom(run, "verify")
     assert (verified["rows"], verified["target_rows"], verified["different"]) == (80_002, 80_002, 0)
     assert power.xcom(run, "copy", 0)["rows"] == 80_000
-    power.wait_for(lambda: "Equal: 5 tables, 80002 rows" in power.log(run, "verify"), 10)
+    power.wait_for(lambda: "Equal: 80,002 rows in 5 tables" in power.log(run, "verify"), 10)
     assert asset_events(power, run) == {"whole": 2, "whole/meters": 80_000}
 
 

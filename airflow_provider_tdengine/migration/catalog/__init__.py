@@ -12,9 +12,10 @@ from airflow_provider_tdengine.migration.catalog.holdings import (
 )
 from airflow_provider_tdengine.migration.catalog.names import misread, name_findings, table_name_findings
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
-from airflow_provider_tdengine.migration.catalog.scope import Patterns, Scope, pinned
+from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patterns, Scope, pinned
 
 __all__ = [
+    "EVERYTHING",
     "Catalog",
     "Database",
     "Holding",

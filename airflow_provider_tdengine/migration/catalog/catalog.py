@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
+from airflow_provider_tdengine.client.errors import IncompleteResult, TableMissing, TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
@@ -210,6 +210,11 @@ class Catalog:
             for block in session.query(statement).blocks():
                 yield from block.to_rows()
 
+    def _is_streamed(self, statement: str) -> bool:
+        """Whether the server says of an answer when it is complete; one over REST may be cut (measured in 2.x)."""
+        with self.session() as session:
+            return session.streams(statement)
+
     def execute(self, statement: str) -> None:
         """Run a statement that changes something."""
         with self.session() as session:
@@ -276,11 +281,29 @@ class Catalog:
             conditions: SQL conditions on `tbname`.
         """
         dialect = self.client.dialect
-        conditions = scope.conditions(stable.name) + (conditions or [])
-        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(conditions))
+        own = scope.conditions(stable.name) + (conditions or [])
+        statement = dialect.tags(self.table(stable.name), list(stable.tags), where(own))
+        count = partial(self._count_subtables, stable.name, scope)
+        expected, listed = 0 if conditions or self._is_streamed(statement) else count(), 0
         for name, *tags in self.stream(statement):
+            listed += 1
             if scope.has_subtable(str(name), stable.name):
                 yield Subtable(str(name), tuple(tags))
+        if listed < expected and listed < (now := count()):
+            raise IncompleteResult(
+                f"{self.client.address} listed {listed} subtables of {stable.name!r} where it counts {now}"
+            )
+
+    def _count_subtables(self, stable: str, scope: Scope) -> int:
+        """How many subtables `subtables` should list: its answer may be cut, over REST."""
+        if self.client.generation == 2:
+            statement = f"SELECT COUNT(tbname) FROM {self.table(stable)}{where(scope.conditions(stable))}"
+        else:
+            own = [f"db_name = {string(self.name)}", f"stable_name = {string(stable)}"]
+            own += scope.conditions(stable, "table_name")
+            statement = f"SELECT COUNT(*) FROM information_schema.ins_tables{where(own)}"
+        rows = self.rows(statement)
+        return int(str(rows[0][0])) if rows else 0
 
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
@@ -308,8 +331,14 @@ class Catalog:
         if self.client.generation == 2:
             rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
             return [str(row["name"]) for row in rows]
-        statement = f"SELECT * FROM information_schema.ins_stables WHERE db_name = {string(self.name)}"
-        return [str(row["stable_name"]) for row in self.by_column_name(statement) if not is_virtual(row)]
+        view = f"information_schema.ins_stables WHERE db_name = {string(self.name)}"
+        statement = f"SELECT * FROM {view}"
+        found = list(self.by_column_name(statement))
+        if not self._is_streamed(statement) and len(found) < (expected := self._count(view)):
+            raise IncompleteResult(
+                f"{self.client.address} listed {len(found)} super tables of {self.name!r} where it counts {expected}"
+            )
+        return [str(row["stable_name"]) for row in found if not is_virtual(row)]
 
     def normal_tables(self, scope: Scope) -> list[str]:
         """The names of the normal tables in scope."""
@@ -325,18 +354,36 @@ class Catalog:
             stables: subtables of these super tables only; None for all.
         """
         if self.client.generation == 2:
+            statement = f"SHOW {self.client.dialect.database(self.name)}.tables"
             rows: Iterable[tuple[Value, ...]] = (
-                (row["table_name"], row["stable_name"] or None)
-                for row in self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.tables")
+                (row["table_name"], row["stable_name"] or None) for row in self.by_column_name(statement)
             )
+            total = self._count_tables_2x
         else:
             types = ["NORMAL_TABLE", "CHILD_TABLE"] if stables is None or stables else ["NORMAL_TABLE"]
             conditions = [f"db_name = {string(self.name)}", f"type IN ({', '.join(map(string, types))})"]
             conditions += [f"table_name IN ({', '.join(map(string, names))})"] if names else []
-            rows = self.stream(f"SELECT table_name, stable_name FROM information_schema.ins_tables{where(conditions)}")
+            view = f"information_schema.ins_tables{where(conditions)}"
+            statement = f"SELECT table_name, stable_name FROM {view}"
+            rows, total = self.stream(statement), partial(self._count, view)
+        expected, listed = 0 if self._is_streamed(statement) else total(), 0
         for name, stable in rows:
+            listed += 1
             if stable is None or stables is None or stable in stables:
                 yield str(name), None if stable is None else str(stable)
+        if listed < expected and listed < (now := total()):
+            raise IncompleteResult(
+                f"{self.client.address} listed {listed} tables of {self.name!r} where it counts {now}"
+            )
+
+    def _count(self, view: str) -> int:
+        return int(str(self.rows(f"SELECT COUNT(*) FROM {view}")[0][0]))
+
+    def _count_tables_2x(self) -> int:
+        """Subtables and normal tables, as SHOW DATABASES of 2.x says it."""
+        return next(
+            (int(str(row["ntables"])) for row in self.by_column_name("SHOW DATABASES") if row["name"] == self.name), 0
+        )
 
     def describe(self, name: str) -> Table:
         """The structure of a super table or normal table that the server can describe, see `tables` and `find`.

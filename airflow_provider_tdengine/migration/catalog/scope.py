@@ -187,17 +187,18 @@ class Scope:
             self.before is None or name.encode() < self.before.encode()
         )
 
-    def conditions(self, stable: str) -> list[str]:
-        """SQL conditions on `tbname` that every subtable in scope meets; where SQL cannot say it, others do, too.
+    def conditions(self, stable: str, column: str = "tbname") -> list[str]:
+        """SQL conditions on names that every subtable in scope meets; where SQL cannot say it, others do, too.
 
         What is excluded is not among them: 2.4.0.18 takes twice as long with each `<>` and hangs on 20 (measured).
 
         Parameters:
             stable: the super table.
+            column: what holds the name: `tbname`, or `table_name` of a view that lists tables.
         """
         wanted = self.tables.below(stable) if self.tables else None
-        names = [f"tbname < {string(self.before)}"] if self.before is not None else []
-        return name_range(self.first, None) + names + (_any_of(wanted) if wanted else [])
+        names = [f"{column} < {string(self.before)}"] if self.before is not None else []
+        return name_range(self.first, None, column) + names + (_any_of(wanted, column) if wanted else [])
 
 
 def pinned(options: MigrationOptions) -> MigrationOptions:
@@ -267,21 +268,25 @@ def _stopped(option: str, found: str, action: str) -> MigrationStopped:
     return MigrationStopped([Finding(f"Option {option!r}", found, action)])
 
 
-def _any_of(patterns: Patterns) -> list[str]:
+def _any_of(patterns: Patterns, column: str = "tbname") -> list[str]:
     """Conditions that a name meets which one of some patterns means; none where they would be too long."""
-    names, globs = sorted(patterns.names), [_glob_condition(glob) for glob in patterns.globs]
+    names, globs = sorted(patterns.names), [_glob_condition(glob, column) for glob in patterns.globs]
     if "" in globs or len(globs) > _GLOBS or sum(map(len, names)) > _CHARACTERS or not (names or globs):
         return []
     if not globs:
-        return [name_list(names)]
-    return [f"({' OR '.join(([own_names(names)] if names else []) + globs)})"]
+        return [name_list(names, column)]
+    return [f"({' OR '.join(([own_names(names, column)] if names else []) + globs)})"]
 
 
-def _glob_condition(glob: str) -> str:
+def _glob_condition(glob: str, column: str) -> str:
     """A condition that all names of a glob meet; empty where that is all names."""
     if match := _PREFIX.fullmatch(glob):
         prefix = match[1]
         after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        return f"(tbname >= {string(prefix)} AND tbname < {string(after)})"
+        return f"({column} >= {string(prefix)} AND {column} < {string(after)})"
     like = _NOT_LITERAL.sub("%", glob)
-    return "" if like == "%" else f"tbname LIKE {string(f'{like[:_LIKE]}%')}"
+    return "" if like == "%" else f"{column} LIKE {string(f'{like[:_LIKE]}%')}"
+
+
+EVERYTHING = Scope()
+"""All tables of a database."""

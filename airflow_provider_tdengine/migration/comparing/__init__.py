@@ -4,13 +4,16 @@ from airflow_provider_tdengine.migration.comparing.batches import BatchCompariso
 from airflow_provider_tdengine.migration.comparing.certificate import certificate, content_hash, page, write
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison, Total, conclude, verify
 from airflow_provider_tdengine.migration.comparing.tags import TagComparison, compare_tags
+from airflow_provider_tdengine.migration.comparing.verdict import Kind, Verdict
 
 __all__ = [
     "BatchComparison",
     "Comparison",
     "Difference",
+    "Kind",
     "TagComparison",
     "Total",
+    "Verdict",
     "certificate",
     "compare_batch",
     "compare_tags",

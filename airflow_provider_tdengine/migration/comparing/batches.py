@@ -20,13 +20,14 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
     Catalog,
     Holding,
     Holdings,
     Period,
-    Scope,
     count,
     measured,
+    together,
 )
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
 from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
@@ -42,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
-from airflow_provider_tdengine.migration.structure import SchemaSync, Structure
+from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,16 @@ class BatchComparison:
         measures: what was compared of each table's columns, beside rows, first and last timestamp.
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
         differences: the first ones.
         shown: the first rows that differ, in words.
         refused: rows that the target refused; it is compared without them.
         collisions: rows for which a later one stands, since the target counts coarser steps.
         expired: rows that were left behind since they are, or are about to be, older than one side keeps.
         vanished: tables that the source had when the migration was planned.
-        changed: whether the source has other rows than those that were copied.
+        is_reread: whether the source has other rows than those that were copied.
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
@@ -111,13 +115,16 @@ class BatchComparison:
     measures: int = 0
     read: int = 0
     different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
     differences: list[Difference] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     refused: int = 0
     collisions: int = 0
     expired: int = 0
     vanished: int = 0
-    changed: bool = False
+    is_reread: bool = False
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
@@ -235,23 +242,27 @@ class _BatchComparer:
         self._brief = brief
         self._options = options
         self._copied = copied
-        self._all_refused = refused
         self._result = result
         self._stop = stop
-        self._compare_since(copied.since if copied else brief.batch.start)
+        start = copied.since if copied else brief.batch.start
+        # Rows that may expire meanwhile are not compared.
+        self._is_cut = self._is_about_to_expire(start)
+        self._since = brief.border.after(start) if self._is_cut else start
+        self._period: Period = (self._since, brief.batch.end)
+        self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
+        self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
 
-    def _compare_since(self, start: int | None) -> None:
-        """Compare rows from a timestamp on, in steps of the source, up to the batch's end."""
-        self._since = start
-        self._period: Period = (start, self._brief.batch.end)
-        self._refused = {
-            name: [time for time in times if self._is_meant(time)] for name, times in self._all_refused.items()
-        }
-        self._reader = RowReader(self._brief, self._period, self._refused, self._options.workers, self._stop)
-
-    @property
-    def _border(self) -> Border:
-        return self._brief.border
+    def _is_about_to_expire(self, start: int | None) -> bool:
+        """Whether rows may expire while they are compared: those that were copied, or those that there are."""
+        first = self._copied.first if self._copied else None
+        if self._copied is None:
+            period = start, self._brief.batch.end
+            there = (
+                together(self._brief.source, pair.source, self._brief.scope, period, self._stop)
+                for pair in self._brief.pairs.values()
+            )
+            first = min((one.first for one in there if one), default=None)
+        return first is not None and self._brief.border.is_near(first)
 
     def _is_meant(self, time: int) -> bool:
         start, end = self._period
@@ -262,14 +273,14 @@ class _BatchComparer:
     def is_proven(self) -> bool:
         """Whether the source still holds what was copied, and the target all of it, and nothing else."""
         copied = self._copied
-        if copied is None or self._options.verify != "full":
+        if copied is None or self._options.verify != "full" or self._is_cut:
             return False
         rows = sum(
             count(self._brief.source, pair.source, self._brief.scope, self._period, self._stop)
             for pair in self._brief.pairs.values()
         )
         if rows != copied.rows:
-            self._result.changed = True
+            self._result.is_reread = True
             log.info("Batch %s had %d rows when it was copied, and has %d", self._brief.batch.label, copied.rows, rows)
             return False
         scope = self._brief.target_scope
@@ -307,22 +318,22 @@ class _BatchComparer:
                 break
             ours, theirs = self._listings()
             pieces = list(self._reader.pieces(self._bounded(tables, ours, theirs)))
+        if odd and not pieces:
+            # Rows may have come between the listing and the reading, which has found no difference.
+            ours, theirs = self._listings()
         self._result.rows, self._result.target_rows = ours.total, theirs.total
-        # Those of the copy may have been brought back since; whoever lacks others is different.
-        self._result.refused = sum(len(self._refused.get(self._brief.target_name(name), ())) for name in ours.names)
+        if self._copied is None or not pieces:
+            # What the copy was refused may have been brought back since.
+            names = map(self._brief.target_name, self._names().union(ours.names))
+            self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
+        if self._copied is None and self._brief.time.cuts and not pieces:
+            self._result.collisions = ours.total - theirs.total - self._result.refused
         self._note(pieces)
 
     def _listings(self) -> tuple[Holdings, Holdings]:
         """What the source holds, and what the target holds of the source's tables, under their names in the source."""
-        while True:
-            ours = self._brief.holdings(self._since, self._stop)
-            theirs = self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
-            firsts = [int(ours.first.min())] if ours else []
-            firsts += [self._brief.time.origin(int(theirs.first.min()))] if theirs else []
-            if not firsts or not self._border.is_near(min(firsts)):
-                return ours, theirs
-            # One side has let older rows go, or could do so between two readings.
-            self._compare_since(self._border.after(self._since))
+        ours = self._brief.holdings(self._since, self._stop)
+        return ours, self._brief.target_holdings(self._names().union(ours.names), self._since, self._stop)
 
     def _names(self) -> set[str]:
         """All tables of the batch in the source, those without rows, too."""
@@ -355,59 +366,40 @@ class _BatchComparer:
         if self._options.verify == "full":
             odd.update(self._reader.differing(rest))
         elif self._options.verify == "aggregate":
-            odd.update(self._told_apart(rest, theirs.take(matched[equal])))
+            odd.update(self._told_apart(rest))
         return sorted(odd)
 
-    def _told_apart(self, ours: Holdings, theirs: Holdings) -> Iterator[str]:
+    def _told_apart(self, tables: Holdings) -> Iterator[str]:
         """Tables for whose columns the servers' answers differ, or are not to be had."""
         brief = self._brief
         for pair in brief.pairs.values():
             asked = _measures(brief, pair.source.name)
-            mine, other = ours, theirs
-            if brief.batch.stable is None:
-                mine, other = (_only(found, pair.source.name) for found in (ours, theirs))
-            self._result.measures += sum(map(len, asked))
             flat = [measure for group in asked for measure in group]
+            mine = tables if brief.batch.stable else _only(tables, pair.source.name)
+            self._result.measures = len(flat)
             if not flat or not mine:
                 continue
-            yield from self._answers_differ(pair.source.name, asked, flat, mine, other)
+            equal: set[str] = set()
+            expressions = [measure.source for measure in flat]
+            for ours in measured(brief.source, pair.source, brief.scope, self._period, mine, expressions, self._stop):
+                for theirs in self._measured_there(pair, flat, ours):
+                    places = {name: place for place, name in enumerate(ours.names)}
+                    own = ours.take(np.array([places[name] for name in theirs.names], np.int64))
+                    found = suspects(asked, own, theirs).tolist()
+                    equal.update(name for name, differs in zip(theirs.names, found, strict=True) if not differs)
+            yield from set(mine.names) - equal
 
-    def _answers_differ(
-        self, stable: str, asked: list[list[Measure]], flat: list[Measure], ours: Holdings, theirs: Holdings
-    ) -> Iterator[str]:
-        brief, pair = self._brief, self._brief.pairs[stable]
+    def _measured_there(self, pair: TablePair, asked: list[Measure], ours: Holdings) -> Iterator[Holdings]:
+        """What the target says of some tables, under their names in the source."""
+        brief = self._brief
         rename = {brief.target_name(name): name for name in ours.names}
-        renamed = Holdings.of([replace(one, name=brief.target_name(one.name)) for one in theirs])
-        scope = brief.target_scope or _around(rename)
-        there: dict[str, tuple[Holdings, int]] = {}
-        window = brief.time.window(*self._period)
-        bare = replace(pair.wanted, where="")
-        expressions = [measure.target for measure in flat]
-        for part in measured(brief.target, bare, scope, window, renamed, expressions, self._stop):
-            there |= {rename[name]: (part, place) for place, name in enumerate(part.names) if name in rename}
-        answered: set[str] = set()
-        expressions = [measure.source for measure in flat]
-        for part in measured(brief.source, pair.source, brief.scope, self._period, ours, expressions, self._stop):
-            known = part.take(np.array([name in there for name in part.names], np.bool_))
-            for name, is_odd in zip(known.names, self._odd(asked, known, there), strict=True):
-                answered.add(name)
-                if is_odd:
-                    yield name
-        yield from set(ours.names) - answered
-
-    @staticmethod
-    def _odd(asked: list[list[Measure]], ours: Holdings, there: Mapping[str, tuple[Holdings, int]]) -> list[bool]:
-        parts = [there[name][0].take(np.array([there[name][1]])) for name in ours.names]
-        if not parts:
-            return []
-        columns = zip(*(part.measures for part in parts), strict=True)
-        gathered = tuple(
-            type(column[0])(
-                np.concatenate([one.values for one in column]), np.concatenate([one.nulls for one in column])
-            )
-            for column in columns
-        )
-        return suspects(asked, ours, replace(ours, measures=gathered)).tolist()  # type: ignore[no-any-return]
+        known = Holdings.of([replace(one, name=brief.target_name(one.name)) for one in ours])
+        scope = brief.target_scope or EVERYTHING.between(min(rename), f"{max(rename)}\x01")
+        period, bare = brief.time.window(*self._period), replace(pair.wanted, where="")
+        expressions = [measure.target for measure in asked]
+        for part in measured(brief.target, bare, scope, period, known, expressions, self._stop):
+            meant = part.take(np.array([name in rename for name in part.names], np.bool_))
+            yield replace(meant, names=[rename[name] for name in meant.names])
 
     def _bounded(self, names: Collection[str], ours: Holdings, theirs: Holdings) -> Iterator[Holding]:
         """Tables with the first and last timestamp of either side, in steps of the source."""
@@ -432,6 +424,9 @@ class _BatchComparer:
             counts += Counter(rows=piece.rows, missing=piece.missing, changed=piece.changed, extra=piece.extra)
         result = self._result
         result.different = len(found)
+        result.missing, result.changed, result.extra = (
+            sum(counts[what] for counts in found.values()) for what in ("missing", "changed", "extra")
+        )
         for table, counts in sorted(found.items())[:SHOWN]:
             there = counts["rows"] - counts["missing"] + counts["extra"]
             name, what = self._brief.target_name(table), "rows" if counts["rows"] != there else "values"
@@ -497,7 +492,7 @@ class _BatchComparer:
                 tables[one.name] = one
             known = Holdings.of(list(tables.values()))
             names = "…".join(dict.fromkeys([known.names[0], known.names[-1]]))
-            first, before = known.names[0], f"{known.names[-1]}\0"
+            first, before = known.names[0], f"{known.names[-1]}\x01"
             yield (
                 Batch(self._brief.batch.stable, first, before, len(known), start, end, known.total, names=names),
                 known,
@@ -519,7 +514,7 @@ class _BatchComparer:
             if database is None or Border(brief.precision, database).is_near(low):
                 continue
             table = replace(pair.source, name=piece.table, tags=(), where="")
-            if count(brief.source, table, Scope(), (low, max(high, low + 1)), self._stop):
+            if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
             conditions = f"{time} >= {first} AND {time} <= {last}"
             with brief.target.session() as session:
@@ -530,11 +525,6 @@ class _BatchComparer:
         if deleted:
             log.warning("Deleted %d rows of %s that only the target had", deleted, name)
         return deleted
-
-
-def _around(names: Collection[str]) -> Scope:
-    """A range of names that has all of these in it."""
-    return Scope().between(min(names), f"{max(names)}\0") if names else Scope().between("", "")
 
 
 def _only(found: Holdings, name: str) -> Holdings:

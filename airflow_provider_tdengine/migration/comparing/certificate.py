@@ -28,6 +28,12 @@ _PAGES = Environment(
     lstrip_blocks=True,
 )
 
+_LEVELS = {
+    "count": "rows, first and last timestamp of every table",
+    "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
+    "full": "every row of both sides, by a hash of its values",
+}
+
 _SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
 """The password of a storage's URL."""
 
@@ -54,6 +60,7 @@ def certificate(
     Returns:
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
     """
+    verdict = comparison.verdict
     structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
     given = {
@@ -61,22 +68,17 @@ def certificate(
         for name, value in options.to_dict().items()
         if value != own[name] or OPTIONS[name].required
     }
-    compared = {
-        "level": options.verify,
-        "how": comparison.how,
-        "batches": comparison.levels,
-        "tags": options.schema != "none",
-    }
+    level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
-        "equal": comparison.is_equal,
-        "verdict": comparison.verdict,
+        "equal": verdict.is_equal,
+        "verdict": {**verdict.to_dict(), "label": verdict.label, "notes": verdict.notes},
         "begin": period[0].isoformat(timespec="seconds"),
         "end": period[1].isoformat(timespec="seconds"),
         "source": _side(source),
         "target": _side(target),
         "options": given,
-        "compared": compared,
+        "compared": level,
         "super_tables": {name or "(normal tables)": asdict(total) for name, total in comparison.stables.items()},
         "tables": comparison.tables,
         "rows": comparison.rows,
@@ -98,7 +100,7 @@ def certificate(
         "expired": comparison.expired,
         "after_end": comparison.after_end,
         "vanished": comparison.vanished,
-        "changed": comparison.changed,
+        "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
         "package": f"airflow-provider-tdengine {__version__}",
     }
@@ -120,8 +122,16 @@ def content_hash(document: Mapping[str, object]) -> str:
 def page(document: Mapping[str, object]) -> str:
     """A certificate as HTML: one file, for screen and paper."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
-    took = wording.duration((end - begin).total_seconds())
-    return _PAGES.get_template("certificate.html").render(document, took=took)
+    compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
+    totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
+    return _PAGES.get_template("certificate.html").render(
+        document,
+        took=wording.duration((end - begin).total_seconds()),
+        level=_LEVELS.get(str(compared["level"]), "nothing"),
+        number=wording.number,
+        sides=[{"side": side, **document[side]} for side in ("source", "target")],  # type: ignore[dict-item]
+        totals=[{"name": name, "facts": 3 + total["measures"], **total} for name, total in totals.items()],
+    )
 
 
 def write(document: Mapping[str, object], folder: Path) -> Path:

@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 from functools import partial
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, TimeScale, together
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, TimeScale, together
 from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchComparison, Difference, compare_batch
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
+from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import Batch, Copied, find_expired, window
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -30,15 +31,6 @@ from airflow_provider_tdengine.migration.structure import (
 log = logging.getLogger(__name__)
 
 
-_LEVELS = {
-    "digest": "every row of the target, by a digest, with what was copied",
-    "full": "every row of both sides, by a digest of its values",
-    "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
-    "count": "rows, first and last timestamp of every table",
-}
-"""What is compared where, see `BatchComparison.level`."""
-
-
 @dataclass(slots=True)
 class Total:
     """What a super table, or all normal tables, came to.
@@ -51,6 +43,8 @@ class Total:
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
         refused: rows that the target refused.
+        collisions: rows for which a later one stands in the target.
+        expired: rows that were left behind at the border of KEEP.
     """
 
     tables: int = 0
@@ -60,6 +54,21 @@ class Total:
     read: int = 0
     different: int = 0
     refused: int = 0
+    collisions: int = 0
+    expired: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=self.refused,
+            expired=self.expired,
+            collisions=self.collisions,
+            different=self.different,
+        )
 
 
 @dataclass(slots=True)
@@ -70,13 +79,16 @@ class Comparison:
         stables: what each super table came to; normal tables are together under "".
         differences: the first ones.
         different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
         shown: the first rows that differ, in words.
         extra_tables: other subtables of the target's super tables; they are not part of the migration.
         collisions: rows of the source for which a later one stands in the target, since that counts coarser steps.
         expired: rows of the source that are, or are about to be, older than one side keeps; they are not compared.
         after_end: rows at or after the end of history, where nobody has asked for that end; they are not copied.
         vanished: tables that the source had when the migration was planned, and has no more.
-        changed: batches whose source has other rows than those that were copied; they were read again.
+        reread: batches whose source has other rows than those that were copied; they were read again.
         refused: rows that the target refused and that are kept as dead letters.
         dead_letters: the same by table, as far as their files are seen here.
         mended: tables of which rows were copied again.
@@ -90,13 +102,16 @@ class Comparison:
     stables: dict[str, Total] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
     shown: list[str] = field(default_factory=list)
     extra_tables: int = 0
     collisions: int = 0
     expired: int = 0
     after_end: int = 0
     vanished: int = 0
-    changed: int = 0
+    reread: int = 0
     refused: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     mended: int = 0
@@ -105,39 +120,6 @@ class Comparison:
     tags: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     obstacle: str = ""
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether all rows that are meant have arrived."""
-        return not self.different and not self.refused
-
-    @property
-    def verdict(self) -> str:
-        """What it came to, in one sentence."""
-        if self.different:
-            return f"Different: {self.different:,} of {max(self.tables, self.different):,} tables"
-        if self.rows == self.target_rows and self.is_equal:
-            return f"Equal: {self.rows:,} rows of {self.tables:,} tables"
-        others = self.rows - self.target_rows - self.refused - self.collisions
-        reasons = [
-            f"{rows:,} {why}"
-            for rows, why in (
-                (self.refused, "were refused"),
-                (self.collisions, "have the timestamp of a later one"),
-                (others, "expired"),
-            )
-            if rows > 0
-        ]
-        return f"{self.target_rows:,} of {self.rows:,} rows of {self.tables:,} tables arrived; {', '.join(reasons)}"
-
-    @property
-    def how(self) -> str:
-        """What was held against what."""
-        if not self.levels:
-            return "no rows, since there are none"
-        if len(self.levels) == 1:
-            return _LEVELS[next(iter(self.levels))]
-        return "; ".join(f"{_LEVELS[level]} ({number:,} batches)" for level, number in sorted(self.levels.items()))
 
     @property
     def tables(self) -> int:
@@ -154,10 +136,30 @@ class Comparison:
         """Rows of the target."""
         return sum(total.target_rows for total in self.stables.values())
 
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to."""
+        return Verdict(
+            self.tables,
+            self.rows,
+            self.target_rows,
+            refused=self.refused,
+            expired=self.expired,
+            collisions=self.collisions,
+            after_end=self.after_end,
+            vanished=self.vanished,
+            reread=self.reread,
+            different=self.different,
+            missing=self.missing,
+            changed=self.changed,
+            extra=self.extra,
+        )
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
-        return {**counts, **asdict(replace(self, differences=self.differences[:SHOWN]))}
+        first = replace(self, differences=self.differences[:SHOWN], shown=self.shown[:SHOWN])
+        return {**counts, **asdict(first), "verdict": self.verdict.to_dict()}
 
     def add(self, batch: BatchComparison) -> None:
         """Add what a batch came to."""
@@ -168,12 +170,17 @@ class Comparison:
         total.measures = max(total.measures, batch.measures)
         total.read += batch.read
         total.refused += batch.refused
+        total.collisions += batch.collisions
+        total.expired += batch.expired
         self.differ(total, batch.differences, batch.different)
         self.shown += batch.shown
         self.collisions += batch.collisions
         self.expired += batch.expired
         self.vanished += batch.vanished
+        self.reread += batch.is_reread
+        self.missing += batch.missing
         self.changed += batch.changed
+        self.extra += batch.extra
         self.refused += batch.refused
         self.mended += batch.mended
         self.mended_rows += batch.mended_rows
@@ -336,7 +343,7 @@ def _conclude_pair(
     )
     if not pair.source.is_super or options.schema == "none" or not has_tags:
         return
-    scope = Scope()
+    scope = EVERYTHING
     if not structure.scope.is_partial and (names := structure.transform.tables.of_range(None, None)):
         scope = scope.between(*names)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
     Catalog,
     Database,
     Holding,
@@ -89,7 +90,7 @@ class Brief:
         if self.batch.stable is None or self.scope.is_partial:
             return None
         names = self.transform.tables.of_range(self.scope.first, self.scope.before)
-        return None if names is None else Scope().between(*names)
+        return None if names is None else EVERYTHING.between(*names)
 
     def holdings(self, start: int | None, stop: threading.Event | None = None) -> Holdings:
         """What the batch's tables hold in the source, from a timestamp on, up to the batch's end."""
@@ -115,7 +116,7 @@ class Brief:
         if not rename:
             return Holdings.of([])
         # Others may lie in the range: a super table of the target may hold many sites.
-        scope = self.target_scope or Scope().between(min(rename), f"{max(rename)}\0")
+        scope = self.target_scope or EVERYTHING.between(min(rename), f"{max(rename)}\x01")
         period = self.time.window(start, self.batch.end)
         found: list[Holding] = []
         for pair in self.pairs.values():

@@ -30,7 +30,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Scope, Table, count
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
 from airflow_provider_tdengine.migration.copying.brakes import Brakes
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
@@ -83,7 +83,8 @@ class Copied:
         tables: how many tables had rows when this try began.
         expired: rows that were left behind since they were about to expire, when the batch began.
         vanished: tables that the source had when the batch was planned, and has no more.
-        since: from which timestamp on rows were copied, in steps of the source.
+        since: from which timestamp on rows were copied, in steps of the source; None for the first one.
+        first: the first one's timestamp, when this try began; None where there was none.
         tried: rows of this try.
         seconds: how long this try took.
         strategy: dense or sparse.
@@ -94,6 +95,7 @@ class Copied:
     expired: int
     vanished: int
     since: int | None
+    first: int | None
     tried: int
     seconds: float
     strategy: str
@@ -246,6 +248,7 @@ def _copy(
         checkpoint.expired,
         checkpoint.vanished,
         checkpoint.since,
+        workers.first,
         checkpoint.tally.rows - before,
         time.monotonic() - started,
         checkpoint.strategy,
@@ -345,6 +348,11 @@ class _Workers:
         """How many tables have rows."""
         return len(self._holdings)
 
+    @property
+    def first(self) -> int | None:
+        """The first timestamp of their rows."""
+        return int(self._holdings.first.min()) if self._holdings else None
+
     def _begin(self, checkpoint: Checkpoint | None, known: Holdings | None) -> tuple[int | None, Holdings, Holdings]:
         """From which timestamp on rows are copied, what tables hold, and what of it does not expire soon."""
         brief, since = self.brief, checkpoint.since if checkpoint else self.brief.batch.start
@@ -376,7 +384,7 @@ class _Workers:
         brief = self.brief
         if not self._holdings or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
             return False
-        hay = Scope().between(self._holdings.names[0], f"{self._holdings.names[-1]}\0")
+        hay = EVERYTHING.between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
         table = brief.pair_of(self._holdings.names[0]).source
         rows = _do(lambda: count(brief.source, table, hay, brief.batch.period, self._stop), self._stop)
         return rows > _NEEDLE * self._holdings.total

@@ -22,7 +22,16 @@ import numpy as np
 
 from airflow_provider_tdengine.client.errors import AlreadyExists, StructureChanged, TableMissing
 from airflow_provider_tdengine.migration.background import Stopped, until_stopped
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Patterns, Scope, holdings, together
+from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
+    Catalog,
+    Holding,
+    Holdings,
+    Patterns,
+    Scope,
+    holdings,
+    together,
+)
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_BATCH,
     Batch,
@@ -185,7 +194,7 @@ class Follower:
         assert end is not None
         found = self._ask(
             lambda: [
-                together(self._target, pair.wanted, Scope(), (first, end))
+                together(self._target, pair.wanted, EVERYTHING, (first, end))
                 for pair in structure.pairs
                 if pair.target is not None
             ]
@@ -229,10 +238,12 @@ class Follower:
         began, counts = time.monotonic(), _Counts()
         with self._source, self._target:
             self._ask(lambda: (self._source.client.server, self._target.client.server), FIRST_CONTACT)
+            # The same end after each cure: tables that come meanwhile have no rows before it.
+            end = self._now()
             for cures in range(_CURES + 1):
                 try:
                     position = self._settled(position, counts)
-                    position = self._advanced(position, counts)
+                    position = self._advanced(position, counts, end)
                     if self._clock() >= position.next_look:
                         position = self._looked(position, counts)
                     break
@@ -257,13 +268,12 @@ class Follower:
             raise Stopped
         return self._stop
 
-    def _advanced(self, position: Position, counts: _Counts) -> Position:
-        """Copy the rows from the watermark, or the lookback before it, to now.
+    def _advanced(self, position: Position, counts: _Counts, end: int) -> Position:
+        """Copy the rows from the watermark, or the lookback before it, to an end.
 
         Returns:
             The position behind them, saved.
         """
-        end = self._now()
         if end <= position.watermark:
             return position
         start = self._kept(self._lookback(position.watermark), end)
@@ -344,7 +354,7 @@ class Follower:
                 result = copy_batch(
                     self._source,
                     self._target,
-                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\0"),
+                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\x01"),
                     options,
                     MemoryProgress(),
                     structure=structure,
@@ -465,7 +475,7 @@ class Follower:
         rename, time = structure.transform.tables, structure.time
         theirs = {}
         if pair.target:
-            found = self._ask(lambda: holdings(self._target, pair.wanted, Scope(), time.window(start, end)))
+            found = self._ask(lambda: holdings(self._target, pair.wanted, EVERYTHING, time.window(start, end)))
             theirs = {one.name: one for one in found}
         ours = self._holdings(pair, start, end)
         expected = (Holding(rename(one.name), one.rows, time.apply(one.first), time.apply(one.last)) for one in ours)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table, together
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.position import Position, Shard
@@ -72,7 +72,7 @@ def _compared(source: Catalog, target: Catalog, structure: Structure, pair: Tabl
     return compare_tags(
         structure.tags(pair),
         lambda: map(structure.transform.subtable, source.subtables(pair.source, structure.scope)),
-        lambda: target.subtables(pair.wanted, Scope()),
+        lambda: target.subtables(pair.wanted, EVERYTHING),
     )
 
 

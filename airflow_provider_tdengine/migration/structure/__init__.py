@@ -4,7 +4,7 @@ from airflow_provider_tdengine.migration.structure.database import NewDatabase, 
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
-from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync, same_tag, tag_literal
+from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync
 from airflow_provider_tdengine.migration.structure.structure import (
     Structure,
     TablePair,
@@ -13,6 +13,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     read_structure,
 )
 from airflow_provider_tdengine.migration.structure.table_options import table_options_not_taken
+from airflow_provider_tdengine.migration.structure.tags import same_tag, tag_literal
 
 __all__ = [
     "NewDatabase",

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import sys
 import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
-
-from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
-from airflow_provider_tdengine.client.geometry import well_known_text
-from airflow_provider_tdengine.client.sql import cut, identifier, literal, own_names, string
-from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.client.sql import cut, identifier
+from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration.catalog import (
     Catalog,
     Database,
@@ -45,24 +38,12 @@ from airflow_provider_tdengine.migration.structure.structure import (
     read_structure,
 )
 from airflow_provider_tdengine.migration.structure.table_options import OptionsOfTables, table_options_not_taken
+from airflow_provider_tdengine.migration.structure.tags import TAG_PAGE, OtherTags, other_tags, tag_literal
 
 log = logging.getLogger(__name__)
 
 Owners: TypeAlias = dict[str, "str | None"]
 """Subtables and normal tables by name, with their super table, None for normal tables."""
-
-_NOTHING: tuple[object, ...] = (None, "", {})
-"""What 3.x stores as NULL where a JSON tag says it."""
-
-# A larger one hangs the target: 1e50 is fine, from 1e100 on a vnode of 3.3.3.0 never answers again (measured).
-_LARGEST_IN_JSON = 1e50
-
-_SMALLEST_DOUBLE = sys.float_info.min
-
-# Limits of 3.x.
-
-_TAG_PAGE = 2000
-"""Subtables whose tags are compared with one query: their names must fit into a statement."""
 
 
 @dataclass(slots=True)
@@ -114,6 +95,8 @@ class SchemaSync:
         self._scope = scope or Scope.of(options)
         self._transform = Transform()
         self._tables = OptionsOfTables({}, {})
+        self._differing: set[str] = set()
+        """Super tables with subtables that the target has already with other tags."""
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -173,16 +156,50 @@ class SchemaSync:
                 findings += _table_findings(None, wanted.name, owners, stables)
                 findings += self._tables.findings(self._target, wanted.name)
                 continue
-            strangers = self._strangers(structure, pair)
             tags = _transcoder(structure, pair)
+            existing: list[Subtable] = []
             for subtable in self._subtables(pair):
                 findings += _table_findings(wanted.name, subtable.name, owners, stables)
-                findings += strangers.get(subtable.name, ())
                 findings += self._tables.findings(self._target, subtable.name)
-                if tags and subtable.name not in owners:
+                if tags is None:
+                    continue
+                if subtable.name not in owners:
                     findings += _tag_findings(tags, subtable)
+                elif owners[subtable.name] == wanted.name:
+                    existing.append(subtable)
+                if len(existing) == TAG_PAGE:
+                    findings += self._existing_findings(pair, tags, existing)
+                    existing.clear()
+            if tags:
+                findings += self._existing_findings(pair, tags, existing)
         findings += self._transform.collisions(partial(self._source_names, structure))
         return findings
+
+    def _existing_findings(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> Iterator[Finding]:
+        """What keeps rows out of subtables that the target has already: tags of another device."""
+        fitting = []
+        for subtable in subtables:
+            try:
+                tags(subtable.tags)
+                fitting.append(subtable)
+            except RowRejected:
+                yield from _tag_findings(tags, subtable)
+        for other in self._other_tags(pair, tags, fitting):
+            self._differing.add(pair.wanted.name)
+            if other.stops(self._constants, update_tags=self._options.update_tags):
+                yield other.finding(self._constants)
+            else:
+                yield from _tag_findings(tags, other.subtable)
+
+    def _other_tags(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> list[OtherTags]:
+        """Those that have other tags in the target than they should have."""
+        known = {tag.name for tag in pair.target.tags} if pair.target else set()
+        return list(other_tags(self._target, pair.wanted, known, tags, subtables))
+
+    @property
+    def _constants(self) -> set[str]:
+        """Names of the tags that have one value in all subtables of this migration."""
+        return {constant.field.name for constant in self._transform.tags}
 
     def _source_names(self, structure: Structure) -> Iterator[str]:
         for pair in structure.pairs:
@@ -194,31 +211,6 @@ class SchemaSync:
     def _subtables(self, pair: TablePair) -> Iterator[Subtable]:
         """The source's subtables, as the target should have them."""
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
-
-    def _strangers(self, structure: Structure, pair: TablePair) -> dict[str, list[Finding]]:
-        """Subtables of the target that have other values of the constant tags: somebody else's, by name."""
-        known = {tag.name for tag in pair.target.tags} if pair.target else ()
-        constants = [constant for constant in self._transform.tags if constant.field.name in known]
-        there = replace(pair.wanted, tags=tuple(constant.field for constant in constants))
-        tags = _transcoder(structure, replace(pair, wanted=there))
-        found = {}
-        if constants and tags:
-            wanted = tags(tuple(constant.value for constant in constants))
-            for subtable in self._target.subtables(there, Scope()):
-                others = [
-                    f"{tag.name}={value!r}"
-                    for tag, constant, value in zip(tags.fields, wanted, subtable.tags, strict=True)
-                    if value is not None and not same_tag(tag, constant, value)
-                ]
-                if others:
-                    found[subtable.name] = [
-                        Finding(
-                            f"Table {subtable.name!r}",
-                            f"the target has it already, with {', '.join(others)}",
-                            "Give rename_tables a rule that keeps them apart, such as * -> site_*",
-                        )
-                    ]
-        return found
 
     def _new_database(self, structure: Structure) -> NewDatabase:
         return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
@@ -299,36 +291,31 @@ class SchemaSync:
                     yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
                     continue
                 report.existing += 1
-                if self._options.update_tags:
+                if stable.name in self._differing:
                     existing.append(subtable)
-                    if len(existing) >= _TAG_PAGE:
-                        report.tags += self._correct_tags(stable, tags, existing)
-                        existing.clear()
-            report.tags += self._correct_tags(stable, tags, existing)
+                if len(existing) == TAG_PAGE:
+                    report.tags += self._correct_tags(pair, tags, existing)
+                    existing.clear()
+            report.tags += self._correct_tags(pair, tags, existing)
 
         report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
 
-    def _correct_tags(self, stable: Table, tags: TagTranscoder, subtables: list[Subtable]) -> int:
-        """Give existing subtables the source's tag values.
+    def _correct_tags(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> int:
+        """Give existing subtables the tag values that they should have.
 
         Returns:
             How many values were changed.
         """
-        if not subtables:
-            return 0
-        names = own_names([subtable.name for subtable in subtables])
-        theirs = {found.name: found.tags for found in self._target.subtables(stable, Scope(), [names])}
         changed = 0
+        others = self._other_tags(pair, tags, subtables)
         with self._target.session() as session:
-            for subtable in subtables:
-                wanted = zip(tags.fields, tags(subtable.tags), theirs.get(subtable.name, ()), strict=False)
-                for tag, ours, other in wanted:
-                    if same_tag(tag, ours, other):
-                        continue
-                    value = tag_literal(tag, ours)
-                    table = self._target.table(subtable.name)
-                    session.query(f"ALTER TABLE {table} SET TAG {identifier(tag.name)} = {value}")
-                    changed += 1
+            for other in others:
+                # Rows may have come since it was looked at.
+                if other.stops(self._constants, update_tags=self._options.update_tags):
+                    raise MigrationStopped([other.finding(self._constants)])
+                for difference in other.differences:
+                    session.query(difference.correction(self._target.table(other.subtable.name)))
+                changed += len(other.differences)
         return changed
 
 
@@ -389,67 +376,3 @@ def _tag_findings(tags: TagTranscoder, subtable: Subtable) -> Iterator[Finding]:
             tag_literal(tag, value)
     except (RowRejected, ValueError) as error:
         yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
-
-
-def same_tag(tag: Field, ours: Value, theirs: Value) -> bool:
-    """Whether a tag's value in the target is the one that it should have.
-
-    Parameters:
-        tag: the target's tag.
-        ours: the source's value, as the target's tag holds it.
-        theirs: the value in the target.
-    """
-    if tag.type is Type.JSON:
-        return _same_json(*(json.loads(str(value)) if value else None for value in (ours, theirs)))
-    return ours == theirs
-
-
-def _same_json(ours: object, theirs: object) -> bool:
-    """Whether two JSON values are the same to 3.x, which says numbers with 15 digits, and nothing as NULL."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return ours.keys() == theirs.keys() and all(_same_json(ours[key], theirs[key]) for key in ours)
-    if isinstance(ours, bool) or isinstance(theirs, bool):
-        return ours is theirs
-    if isinstance(ours, (int, float)) and isinstance(theirs, (int, float)):
-        return math.isclose(ours, theirs, rel_tol=1e-14)
-    return ours == theirs or (ours in _NOTHING and theirs in _NOTHING)
-
-
-def _largest_number(value: object) -> float:
-    """The largest magnitude of a number anywhere in a JSON value."""
-    if isinstance(value, (dict, list)):
-        return max(map(_largest_number, value.values() if isinstance(value, dict) else value), default=0.0)
-    return abs(float(value)) if isinstance(value, (int, float)) else 0.0
-
-
-def tag_literal(tag: Field, value: Value) -> str:
-    """A tag's value as CREATE TABLE … TAGS says it.
-
-    Parameters:
-        tag: the target's tag.
-        value: its value.
-
-    Raises:
-        ValueError: the value has no text that TDengine reads.
-    """
-    if isinstance(value, bytes) and tag.type is Type.VARBINARY:
-        return f"'\\x{value.hex()}'"
-    if isinstance(value, bytes) and tag.type is Type.GEOMETRY:
-        try:
-            return string(well_known_text(value))
-        except ValueError as error:
-            raise ValueError(f"{error} (tag {tag.name!r})") from error
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError(f"the value {value!r} of tag {tag.name!r} has a zero byte, which no statement carries")
-    if tag.type is Type.JSON and value and _largest_number(json.loads(str(value))) > _LARGEST_IN_JSON:
-        raise ValueError(
-            f"the number in {str(value)[:80]!r}, the value of tag {tag.name!r}, is too large for TDengine 3"
-        )
-    if isinstance(value, bytes):
-        raise ValueError(f"a value of tag {tag.name!r} of type {tag.sql_type} has no text in SQL")
-    if tag.type is Type.DOUBLE and isinstance(value, float) and 0 < abs(value) < _SMALLEST_DOUBLE:
-        raise ValueError(f"INSERT and CREATE of TDengine 3 refuse {value!r}, the value of tag {tag.name!r}")
-    if tag.type is Type.FLOAT and isinstance(value, float):
-        # All digits: the shortest text of the largest one is larger than it, and refused (3.3.3.0).
-        return literal(float(np.float32(value)))
-    return literal(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -17,7 +17,7 @@ from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.comparing import Comparison, verify
-from airflow_provider_tdengine.migration.copying import Copied, MemoryProgress, copy_batch
+from airflow_provider_tdengine.migration.copying import Batch, Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan
 from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
@@ -59,21 +59,53 @@ class Pair:
         return SchemaSync(*self.catalogs, self.options(**values)).run()
 
     def copy(self, **values: object) -> list[Copied]:
+        return list(self.copy_batches(**values).values())
+
+    def copy_batches(self, **values: object) -> dict[Batch, Copied]:
+        """What each batch of a plan came to."""
         options = self.options(**values)
         batches = make_plan(*self.catalogs, options)
-        return [copy_batch(*self.catalogs, batch, options, MemoryProgress()) for batch in batches]
+        return {batch: copy_batch(*self.catalogs, batch, options, MemoryProgress()) for batch in batches}
 
-    def verify(self, **values: object) -> Comparison:
-        return verify(*self.catalogs, self.options(**values))
+    def verify(
+        self,
+        *,
+        copied: Mapping[Batch, Copied] | None = None,
+        refused: dict[str, list[int]] | None = None,
+        is_end_implied: bool = False,
+        **values: object,
+    ) -> Comparison:
+        """The comparison, which mends nothing.
 
-    def verify_without(self, refused: dict[str, list[int]]) -> Comparison:
-        """The comparison, of all but dead letters."""
-        return verify(*self.catalogs, self.options(), refused)
+        Parameters:
+            copied: what was copied; None to read both sides.
+            refused: dead letters, which are not expected.
+            is_end_implied: whether nobody asked for the end of the period.
+        """
+        return self.prove(copied=copied, refused=refused, is_end_implied=is_end_implied, repair_rounds=0, **values)
+
+    def prove(
+        self,
+        *,
+        copied: Mapping[Batch, Copied] | None = None,
+        refused: dict[str, list[int]] | None = None,
+        is_end_implied: bool = False,
+        **values: object,
+    ) -> Comparison:
+        """The comparison of what is left when all has been mended that can be."""
+        return verify(
+            *self.catalogs,
+            self.options(**values),
+            refused,
+            batches=None if copied is None else list(copied),
+            copied={batch.identity: one for batch, one in (copied or {}).items()},
+            is_end_implied=is_end_implied,
+        )
 
     def migrate(self, **values: object) -> Comparison:
+        """Structure, rows, and the comparison with what the copy says, as a run does it; it mends nothing."""
         self.sync(**values)
-        self.copy(**values)
-        return self.verify(**values)
+        return self.verify(copied=self.copy_batches(**values), **values)
 
     def contents(self, client: Client, database: str) -> dict[str, tuple[tuple[Value, ...], list[tuple[object, ...]]]]:
         """Tags and rows of every table; floats by their exact text."""

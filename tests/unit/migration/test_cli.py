@@ -11,7 +11,7 @@ from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration.copying import copy_batch
 from airflow_provider_tdengine.migration.planning import make_plan
 
-from .conftest import SOURCE, TARGET, BoxPair
+from .conftest import SOURCE, TARGET, BoxPair, T
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_migration_from_plan_to_status(
     assert not meters.target.rows(f"select * from {TARGET}.meters")
     status, said = run(capsys, "migrate", *call)
     assert status == 0
-    assert "3,000 rows, 0 differences" in said
+    assert "Equal: 3,000 rows in 3 tables" in said
     status, said = run(capsys, "status", "--json", *call)
     assert json.loads(said) == {"meters": {"source": 3000, "target": 3000}}
     assert run(capsys, "verify", *call)[0] == 0
@@ -97,6 +97,25 @@ def test_expired_rows_that_are_to_be_skipped_are_no_failure(
     assert status == 0
     assert "2 rows were left out: they are older than the target keeps" in said
     assert "refused" not in said
+
+
+def test_refused_rows_are_not_equal(meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`verify` said 0 differences and exited with 0."""
+    meters.sql(f"create table {SOURCE}.far (ts timestamp, due timestamp)")
+    meters.sql(f"insert into {SOURCE}.far values ({T}, {T}) ({T + 1}, {T}) ({T + 2}, 9999999999999)")
+    meters.target.execute(f"drop database {TARGET}")
+    meters.target.execute(f"create database {TARGET} precision 'ns' keep 36500")
+    letters = ["--on-error", "dead_letter", "--dead-letter-path", "letters", *call]
+    status, said = run(capsys, "migrate", *letters)
+    assert status == 1
+    assert "3,002 of 3,003 rows arrived, 1 refused" in said
+    assert "The target refused 1 rows; they are in letters" in said
+    status, said = run(capsys, "verify", *letters)
+    assert status == 1
+    assert "3,002 of 3,003 rows arrived, 1 refused" in said
+    assert "qual" not in said
+    status, said = run(capsys, "verify", "--verify", "none", *call)
+    assert (status, said.strip()) == (0, "Not compared: verify is none")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import (
     TDengineDeadLettersOperator,
     TDengineReplayDeadLettersOperator,
@@ -35,7 +38,9 @@ def context() -> Any:
     instance = SimpleNamespace(
         dag_id="m", task_id="copy", map_index=0, try_number=1, max_tries=0, task=SimpleNamespace(retries=0)
     )
-    run = SimpleNamespace(run_after=datetime.now(timezone.utc) + timedelta(hours=1), dag_id="m", run_id="r")
+    run = SimpleNamespace(
+        run_after=datetime.now(timezone.utc) + timedelta(hours=1), start_date=None, dag_id="m", run_id="r"
+    )
     return {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
 
 
@@ -43,6 +48,19 @@ def context() -> Any:
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder of a file system, and one of an object storage."""
     return f"file://{tmp_path}" if request.param == "file" else f"memory://{uuid4().hex}"
+
+
+class Events:
+    """What assets are told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Any]] = []
+
+    def __getitem__(self, key: object) -> Events:
+        return self
+
+    def add(self, asset: Asset, extra: Any = None) -> None:
+        self.said.append((asset.uri, extra))
 
 
 class Refusing:
@@ -70,6 +88,12 @@ class Refusing:
 
     def copy(self, batch: dict[str, Any]) -> dict[str, Any]:
         return TDengineRangeMigrationOperator(task_id="copy", options=self.options, batch=batch).execute(context())
+
+    def verify(self, **options: object) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+        """What the comparison came to, and the events of assets."""
+        events = Events()
+        operator = TDengineVerifyOperator(task_id="verify", options={**self.options, **options})
+        return operator.execute({**context(), "outlet_events": events}), events.said
 
     def look(self, copied: Any = None, task_id: str = "dead_letters") -> None:
         TDengineDeadLettersOperator(task_id=task_id, options=self.options, copied=copied).execute(context())
@@ -115,6 +139,50 @@ def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureF
         refusing.look(refusing.copied)
         refusing.look()
     assert caplog.messages.count("The target refused 3 rows; all of them have been brought back") == 2
+
+
+def test_rows_that_were_refused_are_not_equal(plant: Plant, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Log, XCom and certificate said that all was equal, and assets were told of rows that were not there."""
+    refusing = Refusing(plant, f"file://{tmp_path / 'letters'}")
+    refusing.mend()
+    plant.source.execute("create table plant.n (ts timestamp, v double)")
+    plant.source.execute(f"insert into plant.n values ({OLD},1)")
+    plant.target.execute("create table follower.n (ts timestamp, v double)")
+    plant.target.execute(f"insert into follower.n values ({OLD},1)")
+    with caplog.at_level(logging.INFO):
+        found, events = refusing.verify(certificate_path=f"file://{tmp_path}")
+    assert (found["verdict"]["kind"], found["verdict"]["words"]) == ("equal_but", "3 of 6 rows arrived, 3 refused")
+    assert "3 of 6 rows arrived, 3 refused" in caplog.messages
+    assert "Assets are told nothing of m: 2 of 5 rows arrived, 3 refused" in caplog.messages
+    ((uri, extra),) = events
+    assert uri.endswith("/follower")
+    assert (extra["rows"], extra["verdict"]) == (1, "Equal: 1 row in 1 table")
+    certificate = json.loads((tmp_path / "m" / "r" / "verify-0" / "certificate.json").read_text(encoding="utf-8"))
+    assert certificate["equal"] is False
+    assert certificate["super_tables"]["m"]["refused"] == 3
+    page = (tmp_path / "m" / "r" / "verify-0" / "certificate.html").read_text(encoding="utf-8")
+    assert "3 of 6 rows arrived, 3 refused" in page
+    assert "The target refused 3 rows; dead letters keep them." in page
+    assert "equal" not in re.sub(r"<[^>]*>", "", page.partition("</style>")[2]).lower()
+    refusing.replay()
+    assert [extra["verdict"] for _, extra in refusing.verify()[1]] == [
+        "Equal: 5 rows in 3 tables",
+        "Equal: 1 row in 1 table",
+    ]
+
+
+def test_rows_that_are_too_old_for_the_target_are_said_to_be_refused(plant: Plant, tmp_path: Path) -> None:
+    """They are refused, and older than the target keeps: each of them is counted once."""
+    refusing = Refusing(plant, f"file://{tmp_path}")
+    found, events = refusing.verify()
+    assert found["verdict"]["words"] == "2 of 5 rows arrived, 3 refused"
+    assert events == []
+
+
+def test_what_was_not_compared_is_not_said_to_be_equal(plant: Plant, tmp_path: Path) -> None:
+    found, events = Refusing(plant, f"file://{tmp_path}").verify(verify="none")
+    assert found["verdict"]["words"] == "Not compared: verify is none, schema is always, mode is history"
+    assert events == []
 
 
 def test_files_that_only_another_host_has(refusing: Refusing) -> None:

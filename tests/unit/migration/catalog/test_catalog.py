@@ -70,7 +70,10 @@ def test_readings_side_by_side_have_sessions_of_their_own(catalog: Catalog) -> N
         stable = catalog.describe("s")
         pairs = zip(catalog.subtables(stable, Scope()), catalog.subtables(stable, Scope()), strict=True)
         assert len(list(pairs)) == 2
-        assert [is_open(session) for session in opened(catalog)] == [True, False]
+        assert [is_open(session) for session in opened(catalog)] == [True, True]
+        for _ in range(5):
+            assert len(list(zip(*(catalog.subtables(stable, Scope()) for _ in range(2)), strict=True))) == 2
+        assert len(opened(catalog)) == 2, "as many as were in use at the same time"
     assert not any(map(is_open, opened(catalog)))
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client.sql import identifier
-from airflow_provider_tdengine.migration.catalog import Patterns, Scope, extents, pinned
+from airflow_provider_tdengine.migration.catalog import Patterns, Scope, count, holdings, pinned, together
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -64,7 +64,10 @@ def test_a_server_is_asked_for_all_that_is_meant(named: Pair) -> None:
         scope = Scope(tables=Patterns(tuple(tables)), exclude=Patterns(tuple(exclude)))
         meant = {name for name in NAMES if scope.has_subtable(name, "s")}
         assert {subtable.name for subtable in source.subtables(stable, scope)} == meant
-        assert {extent.name for extent in extents(source, stable, scope, None, T + 1)} == meant
+        found = holdings(source, stable, scope, (None, T + 1))
+        assert set(found.names) == meant
+        assert count(source, stable, scope, (None, T + 1)) == len(meant)
+        assert getattr(together(source, stable, scope, (None, T + 1)), "rows", 0) == len(meant)
 
     check()
 

@@ -57,7 +57,7 @@ def test_of_differences_and_repairs(meters: BoxPair) -> None:
         (1, 1, 0),
     ]
     html = page(document)
-    assert "Different: 1 differences in 3 tables" in html
+    assert "Different: 1 of 3 tables" in html
     assert "only in the target" in html
     assert "Repairs" in html
 

@@ -137,6 +137,7 @@ def test_tags_are_mended_only_where_somebody_asks_for_it(devices: Pair) -> None:
     devices.sql(f"alter table {SOURCE}.d0 set tag g = 77")
     comparison, _ = prove(*devices.catalogs, devices.options())
     assert [str(difference) for difference in comparison.differences] == ["d0: tag g 77 in the source, 0 in the target"]
+    assert "if it is the same one, set update_tags" in comparison.obstacle
     comparison, (repair,) = prove(*devices.catalogs, devices.options(update_tags=True))
     assert (comparison.differences, repair.tags) == ([], 1)
 
@@ -225,7 +226,7 @@ def test_columns_and_tags_that_came_since(devices: Pair) -> None:
         "s: tag h INT in the source, nothing in the target",
     ]
     assert not devices.verify(verify="full", exclude_columns="w", schema="none").differences
-    comparison, _ = prove(*devices.catalogs, devices.options(update_tags=True))
+    comparison, _ = prove(*devices.catalogs, devices.options())
     assert not comparison.differences
     assert devices.both()[0] == devices.both()[1]
 

@@ -28,6 +28,7 @@ from airflow_provider_tdengine.migration.copying import (
     Checkpoint,
     MemoryProgress,
     Step,
+    Tally,
     TokenBucket,
     copy_batch,
 )
@@ -58,7 +59,7 @@ def copy(brakes: Brakes, clock: Clock, steps: int, seconds: float = 0.01) -> Non
             for _ in range(steps):
                 clock.now += seconds
                 target.waited += seconds
-                yield Step("d1", None, 100, 2000)
+                yield Step("d1", None, Tally(rows=100, bytes=2000))
 
         assert len(list(brakes.paced(work(), target))) == steps
 
@@ -227,7 +228,7 @@ def test_a_copy_goes_slower_when_the_target_becomes_slow(
     slow = threading.Event()
 
     def report(checkpoint: Checkpoint) -> None:
-        if checkpoint.rows > 300 and not slow.is_set():
+        if checkpoint.tally.rows > 300 and not slow.is_set():
             slow.set()
             meters.target_box.faults.delay(0.2)
         elif "Going slower" in caplog.text:

@@ -202,8 +202,9 @@ def test_another_sites_table_is_found_before_anything_is_written(edge: Pair) -> 
     with pytest.raises(MigrationStopped) as stopped:
         edge.sync(add_tags="site=shanghai")
     assert (
-        "Table 'd1': the target has it already, with site='beijing'. "
-        "Give rename_tables a rule that keeps them apart, such as * -> site_*." in str(stopped.value)
+        "Table 'd1': the target has it already, with rows and with other tags: site is 'beijing' and would be "
+        "'shanghai'. It is another site's: give rename_tables a rule that keeps them apart, such as * -> site_*."
+        in str(stopped.value)
     )
     assert str(stopped.value).startswith("3 findings:\n")
     assert "d3" not in edge.both()[1]

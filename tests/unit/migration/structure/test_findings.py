@@ -214,8 +214,8 @@ def older_than_the_target_keeps(pair: BoxPair, folder: Path) -> object:
 
 
 def another_site(pair: BoxPair, folder: Path) -> object:
-    sides((STABLE, CHILD))(pair)
-    pair.sync(add_tags="site=beijing")
+    sides((STABLE, CHILD, f"insert into {{}}.c values ({T}, 1)"))(pair)
+    pair.migrate(add_tags="site=beijing")
     return pair.sync(add_tags="site=shanghai")
 
 
@@ -608,10 +608,10 @@ CASES = (
     ),
     # --- Tables of the target
     Case(
-        "schema.SchemaSync._strangers",
+        "tags.OtherTags.finding",
         another_site,
-        "Table 'c': the target has it already, with site='beijing'. "
-        "Give rename_tables a rule that keeps them apart, such as * -> site_*.",
+        "Table 'c': the target has it already, with rows and with other tags: site is 'beijing' and would be "
+        "'shanghai'. It is another site's: give rename_tables a rule that keeps them apart, such as * -> site_*.",
     ),
     Case(
         "names._findings 1",
