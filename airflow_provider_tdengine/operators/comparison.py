@@ -96,7 +96,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
         batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
-        options = self.batch_options(context, batch, self.parallel_batches)
+        options = self.batch_options(context, batch)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
         refused = self.refused(options, context) if copied.tally.rejected else {}

@@ -67,6 +67,8 @@ class MigrationOperator(BaseOperator):
     template_fields: Sequence[str] = ("options",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
     ui_color = "#e8f3ff"
+    parallel_batches: int | None = None
+    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
 
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -80,16 +82,9 @@ class MigrationOperator(BaseOperator):
         """
         return self._checked(context).ended(context["dag_run"].run_after)
 
-    def batch_options(self, context: Context, batch: Batch, parallel_batches: int | None) -> MigrationOptions:
-        """The options for a batch, with its part of the limits that are for the whole migration.
-
-        Parameters:
-            context: of the task.
-            batch: one of a plan.
-            parallel_batches: how many of them are worked on at the same time at most; None for as many as the DAG has
-                tasks at a time.
-        """
-        parallel = min(batch.batches, parallel_batches or context["dag"].max_active_tasks)
+    def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
+        """The options for a batch, with its part of the limits that are for the whole migration."""
+        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
         return self.migration_options(context).divided(parallel)
 
     def _checked(self, context: Context) -> MigrationOptions:
@@ -307,7 +302,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
-        options = self.batch_options(context, batch, self.parallel_batches)
+        options = self.batch_options(context, batch)
         metrics = Metrics(context)
 
         def report(checkpoint: Checkpoint) -> None:
