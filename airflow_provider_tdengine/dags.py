@@ -134,10 +134,10 @@ def migration(
         verify = TDengineVerifyBatchOperator.partial(
             task_id="verify",
             options=resolved,
+            parallel_batches=parallel_batches,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineVerifyBatchOperator.map_index_template,
         ).expand(copied=copied)
-        # Whatever became of the others: a certificate says what differs, and without batches tables are compared.
         # One at a time: Airflow fails a task that tells of a new asset while another one does (measured 3.3.2).
         batches: Any = plan.output
         compared: Any = verify.output
@@ -146,7 +146,6 @@ def migration(
             options=resolved,
             batches=batches,
             compared=compared,
-            trigger_rule="all_done",
             max_active_tis_per_dag=1,
         )
         # A leaf of its own: it must not hide what the comparison finds, nor the other way round.

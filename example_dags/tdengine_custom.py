@@ -31,4 +31,4 @@ with DAG("tdengine_custom", schedule=None, catchup=False, default_args={"on_fail
     north, south = migration("north", plant("north")), migration("south", plant("south"))
     structure >> [north, south]
     # Both tell of the same asset, which Airflow wants one after the other.
-    north.get_child_by_label("verify") >> south.get_child_by_label("verify")
+    north.get_child_by_label("certify") >> south.get_child_by_label("certify")

@@ -33,8 +33,13 @@ _GOING_ON = {
     "resolve": "options and servers are checked",
     "sync_schema": "tables are created in the target",
     "plan": "rows are counted and cut into batches",
-    "verify": "every row is compared",
+    "verify": "what arrived is compared",
+    "certify": "batches are added up, tags and structure compared",
 }
+
+_MAPPED = ("copy", "verify")
+"""Stages that are a task for each batch."""
+
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.1
 _SHOWN_LINES = 8
@@ -251,7 +256,8 @@ class _Run:
         self._report: Callable[[int], None] = lambda done: None
         self._since: dict[str, float] = {}
         self._batches = 0
-        self._copied: list[int] = []
+        self._results: dict[str, list[Any]] = {task: [] for task in _MAPPED}
+        self._failed: set[str] = set()
         self._first = self._latest = 0.0
 
     def watch(self, process: subprocess.Popen[bytes]) -> bool:
@@ -280,19 +286,22 @@ class _Run:
     def _handle(self, event: dict[str, Any]) -> None:
         task, moment = event["task"], event["time"]
         self._first, self._latest = self._first or moment, moment
+        if task in self._failed:
+            return
         if event["state"] == "running":
             if "start" in self._since:
                 self._end("start", moment, "the run is made")
             self._begin(task, moment)
         elif event["state"] == "failed":
-            self.error = event["error"]
+            # What failed first is the reason why others did.
+            self.error = self.error or event["error"]
+            self._failed.add(task)
             self._end(task, moment, "failed", good=False)
-        elif task == "copy":
-            self._copied.append(_number(event["result"], "rows"))
-            if len(self._copied) == self._batches:
-                rate = sum(self._copied) / max(moment - self._since[task], 0.001)
-                text = f"{sum(self._copied):,} rows in {self._batches} batches, {rate:,.0f} rows/s"
-                self._end(task, moment, text)
+        elif task in _MAPPED:
+            results = self._results[task]
+            results.append(event["result"])
+            if len(results) == self._batches:
+                self._end(task, moment, _of_batches(task, results, max(moment - self._since[task], 0.001)))
         else:
             if task == "plan":
                 self._batches = len(event["result"] or ())
@@ -321,10 +330,17 @@ def _result(task: str, result: Any) -> str:
         return f"{len((result or {}).get('stables', ()))} super tables and {_number(result, 'tables')} tables created"
     if task == "plan":
         return f"{len(result or ())} batches"
-    if task == "verify":
+    if task == "certify":
         tables, rows = _number(result, "tables"), _number(result, "rows")
-        return f"{tables} tables, {rows:,} rows: the same values and tags"
+        return f"{tables} tables, {rows:,} rows: the same values, tags and structure"
     return ""
+
+
+def _of_batches(task: str, results: Sequence[Any], seconds: float) -> str:
+    """What the tasks of all batches returned, in a few words."""
+    rows = sum(_number(result, "rows") for result in results)
+    more = f", {rows / seconds:,.0f} rows/s" if task == "copy" else ": what the target holds is what was copied"
+    return f"{rows:,} rows in {len(results)} batches{more}"
 
 
 def _number(result: Any, name: str) -> int:

@@ -100,7 +100,9 @@ class AirflowUi:
         screen.line()
         screen.line(f"  1. Log in and open {self.address}/dags/{DAG_ID}")
         screen.line(f"  2. Press Trigger, open the section Source, write {DATABASE} as Source database, press Trigger")
-        screen.line("  3. Press the arrow of the group migration, and watch: resolve, sync_schema, plan, copy, verify")
+        screen.line(
+            "  3. Press the arrow of the group migration, and watch: resolve, sync_schema, plan, copy, verify, certify"
+        )
         screen.line("  The two connections are under Admin, Connections; the button with the pulse tests them.")
         screen.line()
         screen.line("Ctrl-C stops all of it.")

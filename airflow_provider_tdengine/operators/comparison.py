@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 20
+"""Differences, rows and batches that a message names."""
+
 
 class ComparingOperator(MigrationOperator):
     """What those who compare have in common."""
@@ -67,6 +70,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     Parameters:
         copied: what `TDengineRangeMigrationOperator` returned.
+        parallel_batches: how many batches are compared at the same time at most, among which the limits are divided
+            for what is copied again; see `TDengineRangeMigrationOperator`.
         options: as of all stages.
 
     Returns:
@@ -77,10 +82,11 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     template_fields: Sequence[str] = ("options", "copied")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
 
-    def __init__(self, *, copied: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, copied: Mapping[str, Any], parallel_batches: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.copied = copied
+        self.parallel_batches = parallel_batches
 
     @property
     def batch_label(self) -> str:
@@ -89,10 +95,10 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
-        options = self.migration_options(context)
+        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
+        options = self.batch_options(context, batch)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
-        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
         refused = self.refused(options, context) if copied.tally.rejected else {}
         self._stop = threading.Event()
         with clear_failures():
@@ -106,7 +112,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         whole = Comparison()
         whole.add(result)
         if whole.verdict.kind is Kind.DIFFERENT:
-            raise AirflowFailException(_in_words(whole))
+            cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
+            raise AirflowFailException(_in_words(whole, cure))
         log.info("Batch %s (%s): %s", batch.label, result.level, whole.verdict.words)
         return result.to_dict()
 
@@ -117,6 +124,9 @@ class TDengineVerifyOperator(ComparingOperator):
     A difference that stays fails the task. Where there is none, it says so to Airflow's assets: an event for each super
     table of the target, with the period and the number of its rows; normal tables are together an event of the
     database. All of them are events of the asset alias `assets.MIGRATED`, too. Tables with refused rows have no event.
+
+    With batches, its trigger rule is all_done, so that a certificate says what differs. It fails where a batch has not
+    been compared, and where a task before it did not run, whatever `verify` says.
 
     Parameters:
         batches: what `TDenginePlanOperator` returned; None to compare the whole migration here.
@@ -138,6 +148,8 @@ class TDengineVerifyOperator(ComparingOperator):
         **kwargs: Any,
     ) -> None:
         kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
+        if batches is not None:
+            kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(**kwargs)
         self._is_last = batches is not None
         self.batches = batches
@@ -145,8 +157,8 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
-        if self._is_last and self.batches is None:
-            raise AirflowFailException("Nothing was compared: there is no plan, since a task before it failed")
+        if self._is_last:
+            self._check_upstream(context)
         options = self.migration_options(context)
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
@@ -167,12 +179,31 @@ class TDengineVerifyOperator(ComparingOperator):
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
         verdict = comparison.verdict
         if verdict.kind is Kind.DIFFERENT:
-            raise AirflowFailException(_in_words(comparison))
+            cure = (
+                "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
+                if self._is_last
+                else "Clear this task to mend and compare once more"
+            )
+            raise AirflowFailException(_in_words(comparison, cure))
         log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
         for note in verdict.notes:
             log.warning("%s", note)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
+
+    def _check_upstream(self, context: Context) -> None:
+        """Make sure that what is added up is of this run of the tasks: XComs outlive a clear.
+
+        Raises:
+            AirflowFailException: a task before this one did not run, since one before it failed.
+        """
+        instance, run = context["ti"], context["dag_run"].run_id
+        upstream = sorted(self.upstream_task_ids)
+        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
+        idle = [task for task in upstream if states.get(task) == "upstream_failed"]
+        if idle or self.batches is None:
+            names = f" ({', '.join(idle)} did not run)" if idle else ""
+            raise AirflowFailException(f"Nothing was compared: a task before this one failed{names}. Clear that one")
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
@@ -180,10 +211,17 @@ class TDengineVerifyOperator(ComparingOperator):
             return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
         batches = [Batch.from_dict(batch) for batch in self.batches[:]]
         compared = [BatchComparison.from_dict(one) for one in (self.compared or ())[:]]
-        if len(compared) < len(batches):
+        known = {one.batch for one in compared}
+        if missing := [batch.label for batch in batches if batch.identity not in known]:
             raise AirflowFailException(
-                f"{len(batches) - len(compared)} of {len(batches)} batches have not been compared: see which tasks "
-                "before this one failed, and clear them"
+                "\n".join(
+                    [
+                        f"{len(missing)} of {number(len(batches), 'batch', 'batches')} have not been compared:",
+                        *(f"  {label}" for label in missing[:_SHOWN]),
+                        *([f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []),
+                        "The logs of their tasks say why; clear those",
+                    ]
+                )
             )
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
@@ -247,15 +285,15 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
         )
 
 
-def _in_words(comparison: Comparison) -> str:
+def _in_words(comparison: Comparison, cure: str) -> str:
     """What differs, where, and what to do about it."""
     mended = f", after {number(comparison.mended, 'table')} had been copied again" if comparison.mended else ""
-    lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:20])]
+    lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:_SHOWN])]
     if comparison.shown:
-        lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:20])]
+        lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
     if comparison.extra:
         lines.append("Rows that only the target has are deleted with the option delete_extra")
-    lines.append("Clear this task to mend and compare once more, or the copy tasks of these tables to copy all of them")
+    lines.append(cure)
     return "\n".join(lines)

@@ -67,6 +67,8 @@ class MigrationOperator(BaseOperator):
     template_fields: Sequence[str] = ("options",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
     ui_color = "#e8f3ff"
+    parallel_batches: int | None = None
+    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
 
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,6 +81,11 @@ class MigrationOperator(BaseOperator):
             AirflowFailException: all that is wrong with them.
         """
         return self._checked(context).ended(context["dag_run"].run_after)
+
+    def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
+        """The options for a batch, with its part of the limits that are for the whole migration."""
+        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
+        return self.migration_options(context).divided(parallel)
 
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
@@ -104,7 +111,11 @@ class MigrationOperator(BaseOperator):
 
     def is_end_implied(self, options: MigrationOptions, context: Context) -> bool:
         """Whether history ends at the run's creation only since nobody has said otherwise."""
-        return options.mode == "history" and options.end == context["dag_run"].run_after.isoformat()
+        run = context["dag_run"]
+        interval = [moment.isoformat() for moment in (run.data_interval_start, run.data_interval_end) if moment]
+        # A scheduled run is created when its interval ends.
+        is_interval = [options.start, options.end] == interval
+        return options.mode == "history" and options.end == run.run_after.isoformat() and not is_interval
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -298,11 +309,6 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     def batch_label(self) -> str:
         """What the grid calls it, as soon as the task runs."""
         return Batch.from_dict(dict(self.batch)).label
-
-    def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
-        """The options, with a batch's part of the limits that are for the whole migration."""
-        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
-        return self.migration_options(context).divided(parallel)
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch."""

@@ -135,7 +135,12 @@ class PlanStore:
         if not isinstance(head, dict) or head.get("of") != self._identity:
             return []
         parts = [self._store.get(f"{_PLAN}-{number}") for number in range(int(str(head["parts"])))]
-        return [Batch.from_dict(batch) for part in parts for batch in cast("list[dict[str, object]]", part or [])]
+        batches = [Batch.from_dict(batch) for part in parts for batch in cast("list[dict[str, object]]", part or [])]
+        if _digest_of(batches) != head.get("digest"):
+            # A part of it was written, and then no more: tables would be in no batch, or in two.
+            log.warning("The plan that was kept is not whole; it is made anew")
+            return []
+        return batches
 
     def save(self, batches: Sequence[Batch]) -> None:
         """Keep them; a plan that cannot be kept is made anew when it is cleared."""
@@ -146,7 +151,8 @@ class PlanStore:
             for number, part in enumerate(parts):
                 values = cast("list[JsonValue]", [batch.to_dict() for batch in part])
                 self._store.set(f"{_PLAN}-{number}", values, retention=_NEVER)
-            self._store.set(_PLAN, {"of": self._identity, "parts": len(parts)}, retention=_NEVER)
+            head: JsonValue = {"of": self._identity, "parts": len(parts), "digest": _digest_of(batches)}
+            self._store.set(_PLAN, head, retention=_NEVER)
         except AirflowRuntimeError as error:
             log.warning("The plan was not kept: %s", error)
 
@@ -154,8 +160,15 @@ class PlanStore:
 def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
-    text = json.dumps(options.to_dict(), sort_keys=True, default=str)
-    return PlanStore(store, hashlib.sha256(text.encode()).hexdigest())
+    return PlanStore(store, _digest(options.to_dict()))
+
+
+def _digest_of(batches: Sequence[Batch]) -> str:
+    return _digest([batch.to_dict() for batch in batches])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _is_first_try(context: Context) -> bool:

@@ -22,7 +22,7 @@ from airflow_provider_tdengine.testing import TDengineBox
 from airflow_provider_tdengine.testing.stored import Part, Rows
 
 ROWS = 20_000
-STAGES = ["fill", "airflow", "start", "resolve", "sync_schema", "plan", "copy", "verify", "compare"]
+STAGES = ["fill", "airflow", "start", "resolve", "sync_schema", "plan", "copy", "verify", "certify", "compare"]
 
 
 def stages(output: str) -> list[str]:

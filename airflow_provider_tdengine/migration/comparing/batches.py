@@ -79,6 +79,7 @@ class BatchComparison:
     Parameters:
         stable: the super table of the target; None for normal tables.
         label: of the batch.
+        batch: the batch's identity.
         tables: how many tables with rows were compared.
         rows: rows of the source.
         target_rows: rows of the target.
@@ -105,6 +106,7 @@ class BatchComparison:
 
     stable: str | None
     label: str
+    batch: str = ""
     tables: int = 0
     rows: int = 0
     target_rows: int = 0
@@ -196,7 +198,7 @@ def _compare(
         SchemaSync(source, target, replace(options, create_database=False), brief.scope).run()
         brief = persist(partial(brief_of, source, target, batch, options), stop)
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
-    result = BatchComparison(stable, batch.label, level=options.verify)
+    result = BatchComparison(stable, batch.label, batch.identity, level=options.verify)
     if copied:
         result.copied, result.vanished, result.expired = copied.rows, copied.vanished, copied.left_behind
         result.refused, result.collisions = copied.tally.rejected, copied.tally.collisions
@@ -320,11 +322,12 @@ class _BatchComparer:
             # Rows may have come between the listing and the reading, which has found no difference.
             ours, theirs = self._listings()
         self._result.rows, self._result.target_rows = ours.total, theirs.total
-        if self._copied is None:
+        if self._copied is None or not pieces:
+            # What the copy was refused may have been brought back since.
             names = map(self._brief.target_name, self._names().union(ours.names))
             self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
-            if self._brief.time.cuts and not pieces:
-                self._result.collisions = ours.total - theirs.total - self._result.refused
+        if self._copied is None and self._brief.time.cuts and not pieces:
+            self._result.collisions = ours.total - theirs.total - self._result.refused
         self._note(pieces)
 
     def _listings(self) -> tuple[Holdings, Holdings]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -61,7 +62,7 @@ class Batch:
     @property
     def identity(self) -> str:
         """What a checkpoint must agree with: tables and period, not the rows, which may have grown."""
-        return f"{self.stable}|{self.first}|{self.before}|{self.start}|{self.end}"
+        return json.dumps([self.stable, self.first, self.before, self.start, self.end], ensure_ascii=False)
 
     @property
     def period(self) -> Period:

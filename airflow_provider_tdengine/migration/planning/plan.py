@@ -105,7 +105,15 @@ def make_batches(source: Catalog, structure: Structure, period: Period, planned:
                 )
             ]
         )
-    log.info("%d rows of %d tables in %d batches", total, sum(map(len, groups.values())), len(batches))
+    if planned:
+        log.info("%d batches are those that were planned before", len(planned))
+    log.info(
+        "%d rows of %d tables in %d %sbatches",
+        total,
+        sum(map(len, groups.values())),
+        len(batches) - len(planned),
+        "new " if planned else "",
+    )
     return [replace(batch, batches=len(batches)) for batch in batches]
 
 

@@ -36,6 +36,18 @@ class Store:
         self.text.pop(key, None)
 
 
+def dag_run(run_after: datetime | None = None) -> SimpleNamespace:
+    """A run that somebody triggered: at a moment, None for now."""
+    return SimpleNamespace(
+        run_after=run_after or datetime.now(timezone.utc),
+        start_date=None,
+        data_interval_start=None,
+        data_interval_end=None,
+        dag_id="m",
+        run_id="r",
+    )
+
+
 @dataclass
 class Plant:
     """A source and a target, and connections to them."""
@@ -88,6 +100,6 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             "lookback": 0,
             "schema_poll_interval": 3600,
         }
-        context: Any = {"dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc))}
+        context: Any = {"dag_run": dag_run()}
         TDengineSchemaSyncOperator(task_id="sync_schema", options=options).execute(context)
         yield Plant(source, target, options)

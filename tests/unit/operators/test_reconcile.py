@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 
-from .conftest import Plant
+from .conftest import Plant, dag_run
 
 EXAMPLE = Path(__file__).parents[3] / "example_dags" / "tdengine_reconcile.py"
 
@@ -34,7 +34,7 @@ def reconcile(plant: Plant, map_index: int = -1, **values: Any) -> dict[str, Any
         task_id="reconcile", options={**plant.options, **values.pop("options", {})}, past=timedelta(days=2), **values
     )
     context: Any = {
-        "dag_run": SimpleNamespace(run_after=datetime.now(timezone.utc), start_date=None, dag_id="d", run_id="r"),
+        "dag_run": dag_run(),
         "outlet_events": Events(),
         "ti": SimpleNamespace(map_index=map_index),
     }
@@ -52,7 +52,7 @@ def test_a_past_period_is_mended(plant: Plant, tmp_path: Path) -> None:
     assert [row[1:] for row in plant.rows("target")] == [(late, 2.0), (late + 1, 3.0)]
     assert (found["mended"], found["mended_rows"]) == (1, 2)
     reconcile(plant, 3, options={"certificate_path": str(tmp_path)})
-    found_there = {path.parent.name for path in (tmp_path / "d" / "r").glob("*/certificate.html")}
+    found_there = {path.parent.name for path in (tmp_path / "m" / "r").glob("*/certificate.html")}
     assert found_there == {"reconcile", "reconcile-3"}
     plant.source.execute(f"insert into plant.d0 values ({late},7)")
     plant.source.execute("create table plant.d9 using plant.m tags (9) ")
