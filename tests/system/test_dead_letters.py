@@ -86,6 +86,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
 
 
 def test_the_first_refused_row_fails_the_copy_by_name(far: Airflow) -> None:
+    far.source.execute(f"insert into far.m1 values ({T + 150},{FAR},-1)")
     run = far.run({"source_database": "far", "target_database": "strict", "database_options": "PRECISION 'ns'"})
     assert far.state(run) == "failed"
     assert far.tasks(run)["copy", 0]["try_number"] == 1
