@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Ints, Value, times_of
-from airflow_provider_tdengine.client.errors import IncompleteResult, RowRejected, TableMissing
+from airflow_provider_tdengine.client.errors import IncompleteResult, RowRejected, StructureChanged, TableMissing
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.sql import identifier, where
 from airflow_provider_tdengine.migration import wording
@@ -240,7 +240,7 @@ class RowReader:
         return ours, theirs
 
     def _blocks_of_source(self, pair: Sessions, unit: Unit) -> Iterator[Block]:
-        """Rows as the target should have them; none of a table that the source has dropped.
+        """Rows as the target should have them; none of a table that has gone, or is of another super table by now.
 
         Raises:
             IncompleteResult: fewer rows arrived than were counted.
@@ -265,6 +265,9 @@ class RowReader:
                     raise _incomplete(unit.table, rows, expected)
         except TableMissing:
             return
+        except StructureChanged:
+            if self._brief.source.has_table(unit.table, table.name if table.is_super else None):
+                raise
 
     def _expected(self, table: str, blocks: Iterable[Block]) -> Iterator[Block]:
         """Rows of a table of the source as the target should have them."""
@@ -285,6 +288,11 @@ class RowReader:
                 yield block.take(~np.isin(times_of(block), refused)) if len(refused) else block
         except TableMissing:
             return
+        except StructureChanged:
+            # One of another super table may have its name.
+            wanted = self._brief.pair_of(unit.table).wanted
+            if self._brief.target.has_table(theirs.table, wanted.name if wanted.is_super else None):
+                raise
 
     # --- Where they differ
 

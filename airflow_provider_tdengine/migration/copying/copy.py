@@ -331,16 +331,15 @@ class _Workers:
         self._is_needle = self._lies_in_hay(is_part=known is not None)
         self._strategy = checkpoint.strategy if checkpoint else self._choose(table)
         if checkpoint is None:
-            # Of a giant table's batches, the plan does not say which of them have rows.
-            planned = brief.batch.tables if brief.batch.tables > 1 and known is None else 0
-            checkpoint = Checkpoint(
-                brief.identity,
-                self._strategy,
-                self._divide(),
-                expired=max(0, found.total - self._holdings.total),
-                vanished=max(0, planned - len(found)),
-            )
+            expired = max(0, found.total - self._holdings.total)
+            checkpoint = Checkpoint(brief.identity, self._strategy, self._divide(), expired=expired)
         checkpoint.since = self._since
+        # Of a giant table's batches, the plan does not say which of them have rows.
+        if known is None and brief.batch.tables > 1 and self._since == brief.batch.start:
+            checkpoint.vanished = max(checkpoint.vanished, brief.batch.tables - len(found))
+        self._gone: set[str] = set()
+        """Tables that were seen to go in this try."""
+        self._gone_before = checkpoint.vanished
         self.checkpoint = checkpoint
 
     @property
@@ -479,9 +478,13 @@ class _Workers:
         with self.lock:
             before = self._holdings
             now = self._meant(self.brief.holdings(self._since, self._stop))
-            gone = set(before.names) - set(now.names)
-            self.checkpoint.vanished += len(gone)
+            self._note_gone(set(before.names) - set(now.names))
             self._holdings = now
+
+    def _note_gone(self, names: Collection[str]) -> None:
+        """Count tables that have vanished, each once; only with the lock."""
+        self._gone.update(names)
+        self.checkpoint.vanished = self._gone_before + len(self._gone)
 
     def _create_missing(self, missing: TableMissing) -> None:
         """Give the target subtables that the source has got since the structure was synchronised.
@@ -524,7 +527,7 @@ class _Workers:
                     raise
                 log.warning("Table %s has gone from the source while it was copied", unit.table)
                 with self.lock:
-                    self.checkpoint.vanished += 1
+                    self._note_gone([unit.table])
                 yield Step(unit.table, unit.behind)
 
     def _copy_groups(self, units: list[Unit], pair: Sessions) -> Iterator[Step]:
