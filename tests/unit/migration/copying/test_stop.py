@@ -75,13 +75,13 @@ def test_while_a_server_falls_silent(
     box = patient.source_box if side == "source" else patient.target_box
 
     def report(checkpoint: Checkpoint) -> None:
-        if checkpoint.rows and box.faults.seconds < HOUR:
+        if checkpoint.tally.rows and box.faults.seconds < HOUR:
             box.faults.delay(HOUR)
             stop_soon(stop)
 
     saved = ends(patient, batch, stop, report=report).load()
     assert saved is not None
-    assert 0 < saved["rows"] < 3 * ROWS_A_METER
+    assert 0 < saved["tally"]["rows"] < 3 * ROWS_A_METER
 
 
 def test_between_retries(meters: BoxPair, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_while_a_limit_is_waited_for(meters: BoxPair, batch: Batch) -> None:
     stop_soon(stop)
     saved = ends(meters, batch, stop, limit=1).load()
     assert saved is not None
-    assert 0 < saved["rows"] < 3 * ROWS_A_METER
+    assert 0 < saved["tally"]["rows"] < 3 * ROWS_A_METER
 
 
 def test_before_it_begins(meters: BoxPair, batch: Batch) -> None:
