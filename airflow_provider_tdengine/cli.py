@@ -1,7 +1,7 @@
 """`airflow-tdengine`: plan, migrate, verify and status on the command line, for trying and for scripts.
 
 It calls the engine that the operators call. Exit status: 0, 1 for differences, refused rows and failures, 2 for what is
-wrong with the options.
+wrong with options, connections and servers before anything is done.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
-from airflow_provider_tdengine.client.errors import AddressError, TDengineError
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, count, holdings, pinned
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, count, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
@@ -36,9 +36,8 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview
-from airflow_provider_tdengine.migration.rows import Transform
-from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
 
 _FAILED, _USAGE = 1, 2
@@ -64,11 +63,11 @@ def main(given: Sequence[str] | None = None) -> int:
     logging.getLogger("airflow_provider_tdengine").setLevel(logging.NOTSET)
     screen = Screen(stderr=arguments.json)
     try:
-        command = Command(arguments, screen)
-    except (MigrationStopped, AddressError) as error:
-        screen.failure(str(error))
-        return _USAGE
-    try:
+        try:
+            command = Command(arguments, screen)
+        except TDengineError as error:
+            screen.failure(str(error))
+            return _USAGE
         actions: dict[str, Callable[[], int]] = {
             "plan": command.plan,
             "migrate": command.migrate,
@@ -88,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="airflow-tdengine",
         description="Migrates TDengine databases. Exit status: 0, 1 for differences, refused rows and failures, 2 for "
-        "what is wrong with the options.",
+        "what is wrong with options, connections and servers before anything is done.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, what in _COMMANDS.items():
@@ -131,8 +130,7 @@ class Command:
         screen: where to write to.
 
     Raises:
-        MigrationStopped: all that is wrong with the options.
-        AddressError: a URL or connection cannot be right.
+        TDengineError: all that is wrong with what was given.
     """
 
     def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
@@ -140,23 +138,16 @@ class Command:
         # Options are shown in messages; URLs have passwords.
         sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
         given |= {name: _CONNECTIONS[name] for name, text in sides.items() if "://" in text and name in given}
-        clients = {name: _client(text) for name, text in sides.items()}
-        options = MigrationOptions.checked(given)
-        Transform.of(options)
-        addresses = [str(client.address) for client in clients.values()]
-        if addresses[0] == addresses[1] and options.source_database == options.target:
-            found = f"both name the database {options.target!r} of {addresses[0]}"
-            action = "Give another server or another target_database; a database cannot be copied onto itself"
-            raise MigrationStopped([Finding("Options 'source_conn_id' and 'target_conn_id'", found, action)])
+        request = requested(given, lambda _, option: _client(sides[option]))
+        self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
         self._as_json = arguments.json
-        self._state = State(arguments.state, options, addresses)
-        if options.force and arguments.command == "migrate":
+        addresses = [str(side.client.address) for side in (self._source, self._target)]
+        self._state = State(arguments.state, request.options, addresses)
+        if request.options.force and arguments.command == "migrate":
             self._state.forget()
-        self._options = pinned(options).ended(self._state.created)
-        self._is_end_implied = options.mode == "history" and not options.end
-        self._source = Catalog(clients["source_conn_id"], options.source_database)
-        self._target = Catalog(clients["target_conn_id"], options.target)
+        self._options = request.options.ended(self._state.created)
+        self._is_end_implied = request.options.mode == "history" and not request.options.end
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -171,9 +162,8 @@ class Command:
         if options.dry_run:
             return self.plan()
         with self._source, self._target:
-            structure = read_structure(self._source, self._target, options)
             implied = self._is_end_implied
-            findings = preflight(self._source, self._target, structure, options, is_end_implied=implied)
+            findings = preflight(self._source, self._target, self._structure, options, is_end_implied=implied)
         stop_on(findings)
         for finding in findings:
             self._screen.line(f"  {finding.severity.value}: {finding}")
@@ -274,10 +264,10 @@ class Command:
 
     def status(self) -> int:
         """Show rows on both sides."""
+        structure = self._structure
+        period = window(self._options, structure.source)
         lines, counts = [], {}
         with self._source, self._target:
-            structure = read_structure(self._source, self._target, self._options)
-            period = window(self._options, structure.source)
             for pair in structure.pairs:
                 ours = holdings(self._source, pair.source, structure.scope, period)
                 there = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
@@ -547,66 +547,82 @@ class MigrationOptions:
         Raises:
             MigrationStopped: all that is wrong, at once.
         """
+        options, findings = cls.read(values)
+        if findings:
+            raise MigrationStopped(findings)
+        return options
+
+    @classmethod
+    def read(cls, values: Mapping[str, object]) -> tuple[MigrationOptions, list[Finding]]:
+        """Options from a form's or caller's values, and all that is wrong with them; what is wrong has its default.
+
+        Parameters:
+            values: as for `checked`.
+        """
         findings = [
             Finding(f"Option {name!r}", "there is no such option", f"The options are {', '.join(OPTIONS)}")
             for name in values.keys() - OPTIONS.keys()
         ]
-        given = {}
+        given, wrong = {}, set()
         for field in dataclasses.fields(cls):
             value = values.get(field.name)
             if isinstance(value, str):
                 value = _untemplated(field, value.strip())
             if value is None:
                 continue
-            given[field.name] = value
-            findings += _check_value(field, value)
-        if findings:
-            raise MigrationStopped(findings)
+            if found := _check_value(field, value):
+                findings += found
+                wrong.add(field.name)
+            else:
+                given[field.name] = value
         options = cls(**given)  # type: ignore[arg-type]
-        findings += options._check_together()
-        if findings:
-            raise MigrationStopped(findings)
-        return options
+        return options, [*findings, *options._contradictions(wrong)]
 
-    def _check_together(self) -> list[Finding]:
-        findings = [
-            Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
-            for name, option in OPTIONS.items()
-            if option.required and not getattr(self, name)
-        ]
+    def _contradictions(self, wrong: Set[str]) -> Iterator[Finding]:
+        """What is missing, and what does not go together.
+
+        Parameters:
+            wrong: options that stand with their defaults, in place of what cannot be: nothing is said of them.
+        """
+        for name, option in OPTIONS.items():
+            if option.required and name not in wrong and not getattr(self, name):
+                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
+        for check, names in (
+            (self._check_period, {"mode", "start", "end", "start_from"}),
+            (self._check_mode, {"mode", "schema", "start", "end", "start_from"}),
+            (self._check_database_options, {"database_options"}),
+            (self._check_dead_letters, {"on_error", "dead_letter_path"}),
+            (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
+        ):
+            if not wrong & names:
+                yield from check()
+
+    def _check_period(self) -> Iterator[Finding]:
         if self.window_start and self.window_end and self.window_start >= self.window_end:
             end = "start_from" if self.follows else "end"
-            findings.append(
-                Finding(
-                    f"Options 'start' and {end!r}",
-                    f"start {self.start} is not before {end} {getattr(self, end)}",
-                    f"Give a start that is earlier than {end}",
-                )
+            yield Finding(
+                f"Options 'start' and {end!r}",
+                f"start {self.start} is not before {end} {getattr(self, end)}",
+                f"Give a start that is earlier than {end}",
             )
-        findings += self._check_mode()
+
+    def _check_database_options(self) -> Iterator[Finding]:
         try:
             DatabaseOptions.parse(self.database_options)
         except ValueError as error:
             action = "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'"
-            findings.append(Finding("Option 'database_options'", str(error), action))
+            yield Finding("Option 'database_options'", str(error), action)
+
+    def _check_dead_letters(self) -> Iterator[Finding]:
         if self.on_error == "dead_letter" and not self.dead_letter_path:
-            findings.append(
-                Finding(
-                    "Option 'dead_letter_path'",
-                    "it is empty, and on_error is dead_letter",
-                    "Give a folder or an object storage URL",
-                )
-            )
+            found = "it is empty, and on_error is dead_letter"
+            yield Finding("Option 'dead_letter_path'", found, "Give a folder or an object storage URL")
+
+    def _check_sides(self) -> Iterator[Finding]:
         same_database = self.target_database in ("", self.source_database)
         if self.source_conn_id == self.target_conn_id and same_database:
-            findings.append(
-                Finding(
-                    "Options 'source_conn_id' and 'target_conn_id'",
-                    f"both name {self.source_conn_id!r}, and the database {self.source_database!r}",
-                    "Give another connection or another target_database; a database cannot be copied onto itself",
-                )
-            )
-        return findings
+            found = f"both name {self.source_conn_id!r}, and the database {self.source_database!r}"
+            yield onto_itself(found, "connection")
 
     def _check_mode(self) -> Iterator[Finding]:
         """Options that mean nothing in this mode, or something else than they seem to."""
@@ -710,6 +726,20 @@ OPTIONS: dict[str, Option] = {
 _KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
+
+
+def onto_itself(found: str, other: str) -> Finding:
+    """What to say of a source that is its own target.
+
+    Parameters:
+        found: what says that it is.
+        other: of what another one may be given.
+    """
+    return Finding(
+        "Options 'source_conn_id' and 'target_conn_id'",
+        found,
+        f"Give another {other} or another target_database; a database cannot be copied onto itself",
+    )
 
 
 def _untemplated(field: dataclasses.Field[object], text: str) -> object:

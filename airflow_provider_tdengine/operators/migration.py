@@ -24,7 +24,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog, pinned
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -36,8 +36,8 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview
-from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import plan_store, task_progress
@@ -81,11 +81,14 @@ class MigrationOperator(BaseOperator):
         return self._checked(context).ended(context["dag_run"].run_after)
 
     def _checked(self, context: Context) -> MigrationOptions:
-        given = self.options
-        if given is None:
-            given = {name: value for name, value in context["params"].items() if name in OPTIONS}
         with clear_failures():
-            return MigrationOptions.checked(given)
+            return MigrationOptions.checked(self._given(context))
+
+    def _given(self, context: Context) -> Mapping[str, object]:
+        """Values by option name, as they were given."""
+        if self.options is not None:
+            return self.options
+        return {name: value for name, value in context["params"].items() if name in OPTIONS}
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
         """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
@@ -168,20 +171,28 @@ class TDengineResolveOperator(MigrationOperator):
         self.by_interval = by_interval
 
     def _checked(self, context: Context) -> MigrationOptions:
-        options, run = super()._checked(context), context["dag_run"]
-        if not self.by_interval:
-            return options
         with clear_failures():
-            return options.of_interval(run.data_interval_start, run.data_interval_end)
+            return self._of_run(super()._checked(context), context)
+
+    def _of_run(self, options: MigrationOptions, context: Context) -> MigrationOptions:
+        """The options with the period of the run.
+
+        Raises:
+            MigrationStopped: the run has no period.
+        """
+        run = context["dag_run"]
+        if self.by_interval:
+            options = options.of_interval(run.data_interval_start, run.data_interval_end)
+        return options.ended(run.run_after)
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
         """Check; nothing is written."""
-        options = self.migration_options(context)
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
-            options = pinned(options)
-            structure = read_structure(source, target, options)
-            implied = self.is_end_implied(options, context)
-            findings = preflight(source, target, structure, options, is_end_implied=implied)
+        with clear_failures():
+            request = requested(self._given(context), client, lambda options: self._of_run(options, context))
+            options = request.options
+            with request.source as source, request.target as target:
+                implied = self.is_end_implied(options, context)
+                findings = preflight(source, target, request.structure, options, is_end_implied=implied)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
         for finding in findings:

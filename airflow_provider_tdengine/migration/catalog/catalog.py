@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import TracebackType
 
@@ -260,6 +260,46 @@ class Catalog:
                 for text in missing
             ]
         return findings
+
+    def nothing_meant(self, scope: Scope, tables: Iterable[Table], *, may_come: bool) -> list[Finding]:
+        """What to say of a scope that means no table at all; nothing where it means some.
+
+        Parameters:
+            scope: what was named and left out.
+            tables: the super tables and normal tables in scope.
+            may_come: whether tables that are made later are waited for.
+        """
+        tables = list(tables)
+        if any(not table.is_super for table in tables) or self._has_subtables(tables, scope):
+            return []
+        place, there = f"the database {self.name!r} of {self.client.address}", _enumerate(self._names())
+        options = [option for option in ("stables", "tables", "exclude") if getattr(scope, option)]
+        if there == "none" or not options:
+            if may_come and options in ([], ["exclude"]) and "*" not in scope.exclude.texts:
+                return []
+            action = "Give another database, or mode realtime or both, which wait for tables that come"
+            return [Finding("Option 'source_database'", f"{place} has no tables", action)]
+        what = f"Option{'s' if len(options) > 1 else ''} {' and '.join(map(repr, options))}"
+        return [Finding(what, f"no table of {place} is left", f"Leave some of them in; it has {there}")]
+
+    def _has_subtables(self, stables: list[Table], scope: Scope) -> bool:
+        """Whether one of the super tables in scope has a subtable in scope.
+
+        One without any counts as well, unless subtables were named: its structure is there to be copied.
+        """
+        if not stables or not scope.is_partial:
+            return bool(stables)
+        for stable in stables:
+            # No more of them is read than must be.
+            if next(self.subtables(replace(stable, tags=stable.tags[:1]), scope), None):
+                return True
+        names = {stable.name for stable in stables}
+        return not scope.tables and not any(owner in names for _, owner in self._all_tables())
+
+    def _names(self) -> Iterator[str]:
+        """All super tables, subtables and normal tables."""
+        yield from self.stable_names()
+        yield from (name for name, _ in self._all_tables())
 
     def tables(self, scope: Scope) -> list[Table]:
         """Super tables and normal tables in scope, by name.

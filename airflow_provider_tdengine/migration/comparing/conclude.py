@@ -15,7 +15,7 @@ from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchCo
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import Batch, Copied, find_expired, window
-from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_batches
 from airflow_provider_tdengine.migration.retry import persist
@@ -25,6 +25,7 @@ from airflow_provider_tdengine.migration.structure import (
     Structure,
     TablePair,
     can_widen,
+    nothing_meant,
     read_structure,
 )
 
@@ -237,6 +238,8 @@ def conclude(
         structure = persist(partial(read_structure, source, target, options), stop)
         if structure.target is None:
             raise MigrationStopped([target.missing("target_database")])
+        # Of nothing, everything is equal.
+        stop_on([] if batches else nothing_meant(source, structure, options))
         result = Comparison(dead_letters={name: len(times) for name, times in (refused or {}).items() if times})
         for one in compared:
             result.add(one)

@@ -4,15 +4,18 @@ from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_dis
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
 from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
 from airflow_provider_tdengine.migration.planning.preflight import preflight
+from airflow_provider_tdengine.migration.planning.request import Request, requested
 
 __all__ = [
     "MOST_BATCHES",
     "Preview",
+    "Request",
     "cut_batches",
     "make_batches",
     "make_plan",
     "preflight",
     "preview",
+    "requested",
     "row_of",
     "row_on_disk",
 ]

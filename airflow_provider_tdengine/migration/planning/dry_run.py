@@ -113,7 +113,8 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
         MigrationStopped: the source has no such database, table or column, or names fall together.
     """
     structure = read_structure(source, target, options)
-    findings = [*_findings(source, target, structure, options), *preflight(source, target, structure, options)]
+    findings = _findings(source, target, structure, options)
+    findings += [finding for finding in preflight(source, target, structure, options) if finding not in findings]
     there = structure.target or wanted_database(target, structure, options)
     start, end = window(options, structure.source)
     if options.on_expired == "skip":

@@ -16,7 +16,13 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdin
 from airflow_provider_tdengine.migration.copying import ROWS_A_BATCH, Batch, settle, slices, window
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.structure import Structure, compare, privilege_findings, read_structure
+from airflow_provider_tdengine.migration.structure import (
+    Structure,
+    compare,
+    nothing_meant,
+    privilege_findings,
+    read_structure,
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +53,8 @@ def make_plan(
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])
-    findings = compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
+    findings = nothing_meant(source, structure, options)
+    findings += compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
     stop_on([*findings, *privilege_findings(source, target, structure, options)])
     period = window(options, structure.source)
     settle(source, target, structure, period, options.on_expired)

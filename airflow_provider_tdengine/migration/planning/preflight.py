@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.structure import (
     NewDatabase,
     Structure,
     leftovers,
+    nothing_meant,
     options_not_taken,
     table_options_not_taken,
 )
@@ -50,7 +51,8 @@ def preflight(
         *table_options_not_taken(source, [pair.source for pair in structure.pairs]),
     ]
     return [
-        *_generation(target),
+        *generation_findings(target),
+        *nothing_meant(source, structure, options),
         *_expired(source, structure, there, options),
         *(_after_end(source, structure, options) if is_end_implied and options.copies_history else ()),
         *_clocks(source, target),
@@ -66,7 +68,8 @@ def wanted_database(target: Catalog, structure: Structure, options: MigrationOpt
     return Database(new.name, new.precision, new.keep, new.duration, words)
 
 
-def _generation(target: Catalog) -> Iterator[Finding]:
+def generation_findings(target: Catalog) -> Iterator[Finding]:
+    """What to say of a server that can only be a source."""
     if target.client.generation < 3:
         yield Finding(
             "Option 'target_conn_id'",

@@ -10,6 +10,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    nothing_meant,
     read_structure,
 )
 from airflow_provider_tdengine.migration.structure.table_options import table_options_not_taken
@@ -28,6 +29,7 @@ __all__ = [
     "denied",
     "leftovers",
     "limit_findings",
+    "nothing_meant",
     "oldest",
     "options_not_taken",
     "privilege_findings",

@@ -35,6 +35,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    nothing_meant,
     read_structure,
 )
 from airflow_provider_tdengine.migration.structure.table_options import OptionsOfTables, table_options_not_taken
@@ -93,6 +94,7 @@ class SchemaSync:
         self._target = target
         self._options = options
         self._scope = scope or Scope.of(options)
+        self._is_part = scope is not None
         self._transform = Transform()
         self._tables = OptionsOfTables({}, {})
         self._differing: set[str] = set()
@@ -140,7 +142,8 @@ class SchemaSync:
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
         """All that stands in the way, before anything is written."""
         allow_lossy = self._options.allow_lossy_precision
-        findings = compare(structure, creates=True, allow_lossy=allow_lossy)
+        findings = [] if self._is_part else nothing_meant(self._source, structure, self._options)
+        findings += compare(structure, creates=True, allow_lossy=allow_lossy)
         findings += privilege_findings(self._source, self._target, structure, self._options)
         if structure.target is None:
             if self._options.create_database:

@@ -69,6 +69,12 @@ class Structure:
             raise MigrationStopped([finding]) from error
 
 
+def nothing_meant(source: Catalog, structure: Structure, options: MigrationOptions) -> list[Finding]:
+    """What to say where a migration means no table of its source; mode history does not wait for tables that come."""
+    tables = [pair.source for pair in structure.pairs]
+    return source.nothing_meant(structure.scope, tables, may_come=options.follows)
+
+
 def read_structure(
     source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None
 ) -> Structure:

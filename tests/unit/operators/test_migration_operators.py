@@ -135,8 +135,10 @@ def test_the_copy_knows_how_many_batches_run_at_the_same_time() -> None:
 
 
 def test_wrong_options_fail_without_retry_and_all_at_once() -> None:
-    operator = TDengineResolveOperator(task_id="resolve", options={"mode": "x", "workers": 0})
-    with pytest.raises(AirflowFailException, match=r"(?s)2 findings.*'mode'.*'workers'"):
+    given = {"mode": "x", "workers": 0, "rename_tables": "a => b", "source_conn_id": "nobody"}
+    operator = TDengineResolveOperator(task_id="resolve", options=given)
+    said = r"(?s)6 findings.*'mode'.*'workers'.*'source_database'.*'rename_tables'.*'source_conn_id'.*'target_conn_id'"
+    with pytest.raises(AirflowFailException, match=said):
         operator.execute(context())
 
 

@@ -296,11 +296,12 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
 
 
 def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
-    """A call of the command line; `{source}` is the source's URL."""
+    """A call of the command line; `{source}` is the source's URL, `{wrong}` the same with a wrong password."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         url = str(pair.source.address).replace("://", "://root:taosdata@")
-        given = [argument.replace("{source}", url) for argument in arguments]
+        wrong = url.replace("taosdata", "wrong")
+        given = [argument.replace("{source}", url).replace("{wrong}", wrong) for argument in arguments]
         return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen())
 
     return happen
@@ -351,17 +352,17 @@ ONLY_2, ONLY_3 = frozenset({2}), frozenset({3})
 CASES = (
     # --- Options
     Case(
-        "options.MigrationOptions.checked",
+        "options.MigrationOptions.read",
         options(worker=3),
         f"Option 'worker': there is no such option. The options are {', '.join(OPTIONS)}.",
     ),
     Case(
-        "options.MigrationOptions._check_together 1",
+        "options.MigrationOptions._contradictions",
         options(source_database=""),
         "Option 'source_database': it is empty. Give one; The database that is read.",
     ),
     Case(
-        "options.MigrationOptions._check_together 2",
+        "options.MigrationOptions._check_period",
         options(start="2022-01-01", end="2021-01-01"),
         "Options 'start' and 'end': start 2022-01-01 is not before end 2021-01-01. "
         "Give a start that is earlier than end.",
@@ -402,18 +403,18 @@ CASES = (
         "intervals, as CronDataIntervalTimetable has.",
     ),
     Case(
-        "options.MigrationOptions._check_together 3",
+        "options.MigrationOptions._check_database_options",
         options(database_options="VGROUPS 2; DROP DATABASE power"),
         "Option 'database_options': a semicolon ends the statement. "
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
     ),
     Case(
-        "options.MigrationOptions._check_together 4",
+        "options.MigrationOptions._check_dead_letters",
         options(on_error="dead_letter"),
         "Option 'dead_letter_path': it is empty, and on_error is dead_letter. Give a folder or an object storage URL.",
     ),
     Case(
-        "options.MigrationOptions._check_together 5",
+        "options.onto_itself",
         options(target_conn_id="a"),
         "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
         "Give another connection or another target_database; a database cannot be copied onto itself.",
@@ -446,7 +447,7 @@ CASES = (
         "Create that connection under Admin, Connections.",
     ),
     Case(
-        "preflight._generation",
+        "preflight.generation_findings",
         an_old_target,
         "Option 'target_conn_id': {source} is TDengine 2.4.0.18. "
         "Give a server of 3.0 or later; older ones can only be a source.",
@@ -460,12 +461,43 @@ CASES = (
         "Create that connection, or give a URL such as ws://root:taosdata@host:6041.",
     ),
     Case(
-        "cli.Command.__init__",
+        "options.onto_itself",
         command("--source-conn-id", "{source}", "--target-conn-id", "{source}", "--source-database", "a"),
         "Options 'source_conn_id' and 'target_conn_id': both name the database 'a' of {source}. "
         "Give another server or another target_database; a database cannot be copied onto itself.",
     ),
+    # --- All together
+    Case(
+        "request._Mistakes.side",
+        command("--source-conn-id", "ws://host:0", "--target-conn-id", "{source}", "--source-database", "a"),
+        "Option 'source_conn_id': The port 0 is not a TCP port; expected 1 to 65535, usually 6041. "
+        "Correct that connection.",
+    ),
+    Case(
+        "request._unanswered 1",
+        command("--source-conn-id", "{wrong}", "--target-conn-id", "{source}", "--source-database", "a"),
+        "Option 'source_conn_id': {source} refuses {error}. Correct user and password of that connection.",
+        ONLY_3,
+    ),
+    Case(
+        "request._unanswered 2",
+        command("--source-conn-id", "ws://127.0.0.1:1", "--target-conn-id", "{source}", "--source-database", "a"),
+        "Option 'source_conn_id': {error}. See that the server and its taosAdapter run, and that host, port and "
+        "protocol of the connection are right.",
+    ),
     # --- Scope
+    Case(
+        "catalog.Catalog.nothing_meant 1",
+        database("keep 30"),
+        "Option 'source_database': the database 'mig_src' of {source} has no tables. "
+        "Give another database, or mode realtime or both, which wait for tables that come.",
+    ),
+    Case(
+        "catalog.Catalog.nothing_meant 2",
+        sync(STABLE, CHILD, NORMAL, tables="c", exclude="c, t"),
+        "Options 'tables' and 'exclude': no table of the database 'mig_src' of {source} is left. "
+        "Leave some of them in; it has c, s, t.",
+    ),
     Case(
         "catalog.Catalog.missing",
         lambda pair, folder: pair.sync(),

@@ -1,0 +1,200 @@
+"""What somebody asks for: options, both servers, and what the source has of it; all that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, ConnectionFailed, TDengineError
+from airflow_provider_tdengine.migration.background import in_background
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
+from airflow_provider_tdengine.migration.planning.preflight import generation_findings
+from airflow_provider_tdengine.migration.rows import Transform
+from airflow_provider_tdengine.migration.structure import Structure, nothing_meant, read_structure
+
+_T = TypeVar("_T")
+
+_SOURCE, _TARGET = "source_conn_id", "target_conn_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for, and may have.
+
+    Parameters:
+        options: with digests of the files of tables.
+        source: the source database.
+        target: the target database; it need not exist where it is to be created.
+        structure: of both sides.
+    """
+
+    options: MigrationOptions
+    source: Catalog
+    target: Catalog
+    structure: Structure
+
+
+def requested(
+    values: Mapping[str, object],
+    client: Callable[[str, str], Client],
+    complete: Callable[[MigrationOptions], MigrationOptions] = lambda options: options,
+) -> Request:
+    """What a form, a caller or a command line asks for; nothing is written.
+
+    Parameters:
+        values: by option name.
+        client: gives the client of a connection, by its name and by the option that says it.
+        complete: adds to the options what only the caller knows.
+
+    Raises:
+        MigrationStopped: all that is wrong, wherever it is found: values, rules, files, contradictions, connections,
+            servers that do not answer, databases and tables that are not there.
+        TDengineError: nothing is wrong but that servers do not answer, which a retry may cure.
+    """
+    options, found = MigrationOptions.read(values)
+    mistakes = _Mistakes(found)
+    completed = mistakes.of(lambda: complete(options)) or options
+    mistakes.of(lambda: Transform.of(completed))
+    resolved = mistakes.of(lambda: pinned(completed))
+    source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
+    target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
+    if source and target and options.source_conn_id != options.target_conn_id:
+        mistakes.findings += _same_database(source, target)
+    mistakes.wait_for({_SOURCE: source, _TARGET: target})
+    if source and mistakes.answers(_SOURCE):
+        # Of options without a mistake, the whole structure is read below.
+        whose = resolved if mistakes.findings else None
+        mistakes.asking(_SOURCE, source, lambda: _source_findings(source, whose))
+    if target and mistakes.answers(_TARGET):
+        mistakes.asking(_TARGET, target, lambda: _target_findings(target, completed))
+    mistakes.stop()
+    assert source is not None
+    assert target is not None
+    assert resolved is not None
+    with source, target:
+        structure = read_structure(source, target, resolved)
+        stop_on(nothing_meant(source, structure, resolved))
+    return Request(resolved, source, target, structure)
+
+
+@dataclass(slots=True)
+class _Mistakes:
+    """All that is wrong so far.
+
+    Parameters:
+        findings: in the order in which they were found.
+        passing: how many of them a retry may cure.
+        silent: options of servers that do not answer.
+    """
+
+    findings: list[Finding]
+    passing: int = 0
+    silent: set[str] = field(default_factory=set)
+
+    def of(self, read: Callable[[], _T]) -> _T | None:
+        """What is read, None where something is wrong with it."""
+        try:
+            return read()
+        except MigrationStopped as stopped:
+            self.findings += stopped.findings
+            return None
+
+    def side(self, option: str, client: Callable[[], Client], database: str) -> Catalog | None:
+        """A database of a connection, None where its option or the connection is wrong."""
+        if any(finding.object == f"Option {option!r}" for finding in self.findings):
+            return None
+        try:
+            found = self.of(client)
+        except AddressError as error:
+            self.findings.append(Finding(f"Option {option!r}", str(error), "Correct that connection"))
+            return None
+        return None if found is None else Catalog(found, database)
+
+    def wait_for(self, sides: Mapping[str, Catalog | None]) -> None:
+        """Ask the servers what they are, side by side: each may let others wait."""
+        there = {option: side for option, side in sides.items() if side}
+        answers = {option: in_background(partial(_first_answer, side)) for option, side in there.items()}
+        for option, side in there.items():
+            self.asking(option, side, answers[option].result)
+
+    def answers(self, option: str) -> bool:
+        return option not in self.silent
+
+    def asking(self, option: str, side: Catalog, ask: Callable[[], list[Finding]]) -> None:
+        """Add what is found by asking a server, or that it does not answer."""
+        try:
+            with side:
+                self.findings += self.of(ask) or []
+        except TDengineError as error:
+            self.silent.add(option)
+            self.passing += error.retryable
+            self.findings.append(_unanswered(option, side, error))
+
+    def stop(self) -> None:
+        """Say all that is wrong.
+
+        Raises:
+            MigrationStopped: something is.
+            ConnectionFailed: only that servers do not answer, which a retry may cure.
+        """
+        if not self.findings:
+            return
+        stopped = MigrationStopped(self.findings)
+        if self.passing == len(self.findings):
+            raise ConnectionFailed(str(stopped))
+        raise stopped
+
+
+def _first_answer(side: Catalog) -> list[Finding]:
+    """Wait for a server to say what it is, in which there is nothing to find."""
+    _ = side.client.server
+    return []
+
+
+def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
+    address, said = str(side.client.address), str(error)
+    found = said if address in said else f"{address}: {said}"
+    if isinstance(error, AuthenticationFailed):
+        return Finding(f"Option {option!r}", found, "Correct user and password of that connection")
+    action = "See that the server and its taosAdapter run, and that host, port and protocol of the connection are right"
+    return Finding(f"Option {option!r}", found, action if error.retryable else "Correct that connection")
+
+
+def _same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
+    """Two connections may lead to one server."""
+    if str(source.client.address) == str(target.client.address) and source.name and source.name == target.name:
+        yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")
+
+
+def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[Finding]:
+    """What the source lacks.
+
+    Parameters:
+        source: the source database.
+        options: whose tables are looked for; None for the database alone.
+    """
+    if not source.name:
+        return []
+    if source.database() is None:
+        return [source.missing("source_database")]
+    if options is None:
+        return []
+    scope = Scope.of(options)
+    tables = source.tables(scope)
+    missing = source.missing_tables(scope, tables)
+    return missing or source.nothing_meant(scope, tables, may_come=options.follows)
+
+
+def _target_findings(target: Catalog, options: MigrationOptions) -> list[Finding]:
+    """What the target is not, or lacks."""
+    if found := list(generation_findings(target)):
+        return found
+    is_made = options.create_database and options.schema != "none"
+    if is_made or not target.name or target.database() is not None:
+        return []
+    return [target.missing("target_database")]
