@@ -94,7 +94,10 @@ def test_rows_that_expire_after_the_plan_stay_behind_too(
     aged.target.execute(f"alter database {TARGET} keep 3650")
     copied = {batch: copy_batch(*aged.catalogs, batch, options, MemoryProgress()) for batch in batches}
     assert sum(each.rows for each in copied.values()) == 3
-    assert [sum(each.tally.rejected for each in copied.values()), sum(each.left_behind for each in copied.values())] == [0, 4]
+    assert [
+        sum(each.tally.rejected for each in copied.values()),
+        sum(each.left_behind for each in copied.values()),
+    ] == [0, 4]
     assert "rows of batch meters d1…d2 · 2001-09…2021-01, which are about to expire" in caplog.text
     comparison = aged.verify(copied=copied, on_expired="skip")
     assert (comparison.differences, comparison.expired) == ([], 4)
