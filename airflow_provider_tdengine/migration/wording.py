@@ -78,6 +78,16 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def share(there: int, rows: int) -> str:
+    """How many of the source's rows the target has: `99.9 %`, never rounded up, so that `100.0 %` is all of them."""
+    if there > rows:
+        return f"{there - rows:,} more than the source"
+    if not rows:
+        return ""
+    tenths = 1000 * there // rows
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
 def size(length: float) -> str:
     """A number of bytes: `1.2 GB`."""
     if length < 1000:
