@@ -20,6 +20,11 @@ def name(table: str) -> str:
     return table if len(table) <= _LONGEST_NAME else f"{table[:half]}…{table[-half:]}"
 
 
+def beginning(text: str, characters: int) -> str:
+    """A text, a very long one without its end."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
 _LONGEST_VALUE = 100
 
 
