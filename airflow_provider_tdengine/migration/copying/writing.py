@@ -50,7 +50,7 @@ class Written:
             sum(start <= number < end for number in numbers)
             for numbers in (self.refused.rejected, self.refused.expired)
         )
-        size, collisions = (self.bytes, self.collisions) if start == 0 else (0, 0)
+        size, collisions = (self.bytes, self.collisions) if start == 0 < end else (0, 0)
         hashes = int(self.hashes[start:end].sum(dtype=np.uint64))
         return Tally(end - start + collisions, size, rejected, expired, collisions, hashes)
 
