@@ -243,14 +243,18 @@ def conclude(
         result = Comparison(dead_letters={name: len(times) for name, times in (refused or {}).items() if times})
         for one in compared:
             result.add(one)
-        for batch in _outside(source, structure, options, batches):
+        late = list(_outside(source, structure, options, batches))
+        for batch in late:
             log.warning("Batch %s came after the plan was made", batch.label)
             result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
+        if late:
+            # The target may have got their tables meanwhile.
+            structure = persist(partial(read_structure, source, target, options), stop)
         for pair in structure.pairs:
             _conclude_pair(source, target, structure, pair, options, result)
         if not any(one.copied is not None for one in compared):
             now = datetime.now(timezone.utc)
-            found = find_expired(source, structure, structure.target, window(options, structure.source), now)
+            found = find_expired(source, structure, kept, window(options, structure.source), now)
             result.expired += sum(one.rows for one in found)
         if is_end_implied:
             end = window(options, structure.source)[1]
