@@ -236,7 +236,7 @@ def conclude(
     stop = stop or threading.Event()
     with source, target:
         structure = persist(partial(read_structure, source, target, options), stop)
-        if structure.target is None:
+        if (kept := structure.target) is None:
             raise MigrationStopped([target.missing("target_database")])
         # Of nothing, everything is equal.
         stop_on([] if batches else nothing_meant(source, structure, options))
