@@ -203,6 +203,7 @@ def _compare(
         result.copied, result.vanished, result.expired = copied.rows, copied.vanished, copied.left_behind
         result.refused, result.collisions = copied.tally.rejected, copied.tally.collisions
     if not brief.pairs:
+        result.vanished = max(result.vanished, copied.tables if copied else 0)
         return result
     comparison = _BatchComparer(brief, options, copied, refused, result, stop)
     if not comparison.is_proven():
@@ -250,6 +251,9 @@ class _BatchComparer:
         self._whole: Period = (brief.border.after(start) if self._is_cut else start, brief.batch.end)
         self._since = self._whole[0] if self._is_cut else brief.border.reached(start)
         self._period: Period = (self._since, brief.batch.end)
+        if self._since != brief.batch.start:
+            # Rows that were copied may have expired since, as those that were left behind.
+            result.expired = max(result.expired, self._count_of_source(brief.batch.start, self._since))
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
         self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
 
@@ -269,6 +273,16 @@ class _BatchComparer:
         start, end = self._period
         return (start is None or time >= start) and (end is None or time < end)
 
+    def _count_of_source(self, start: int | None, end: int | None) -> int:
+        """How many rows of the batch the source has from a timestamp on and before another one."""
+        end = min((moment for moment in (end, self._brief.batch.end) if moment is not None), default=None)
+        if start is not None and end is not None and start >= end:
+            return 0
+        return sum(
+            count(self._brief.source, pair.source, self._brief.scope, (start, end), self._stop)
+            for pair in self._brief.pairs.values()
+        )
+
     # --- At the price of a count
 
     def is_proven(self) -> bool:
@@ -276,10 +290,7 @@ class _BatchComparer:
         copied = self._copied
         if copied is None or self._options.verify != "full" or self._is_cut:
             return False
-        rows = sum(
-            count(self._brief.source, pair.source, self._brief.scope, self._period, self._stop)
-            for pair in self._brief.pairs.values()
-        )
+        rows = self._count_of_source(*self._period)
         if rows != copied.rows:
             self._result.is_reread = True
             log.info("Batch %s had %d rows when it was copied, and has %d", self._brief.batch.label, copied.rows, rows)
@@ -323,6 +334,8 @@ class _BatchComparer:
             # Rows may have come between the listing and the reading, which has found no difference.
             ours, theirs = self._listings()
         self._result.rows, self._result.target_rows = ours.total, theirs.total
+        if self._copied and not self._is_cut:
+            self._result.vanished = max(self._result.vanished, self._copied.tables - len(ours))
         if self._copied is None or not pieces:
             # What the copy was refused may have been brought back since.
             names = map(self._brief.target_name, self._names().union(ours.names))
