@@ -77,6 +77,21 @@ class Airflow:
         )
         return answer.raise_for_status().json()["value"]
 
+    def states(self, run_id: str, dag: str = DAG) -> dict[str, set[str]]:
+        """The states of each task's instances."""
+        found: dict[str, set[str]] = {}
+        for (task, _), instance in self.tasks(run_id, dag).items():
+            found.setdefault(task, set()).add(instance["state"])
+        return found
+
+    def asset_events(self, run_id: str, dag: str = DAG) -> dict[str, int]:
+        """Rows by database and super table, of what a run said to the assets."""
+        answer = self.api.get("/api/v2/assets/events", params={"source_run_id": run_id, "source_dag_id": dag})
+        events = answer.raise_for_status().json()["asset_events"]
+        assert all(event["extra"]["end"] for event in events)
+        place = f"tdengine://{self.target.host}:{self.target.port}/"
+        return {event["uri"].removeprefix(place): event["extra"]["rows"] for event in events}
+
     def log(self, run_id: str, task: str, map_index: int = -1, attempt: int = 1, dag: str = DAG) -> str:
         answer = self.api.get(
             f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}",
@@ -84,14 +99,14 @@ class Airflow:
         )
         return answer.raise_for_status().text
 
-    def clear(self, run_id: str, task: str, dag: str = DAG) -> None:
+    def clear(self, run_id: str, task: str, map_index: int | None = None, dag: str = DAG) -> None:
         """What the button Clear does, with the tasks that follow."""
         answer = self.api.post(
             f"/api/v2/dags/{dag}/clearTaskInstances",
             json={
                 "dry_run": False,
                 "dag_run_id": run_id,
-                "task_ids": [task],
+                "task_ids": [task if map_index is None else [task, map_index]],
                 "only_failed": False,
                 "include_downstream": True,
             },

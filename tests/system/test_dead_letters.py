@@ -43,6 +43,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
         "plan": "success",
         "copy": "success",
         "verify": "success",
+        "certify": "success",
         "dead_letters": "failed",
         "shards": "skipped",
         "follow": "skipped",
@@ -51,6 +52,8 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     assert (far.xcom(run, "copy", 0)["rows"], far.xcom(run, "copy", 0)["rejected"]) == (300, 2)
     far.wait_for(lambda: "The target refused 2 rows; they are dead letters in " in far.log(run, "dead_letters"), 10)
     assert "m1: 2" in far.log(run, "dead_letters")
+    assert far.xcom(run, "certify")["verdict"]["words"] == "300 of 302 rows arrived, 2 refused"
+    assert far.asset_events(run) == {}
     assert far.target.execute("select count(*) from near.meters") == [(300,)]
 
     back = {"path": f"file://{tmp_path}", "target_database": "near"}
@@ -75,6 +78,8 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     far.clear(run, "dead_letters")
     far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "success", 60)
     far.wait_for(lambda: far.state(run) == "success", 60)
+    assert far.xcom(run, "certify")["verdict"]["words"] == "Equal: 302 rows in 3 tables"
+    assert far.asset_events(run) == {"near/meters": 302}
 
     # Letters that only another host has: none is seen, and the copy task says that there are some.
     for file in tmp_path.rglob("*.arrived"):
@@ -86,6 +91,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
 
 
 def test_the_first_refused_row_fails_the_copy_by_name(far: Airflow) -> None:
+    far.source.execute(f"insert into far.m1 values ({T + 150},{FAR},-1)")
     run = far.run({"source_database": "far", "target_database": "strict", "database_options": "PRECISION 'ns'"})
     assert far.state(run) == "failed"
     assert far.tasks(run)["copy", 0]["try_number"] == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import DAG, Airflow
+from .conftest import Airflow
 
 T = 1609459200000
 TABLES, ROWS = 4, 20_000
@@ -43,7 +43,9 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
         ("plan", -1): "success",
         ("copy", 0): "success",
         ("copy", 1): "success",
-        ("verify", -1): "success",
+        ("verify", 0): "success",
+        ("verify", 1): "success",
+        ("certify", -1): "success",
         ("dead_letters", -1): "skipped",
         ("shards", -1): "skipped",
         ("follow", -1): "skipped",
@@ -51,29 +53,21 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert power.state(run) == "success"
     source, target = rows(power, "whole")
     assert target == source
-    assert tasks["copy", 0]["rendered_map_index"] == "meters d0…d3 · 2021-01-01"
-    assert tasks["copy", 1]["rendered_map_index"] == "tables plain · 2021-01-01"
-    verified = power.xcom(run, "verify")
-    assert (verified["rows"], verified["target_rows"], verified["different"]) == (80_002, 80_002, 0)
+    for task in ("copy", "verify"):
+        assert tasks[task, 0]["rendered_map_index"] == "meters d0…d3 · 2021-01-01"
+        assert tasks[task, 1]["rendered_map_index"] == "tables plain · 2021-01-01"
     assert power.xcom(run, "copy", 0)["rows"] == 80_000
-    power.wait_for(lambda: "Equal: 80,002 rows in 5 tables" in power.log(run, "verify"), 10)
-    assert asset_events(power, run) == {"whole": 2, "whole/meters": 80_000}
-
-
-def asset_events(airflow: Airflow, run: str) -> dict[str, int]:
-    """Rows by database and super table, of what a run said to the assets."""
-    answer = airflow.api.get("/api/v2/assets/events", params={"source_run_id": run, "source_dag_id": DAG})
-    events = answer.raise_for_status().json()["asset_events"]
-    assert all(event["extra"]["end"] for event in events)
-    place = f"tdengine://{airflow.target.host}:{airflow.target.port}/"
-    return {event["uri"].removeprefix(place): event["extra"]["rows"] for event in events}
+    assert (power.xcom(run, "verify", 0)["rows"], power.xcom(run, "verify", 0)["level"]) == (80_000, "digest")
+    certified = power.xcom(run, "certify")
+    assert (certified["rows"], certified["target_rows"], certified["different"]) == (80_002, 80_002, 0)
+    power.wait_for(lambda: "Equal: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
+    assert power.asset_events(run) == {"whole": 2, "whole/meters": 80_000}
 
 
 def test_no_secret_is_shown(power: Airflow) -> None:
     run = power.run({"source_database": "power", "target_database": "secret", "schema": "only"})
-    for task in ("resolve", "sync_schema", "plan", "verify"):
+    for task in ("resolve", "sync_schema", "plan", "certify"):
         assert "taosdata" not in power.log(run, task)
-    assert power.tasks(run)["copy", -1]["state"] == "skipped"
     assert power.state(run) == "success"
     assert power.target.execute("select count(*) from secret.meters") == [(0,)]
 
@@ -120,4 +114,5 @@ def test_a_difference_makes_the_run_red(power: Airflow) -> None:
     power.target.execute(f"insert into spoilt.plain values ({T + 99}, 7)")
     run = power.run({"source_database": "power", "target_database": "spoilt", "tables": "plain"})
     assert power.state(run) == "failed"
-    power.wait_for(lambda: "plain: rows 2 in the source, 3 in the target" in power.log(run, "verify"), 10)
+    said = "plain: rows 2 in the source, 3 in the target"
+    power.wait_for(lambda: said in power.log(run, "verify", 0) and said in power.log(run, "certify"), 10)

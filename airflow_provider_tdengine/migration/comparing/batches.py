@@ -246,9 +246,10 @@ class _BatchComparer:
         self._result = result
         self._stop = stop
         start = copied.since if copied else brief.batch.start
-        # Rows that may expire meanwhile are not compared.
+        # Rows that may expire meanwhile are not compared, nor those that one side has let go, and the other keeps.
         self._is_cut = self._is_about_to_expire(start)
-        self._since = brief.border.after(start) if self._is_cut else start
+        self._whole: Period = (brief.border.after(start) if self._is_cut else start, brief.batch.end)
+        self._since = self._whole[0] if self._is_cut else brief.border.reached(start)
         self._period: Period = (self._since, brief.batch.end)
         if self._since != brief.batch.start:
             # Rows that were copied may have expired since, as those that were left behind.
@@ -497,7 +498,7 @@ class _BatchComparer:
         periods: dict[Period, list[Holding]] = {}
         for piece in pieces:
             is_all = piece.missing == piece.rows == rows.get(piece.table)
-            period = self._period if is_all else (piece.start, piece.end)
+            period = self._whole if is_all else (piece.start, piece.end)
             periods.setdefault(period, []).append(Holding(piece.table, piece.rows, piece.start, piece.end - 1))
         for (start, end), found in periods.items():
             tables: dict[str, Holding] = {}

@@ -244,9 +244,13 @@ def conclude(
         result = Comparison(dead_letters={name: len(times) for name, times in (refused or {}).items() if times})
         for one in compared:
             result.add(one)
-        for batch in _outside(source, structure, options, batches):
+        late = list(_outside(source, structure, options, batches))
+        for batch in late:
             log.warning("Batch %s came after the plan was made", batch.label)
             result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
+        if late:
+            # The target may have got their tables meanwhile.
+            structure = persist(partial(read_structure, source, target, options), stop)
         for pair in structure.pairs:
             created = _conclude_pair(source, target, structure, pair, options, result)
             for batch in _late(source, structure, pair, options, created):

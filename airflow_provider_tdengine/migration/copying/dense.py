@@ -189,7 +189,7 @@ class _Position:
         if not rows:
             return Tally()
         starts_later = self.time is None or int(times[0]) >= self.time
-        self._in_order &= starts_later and bool((times[1:] >= times[:-1]).all())
+        self._in_order &= starts_later and not np.count_nonzero(times[1:] < times[:-1])
         if not self._in_order or int(times[-1]) == self.time:
             self.rest += written.tally(0, rows)
             return Tally()

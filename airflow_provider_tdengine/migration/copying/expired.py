@@ -138,6 +138,14 @@ class Border:
         """
         return _later(start, self._oldest(MARGIN))
 
+    def reached(self, start: int | None) -> int | None:
+        """From which timestamp of a period on no row expires before it is read and written: others may have by now.
+
+        Parameters:
+            start: of the period.
+        """
+        return _later(start, self._oldest(_LEAST_MARGIN))
+
     def is_near(self, first: int) -> bool:
         """Whether a row of this timestamp may expire before it is read and written."""
         border = self._oldest(_LEAST_MARGIN)

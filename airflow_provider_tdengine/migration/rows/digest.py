@@ -99,7 +99,7 @@ def row_hashes(block: Block, tables: np.uint64 | Hashes) -> Hashes:
     for column, weight, null in zip(block.columns, _weights(columns, 0), _weights(columns, 1), strict=True):
         values = _values(column)
         values *= weight
-        if column.nulls.any():
+        if np.count_nonzero(column.nulls):
             values[column.nulls] = null
         total += values
     return _mixed(total)
@@ -129,10 +129,10 @@ def _values(column: Column) -> Hashes:
     values = column.values
     width = values.dtype.itemsize
     if values.dtype.kind == "f":
-        bits = np.frombuffer(values.data, f"<u{width}") if values.flags.c_contiguous else values.view(f"<u{width}")
+        bits = values.view(np.uint64 if width == 8 else np.uint32)
         numbers: Hashes = _folded(bits) if width == 8 else bits.astype(np.uint64)
         is_nan: Flags = np.isnan(values)
-        if is_nan.any():
+        if np.count_nonzero(is_nan):
             numbers[is_nan] = _NAN
         return numbers
     if values.dtype.kind in "iub":

@@ -76,8 +76,10 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Finding
     made: list[tuple[str, Finding]] = []
     original = Finding.__init__
 
-    def init(self: Finding, object: str, found: str, action: str, severity: Severity = Severity.BLOCKER) -> None:
-        original(self, object, found, action, severity)
+    def init(
+        self: Finding, object: str, found: str, action: str, severity: Severity = Severity.BLOCKER, kind: str = ""
+    ) -> None:
+        original(self, object, found, action, severity, kind)
         caller = sys._getframe(1)
         made.append((places()[caller.f_code.co_filename, caller.f_lineno], self))
 
