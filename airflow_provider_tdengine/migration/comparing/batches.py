@@ -332,7 +332,7 @@ class _BatchComparer:
             # What the copy was refused may have been brought back since.
             names = map(self._brief.target_name, self._names().union(ours.names))
             self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
-        if self._copied is None and self._brief.time.cuts and not pieces:
+        if self._brief.time.cuts and not pieces:
             self._result.collisions = ours.total - theirs.total - self._result.refused
         self._note(pieces)
 
