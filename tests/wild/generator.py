@@ -26,7 +26,7 @@ class Size:
         rows: of the table that has the most.
         columns: of a table.
         cells: values of the whole database.
-        real: also what boxes do not know: text that is no UTF-8, text as second key.
+        real: also what boxes do not know: text that is no UTF-8, text as second key, INSERT with SELECT.
     """
 
     tables: int
@@ -182,7 +182,7 @@ class _Filler:
         is_barred = any(column.name == "*" for each in made for column in each.columns)
         self._subtables([each for each in made if each.tags])
         self._insert(made, self._first_count)
-        if self._server.version >= (3, 3):
+        if self._server.version >= (3, 3) and self._size.real:
             self._odd_floats(made)
         self._alter(made)
         self._insert(made, lambda: rng.choice([0, 0, 0, 1, 3]))
