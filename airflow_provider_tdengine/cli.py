@@ -15,26 +15,31 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, count, holdings
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
+    Checkpoint,
     Copied,
     DeadLetters,
     ProgressNotSaved,
     batch_folder,
     copy_batch,
     kept,
+    known,
+    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.following import Follower, Position, rounds
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
 from airflow_provider_tdengine.migration.structure import SchemaSync
@@ -46,7 +51,8 @@ _SHOWN = 20
 
 _COMMANDS = {
     "plan": "what a migration would do, and what stands in its way; nothing is written",
-    "migrate": "create what is missing, copy, compare and mend; called again, it goes on where it stopped",
+    "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
+    "called again, it goes on where it stopped",
     "verify": "compare both sides; nothing is written",
     "status": "rows of each super table and normal table on both sides; nothing is written",
 }
@@ -157,7 +163,7 @@ class Command:
         return _FAILED if found.blockers else 0
 
     def migrate(self) -> int:
-        """Schema sync, copy, comparison and repair."""
+        """Schema sync, copy, comparison and repair; with mode realtime and both, following after it."""
         options = self._options
         if options.dry_run:
             return self.plan()
@@ -168,13 +174,28 @@ class Command:
         for finding in findings:
             self._screen.line(f"  {finding.severity.value}: {finding}")
         self._state.keep()
+        is_done, status = self._up_to_following()
+        if is_done and options.follows:
+            return self._follow() or status
+        if is_done:
+            self._state.forget()
+        return status
+
+    def _up_to_following(self) -> tuple[bool, int]:
+        """Structure and history, unless an earlier call has come to following.
+
+        Returns:
+            Whether it is done, but for refused rows, and the exit status.
+        """
+        options = self._options
+        if self._state.position.load():
+            return True, 0
         if options.schema != "none":
             with self._stage("schema") as say, self._source, self._target:
                 report = SchemaSync(self._source, self._target, options).run()
                 say(f"{len(report.stables)} super tables and {report.tables} tables created")
         if not options.copies_history:
-            self._state.forget()
-            return 0
+            return True, 0
         with self._stage("plan") as say, self._source, self._target:
             batches = make_plan(self._source, self._target, options, self._state.plan())
             self._state.keep_plan(batches)
@@ -184,9 +205,52 @@ class Command:
             verdict = self._compare(batches, copied)
         if rejected := sum(one.tally.rejected for one in copied.values()):
             self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
-        if verdict.kind is not Kind.DIFFERENT:
-            self._state.forget()
-        return _FAILED if rejected else _status(verdict)
+        return verdict.kind is not Kind.DIFFERENT, _FAILED if rejected else _status(verdict)
+
+    def _follow(self) -> int:
+        """Copy rows as they arrive, until Ctrl-C; then say how far it came."""
+        stored, letters = self._state.position, self._letters()
+        folder = letters / "follow" if letters else None
+        reached: Position | None = None
+
+        def save(position: Position) -> None:
+            nonlocal reached
+            reached = position
+            try:
+                stored.save(position.to_dict())
+            except ProgressNotSaved as error:
+                self._screen.line(f"  warning: the watermark was not saved: {error}")
+
+        follower = Follower(
+            self._source,
+            self._target,
+            self._options,
+            save=save,
+            dead_letters=(lambda name: DeadLetters(folder / short_name(name))) if folder else None,
+        )
+        begin = follower.position(stored.load())
+        save(begin)
+        has_refused = False
+        self._screen.line("  Rows are copied as they arrive, until Ctrl-C")
+        with self._screen.live("follow") as say, suppress(KeyboardInterrupt):
+            for done in rounds(self._source, self._target, self._options, follower, begin):
+                has_refused |= bool(done.rejected)
+                say(f"{done.position.rows - begin.rows:,} rows, the newest is {done.position.lag:.1f} s behind")
+        follower.stop()
+        # Rows that the lookback reads again are refused again.
+        refused = known(folder) if folder and has_refused else 0
+        self._say_how_far(reached or begin, begin, refused)
+        if refused:
+            self._screen.failure(f"The target refused {refused:,} rows; they are in {folder}")
+        return _FAILED if refused else 0
+
+    def _say_how_far(self, reached: Position, begin: Position, refused: int) -> None:
+        precision, rows = self._structure.source.precision, reached.rows - begin.rows
+        moment = datetime.fromtimestamp(reached.watermark / precision.per_second, timezone.utc)
+        watermark = moment.isoformat(timespec="seconds")
+        line = f"  All rows before {watermark} have been copied, {rows:,} by this call; the newest row of the source "
+        line += f"was {reached.lag:.1f} s later. The same command goes on from here"
+        self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, [line])
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
@@ -194,13 +258,22 @@ class Command:
         Returns:
             What they came to, by their identity.
         """
-        total, done = sum(batch.rows for batch in batches), 0
+        total, done, earlier = sum(batch.rows for batch in batches), 0, 0
+        resumed: int | None = None
         started = time.monotonic()
         letters = self._letters()
         found: dict[str, Copied] = {}
+
+        def say(checkpoint: Checkpoint) -> None:
+            nonlocal resumed
+            rows = checkpoint.tally.rows
+            # At the beginning of a batch, it is what earlier calls have copied.
+            resumed = rows if resumed is None else resumed
+            report(done + rows, earlier + resumed)
+
         with self._screen.bar("copy", total) as report:
             for batch in batches:
-                before = done
+                resumed = None
                 copied = copy_batch(
                     self._source,
                     self._target,
@@ -208,11 +281,11 @@ class Command:
                     self._options,
                     FileProgress(self._state.file_of(batch)),
                     dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
-                    report=lambda checkpoint, before=before: report(before + checkpoint.tally.rows),  # type: ignore[misc]
+                    report=say,
                 )
                 found[batch.identity] = copied
-                done += copied.rows
-                report(done)
+                done, earlier = done + copied.rows, earlier + copied.rows - copied.tried
+                report(done, earlier)
         seconds, tried = time.monotonic() - started, sum(copied.tried for copied in found.values())
         said = f"{done:,} rows" if tried == done else f"{done:,} rows, {tried:,} of them now"
         self._screen.stage("copy", seconds, f"{said}, {tried / max(seconds, 0.001):,.0f} rows/s")
@@ -266,15 +339,21 @@ class Command:
         """Show rows on both sides."""
         structure = self._structure
         period = window(self._options, structure.source)
+        if self._options.follows:
+            period = (period[1] if self._options.mode == "realtime" else period[0]), None
         lines, counts = [], {}
+        rename = structure.transform.tables
         with self._source, self._target:
             for pair in structure.pairs:
                 ours = holdings(self._source, pair.source, structure.scope, period)
                 there = 0
                 if pair.target:
-                    there = count(self._target, pair.wanted, EVERYTHING, structure.time.window(*period))
+                    # Its super table may hold other sites, too.
+                    names = set(map(rename, ours.names))
+                    theirs = holdings(self._target, pair.wanted, EVERYTHING, structure.time.window(*period))
+                    there = sum(one.rows for one in theirs if one.name in names)
                 counts[pair.wanted.name] = {"source": ours.total, "target": there}
-                share = f"{100 * there / ours.total:.1f} %" if ours.total else ""
+                share = wording.share(there, ours.total)
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
             print(json.dumps(counts))
@@ -374,6 +453,11 @@ class State:
         """Remember them: they stay what they are, so that their checkpoints do."""
         text = json.dumps([batch.to_dict() for batch in batches])
         (self._folder / "plan.json").write_text(text, encoding="utf-8")
+
+    @property
+    def position(self) -> FileProgress:
+        """Up to where rows have been followed; nothing before history is complete."""
+        return FileProgress(self._folder / "position.json")
 
     def file_of(self, batch: Batch) -> Path:
         """Where a batch's checkpoint is kept."""

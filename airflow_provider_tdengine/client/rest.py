@@ -49,8 +49,6 @@ _STATUS: dict[int, type[TDengineError]] = {
 }
 _OK = 200
 
-_MINUS_ZERO = re.compile(r"[\[,:]-0[,\]}]")
-"""How adapters write -0.0 (measured in all versions), which a whole number of Python cannot be."""
 _SHOWN = 200
 
 
@@ -216,15 +214,11 @@ def login_refused(address: Address, error: AuthenticationFailed) -> Authenticati
     return refusal
 
 
-def _whole(text: str) -> int | float:
-    return -0.0 if text == "-0" else int(text)
-
-
 def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:
     # Values of VARCHAR need not be UTF-8.
     text = response.content.decode("utf-8", "surrogateescape")
     try:
-        answer: Answer = json.loads(text, parse_int=_whole) if _MINUS_ZERO.search(text) else json.loads(text)
+        answer: Answer = json.loads(text, parse_int=_number) if _MINUS_ZERO.search(text) else json.loads(text)
     except ValueError as error:
         if response.status_code == _OK and text.lstrip().startswith("{"):
             raise IncompleteResult(f"The answer of {address} is cut or damaged", statement=statement) from error
@@ -241,6 +235,15 @@ def _checked(address: Address, response: httpx.Response, statement: str) -> Answ
     if "head" in answer and "column_meta" not in answer:
         raise UnsupportedServer(f"{address} answers as TDengine 1.x does; this provider needs 2.4 or later")
     return answer
+
+
+# Adapters write -0.0 as -0, which is an integer in JSON, and as such has no sign.
+_MINUS_ZERO = re.compile(r"-0[],]", re.ASCII)
+"""How adapters write -0.0 (measured in all versions), which a whole number of Python cannot be."""
+
+
+def _number(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)
 
 
 def _no_answer_of_tdengine(address: Address, response: httpx.Response, text: str) -> TDengineError:
@@ -322,7 +325,11 @@ def _from_hex(text: str) -> bytes:
         raise IncompleteResult(f"{shorten(text, _SHOWN)!r} arrived where hexadecimal digits were expected") from error
 
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+# Years of milliseconds and microseconds go beyond four digits, and below 0 (3.3.3.0).
+_RFC3339 = re.compile(r"(-?\d{4,9})(-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+# The calendar repeats itself so often; `datetime` has the years from 1 to 9999 only.
+_CYCLE_YEARS, _CYCLE_SECONDS = 400, 146_097 * 86_400
 
 
 def parse_timestamp(value: Value, precision: Precision) -> int | None:
@@ -340,9 +347,10 @@ def parse_timestamp(value: Value, precision: Precision) -> int | None:
     match = _RFC3339.fullmatch(str(value))
     if match is None:
         raise IncompleteResult(f"{value!r} arrived where a timestamp was expected")
-    day, clock, fraction, zone = match.groups()
+    year, day, clock, fraction, zone = match.groups()
+    cycles, year_of_cycle = divmod(int(year) - 2000, _CYCLE_YEARS)
     try:
-        seconds = _seconds(day, clock, zone)
+        seconds = _seconds(f"{2000 + year_of_cycle}{day}", clock, zone) + cycles * _CYCLE_SECONDS
     except ValueError as error:
         raise IncompleteResult(f"{value!r} arrived where a timestamp was expected: {error}") from error
     digits = 3 * (precision.number + 1)

@@ -1,14 +1,27 @@
-"""What is found out about a migration, in words: all of it at once, before anything is written."""
+"""What is found out about a migration, in words: all of it at once, before anything is written.
+
+A million subtables may have the same thing wrong: of findings of one kind the first are said, of the others names and
+their number. So findings take little memory, and fit into a message and an XCom.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import wording
 
 _SHOWN = 50
+"""Lines of a message."""
+
+_SENT = 100
+"""Findings that are handed over as JSON, and characters of each of their texts, see `sent`."""
+_CHARACTERS = 500
+
+_ALONE, _NAMED = 3, 20
+"""Findings of a kind that stand for themselves; names of the others that are said."""
 
 
 class Severity(str, Enum):
@@ -31,23 +44,97 @@ class Finding:
         found: what is there, and what was expected.
         action: what to do.
         severity: what it means; most findings stand in the way.
+        kind: what findings have in common that say something else of each object, such as its tags; empty where those
+            of a kind say the same.
     """
 
     object: str
     found: str
     action: str
     severity: Severity = Severity.BLOCKER
+    kind: str = ""
 
     @property
     def is_blocker(self) -> bool:
         return self.severity is Severity.BLOCKER
 
+    @property
+    def common(self) -> tuple[str, ...]:
+        """What findings of one kind have in common."""
+        said = (self.kind,) if self.kind else (self.found, self.action)
+        return (self.severity.value, *said)
+
     def to_dict(self) -> dict[str, str]:
         """For JSON."""
-        return {**asdict(self), "severity": self.severity.value}
+        said = {name: value for name, value in asdict(self).items() if name != "kind"}
+        return {**said, "severity": self.severity.value}
 
     def __str__(self) -> str:
         return f"{self.object}: {self.found}. {self.action}."
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Findings of one kind.
+
+    Parameters:
+        first: those that are said; the last one stands for all others, too.
+        names: what some of the others are about.
+        others: how many there are.
+    """
+
+    first: list[Finding] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    others: int = 0
+
+    def add(self, finding: Finding) -> None:
+        if len(self.first) <= _ALONE:
+            self.first.append(finding)
+            return
+        self.others += 1
+        if len(self.names) < _NAMED:
+            self.names.append(finding.object)
+
+    def said(self) -> list[Finding]:
+        if not self.others:
+            return self.first
+        last = self.first[-1]
+        # Such as: Table 'd4' and 96 more ('d5', 'd6', …).
+        what = last.object.partition("'")[0]
+        names = ", ".join(name.removeprefix(what) for name in self.names)
+        more = ", …" if self.others > len(self.names) else ""
+        return [*self.first[:-1], replace(last, object=f"{last.object} and {self.others:,} more ({names}{more})")]
+
+
+class Findings:
+    """Findings of any number in little memory, by kind in the order in which kinds came up.
+
+    Parameters:
+        found: the first ones.
+    """
+
+    def __init__(self, found: Iterable[Finding] = ()) -> None:
+        self._kinds: dict[tuple[str, ...], _Alike] = {}
+        self.add(found)
+
+    def add(self, found: Iterable[Finding]) -> None:
+        for finding in found:
+            self._kinds.setdefault(finding.common, _Alike()).add(finding)
+
+    def said(self) -> list[Finding]:
+        """All of them: the first ones of a kind as they are, the others as one."""
+        return [finding for alike in self._kinds.values() for finding in alike.said()]
+
+
+def sent(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """Findings for JSON that others keep, such as XCom: the most severe ones first, long texts without their end."""
+    order = list(Severity)
+    ordered = sorted(findings, key=lambda finding: order.index(finding.severity))
+    first, rest = ordered[:_SENT], ordered[_SENT:]
+    if rest:
+        action = "The log of the task has them"
+        first.append(Finding(f"{len(rest):,} more findings", "they are left out here", action, rest[0].severity))
+    return [{name: wording.beginning(text, _CHARACTERS) for name, text in one.to_dict().items()} for one in first]
 
 
 class MigrationStopped(TDengineError):
@@ -58,7 +145,7 @@ class MigrationStopped(TDengineError):
     """
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = list(findings)
+        self.findings = Findings(findings).said()
         count = len(self.findings)
         lines = [str(finding) for finding in self.findings[:_SHOWN]]
         if count > _SHOWN:
@@ -72,5 +159,5 @@ def stop_on(findings: Iterable[Finding]) -> None:
     Raises:
         MigrationStopped: with all that does.
     """
-    if found := [finding for finding in findings if finding.is_blocker]:
+    if found := Findings(finding for finding in findings if finding.is_blocker).said():
         raise MigrationStopped(found)

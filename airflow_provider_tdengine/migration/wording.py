@@ -20,6 +20,11 @@ def name(table: str) -> str:
     return table if len(table) <= _LONGEST_NAME else f"{table[:half]}…{table[-half:]}"
 
 
+def beginning(text: str, characters: int) -> str:
+    """A text, a very long one without its end."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
 _LONGEST_VALUE = 100
 
 
@@ -76,6 +81,16 @@ def number(count: int, one: str, many: str = "") -> str:
         many: what several are called, where that is not just an s more.
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def share(there: int, rows: int) -> str:
+    """How many of the source's rows the target has: `99.9 %`, never rounded up, so that `100.0 %` is all of them."""
+    if there > rows:
+        return f"{there - rows:,} more than the source"
+    if not rows:
+        return ""
+    tenths = 1000 * there // rows
+    return f"{tenths // 10}.{tenths % 10} %"
 
 
 def size(length: float) -> str:

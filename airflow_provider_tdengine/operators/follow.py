@@ -110,7 +110,7 @@ class FollowingOperator(MigrationOperator):
                     log.warning("The target refused %d rows; they are dead letters in %s", done.rejected, folder)
                 metrics.followed(done.rows, done.position.lag)
                 position = done.position
-                if position.counted is not None and position.lag <= options.poll_interval + options.delay:
+                if position.has_caught_up(options):
                     return position
         except Stopped:
             raise AirflowException("Following was stopped; it goes on from its watermark") from None

@@ -34,7 +34,7 @@ from airflow_provider_tdengine.migration.copying import (
     batch_folder,
     copy_batch,
 )
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
 from airflow_provider_tdengine.migration.structure import SchemaSync
@@ -167,7 +167,7 @@ class TDengineResolveOperator(MigrationOperator):
     """Checks the options and both servers; the first task of a migration.
 
     What it finds that does not stand in the way is logged, and is the XCom `findings`: a list of object, found, action
-    and severity (`migration.preflight`).
+    and severity, the first hundred of them (`migration.planning.preflight`).
 
     Parameters:
         by_interval: whether the period is the run's data interval, where start and end are not given.
@@ -208,7 +208,7 @@ class TDengineResolveOperator(MigrationOperator):
             stop_on([] if options.dry_run else findings)
         for finding in findings:
             log.log(_LEVELS[finding.severity], "%s", finding)
-        context["ti"].xcom_push("findings", [finding.to_dict() for finding in findings])
+        context["ti"].xcom_push("findings", sent(findings))
         begin = options.start_from if options.mode == "realtime" else options.start or "the first"
         end = "a stop" if options.follows else options.end
         log.info("Migration %s: rows from %s up to %s", options.label, begin, end)

@@ -16,8 +16,8 @@ import httpx
 
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .driver import Driver, Outcome
-from .generator import FULL, SMALL
+from .driver import Driver, Outcome, alone
+from .generator import SIZES
 from .server import Refused, Server
 
 _SECONDS = 900
@@ -32,8 +32,7 @@ def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
         source, target = (_server(url, stack) for url in (arguments.source, arguments.target))
-        size = {"small": SMALL, "full": FULL}[arguments.size]
-        driver = Driver(source, target, size, arguments.faults, arguments.options, arguments.keep)
+        driver = Driver(source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep)
         print(f"{source.version_text} to {target.version_text}, {len(arguments.seeds)} seeds", flush=True)
         outcomes = []
         signal.signal(signal.SIGALRM, _stuck)
@@ -72,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--faults", action="store_true", help="damage the target afterwards, and see it found and mended"
     )
-    parser.add_argument("--size", choices=["small", "full"], default="full", help="of the databases (default: full)")
+    parser.add_argument("--size", choices=list(SIZES), default="full", help="of the databases (default: full)")
     parser.add_argument("--keep", action="store_true", help="leave the databases wild_SEED and wild_SEED_to there")
     parser.add_argument("--verbose", action="store_true", help="show all that a failing seed said")
     ours, _, theirs = " ".join(map(shlex.quote, sys.argv[1:])).partition(" -- ")
@@ -90,6 +89,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def _server(url: str, stack: ExitStack) -> Server:
+    """The server of a URL, or a box."""
     if url.startswith("box:"):
         box = stack.enter_context(TDengineBox(version=url.removeprefix("box:"), block_rows=400))
         url = box.url.replace("http://", "ws://root:taosdata@")
@@ -120,9 +120,8 @@ def _summary(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
             print(f"{count:6}  {reason}")
     if bad:
         first = next(iter(bad.values()))[0]
-        faults = " --faults" if arguments.faults else ""
-        alone = f"python -m tests.wild --source {arguments.source} --target {arguments.target} --seeds {first}"
-        print(f"\nOne of them alone: {alone} --size {arguments.size}{faults} --keep --verbose")
+        given = arguments.source, arguments.target, first, arguments.size, arguments.faults, arguments.options
+        print(f"\nOne of them alone: {alone(*given)}")
     return 1 if bad else 0
 
 

@@ -276,6 +276,13 @@ def _moment(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def alone(source: str, target: str, seed: int, size: str, faults: bool, options: Sequence[str]) -> str:
+    """The command that runs a seed alone, shows all that it said, and leaves its databases there."""
+    command = ["python", "-m", "tests.wild", "--source", source, "--target", target, "--seeds", str(seed)]
+    command += ["--size", size, *["--faults"] * faults, "--keep", "--verbose", *["--", *options] * bool(options)]
+    return shlex.join(command)
+
+
 def call(*arguments: str) -> Said:
     """Call the command line as a user does."""
     out, text, crash = io.StringIO(), io.StringIO(), ""

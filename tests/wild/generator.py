@@ -37,10 +37,11 @@ class Size:
     real: bool
 
 
-SMALL = Size(tables=25, crowd=0, rows=900, columns=14, cells=12_000, real=False)
-"""For servers in a box, whose blocks have 400 rows in tests."""
-
-FULL = Size(tables=300, crowd=2_000, rows=9_000, columns=60, cells=300_000, real=True)
+SIZES = {
+    # For servers in a box, whose blocks have 400 rows in tests.
+    "small": Size(tables=25, crowd=0, rows=900, columns=14, cells=12_000, real=False),
+    "full": Size(tables=300, crowd=2_000, rows=9_000, columns=60, cells=300_000, real=True),
+}
 
 _PLAIN_KINDS = ("BOOL", "FLOAT", "DOUBLE", "TIMESTAMP", "VARCHAR", "NCHAR", *INTEGERS)
 _KEY_KINDS = ("INT", "BIGINT", "INT UNSIGNED", "BIGINT UNSIGNED", "VARCHAR")

@@ -6,15 +6,16 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
 from functools import partial
+from itertools import groupby
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, TimeScale, together
 from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchComparison, Difference, compare_batch
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Verdict
-from airflow_provider_tdengine.migration.copying import Batch, Copied, find_expired, window
+from airflow_provider_tdengine.migration.copying import Batch, Copied, window
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_batches
@@ -236,7 +237,7 @@ def conclude(
     stop = stop or threading.Event()
     with source, target:
         structure = persist(partial(read_structure, source, target, options), stop)
-        if (kept := structure.target) is None:
+        if structure.target is None:
             raise MigrationStopped([target.missing("target_database")])
         # Of nothing, everything is equal.
         stop_on([] if batches else nothing_meant(source, structure, options))
@@ -251,11 +252,10 @@ def conclude(
             # The target may have got their tables meanwhile.
             structure = persist(partial(read_structure, source, target, options), stop)
         for pair in structure.pairs:
-            _conclude_pair(source, target, structure, pair, options, result)
-        if not any(one.copied is not None for one in compared):
-            now = datetime.now(timezone.utc)
-            found = find_expired(source, structure, kept, window(options, structure.source), now)
-            result.expired += sum(one.rows for one in found)
+            created = _conclude_pair(source, target, structure, pair, options, result)
+            for batch in _late(source, structure, pair, options, created):
+                log.warning("Batch %s came after its tables had been compared", batch.label)
+                result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
         if is_end_implied:
             end = window(options, structure.source)[1]
             behind = (together(source, pair.source, structure.scope, (end, None), stop) for pair in structure.pairs)
@@ -338,8 +338,12 @@ def _conclude_pair(
     pair: TablePair,
     options: MigrationOptions,
     result: Comparison,
-) -> None:
-    """Compare what no batch does: the structure of a super table or normal table, and the tags of all subtables."""
+) -> set[str]:
+    """Compare what no batch does: the structure of a super table or normal table, and the tags of all subtables.
+
+    Returns:
+        Subtables, by their names in the target, that it did not have and has got here: without rows.
+    """
     total = result.stables.setdefault(pair.wanted.name if pair.source.is_super else "", Total())
     structural = list(_compare_structure(structure.time, pair, tags=options.schema != "none"))
     result.differ(total, structural)
@@ -349,7 +353,7 @@ def _conclude_pair(
         and not any(difference.what.startswith("tag ") for difference in structural)
     )
     if not pair.source.is_super or options.schema == "none" or not has_tags:
-        return
+        return set()
     scope = EVERYTHING
     if not structure.scope.is_partial and (names := structure.transform.tables.of_range(None, None)):
         scope = scope.between(*names)
@@ -363,6 +367,7 @@ def _conclude_pair(
         return found.differences, found.others
 
     differences, others = persist(compare)
+    missing = _missing(differences)
     if differences and options.repair_rounds:
         try:
             result.tags += SchemaSync(source, target, options).run().tags
@@ -373,6 +378,36 @@ def _conclude_pair(
         differences, others = persist(compare)
     result.extra_tables += others
     result.differ(total, differences)
+    return missing - _missing(differences)
+
+
+def _missing(differences: Sequence[Difference]) -> set[str]:
+    """Tables that the target lacks."""
+    return {difference.table for difference in differences if difference.what == "table"}
+
+
+def _late(
+    source: Catalog, structure: Structure, pair: TablePair, options: MigrationOptions, created: set[str]
+) -> Iterator[Batch]:
+    """Batches of just those subtables of a super table that came when their batch had been compared.
+
+    Parameters:
+        source: the source database.
+        structure: of both sides.
+        pair: the super table.
+        options: of the migration.
+        created: the subtables by their names in the target.
+    """
+    if not created:
+        return
+    bare = replace(pair.source, tags=pair.source.tags[:0])
+    names = sorted(subtable.name for subtable in source.subtables(bare, structure.scope))
+    period = window(options, structure.source)
+    for is_late, run in groupby(names, lambda name: structure.transform.tables(name) in created):
+        if is_late:
+            own = list(run)
+            label = "…".join(map(wording.name, dict.fromkeys([own[0], own[-1]])))
+            yield Batch(pair.source.name, own[0], f"{own[-1]}\x01", len(own), *period, 0, names=label)
 
 
 def _compare_structure(time: TimeScale, pair: TablePair, *, tags: bool) -> Iterator[Difference]:

@@ -324,19 +324,19 @@ class _Workers:
         self._border = brief.border
         self._only = None if known is None else set(known.names)
         self._transcoders = _do(brief.transcoders, stop)
-        self._since, found, self._holdings = self._begin(checkpoint, known)
+        self._since, expired, self._holdings = self._begin(checkpoint, known)
         table = next((pair.source for pair in brief.pairs.values()), None)
         most = rows_a_group(table) if table else 1
         self._group_rows = min(most, max(_LEAST_GROUP, options.max_rows_per_second or most))
         self._is_needle = self._lies_in_hay(is_part=known is not None)
         self._strategy = checkpoint.strategy if checkpoint else self._choose(table)
         if checkpoint is None:
-            expired = max(0, found.total - self._holdings.total)
-            checkpoint = Checkpoint(brief.identity, self._strategy, self._divide(), expired=expired)
+            checkpoint = Checkpoint(brief.identity, self._strategy, self._divide())
+        checkpoint.expired += expired
         checkpoint.since = self._since
         # Of a giant table's batches, the plan does not say which of them have rows.
         if known is None and brief.batch.tables > 1 and self._since == brief.batch.start:
-            checkpoint.vanished = max(checkpoint.vanished, brief.batch.tables - len(found))
+            checkpoint.vanished = max(checkpoint.vanished, brief.batch.tables - len(self._holdings))
         self._gone: set[str] = set()
         """Tables that were seen to go in this try."""
         self._gone_before = checkpoint.vanished
@@ -352,18 +352,50 @@ class _Workers:
         """The first timestamp of their rows."""
         return int(self._holdings.first.min()) if self._holdings else None
 
-    def _begin(self, checkpoint: Checkpoint | None, known: Holdings | None) -> tuple[int | None, Holdings, Holdings]:
-        """From which timestamp on rows are copied, what tables hold, and what of it does not expire soon."""
-        brief, since = self.brief, checkpoint.since if checkpoint else self.brief.batch.start
-        found = known if known is not None else _do(partial(brief.holdings, since), self._stop)
+    def _begin(self, checkpoint: Checkpoint | None, known: Holdings | None) -> tuple[int | None, int, Holdings]:
+        """From which timestamp on rows are copied, how many that leaves behind, and what tables hold from it on."""
+        brief, before = self.brief, checkpoint.since if checkpoint else self.brief.batch.start
+        found = known if known is not None else _do(partial(brief.holdings, before), self._stop)
         if not found or not self._border.is_near(int(found.first.min())):
-            return since, found, found
-        since = self._border.after(since)
-        left = _do(partial(brief.holdings, since), self._stop)
-        left = self._meant(left)
-        rows, label = found.total - left.total, brief.batch.label
-        log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, label)
-        return since, found, left
+            return before, 0, found
+        since = self._border.after(before)
+        left = self._meant(_do(partial(brief.holdings, since), self._stop))
+        rows = max(0, found.total - left.total)
+        if checkpoint and since is not None:
+            rows = _do(partial(self._not_copied, checkpoint, found, left, since), self._stop)
+        log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, brief.batch.label)
+        return since, rows, left
+
+    def _not_copied(self, checkpoint: Checkpoint, found: Holdings, left: Holdings, since: int) -> int:
+        """How many rows before a timestamp an earlier try has not copied.
+
+        Parameters:
+            checkpoint: how far it came.
+            found: what tables hold from where it began.
+            left: what they hold from the timestamp on.
+            since: the timestamp.
+        """
+        there = dict(zip(left.names, left.rows.tolist(), strict=True))
+        rows = 0
+        for span in (span for span in checkpoint.spans if not span.done):
+            for name, own in zip(found.names, found.rows.tolist(), strict=True):
+                if not span.table <= name <= span.last_table:
+                    continue
+                starts = [checkpoint.since, span.time if name == span.table else None]
+                start = max((moment for moment in starts if moment is not None), default=None)
+                end = span.last_time if name == span.last_table else None
+                if start == checkpoint.since and end in (None, self.brief.batch.end):
+                    rows += max(0, own - there.get(name, 0))
+                else:
+                    rows += self._count(name, start, since if end is None else min(since, end))
+        return rows
+
+    def _count(self, name: str, start: int | None, end: int) -> int:
+        """How many rows one of the batch's tables has in a period."""
+        if start is not None and start >= end:
+            return 0
+        table = replace(self.brief.pair_of(name).source, name=name, tags=())
+        return count(self.brief.source, table, EVERYTHING, (start, end), self._stop)
 
     def _meant(self, found: Holdings) -> Holdings:
         """Those tables that are to be copied."""
@@ -423,7 +455,10 @@ class _Workers:
         for holding in self._holdings:
             if span.table <= holding.name <= span.last_table:
                 is_first, is_last = holding.name == span.table, holding.name == span.last_table
-                start = span.time if is_first and span.time is not None else self._since
+                start = self._since
+                if is_first and span.time is not None:
+                    # What is before `since` and was not copied is counted already as left behind.
+                    start = span.time if start is None else max(span.time, start)
                 end = span.last_time if is_last else self.brief.batch.end
                 if start is None or start < (DONE if end is None else end):
                     yield from self._units([holding], start, end)
@@ -515,11 +550,16 @@ class _Workers:
 
     def _copy_units(self, units: list[Unit], pair: Sessions) -> Iterator[Step]:
         brief = self.brief
-        for unit in map(self._kept, units):
+        for whole in units:
+            unit = self._kept(whole)
             transcoder = self._transcoders[brief.batch.stable or unit.table]
             name = brief.target_name(unit.table)
             writer = TableWriter(pair.target, brief.target, name, transcoder, brief.precision, self._rejections)
             try:
+                if unit.start is not None and unit.start != whole.start:
+                    behind = min(unit.start, whole.behind)
+                    left = self._count(whole.table, whole.start, behind)
+                    yield Step(whole.table, behind, Tally(left, expired=left))
                 yield from copy_unit(pair.source, brief.source, transcoder, writer, unit)
             except (TableMissing, StructureChanged):
                 table = brief.pair_of(unit.table).source

@@ -191,9 +191,10 @@ class _Position:
         starts_later = self.time is None or int(times[0]) >= self.time
         self._in_order &= starts_later and not np.count_nonzero(times[1:] < times[:-1])
         if not self._in_order or int(times[-1]) == self.time:
-            self.rest += written.tally(0, rows)
+            self.rest += written.tally(0, rows) + written.besides
             return Tally()
+        # Rows for which others stand are older than these, and are not read again from here on.
         cut = int(np.searchsorted(times, times[-1]))
-        done, self.rest = self.rest + written.tally(0, cut), written.tally(cut, rows)
+        done, self.rest = self.rest + written.tally(0, cut) + written.besides, written.tally(cut, rows)
         self.time = int(times[-1])
         return done

@@ -44,15 +44,19 @@ class Written:
     refused: Refused = NONE_REFUSED
     collisions: int = 0
 
+    @property
+    def besides(self) -> Tally:
+        """What is counted with the block, and with none of its rows."""
+        return Tally(rows=self.collisions, bytes=self.bytes, collisions=self.collisions)
+
     def tally(self, start: int, end: int) -> Tally:
-        """Of the rows from a number on and before one; bytes and collisions count with the first of them."""
+        """Of the rows from a number on and before one."""
         rejected, expired = (
             sum(start <= number < end for number in numbers)
             for numbers in (self.refused.rejected, self.refused.expired)
         )
-        size, collisions = (self.bytes, self.collisions) if start == 0 else (0, 0)
         hashes = int(self.hashes[start:end].sum(dtype=np.uint64))
-        return Tally(end - start + collisions, size, rejected, expired, collisions, hashes)
+        return Tally(end - start, 0, rejected, expired, 0, hashes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.lookout import Lookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard, shards
+from airflow_provider_tdengine.migration.following.rounds import rounds
 
 __all__ = [
     "Follower",
@@ -10,5 +11,6 @@ __all__ = [
     "Position",
     "Round",
     "Shard",
+    "rounds",
     "shards",
 ]

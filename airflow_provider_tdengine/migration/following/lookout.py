@@ -65,7 +65,7 @@ def changes(source: Catalog, target: Catalog, structure: Structure, options: Mig
                 yield Finding(f"Table {difference.table!r}", "the target does not have this subtable", action)
             elif options.schema != "none":
                 said = f"its {difference.what} is {difference.source} in the source, {difference.target} in the target"
-                yield Finding(f"Table {difference.table!r}", said, action)
+                yield Finding(f"Table {difference.table!r}", said, action, kind="tags")
 
 
 def _compared(source: Catalog, target: Catalog, structure: Structure, pair: TablePair) -> TagComparison:

@@ -79,6 +79,10 @@ class Position:
     lag: float = 0.0
     rows: int = 0
 
+    def has_caught_up(self, options: MigrationOptions) -> bool:
+        """Whether what is left is what the next round would have had to wait for."""
+        return self.counted is not None and self.lag <= options.poll_interval + options.delay
+
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)

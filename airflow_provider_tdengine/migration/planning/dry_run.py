@@ -12,7 +12,7 @@ from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.copying import Batch, choose_strategy, kept_since, window
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning.disk import disk_findings
 from airflow_provider_tdengine.migration.planning.plan import make_batches
@@ -92,10 +92,11 @@ class Preview:
                     yield f"  and {len(found) - _SHOWN:,} more"
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON."""
-        batches = [{**asdict(batch), "strategy": strategy} for batch, strategy in self.batches]
-        findings = [finding.to_dict() for finding in self.findings]
-        return {**asdict(self), "batches": batches, "findings": findings, "strategies": self.strategies}
+        """For JSON; of many batches and findings the first ones."""
+        first = [{**asdict(batch), "strategy": strategy} for batch, strategy in self.batches[:_SHOWN]]
+        counts = {name: getattr(self, name) for name in ("tables", "rows", "bytes", "seconds")}
+        rest = {"batches": first, "batches_in_all": len(self.batches), "strategies": self.strategies}
+        return {**counts, **rest, "findings": sent(self.findings)}
 
 
 def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Preview:
@@ -141,6 +142,7 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
         (batch, choose_strategy(options.strategy, tables[_stands_for(batch, structure)], batch.tables, batch.rows)[0])
         for batch in batches
     ]
+    findings = Findings(findings).said()
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     return Preview(sum(ranges.values()), rows, round(size), seconds, chosen, findings)
 

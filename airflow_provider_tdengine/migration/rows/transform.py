@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -324,13 +324,21 @@ class Transform:
             return
         hashes = np.fromiter((hash(self.tables(name)) for name in tables()), np.int64)
         values, counts = np.unique(hashes, return_counts=True)
-        suspects = set(values[counts > 1].tolist())
+        several = values[counts > 1]
+        # Of a rule that gives all tables one name, or pairs of them, not all are said.
+        suspects = set(several[:_SHOWN].tolist())
         olds: dict[str, list[str]] = defaultdict(list)
+        numbers: Counter[str] = Counter()
         for name in tables() if suspects else ():
             new = self.tables(name)
             if hash(new) in suspects:
-                olds[new].append(name)
-        yield from (_same_name(new, names) for new, names in olds.items() if len(names) > 1)
+                numbers[new] += 1
+                if len(olds[new]) < _SHOWN:
+                    olds[new].append(name)
+        yield from (_same_name(new, names, numbers[new]) for new, names in olds.items() if len(names) > 1)
+        if len(several) > _SHOWN:
+            found = f"several tables would be called so in the target, as with the {_SHOWN} names above"
+            yield Finding(f"{len(several) - _SHOWN:,} more names", found, _OTHER_NAMES)
 
     def _equal_names(self, tables: list[Table]) -> Iterator[Finding]:
         olds: dict[str, list[str]] = defaultdict(list)
@@ -346,16 +354,27 @@ class Transform:
                 )
         for new, names_of in olds.items():
             if len(names_of) > 1:
-                yield _same_name(new, names_of)
+                yield _same_name(new, names_of, len(names_of))
 
 
-def _same_name(new: str, olds: Iterable[str]) -> Finding:
-    """What to say of several tables that would have one name in the target."""
-    return Finding(
-        f"Tables {', '.join(map(repr, sorted(olds)))}",
-        f"all of them would be called {new!r} in the target",
-        "Give rename_stables or rename_tables rules with different results, or leave some out with exclude",
-    )
+_SHOWN = 10
+"""Tables that a finding names at most, and names that are said."""
+
+_OTHER_NAMES = "Give rename_stables or rename_tables rules with different results, or leave some out with exclude"
+
+
+def _same_name(new: str, olds: Iterable[str], number: int) -> Finding:
+    """What to say of several tables that would have one name in the target.
+
+    Parameters:
+        new: the name.
+        olds: the tables, of many the first ones.
+        number: how many there are.
+    """
+    names = sorted(olds)[:_SHOWN]
+    more = f" and {number - len(names):,} more" if number > len(names) else ""
+    found = f"all of them would be called {new!r} in the target"
+    return Finding(f"Tables {', '.join(map(repr, names))}{more}", found, _OTHER_NAMES, kind="one name")
 
 
 def _constants(text: str) -> tuple[ConstantTag, ...]:

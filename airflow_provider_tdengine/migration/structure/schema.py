@@ -13,6 +13,7 @@ from typing import TypeAlias
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier
 from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import (
     Catalog,
     Database,
@@ -23,7 +24,7 @@ from airflow_provider_tdengine.migration.catalog import (
     name_findings,
     table_name_findings,
 )
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
@@ -45,6 +46,10 @@ log = logging.getLogger(__name__)
 
 Owners: TypeAlias = dict[str, "str | None"]
 """Subtables and normal tables by name, with their super table, None for normal tables."""
+
+
+_SHOWN, _CHARACTERS = 100, 500
+"""Things that are not migrated, and characters of their definitions, that a report hands over."""
 
 
 @dataclass(slots=True)
@@ -75,8 +80,12 @@ class SchemaReport:
         return bool(self.database or self.stables or self.tables or self.columns or self.tags)
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; of what is not migrated the first ones, long definitions without their end."""
+        left = [
+            {name: wording.beginning(text, _CHARACTERS) for name, text in one.items()}
+            for one in self.not_migrated[:_SHOWN]
+        ]
+        return {**asdict(self), "not_migrated": left, "not_migrated_in_all": len(self.not_migrated)}
 
 
 class SchemaSync:
@@ -142,41 +151,41 @@ class SchemaSync:
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
         """All that stands in the way, before anything is written."""
         allow_lossy = self._options.allow_lossy_precision
-        findings = [] if self._is_part else nothing_meant(self._source, structure, self._options)
-        findings += compare(structure, creates=True, allow_lossy=allow_lossy)
-        findings += privilege_findings(self._source, self._target, structure, self._options)
+        findings = Findings([] if self._is_part else nothing_meant(self._source, structure, self._options))
+        findings.add(compare(structure, creates=True, allow_lossy=allow_lossy))
+        findings.add(privilege_findings(self._source, self._target, structure, self._options))
         if structure.target is None:
             if self._options.create_database:
-                findings += self._new_database(structure).findings(structure.source, allow_lossy=allow_lossy)
+                findings.add(self._new_database(structure).findings(structure.source, allow_lossy=allow_lossy))
             else:
-                findings.append(self._target.missing("target_database"))
+                findings.add([self._target.missing("target_database")])
         stables = {pair.wanted.name for pair in structure.pairs if pair.wanted.is_super}
         for pair in structure.pairs:
             wanted = pair.wanted
-            findings += name_findings(wanted)
-            findings += limit_findings(wanted, pair.target)
+            findings.add(name_findings(wanted))
+            findings.add(limit_findings(wanted, pair.target))
             if not wanted.is_super:
-                findings += _table_findings(None, wanted.name, owners, stables)
-                findings += self._tables.findings(self._target, wanted.name)
+                findings.add(_table_findings(None, wanted.name, owners, stables))
+                findings.add(self._tables.findings(self._target, wanted.name))
                 continue
             tags = _transcoder(structure, pair)
             existing: list[Subtable] = []
             for subtable in self._subtables(pair):
-                findings += _table_findings(wanted.name, subtable.name, owners, stables)
-                findings += self._tables.findings(self._target, subtable.name)
+                findings.add(_table_findings(wanted.name, subtable.name, owners, stables))
+                findings.add(self._tables.findings(self._target, subtable.name))
                 if tags is None:
                     continue
                 if subtable.name not in owners:
-                    findings += _tag_findings(tags, subtable)
+                    findings.add(_tag_findings(tags, subtable))
                 elif owners[subtable.name] == wanted.name:
                     existing.append(subtable)
                 if len(existing) == TAG_PAGE:
-                    findings += self._existing_findings(pair, tags, existing)
+                    findings.add(self._existing_findings(pair, tags, existing))
                     existing.clear()
             if tags:
-                findings += self._existing_findings(pair, tags, existing)
-        findings += self._transform.collisions(partial(self._source_names, structure))
-        return findings
+                findings.add(self._existing_findings(pair, tags, existing))
+        findings.add(self._transform.collisions(partial(self._source_names, structure)))
+        return findings.said()
 
     def _existing_findings(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> Iterator[Finding]:
         """What keeps rows out of subtables that the target has already: tags of another device."""
@@ -378,4 +387,5 @@ def _tag_findings(tags: TagTranscoder, subtable: Subtable) -> Iterator[Finding]:
         for tag, value in zip(tags.fields, tags(subtable.tags), strict=True):
             tag_literal(tag, value)
     except (RowRejected, ValueError) as error:
-        yield Finding(f"Table {subtable.name!r}", str(error), "Change the tag's value in the source, or exclude it")
+        action = "Change the tag's value in the source, or exclude it"
+        yield Finding(f"Table {subtable.name!r}", str(error), action, kind="value of a tag")

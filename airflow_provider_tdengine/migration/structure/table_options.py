@@ -86,6 +86,7 @@ class OptionsOfTables:
                 f"the target drops it {theirs} days after its creation (TTL), the source "
                 + (f"{ours} days after its own" if ours else "keeps it"),
                 f"In the target: ALTER TABLE {target.table(name)} TTL {ours}",
+                kind="TTL",
             )
 
 

@@ -108,7 +108,7 @@ class OtherTags:
             action = f"If it is another device, {rename}, and add_tags a tag that says where it is from; "
             action += "if it is the same one, set update_tags"
         found = f"the target has it already, with rows and with other tags: {', '.join(shown)}"
-        return Finding(f"Table {self.subtable.name!r}", found, action)
+        return Finding(f"Table {self.subtable.name!r}", found, action, kind="other tags")
 
 
 def other_tags(

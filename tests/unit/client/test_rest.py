@@ -82,6 +82,19 @@ def test_timestamps(text: str, nanoseconds: int) -> None:
     assert parse_timestamp(text, Precision.NS) == nanoseconds
 
 
+@pytest.mark.parametrize(
+    ("text", "precision", "steps"),
+    [
+        ("294247-01-10T04:00:54.775807Z", Precision.US, 2**63 - 1),
+        ("-290308-12-21T19:59:05.224193Z", Precision.US, -(2**63) + 1),
+        ("10000-02-29T00:00:00.001Z", Precision.MS, 253_407_398_400_001),
+        ("0000-01-01T00:00:00.000Z", Precision.MS, -62_167_219_200_000),
+    ],
+)
+def test_years_may_have_any_number_of_digits(text: str, precision: Precision, steps: int) -> None:
+    assert parse_timestamp(text, precision) == steps
+
+
 @pytest.mark.parametrize("value", [None, 5, -(2**63)])
 def test_integers_and_null_are_timestamps_already(value: int | None) -> None:
     assert parse_timestamp(value, Precision.MS) is value
@@ -90,7 +103,7 @@ def test_integers_and_null_are_timestamps_already(value: int | None) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2021-13-01T00:00:00Z", "2021-02-30T00:00:00Z", "2021-01-01T25:00:00Z", "2021-01-01T00:00:00.Z",
-     "2021-01-01T00:00:00.1234567890Z", "2021-01-01", "10000-01-01T00:00:00Z", "٢٠٢١-01-01T00:00:00Z", 1.5],
+     "2021-01-01T00:00:00.1234567890Z", "2021-01-01", "1000000000-01-01T00:00:00Z", "٢٠٢١-01-01T00:00:00Z", 1.5],
 )  # fmt: skip
 def test_what_is_no_timestamp_is_a_typed_error(text: Any) -> None:
     with pytest.raises(IncompleteResult, match="arrived where a timestamp was expected"):
@@ -224,6 +237,15 @@ def test_bigint_unsigned_is_exact() -> None:
     body = b'{"code":0,"column_meta":[["v","BIGINT UNSIGNED",8]],"data":[[18446744073709551615],[null]],"rows":2}'
     with running_http(lambda sql: (200, body)) as peer, RestSession(peer.address) as session:
         assert all_rows(session.query("select v from t")) == [(2**64 - 1,), (None,)]
+
+
+def test_a_zero_keeps_its_sign() -> None:
+    # As adapters of all versions write -0.0.
+    data = b'[[-0,"-0,"],[0,"-0]"],[-0.5,""]]'
+    body = b'{"code":0,"column_meta":[["d","DOUBLE",8],["s","VARCHAR",9]],"data":' + data + b',"rows":3}'
+    with running_http(lambda sql: (200, body)) as peer, RestSession(peer.address) as session:
+        rows = all_rows(session.query("select d, s from t"))
+    assert [(repr(value), text) for value, text in rows] == [("-0.0", "-0,"), ("0.0", "-0]"), ("-0.5", "")]
 
 
 def test_a_column_that_is_called_affected_rows_is_a_column() -> None:

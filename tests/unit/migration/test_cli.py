@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration.copying import copy_batch
 from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.screen import Screen
 
 from .conftest import SOURCE, TARGET, BoxPair, T
 
@@ -75,8 +76,20 @@ def test_what_was_stopped_goes_on(
     assert run(capsys, "migrate", *arguments, "--verify", "none")[0] == 0
     again = meters.source_box.rows_read
     assert again - read >= 3000, "other options are another migration"
-    assert run(capsys, "migrate", *arguments)[0] == 0
+    status, said = run(capsys, "migrate", *arguments)
+    assert status == 0
     assert meters.source_box.rows_read - again < 3000
+    assert "3,000 rows, 0 of them now, 0 rows/s" in said
+
+
+def test_a_bar_counts_rows_of_earlier_calls_for_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments, lines, screen = iter((0.0, 1.0, 100.0)), list[str](), Screen()
+    monkeypatch.setattr(screen, "line", lines.append)
+    monkeypatch.setattr("airflow_provider_tdengine.screen.time.monotonic", lambda: next(moments))
+    with screen.bar("copy", 1000) as report:
+        report(500, 500)
+        report(700, 500)
+    assert [line.split("rows, ")[1] for line in lines] == ["0 rows/s", "2 rows/s"]
 
 
 def test_expired_rows_that_are_to_be_skipped_are_no_failure(
@@ -95,7 +108,7 @@ def test_expired_rows_that_are_to_be_skipped_are_no_failure(
     monkeypatch.setattr(cli, "make_plan", planned)
     status, said = run(capsys, "migrate", "--on-expired", "skip", *call)
     assert status == 0
-    assert "2 rows were left out: they are older than the target keeps" in said
+    assert "Left out as one side does not keep rows that old, or soon will not: 2 rows" in said
     assert "refused" not in said
 
 
@@ -118,6 +131,20 @@ def test_refused_rows_are_not_equal(meters: BoxPair, call: list[str], capsys: py
     assert (status, said.strip()) == (0, "Not compared: verify is none")
 
 
+def test_status_is_never_rounded_up(meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "migrate", *call)
+    assert "100.0 %" in run(capsys, "status", *call)[1]
+    meters.target.execute(f"delete from {TARGET}.d1 where ts = {T}")
+    # 2,999 of 3,000 are 99.97 %.
+    assert "99.9 %" in run(capsys, "status", *call)[1]
+    meters.target.execute(f"insert into {TARGET}.d1 values ({T}, 1, 'n') ({T + 1}, 1, 'n') ({T + 2}, 1, 'n')")
+    assert "2 more than the source" in run(capsys, "status", *call)[1]
+    # Tables of another site are not counted.
+    meters.target.execute(f"delete from {TARGET}.d1 where ts > {T} and ts < {T + 10}")
+    meters.target.execute(f"insert into {TARGET}.e1 using {TARGET}.meters tags (9) values ({T}, 1, 'n')")
+    assert "100.0 %" in run(capsys, "status", *call)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -126,6 +153,10 @@ def test_refused_rows_are_not_equal(meters: BoxPair, call: list[str], capsys: py
         (["--source-conn-id", "ftp://host"], "ftp"),
         (["--where", "v > 0 limit 1"], "says limit"),
         (["--rename-tables", "t => u"], "is not a rule"),
+        (["--exclude", "*"], "no table of the database"),
+        (["--tables", "d7"], "has no subtable or normal table 'd7'"),
+        (["--source-conn-id", "ws://127.0.0.1:1"], "ws://127.0.0.1:1"),
+        (["--source-database", "powr", "--target-conn-id", "ws://127.0.0.1:1", "--workers", "0"], "3 findings"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -12,12 +12,12 @@ import pytest
 
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Field, Precision, Type
-from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.copying import (
     Batch,
-    Copied,
+    Checkpoint,
     DeadLetters,
     MemoryProgress,
+    Tally,
     batch_folder,
     copy_batch,
     kept,
@@ -61,14 +61,17 @@ def aged(pair: Pair) -> Pair:
     return pair
 
 
-def copy(pair: Pair, folder: Path | None, *, shortens: bool = True, **values: object) -> Copied:
-    """Copy a batch; the target keeps ten years only from the moment on at which it was planned."""
+def copy(pair: Pair, folder: Path | None, *, shortens: bool = True, **values: object) -> Tally:
+    """Copy a batch; the target keeps ten years only from the moment on at which its rows begin to come."""
     options = pair.options(**values)
     (batch,) = make_plan(*pair.catalogs, options)
-    if shortens:
-        pair.target.execute(f"alter database {TARGET} keep 3650")
     letters = None if folder is None else DeadLetters(folder)
-    return copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=letters)
+
+    def report(checkpoint: Checkpoint) -> None:
+        if shortens and not checkpoint.tally.rows:
+            pair.target.execute(f"alter database {TARGET} keep 3650")
+
+    return copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=letters, report=report).tally
 
 
 def counts(folder: Path) -> dict[str, int]:
@@ -89,14 +92,17 @@ def test_the_error_names_the_row(aged: Pair, strategy: str) -> None:
 def test_all_others_arrive_and_dead_letters_come_back(aged: Pair, strategy: str, tmp_path: Path) -> None:
     folder = tmp_path / "letters"
     copied = copy(aged, folder, strategy=strategy)
-    assert (copied.rows, copied.rejected) == (150, 3)
+    assert (copied.rows, copied.rejected, copied.digest.rows) == (153, 3, 150)
     assert counts(folder) == {"d0": 2, "d2": 1}
     still = replay(folder, aged.catalogs[1])
     assert (still.arrived, still.remaining) == (0, 3)
     assert "a row of table 'd0' at 2001-09-09T01:46:40" in "\n".join(still.reasons)
     aged.target.execute(f"alter database {TARGET} keep 36500")
-    assert len(aged.verify().differences) == 4
-    comparison = aged.verify_without(kept(folder))
+    assert [str(difference) for difference in aged.verify().differences] == [
+        "d0: rows 52 in the source, 50 in the target",
+        "d2: rows 51 in the source, 50 in the target",
+    ]
+    comparison = aged.verify(refused=kept(folder))
     assert not comparison.differences
     assert (comparison.rows, comparison.target_rows) == (153, 150)
     back = replay(folder, aged.catalogs[1])
@@ -160,9 +166,8 @@ def test_what_differs_beside_dead_letters(aged: Pair, tmp_path: Path) -> None:
     aged.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + 3}, 5)")
     aged.target.execute(f"delete from {TARGET}.d2 where ts = {T + 3}")
     aged.target.execute(f"insert into {TARGET}.d2 (ts, i) values ({T + 1000}, 5)")
-    assert not verify(*aged.catalogs, aged.options(verify="count"), kept(tmp_path)).differences
-    for level in ("aggregate", "full"):
-        comparison = verify(*aged.catalogs, aged.options(verify=level), kept(tmp_path))
+    for level in ("count", "aggregate", "full"):
+        comparison = aged.verify(verify=level, refused=kept(tmp_path))
         assert {difference.table for difference in comparison.differences} == {"d0", "d2"}
 
 
@@ -236,7 +241,7 @@ def test_a_batch_has_one_folder_whatever_its_number_is(pair: Pair, tmp_path: Pat
     assert folder == batch_folder(tmp_path, replace(batch, rows=7, batches=3, tables=3), options)
     assert folder.parent == tmp_path
     assert len(folder.name.encode()) < 128
-    others = [replace(batch, last="zz"), replace(batch, end=5), replace(batch, stable=None)]
+    others = [replace(batch, before="zz"), replace(batch, end=5), replace(batch, stable=None)]
     assert len({folder, *(batch_folder(tmp_path, other, options) for other in others)}) == 4
     assert batch_folder(tmp_path, batch, pair.options(target_database="other")) != folder
 
@@ -253,9 +258,9 @@ def test_a_second_key_beside_a_dead_letter(pair: Pair) -> None:
     pair.target.execute(f"delete from {TARGET}.d where ts = {T}")
     pair.target.execute(f"insert into {TARGET}.d values ({T}, 1, 1)")
     for level in ("aggregate", "full"):
-        assert not verify(*pair.catalogs, pair.options(verify=level), {"d": [T]}).differences
+        assert not pair.verify(verify=level, refused={"d": [T]}).differences
     pair.target.execute(f"insert into {TARGET}.d values ({T + 1}, 1, 9)")
-    (difference,) = verify(*pair.catalogs, pair.options(), {"d": [T]}).differences
+    (difference,) = pair.verify(refused={"d": [T]}).differences
     assert (difference.table, difference.what) == ("d", "values")
 
 

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, c
 from airflow_provider_tdengine.client.errors import StatementRejected
 from airflow_provider_tdengine.client.sql import MAX_STATEMENT_BYTES, cut
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.migration.copying import copy as copying
+from airflow_provider_tdengine.migration.copying import brief
 from airflow_provider_tdengine.migration.rows import Transcoder, has_no_text, insert_parts
 
 from ..conftest import SOURCE, TARGET, Pair, T
@@ -136,11 +136,13 @@ def test_any_values_arrive(
     expected = [[bits_of(column) for column in block.columns] if block.rows else [] for block in written]
     assert bits(databases.source, SOURCE, names) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copying, "Transcoder", transcoder)
+        patch.setattr(brief, "Transcoder", transcoder)
         databases.sync(stables=f"s{number}")
-        copied = databases.copy(stables=f"s{number}", strategy=strategy)
+        copied = databases.copy_batches(stables=f"s{number}", strategy=strategy)
     assert bits(databases.target, TARGET, names) == expected
-    assert sum(part.rows for part in copied) == sum(block.rows for block in written)
+    assert sum(part.rows for part in copied.values()) == sum(block.rows for block in written)
+    comparison = databases.verify(copied=copied, stables=f"s{number}")
+    assert (comparison.differences, comparison.levels) == ([], {"digest": 1})
 
 
 # --- Text

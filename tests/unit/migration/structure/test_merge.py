@@ -131,9 +131,9 @@ def test_it_costs_few_statements(faulty: BoxPair, monkeypatch: pytest.MonkeyPatc
     by_name = [text for text in faulty.target_box.statements if "tbname IN" in text]
     assert [text for text in by_name if "COUNT" in text] == []
     assert len(by_name) == 3
-    faulty.sql(f"alter table {SOURCE}.d7 set tag g = 99", f"alter table {SOURCE}.d8 set tag g = 99")
+    faulty.sql(f"alter table {SOURCE}.d7 set tag g = 99")
     faulty.target_box.statements.clear()
-    with pytest.raises(MigrationStopped, match=r"^2 findings"):
+    with pytest.raises(MigrationStopped, match="Table 'd7'"):
         faulty.sync()
     (asked,) = [text for text in faulty.target_box.statements if "tbname IN" in text and "COUNT" in text]
     assert "'d7'" in asked
