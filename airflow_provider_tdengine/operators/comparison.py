@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -200,7 +200,9 @@ class TDengineVerifyOperator(ComparingOperator):
         instance, run = context["ti"], context["dag_run"].run_id
         upstream = sorted(self.upstream_task_ids)
         states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
-        idle = [task for task in upstream if states.get(task) == "upstream_failed"]
+        failed = {task for task, state in states.items() if state == "upstream_failed"}
+        # A mapped instance is called by its task's name and its number.
+        idle = [task for task in upstream if task in failed or any(_instances(task, failed))]
         if idle or self.batches is None:
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise AirflowFailException(f"Nothing was compared: a task before this one failed{names}. Clear that one")
@@ -210,8 +212,10 @@ class TDengineVerifyOperator(ComparingOperator):
         if self.batches is None:
             return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
         batches = [Batch.from_dict(batch) for batch in self.batches[:]]
-        compared = [BatchComparison.from_dict(one) for one in (self.compared or ())[:]]
-        known = {one.batch for one in compared}
+        known: dict[str, BatchComparison] = {}
+        for one in map(BatchComparison.from_dict, (self.compared or ())[:]):
+            # Of a plan that had more batches, the XComs of the last ones are still there.
+            known.setdefault(one.batch, one)
         if missing := [batch.label for batch in batches if batch.identity not in known]:
             raise AirflowFailException(
                 "\n".join(
@@ -223,6 +227,7 @@ class TDengineVerifyOperator(ComparingOperator):
                     ]
                 )
             )
+        compared = [known[batch.identity] for batch in batches]
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
         )
@@ -283,6 +288,14 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
             end=end,
             update_tags=options.schema != "none",
         )
+
+
+def _instances(task: str, names: Iterable[str]) -> Iterator[str]:
+    """Those of some names that are of mapped instances of a task: `verify_3` of `verify`."""
+    for name in names:
+        own, _, number = name.rpartition("_")
+        if own == task and number.isdecimal():
+            yield name
 
 
 def _in_words(comparison: Comparison, cure: str) -> str:

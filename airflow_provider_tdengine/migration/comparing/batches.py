@@ -37,7 +37,6 @@ from airflow_provider_tdengine.migration.copying import (
     Brief,
     Copied,
     MemoryProgress,
-    StructureOutdated,
     brief_of,
     copy_batch,
 )
@@ -194,9 +193,11 @@ def _compare(
     stop: threading.Event,
 ) -> BatchComparison:
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
-    if options.repair_rounds and options.schema == "always" and not _fits(brief):
+    fitting = brief.fitting()
+    if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
         SchemaSync(source, target, replace(options, create_database=False), brief.scope).run()
         brief = persist(partial(brief_of, source, target, batch, options), stop)
+        fitting = brief.fitting()
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
     result = BatchComparison(stable, batch.label, batch.identity, level=options.verify)
     if copied:
@@ -205,18 +206,14 @@ def _compare(
     if not brief.pairs:
         result.vanished = max(result.vanished, copied.tables if copied else 0)
         return result
-    comparison = _BatchComparer(brief, options, copied, refused, result, stop)
-    if not comparison.is_proven():
-        comparison.look_closer()
+    if fitting.pairs:
+        comparison = _BatchComparer(fitting, options, copied, refused, result, stop)
+        if fitting.pairs != brief.pairs or not comparison.is_proven():
+            comparison.look_closer()
+    for name in brief.pairs.keys() - fitting.pairs.keys():
+        # That its structure differs is what `conclude` says.
+        result.rows += count(source, brief.pairs[name].source, brief.scope, batch.period, stop)
     return result
-
-
-def _fits(brief: Brief) -> bool:
-    try:
-        brief.transcoders()
-    except StructureOutdated:
-        return False
-    return True
 
 
 class _BatchComparer:
@@ -246,28 +243,23 @@ class _BatchComparer:
         self._result = result
         self._stop = stop
         start = copied.since if copied else brief.batch.start
+        first = copied.first if copied else self._first(start)
         # Rows that may expire meanwhile are not compared, nor those that one side has let go, and the other keeps.
-        self._is_cut = self._is_about_to_expire(start)
+        self._is_cut = first is not None and brief.border.is_near(first)
         self._whole: Period = (brief.border.after(start) if self._is_cut else start, brief.batch.end)
         self._since = self._whole[0] if self._is_cut else brief.border.reached(start)
         self._period: Period = (self._since, brief.batch.end)
-        if self._since != brief.batch.start:
+        if first is not None and self._since is not None and first < self._since:
             # Rows that were copied may have expired since, as those that were left behind.
             result.expired = max(result.expired, self._count_of_source(brief.batch.start, self._since))
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
         self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
 
-    def _is_about_to_expire(self, start: int | None) -> bool:
-        """Whether rows may expire while they are compared: those that were copied, or those that there are."""
-        first = self._copied.first if self._copied else None
-        if self._copied is None:
-            period = start, self._brief.batch.end
-            there = (
-                together(self._brief.source, pair.source, self._brief.scope, period, self._stop)
-                for pair in self._brief.pairs.values()
-            )
-            first = min((one.first for one in there if one), default=None)
-        return first is not None and self._brief.border.is_near(first)
+    def _first(self, start: int | None) -> int | None:
+        """The first timestamp that the source has of the batch, from one on; None where it has no rows."""
+        brief, period = self._brief, (start, self._brief.batch.end)
+        there = (together(brief.source, pair.source, brief.scope, period, self._stop) for pair in brief.pairs.values())
+        return min((one.first for one in there if one), default=None)
 
     def _is_meant(self, time: int) -> bool:
         start, end = self._period

@@ -31,7 +31,7 @@ _PAGES = Environment(
 _LEVELS = {
     "count": "rows, first and last timestamp of every table",
     "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
-    "full": "every row of both sides, by a hash of its values",
+    "full": "every row, by digests of their values",
 }
 
 _SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")

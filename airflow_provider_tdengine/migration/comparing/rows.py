@@ -233,14 +233,17 @@ class RowReader:
     def _sums(self, pair: Sessions, unit: Unit) -> tuple[Digest, Digest]:
         """What a table's rows come to, on both sides."""
         name = name_hash(self._brief.target_name(unit.table))
-        ours, theirs = (
-            sum((Digest.of(row_hashes(block, name)) for block in blocks), NOTHING)
-            for blocks in (self._blocks_of_source(pair, unit), self._blocks_of_target(pair, unit))
-        )
+        ours = theirs = NOTHING
+        for block, unheld in self._blocks_of_source(pair, unit):
+            ours += Digest.of(row_hashes(block, name)) + Digest(unheld)
+        for block in self._blocks_of_target(pair, unit):
+            theirs += Digest.of(row_hashes(block, name))
         return ours, theirs
 
-    def _blocks_of_source(self, pair: Sessions, unit: Unit) -> Iterator[Block]:
+    def _blocks_of_source(self, pair: Sessions, unit: Unit) -> Iterator[tuple[Block, int]]:
         """Rows as the target should have them; none of a table that has gone, or is of another super table by now.
+
+        Each block comes with the number of other rows, which the target cannot hold: it lacks them.
 
         Raises:
             IncompleteResult: fewer rows arrived than were counted.
@@ -269,8 +272,8 @@ class RowReader:
             if self._brief.source.has_table(unit.table, table.name if table.is_super else None):
                 raise
 
-    def _expected(self, table: str, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Rows of a table of the source as the target should have them."""
+    def _expected(self, table: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, int]]:
+        """Rows of a table of the source as the target should have them, see `_blocks_of_source`."""
         refused, transcode = self._refused.get(self._brief.target_name(table)), self._transcode(table)
         if refused is not None:
             blocks = (block.take(~np.isin(times_of(block), refused)) for block in blocks)
@@ -327,7 +330,9 @@ class RowReader:
         return found
 
     def _row_by_row(self, pair: Sessions, unit: Unit) -> Piece:
-        ours = dict(self._rows(self._blocks_of_source(pair, unit)))
+        expected = list(self._blocks_of_source(pair, unit))
+        unheld = sum(number for _, number in expected)
+        ours = dict(self._rows(block for block, _ in expected))
         theirs = dict(self._rows(self._blocks_of_target(pair, unit)))
         missing = [key for key in ours if key not in theirs]
         changed = [key for key in ours if key in theirs and ours[key][0] != theirs[key][0]]
@@ -340,8 +345,8 @@ class RowReader:
             unit.table,
             unit.start,
             unit.end,
-            len(ours),
-            len(missing),
+            len(ours) + unheld,
+            len(missing) + unheld,
             len(changed),
             len(extra),
             tuple(_runs(sorted({*ours, *theirs}, key=lambda key: int(str(key[0]))), extra)),
@@ -368,15 +373,17 @@ class RowReader:
         return f"{when} has {', '.join(values[:_SHOWN])}"
 
 
-def _held(transcode: Transcoder, block: Block) -> Iterator[Block]:
-    """Rows as the target should have them, without those that it cannot hold: it has something else, if at all."""
+def _held(transcode: Transcoder, block: Block) -> Iterator[tuple[Block, int]]:
+    """Rows as the target should have them, and of how many others it cannot hold a value."""
     try:
-        yield transcode(block)
+        yield transcode(block), 0
     except RowRejected:
-        if block.rows > 1:
-            half = block.rows // 2
+        half = block.rows // 2
+        if half:
             yield from _held(transcode, block.take(slice(0, half)))
             yield from _held(transcode, block.take(slice(half, None)))
+        else:
+            yield transcode(block.take(slice(0, 0))), 1
 
 
 def _runs(keys: Sequence[Key], extra: set[Key]) -> Iterator[tuple[int, int]]:

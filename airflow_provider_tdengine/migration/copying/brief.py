@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
 from airflow_provider_tdengine.client.types import Precision
@@ -131,17 +133,27 @@ class Brief:
         Raises:
             StructureOutdated: the target lacks a table or a column, or its types do not fit.
         """
-        return dict(self._transcoders())
+        return {name: self._transcoder(pair) for name, pair in self.pairs.items()}
 
-    def _transcoders(self) -> Iterator[tuple[str, Transcoder]]:
-        for name, pair in self.pairs.items():
-            try:
-                if pair.target is None:
-                    raise ValueError("there is none")
-                yield name, Transcoder(pair.source, pair.wanted, pair.target, self.time)
-            except ValueError as error:
-                finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
-                raise StructureOutdated([finding]) from error
+    def fitting(self) -> Self:
+        """The same with just those tables whose rows the target's structure takes."""
+        return replace(self, pairs={name: pair for name, pair in self.pairs.items() if self._fits(pair)})
+
+    def _fits(self, pair: TablePair) -> bool:
+        try:
+            self._transcoder(pair)
+        except StructureOutdated:
+            return False
+        return True
+
+    def _transcoder(self, pair: TablePair) -> Transcoder:
+        try:
+            if pair.target is None:
+                raise ValueError("there is none")
+            return Transcoder(pair.source, pair.wanted, pair.target, self.time)
+        except ValueError as error:
+            finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
+            raise StructureOutdated([finding]) from error
 
 
 def brief_of(

@@ -105,8 +105,7 @@ def test_a_rule_that_gives_all_tables_one_name(pair: Pair) -> None:
     (finding,) = Transform.of(pair.options(rename_tables="/.*/ -> x")).collisions(lambda: names)
     assert finding.object.startswith("Tables 'd0', ")
     assert finding.object.endswith(f" and {MANY - 10} more")
-    pairs = list(
-        Transform.of(pair.options(rename_tables="/[ab]$/ -> ")).collisions(lambda: (n + s for n in names for s in "ab"))
-    )
+    twins = [name + letter for name in names for letter in "ab"]
+    pairs = list(Transform.of(pair.options(rename_tables="/[ab]$/ -> ")).collisions(lambda: twins))
     assert len(pairs) == 11
     assert str(pairs[-1]).startswith(f"{MANY - 10} more names: several tables would be called so in the target")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.comparing import Kind, compare_batch, conclude
 from airflow_provider_tdengine.migration.copying import Border, MemoryProgress, copy_batch, sparse
 from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.testing import TDengineBox
 
-from .conftest import SOURCE, TARGET, BoxPair, Pair, T
+from .conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 
 ROWS = 30
 
@@ -163,3 +166,34 @@ def test_each_collision_is_counted_once(pair: Pair, strategy: str) -> None:
     assert (one.rows, one.tally.collisions, one.tally.digest.rows) == (20, 16, 4)
     comparison = pair.verify(copied=copied, allow_lossy_precision=True)
     assert (comparison.collisions, comparison.levels) == (16, {"digest": 1})
+
+
+# --- Rows that the target cannot hold
+
+
+@pytest.mark.parametrize("precision", ["ms", "us"])
+@pytest.mark.parametrize("level", ["full", "count"])
+def test_a_row_that_the_target_cannot_hold_is_missing(
+    boxes: Callable[[str], TDengineBox], precision: str, level: str
+) -> None:
+    """It is neither one for which a later one stands, nor one that has expired."""
+    source, target = boxes("3.3.3.0 source"), boxes("3.3.6.0 target")
+    pair = BoxPair(Client(address(source)), Client(address(target)), source, target)
+    factor = 1000 if precision == "us" else 1
+    pair.sql(
+        f"drop database if exists {SOURCE}",
+        f"create database {SOURCE} precision '{precision}' keep 36500",
+        f"create stable {SOURCE}.m (ts timestamp, v double) tags (g int)",
+        f"insert into {SOURCE}.d0 using {SOURCE}.m tags (1) values ({T * factor},1)({(T + 1) * factor},1e12)",
+        f"insert into {SOURCE}.d0 values ({OLD * factor},1)",
+    )
+    for statement in (
+        f"drop database if exists {TARGET}",
+        f"create database {TARGET} precision 'ms' keep 3650",
+        f"create stable {TARGET}.m (ts timestamp, v decimal(8,2)) tags (g int)",
+        f"insert into {TARGET}.d0 using {TARGET}.m tags (1) values ({T},1)",
+    ):
+        pair.target.execute(statement)
+    comparison = pair.verify(allow_lossy_precision=True, verify=level)
+    assert (comparison.expired, comparison.collisions, comparison.missing) == (1, 0, 1)
+    assert comparison.verdict.kind is Kind.DIFFERENT

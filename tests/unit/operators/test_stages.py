@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,9 @@ class Run:
 
         def states(*, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
             assert (dag_id, run_ids) == ("m", ["r"])
-            return {"r": {task: state for task, state in self.states.items() if task in task_ids}}
+            # As Airflow names mapped instances: `verify_3`.
+            own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
+            return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
         instance = SimpleNamespace(
             dag_id="m",
@@ -225,16 +228,16 @@ def test_batches_that_were_not_compared_are_named(run: Run) -> None:
 
 
 @pytest.mark.parametrize("verify", ["full", "none"])
-@pytest.mark.parametrize("task", ["plan", "verify"])
-def test_what_an_earlier_try_has_left_is_not_added_up(run: Run, task: str, verify: str) -> None:
-    """XComs of a task that does not run again after a clear stay what they were."""
+@pytest.mark.parametrize(("task", "instance"), [("plan", ""), ("verify", ""), ("verify", "_2")])
+def test_what_an_earlier_try_has_left_is_not_added_up(run: Run, task: str, instance: str, verify: str) -> None:
+    """XComs of a task, or of one of its mapped instances, that does not run again after a clear stay what they were."""
     run.options["verify"] = verify
     run.resolve()
     run.sync()
     batches = run.plan()
     copied = run.copy(batches)
     compared = run.verify(copied) if verify == "full" else []
-    run.states = {"resolve": "success", task: "upstream_failed"}
+    run.states = {"resolve": "success", task + instance: "upstream_failed", "verify_0": "success"}
     with pytest.raises(AirflowFailException, match=rf"Nothing was compared: .* \({task} did not run\)"):
         run.certify(batches, compared)
     assert run.events.said == {}
@@ -242,6 +245,17 @@ def test_what_an_earlier_try_has_left_is_not_added_up(run: Run, task: str, verif
     run.certify(batches, compared)
     with pytest.raises(AirflowFailException, match="Nothing was compared: a task before this one failed"):
         run.certify(None, compared)
+
+
+def test_what_a_plan_of_more_batches_has_left_is_not_added_up(run: Run) -> None:
+    """XComs of mapped instances that there are no more stay what they were."""
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    compared = run.verify(run.copy(batches))
+    rows = run.certify(batches, compared)["rows"]
+    old = {**compared[0], "batch": "another one"}
+    assert run.certify(batches, [*compared, {**compared[1], "rows": 7}, old])["rows"] == rows
 
 
 def test_with_verify_none_nothing_is_compared_and_nobody_told(run: Run) -> None:

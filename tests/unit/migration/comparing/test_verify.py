@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,9 +13,6 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import IncompleteResult
 from airflow_provider_tdengine.client.sql import literal
 from airflow_provider_tdengine.migration import retry
-from airflow_provider_tdengine.migration.catalog import Extent
-from airflow_provider_tdengine.migration.comparing import RowComparer, prove
-from airflow_provider_tdengine.migration.structure import read_structure
 
 from ..conftest import ROWS_A_METER, SOURCE, TARGET, BoxPair, Pair, T, address
 
@@ -126,20 +122,19 @@ def test_every_fault_is_found_and_mended(devices: Pair, fault: Fault) -> None:
         devices.target.execute(statement)
     comparison = devices.verify(verify="full")
     assert {difference.table for difference in comparison.differences} == fault.tables
-    last, repairs = prove(*devices.catalogs, devices.options(delete_extra=True, update_tags=True))
-    assert not last.differences
-    assert len(repairs) == 1
+    last = devices.prove(delete_extra=True, update_tags=True)
+    assert last.verdict.is_equal, last.verdict.words
     source, target = devices.both()
     assert source == target
 
 
 def test_tags_are_mended_only_where_somebody_asks_for_it(devices: Pair) -> None:
     devices.sql(f"alter table {SOURCE}.d0 set tag g = 77")
-    comparison, _ = prove(*devices.catalogs, devices.options())
+    comparison = devices.prove()
     assert [str(difference) for difference in comparison.differences] == ["d0: tag g 77 in the source, 0 in the target"]
     assert "if it is the same one, set update_tags" in comparison.obstacle
-    comparison, (repair,) = prove(*devices.catalogs, devices.options(update_tags=True))
-    assert (comparison.differences, repair.tags) == ([], 1)
+    comparison = devices.prove(update_tags=True)
+    assert (comparison.differences, comparison.tags) == ([], 1)
 
 
 @pytest.mark.parametrize("level", ["count", "aggregate", "full"])
@@ -154,10 +149,10 @@ def test_what_a_level_sees(devices: Pair, level: str) -> None:
 def test_the_first_differing_rows_are_shown(devices: Pair) -> None:
     for number in (7, 8, 9, 11):
         devices.target.execute(f"insert into {TARGET}.d0 (ts, i) values ({T + number * 1000}, 99)")
-    (piece,) = devices.verify().pieces
-    assert (piece.table, piece.missing, piece.changed, piece.extra) == ("d0", 0, 4, 0)
-    assert piece.shown[0] == f"2021-01-01 00:00:07 ({T + 7000}) has i 7 and 99"
-    assert len(piece.shown) == 3
+    found = devices.verify()
+    assert (found.different, found.missing, found.changed, found.extra) == (1, 0, 4, 0)
+    assert found.shown[0] == f"d0: 2021-01-01 00:00:07 ({T + 7000}) has i 7 and 99"
+    assert len(found.shown) == 3
 
 
 def test_of_long_values_the_part_that_differs_is_shown(devices: Pair) -> None:
@@ -167,8 +162,7 @@ def test_of_long_values_the_part_that_differs_is_shown(devices: Pair) -> None:
     )
     assert not devices.migrate().differences
     devices.target.execute(f"insert into {TARGET}.x values ({T}, '{'a' * 7_000}d')")
-    (piece,) = devices.verify(verify="full").pieces
-    (shown,) = piece.shown
+    (shown,) = devices.verify(verify="full").shown
     assert len(shown) < 350
     assert "aab" + "c" * 49 + "… and …" in shown
     assert shown.endswith("aad'")
@@ -176,20 +170,19 @@ def test_of_long_values_the_part_that_differs_is_shown(devices: Pair) -> None:
 
 def test_what_cannot_be_mended_is_named(devices: Pair) -> None:
     devices.target.execute(f"drop table {TARGET}.d1")
-    comparison, repairs = prove(*devices.catalogs, devices.options(schema="none"))
+    comparison = devices.prove(schema="none")
     assert {difference.table for difference in comparison.differences} == {"d1"}
     assert "Clear sync_schema" in comparison.obstacle
-    assert not repairs
+    assert comparison.mended_rows == 0
 
 
 def test_extra_rows_stay_until_somebody_allows_to_delete_them(devices: Pair) -> None:
     devices.target.execute(f"insert into {TARGET}.d0 values {values(3, T + 500)}")
-    comparison, repairs = prove(*devices.catalogs, devices.options())
+    comparison = devices.prove()
     assert [str(difference) for difference in comparison.differences] == ["d0: rows 40 in the source, 41 in the target"]
-    assert [repair.deleted for repair in repairs] == [0, 0]
-    comparison, repairs = prove(*devices.catalogs, devices.options(delete_extra=True))
-    assert not comparison.differences
-    assert [repair.deleted for repair in repairs] == [1]
+    assert comparison.deleted == 0
+    comparison = devices.prove(delete_extra=True)
+    assert (comparison.differences, comparison.deleted) == ([], 1)
 
 
 @pytest.mark.parametrize("level", ["count", "full"])
@@ -208,9 +201,8 @@ def test_what_has_no_rows_is_missed_too(devices: Pair, level: str) -> None:
         "k: kind super table in the source, normal table in the target",
     }
     devices.target.execute(f"drop table {TARGET}.k")
-    comparison, repairs = prove(*devices.catalogs, devices.options(verify=level))
+    comparison = devices.prove(verify=level)
     assert not comparison.differences
-    assert len(repairs) == 1
     assert devices.both()[0] == devices.both()[1]
 
 
@@ -226,8 +218,7 @@ def test_columns_and_tags_that_came_since(devices: Pair) -> None:
         "s: tag h INT in the source, nothing in the target",
     ]
     assert not devices.verify(verify="full", exclude_columns="w", schema="none").differences
-    comparison, _ = prove(*devices.catalogs, devices.options())
-    assert not comparison.differences
+    assert not devices.prove().differences
     assert devices.both()[0] == devices.both()[1]
 
 
@@ -239,24 +230,55 @@ def test_what_an_answer_lacks_is_not_deleted(meters: BoxPair, monkeypatch: pytes
     meters.source_box.faults.truncate_rest(20)
     monkeypatch.setattr(retry, "PAUSE", 0.0)
     with pytest.raises(IncompleteResult):
-        prove(*over_rest.catalogs, over_rest.options(delete_extra=True))
+        over_rest.prove(delete_extra=True)
     meters.source_box.faults.clear()
     assert meters.target.rows(f"select count(*) from {TARGET}.d0") == [(ROWS_A_METER,)]
 
 
-def test_a_table_that_the_source_drops_meanwhile(devices: Pair) -> None:
-    structure = read_structure(*devices.catalogs, devices.options())
-    (pair,) = (pair for pair in structure.pairs if pair.source.is_super)
-    comparer = RowComparer(*devices.catalogs, structure, pair, {}, threading.Event())
-    devices.sql(f"drop table {SOURCE}.d0")
-    gone, there = (Extent(name, 1_000_000, T, T + ROWS * 1000) for name in ("d0", "d1"))
-    devices.target.execute(f"delete from {TARGET}.d1 where ts = {T}")
-    assert [piece.table for piece in comparer.pieces([gone, there], 1)] == ["d1"]
-    assert list(comparer.differing([gone], (None, None), 1)) == []
-
-
 def test_no_repair_without_rounds(devices: Pair) -> None:
     devices.target.execute(f"delete from {TARGET}.d0 where ts = {T}")
-    comparison, repairs = prove(*devices.catalogs, devices.options(repair_rounds=0))
-    assert len(comparison.differences) == 2
-    assert not repairs
+    comparison = devices.prove(repair_rounds=0)
+    assert (comparison.different, comparison.missing, comparison.mended_rows) == (1, 1, 0)
+
+
+def test_a_batch_is_proven_by_reading_the_target_alone(meters: BoxPair) -> None:
+    """Copying has seen every row; comparing reads none of the source again."""
+    meters.sync()
+    copied = meters.copy_batches()
+    before, known = meters.source_box.rows_read, len(meters.source_box.statements)
+    found = meters.verify(copied=copied)
+    assert (found.verdict.words, found.levels) == ("Equal: 3,000 rows in 3 tables", {"digest": 1})
+    asked = [statement for statement in meters.source_box.statements[known:] if f"{SOURCE}`.`meters" in statement]
+    asked = [statement for statement in asked if "TAGS" not in statement and "DESCRIBE" not in statement]
+    assert all("COUNT(" in statement.upper() for statement in asked)
+    assert meters.source_box.rows_read - before <= len(asked) + 3
+
+
+def test_a_source_that_changed_since_is_read_again(meters: BoxPair) -> None:
+    meters.sync()
+    copied = meters.copy_batches()
+    meters.sql(f"insert into {SOURCE}.d1 values ({T + 1}, 7, 'late')")
+    found = meters.prove(copied=copied)
+    assert (found.verdict.kind.value, found.reread, found.mended) == ("equal", 1, 1)
+    assert meters.target.rows(f"select count(*) from {TARGET}.d1") == [(ROWS_A_METER + 1,)]
+
+
+def test_a_server_that_is_busy_is_waited_for(meters: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It failed the comparison, and with it the run."""
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    meters.sync()
+    copied = meters.copy_batches()
+    meters.target_box.faults.answer_with(0x0914, "Sync leader is restoring", times=1, matching="from `mig_dst`")
+    assert meters.verify(copied=copied).verdict.is_equal
+
+
+def test_of_many_sites_only_the_own_one_is_read(meters: BoxPair) -> None:
+    """A super table of the target may hold other tables than those that are compared."""
+    meters.migrate(rename_tables="* -> north_*")
+    for i in range(5):
+        meters.target.execute(f"insert into {TARGET}.south_{i} using {TARGET}.meters tags (1) values ({T}, 1, 'n')")
+    before = meters.target_box.rows_read
+    copied = meters.copy_batches(rename_tables="* -> north_*")
+    found = meters.verify(copied=copied, rename_tables="* -> north_*")
+    assert found.levels == {"digest": 1}
+    assert meters.target_box.rows_read - before <= 3 * ROWS_A_METER + 50
