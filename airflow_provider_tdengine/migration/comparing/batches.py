@@ -249,7 +249,7 @@ class _BatchComparer:
         self._whole: Period = (brief.border.after(start) if self._is_cut else start, brief.batch.end)
         self._since = self._whole[0] if self._is_cut else brief.border.reached(start)
         self._period: Period = (self._since, brief.batch.end)
-        if first is not None and self._since is not None and first < self._since:
+        if self._whole[0] != brief.batch.start:
             # Rows that were copied may have expired since, as those that were left behind.
             result.expired = max(result.expired, self._count_of_source(brief.batch.start, self._since))
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
