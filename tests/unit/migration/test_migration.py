@@ -356,6 +356,7 @@ def test_a_name_that_3x_cannot_hold_is_a_finding(pair: Pair) -> None:
         f"create database {SOURCE} keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, v int) tags (g int)",
     )
+    pair.sql(f"create table {SOURCE}.c using {SOURCE}.s tags (1)")
     dotted = f"create table {SOURCE}.`a.b` using {SOURCE}.s tags (1)"
     if pair.source.generation == 3:
         with pytest.raises(StatementRejected, match=r"cannot contain '\.'"):
