@@ -195,7 +195,8 @@ def _compare(
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
     if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
-        SchemaSync(source, target, replace(options, create_database=False), brief.scope).run()
+        own = replace(options, create_database=False)
+        persist(lambda: SchemaSync(source, target, own, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
@@ -348,7 +349,7 @@ class _BatchComparer:
             return set(brief.pairs)
         pair = brief.pairs[brief.batch.stable]
         bare = replace(pair.source, tags=pair.source.tags[:0])
-        return {subtable.name for subtable in brief.source.subtables(bare, brief.scope)}
+        return persist(lambda: {own.name for own in brief.source.subtables(bare, brief.scope)}, self._stop)
 
     def _suspects(self, ours: Holdings, theirs: Holdings) -> list[str]:
         """Tables of the source that may differ."""
@@ -520,7 +521,15 @@ class _BatchComparer:
         brief, deleted = self._brief, 0
         pair = brief.pair_of(piece.table)
         name, time = brief.target_name(piece.table), identifier(pair.wanted.time_column)
-        database = brief.source.database()
+        database = persist(brief.source.database, self._stop)
+
+        def delete(conditions: str) -> int:
+            with brief.target.session() as session:
+                there = session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}")
+                rows = sum(int(str(row[0])) for block in there.blocks() for row in block.to_rows())
+                session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
+            return rows
+
         for first, last in piece.runs:
             low, high = brief.time.origin(first), brief.time.origin(last + 1)
             # What expired in the source since it was read is not extra.
@@ -529,12 +538,7 @@ class _BatchComparer:
             table = replace(pair.source, name=piece.table, tags=(), where="")
             if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
-            conditions = f"{time} >= {first} AND {time} <= {last}"
-            with brief.target.session() as session:
-                there = session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}")
-                rows = sum(int(str(row[0])) for block in there.blocks() for row in block.to_rows())
-                session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
-            deleted += rows
+            deleted += persist(partial(delete, f"{time} >= {first} AND {time} <= {last}"), self._stop)
         if deleted:
             log.warning("Deleted %d rows of %s that only the target had", deleted, name)
         return deleted

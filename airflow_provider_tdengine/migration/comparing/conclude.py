@@ -252,8 +252,8 @@ def conclude(
             # The target may have got their tables meanwhile.
             structure = persist(partial(read_structure, source, target, options), stop)
         for pair in structure.pairs:
-            created = _conclude_pair(source, target, structure, pair, options, result)
-            for batch in _late(source, structure, pair, options, created):
+            created = _conclude_pair(source, target, structure, pair, options, result, stop)
+            for batch in persist(partial(_late, source, structure, pair, options, created), stop):
                 log.warning("Batch %s came after its tables had been compared", batch.label)
                 result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
         if is_end_implied:
@@ -338,6 +338,7 @@ def _conclude_pair(
     pair: TablePair,
     options: MigrationOptions,
     result: Comparison,
+    stop: threading.Event,
 ) -> set[str]:
     """Compare what no batch does: the structure of a super table or normal table, and the tags of all subtables.
 
@@ -366,16 +367,16 @@ def _conclude_pair(
         )
         return found.differences, found.others
 
-    differences, others = persist(compare)
+    differences, others = persist(compare, stop)
     missing = _missing(differences)
     if differences and options.repair_rounds:
         try:
-            result.tags += SchemaSync(source, target, options).run().tags
+            result.tags += persist(lambda: SchemaSync(source, target, options).run(), stop).tags
         except TDengineError as error:
             if error.retryable:
                 raise
             result.obstacle = result.obstacle or str(error)
-        differences, others = persist(compare)
+        differences, others = persist(compare, stop)
     result.extra_tables += others
     result.differ(total, differences)
     return missing - _missing(differences)
@@ -388,7 +389,7 @@ def _missing(differences: Sequence[Difference]) -> set[str]:
 
 def _late(
     source: Catalog, structure: Structure, pair: TablePair, options: MigrationOptions, created: set[str]
-) -> Iterator[Batch]:
+) -> list[Batch]:
     """Batches of just those subtables of a super table that came when their batch had been compared.
 
     Parameters:
@@ -399,15 +400,16 @@ def _late(
         created: the subtables by their names in the target.
     """
     if not created:
-        return
+        return []
     bare = replace(pair.source, tags=pair.source.tags[:0])
     names = sorted(subtable.name for subtable in source.subtables(bare, structure.scope))
-    period = window(options, structure.source)
+    period, batches = window(options, structure.source), []
     for is_late, run in groupby(names, lambda name: structure.transform.tables(name) in created):
         if is_late:
             own = list(run)
             label = "…".join(map(wording.name, dict.fromkeys([own[0], own[-1]])))
-            yield Batch(pair.source.name, own[0], f"{own[-1]}\x01", len(own), *period, 0, names=label)
+            batches.append(Batch(pair.source.name, own[0], f"{own[-1]}\x01", len(own), *period, 0, names=label))
+    return batches
 
 
 def _compare_structure(time: TimeScale, pair: TablePair, *, tags: bool) -> Iterator[Difference]:
