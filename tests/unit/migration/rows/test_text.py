@@ -142,7 +142,7 @@ def test_any_values_arrive(
     assert bits(databases.target, TARGET, names) == expected
     assert sum(part.rows for part in copied.values()) == sum(block.rows for block in written)
     comparison = databases.verify(copied=copied, stables=f"s{number}")
-    assert (comparison.differences, comparison.levels) == ([], {"digest": 1})
+    assert (comparison.differences, comparison.levels) == ([], {"digest": 1} if copied else {})
 
 
 # --- Text
