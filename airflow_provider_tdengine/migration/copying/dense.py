@@ -193,7 +193,8 @@ class _Position:
         if not self._in_order or int(times[-1]) == self.time:
             self.rest += written.tally(0, rows)
             return Tally()
-        cut = int(np.searchsorted(times, times[-1]))
-        done, self.rest = self.rest + written.tally(0, cut), written.tally(cut, rows)
+        # All rows for which these stand are before the last timestamp, also where there is no other one.
+        before = written.tally(0, int(np.searchsorted(times, times[-1])))
+        done, self.rest = self.rest + before, written.tally(0, rows) - before
         self.time = int(times[-1])
         return done

@@ -45,12 +45,12 @@ class Written:
     collisions: int = 0
 
     def tally(self, start: int, end: int) -> Tally:
-        """Of the rows from a number on and before one; bytes and collisions count with the first of them."""
+        """Of the rows from a number on and before one; bytes and collisions count with those from the first on."""
         rejected, expired = (
             sum(start <= number < end for number in numbers)
             for numbers in (self.refused.rejected, self.refused.expired)
         )
-        size, collisions = (self.bytes, self.collisions) if start == 0 < end else (0, 0)
+        size, collisions = (self.bytes, self.collisions) if start == 0 else (0, 0)
         hashes = int(self.hashes[start:end].sum(dtype=np.uint64))
         return Tally(end - start + collisions, size, rejected, expired, collisions, hashes)
 
