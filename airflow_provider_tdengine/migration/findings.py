@@ -20,7 +20,7 @@ _SENT = 100
 """Findings that are handed over as JSON, and characters of each of their texts, see `sent`."""
 _CHARACTERS = 500
 
-_ALONE, _NAMED = 3, 20
+_ALONE, _NAMED = 9, 20
 """Findings of a kind that stand for themselves; names of the others that are said."""
 
 

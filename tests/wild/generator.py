@@ -26,7 +26,7 @@ class Size:
         rows: of the table that has the most.
         columns: of a table.
         cells: values of the whole database.
-        real: also what boxes do not know: text that is no UTF-8, text as second key.
+        real: also what boxes do not know: text that is no UTF-8, text as second key, INSERT with SELECT.
     """
 
     tables: int
@@ -40,7 +40,7 @@ class Size:
 SIZES = {
     # For servers in a box, whose blocks have 400 rows in tests.
     "small": Size(tables=25, crowd=0, rows=900, columns=14, cells=12_000, real=False),
-    "full": Size(tables=300, crowd=2_000, rows=9_000, columns=60, cells=300_000, real=True),
+    "full": Size(tables=300, crowd=2_000, rows=9_000, columns=60, cells=100_000, real=True),
 }
 
 _PLAIN_KINDS = ("BOOL", "FLOAT", "DOUBLE", "TIMESTAMP", "VARCHAR", "NCHAR", *INTEGERS)
@@ -182,7 +182,7 @@ class _Filler:
         is_barred = any(column.name == "*" for each in made for column in each.columns)
         self._subtables([each for each in made if each.tags])
         self._insert(made, self._first_count)
-        if self._server.version >= (3, 3):
+        if self._server.version >= (3, 3) and self._size.real:
             self._odd_floats(made)
         self._alter(made)
         self._insert(made, lambda: rng.choice([0, 0, 0, 1, 3]))
@@ -297,9 +297,9 @@ class _Filler:
         """Make them, those of all super tables in disorder."""
         rng, owners, texts = self._rng, {}, {}
         for made in stables:
-            few, many = rng.randint(3, 12), rng.randint(9, self._size.tables)
-            count = rng.choice([rng.randint(0, 2), few, few, many, many])
-            if self._size.crowd and made is stables[0] and rng.random() < 0.05:
+            few, most = rng.randint(3, 12), self._size.tables
+            count = rng.choice([rng.randint(0, 2), few, few, rng.randint(3, most // 4), rng.randint(9, most)])
+            if self._size.crowd and made is stables[0] and rng.random() < 0.03:
                 count = self._size.crowd
             style, odd = rng.choice(_STYLES), rng.random() < 0.2
             first = rng.choice([0, 1, 1, 95])

@@ -462,7 +462,10 @@ class _BatchComparer:
         again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
         for batch, known in self._parts(again, ours):
             log.info("Copying again: %s, %d rows", batch.label, batch.rows)
-            done = copy_batch(
+            # A copy that fails sets what stops its workers; the comparison goes on and says what is left.
+            ended = threading.Event()
+            mend = partial(
+                copy_batch,
                 brief.source,
                 brief.target,
                 batch,
@@ -470,8 +473,12 @@ class _BatchComparer:
                 MemoryProgress(),
                 structure=self._structure,
                 known=known,
-                stop=self._stop,
+                stop=ended,
             )
+            try:
+                done = until_stopped(mend, self._stop)
+            finally:
+                ended.set()
             self._result.mended_rows += done.tally.digest.rows
         self._result.mended += len({piece.table for piece in again})
         self._result.deleted += deleted

@@ -28,7 +28,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TDengineConn
         sent: Sent = []
 
         def post(self: RestSession, statement: str, verb: str = "sql", time_zone: str | None = None) -> dict:
-            sent.append((self._database, verb, statement))
+            sent.append((self.database, verb, statement))
             return answer
 
         monkeypatch.setattr(RestSession, "post", post)

@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import SOURCE, TARGET, BoxPair, T
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which a test gives up."""
 
 

@@ -18,6 +18,9 @@ from airflow_provider_tdengine.migration.structure import NewDatabase, oldest
 
 from ..conftest import SOURCE, TARGET, Pair, T
 
+TABLE = f"create table {SOURCE}.t (ts timestamp, v int)"
+"""A database without any table is none that could be migrated."""
+
 
 class TestOptionsAsText:
     """What database_options say."""
@@ -112,7 +115,7 @@ class TestNewDatabase:
 def test_keep_and_duration_arrive(pair: Pair, keep: int, days: int, expected: str) -> None:
     # 3.x keeps rows as long as three files of them last.
     files = f"days {days}" if pair.source.generation == 2 else f"duration {min(days * DAY, keep * DAY // 3)}m"
-    pair.sql(f"create database {SOURCE} keep {keep} {files} precision 'us'")
+    pair.sql(f"create database {SOURCE} keep {keep} {files} precision 'us'", TABLE)
     pair.sync()
     source, target = (catalog.database() for catalog in pair.catalogs)
     assert source
@@ -147,7 +150,7 @@ class TestOptionsNotTaken:
         return {one["name"]: one["definition"] for one in left if one["kind"] == "database option"}
 
     def test_defaults_need_no_words(self, pair: Pair) -> None:
-        pair.sql(f"create database {SOURCE} keep 36500")
+        pair.sql(f"create database {SOURCE} keep 36500", TABLE)
         left = self.not_taken(pair)
         if pair.source.generation == 3:
             left.pop("VGROUPS 2", None)  # Each server makes as many as suit its machine.
@@ -167,7 +170,7 @@ class TestOptionsNotTaken:
         else:
             words = "cachemodel 'both' wal_level 2 wal_fsync_period 0 buffer 288 vgroups 2"
             named = ("CACHEMODEL 'both'", "WAL_LEVEL 2", "WAL_FSYNC_PERIOD 0", "BUFFER 288")
-        pair.sql(f"create database {SOURCE} keep 36500 comp 1 minrows 20 maxrows 5000 {words}")
+        pair.sql(f"create database {SOURCE} keep 36500 comp 1 minrows 20 maxrows 5000 {words}", TABLE)
         left = self.not_taken(pair, database_options="VGROUPS 2")
         differences = {
             named[0]: ("CACHEMODEL 'none'", "CACHEMODEL 'both'"),
@@ -193,12 +196,12 @@ class TestOptionsNotTaken:
 
     def test_what_is_said_in_database_options_is_not_missing(self, pair: Pair) -> None:
         caching = "cachelast 1" if pair.source.generation == 2 else "cachemodel 'last_row'"
-        pair.sql(f"create database {SOURCE} keep 36500 {caching}")
+        pair.sql(f"create database {SOURCE} keep 36500 {caching}", TABLE)
         left = self.not_taken(pair, database_options="CACHEMODEL 'last_row' VGROUPS 2")
         assert not [name for name in left if "CACHE" in name]
 
     def test_a_target_that_keeps_rows_for_less_time(self, pair: Pair) -> None:
-        pair.sql(f"create database {SOURCE} keep 36500")
+        pair.sql(f"create database {SOURCE} keep 36500", TABLE)
         pair.target.execute(f"create database {TARGET} keep 100")
         assert self.not_taken(pair)["KEEP 36500d"] == "the target keeps rows for 100d"
 

@@ -825,7 +825,7 @@ CASES = (
         "Clear sync_schema, or the task that does it in your DAG, with all that follows it.",
     ),
     Case(
-        "brief.Brief._transcoders",
+        "brief.Brief._transcoder",
         dropped_in_the_target,
         "Table 't' of the target: there is none. Run schema sync first.",
     ),

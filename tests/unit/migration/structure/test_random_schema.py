@@ -102,7 +102,8 @@ def schemas(draw: st.DrawFn, dialect: Dialect) -> Made:
         return found
 
     tables, subtables = [], []
-    for is_super in [True] * draw(st.integers(0, 2)) + [False] * draw(st.integers(0, 1)):
+    stables = draw(st.integers(0, 2))
+    for is_super in [True] * stables + [False] * draw(st.integers(0 if stables else 1, 1)):
         own = name()
         columns = draw(several(_TAG_TYPES + _BINARY_TYPES if dialect.has_storage else _TAG_TYPES))
         tags = draw(several(_TAG_TYPES)) if is_super else []
