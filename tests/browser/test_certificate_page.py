@@ -103,8 +103,8 @@ def test_the_verdict_is_what_is_read_first(shown: Page) -> None:
     assert shown.locator(".verdict").inner_text() == VERDICT.words
     assert shown.locator(".verdict").evaluate("it => getComputedStyle(it).color") == "rgb(163, 32, 29)"
     how = (
-        "Compared: every row of the target, by the digest of what was copied (1,200 batches); every row of both sides, by "
-        "a digest of its values (1 batch); tags of every subtable."
+        "Compared: every row of the target, by the digest of what was copied (1,200 batches); "
+        "every row of both sides, by a digest of its values (1 batch); tags of every subtable."
     )
     assert shown.get_by_text(how, exact=True).is_visible()
     for note in VERDICT.notes:
