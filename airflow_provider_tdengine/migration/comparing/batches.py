@@ -249,7 +249,8 @@ class _BatchComparer:
         self._whole: Period = (brief.border.after(start) if self._is_cut else start, brief.batch.end)
         self._since = self._whole[0] if self._is_cut else brief.border.reached(start)
         self._period: Period = (self._since, brief.batch.end)
-        if first is not None and self._since is not None and first < self._since:
+        was_cut = copied is not None and copied.since != brief.batch.start
+        if was_cut or (first is not None and self._since is not None and first < self._since):
             # Rows that were copied may have expired since, as those that were left behind.
             result.expired = max(result.expired, self._count_of_source(brief.batch.start, self._since))
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_tdengine.client import Client
-from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.errors import StatementRejected, TDengineError
+from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.comparing import Kind, compare_batch, conclude
-from airflow_provider_tdengine.migration.copying import Border, MemoryProgress, copy_batch, sparse
+from airflow_provider_tdengine.migration.copying import Border, MemoryProgress, copy_batch, dense, sparse
+from airflow_provider_tdengine.migration.copying import copy as copying
 from airflow_provider_tdengine.migration.planning import make_plan
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -166,6 +168,35 @@ def test_each_collision_is_counted_once(pair: Pair, strategy: str) -> None:
     assert (one.rows, one.tally.collisions, one.tally.digest.rows) == (20, 16, 4)
     comparison = pair.verify(copied=copied, allow_lossy_precision=True)
     assert (comparison.collisions, comparison.levels) == (16, {"digest": 1})
+
+
+def test_a_copy_that_stops_behind_a_collision_counts_it(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on at the row that stands for others, which are not read again."""
+    values = rows(5, T * 1000) + rows(5, T * 1000 + 5000)
+    faulty.sql(
+        f"create database {SOURCE} precision 'us' keep 36500",
+        f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)",
+        *(f"insert into {SOURCE}.d{i} using {SOURCE}.m tags ({i}) values {values}" for i in range(2)),
+    )
+    faulty.target.execute(f"create database {TARGET} precision 'ms' keep 36500")
+    faulty.sync(allow_lossy_precision=True)
+    options = faulty.options(allow_lossy_precision=True, strategy="dense", workers=1)
+    (batch,) = make_plan(*faulty.catalogs, options)
+    progress, counted, count = MemoryProgress(), [], dense.count
+
+    def fails_first(session: Session, table: str, conditions: list[str]) -> int:
+        counted.append(table)
+        if len(counted) == 1:
+            raise StatementRejected("lost")
+        return count(session, table, conditions)
+
+    # A slice of a table is counted when its rows have been read.
+    monkeypatch.setattr(copying, "ROWS_A_UNIT", 5)
+    monkeypatch.setattr(dense, "count", fails_first)
+    with pytest.raises(StatementRejected, match="lost"):
+        copy_batch(*faulty.catalogs, batch, options, progress)
+    copied = copy_batch(*faulty.catalogs, batch, options, progress)
+    assert (copied.rows, copied.tally.collisions, copied.tally.digest.rows) == (20, 16, 4)
 
 
 # --- Rows that the target cannot hold
