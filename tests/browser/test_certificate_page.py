@@ -31,7 +31,7 @@ DOCUMENT: dict[str, object] = {
     },
     "target": {"address": "ws://127.0.0.1:39991", "version": "3.3.3.0", "database": "power"},
     "options": {"allow_lossy_precision": True, "rename_tables": f"* -> {LONG}"},
-    "compared": {"level": "full", "sample_percent": 40, "tags": True},
+    "compared": {"level": "full", "batches": {"digest": 1200, "full": 1}, "tags": True},
     "super_tables": {
         name: {
             "tables": 99,
@@ -46,9 +46,9 @@ DOCUMENT: dict[str, object] = {
     },
     "differences": [{"table": LONG, "what": "first", "source": 1795664748055123456, "target": LONG[:100]}],
     "different": 3,
-    "differing_rows": [{"table": LONG, "row": "2026-11-26 03:45:48 (1795664748055) only in the source"}],
+    "differing_rows": [f"{LONG}: 2026-11-26 03:45:48 (1795664748055) only in the source"],
     "obstacle": "",
-    "repairs": [{"differences": 3, "tables": 2, "rows": 39_600_000, "deleted": 0, "tags": 4}],
+    "mended": {"tables": 2, "rows": 39_600_000, "deleted": 0, "tags": 4},
     "findings": [{"severity": "warning", "object": f"Table {LONG}", "found": "a long story " * 9, "action": "Wait"}],
     "dead_letters": {f"{number}{LONG[1:]}": 1 for number in range(30)},
     "other_tables_in_target": 1,
@@ -102,6 +102,11 @@ def test_the_verdict_is_what_is_read_first(shown: Page) -> None:
     assert shown.title() == "plant north: different"
     assert shown.locator(".verdict").inner_text() == VERDICT.words
     assert shown.locator(".verdict").evaluate("it => getComputedStyle(it).color") == "rgb(163, 32, 29)"
+    how = (
+        "Compared: every row of the target, by the digest of what was copied (1,200 batches); "
+        "every row of both sides, by a digest of its values (1 batch); tags of every subtable."
+    )
+    assert shown.get_by_text(how, exact=True).is_visible()
     for note in VERDICT.notes:
         assert shown.get_by_text(note, exact=True).is_visible()
     assert shown.get_by_text("and 10 more tables").is_visible()

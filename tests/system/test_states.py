@@ -197,6 +197,25 @@ def test_a_cleared_run_whose_first_tasks_fail_certifies_nothing(shop: Airflow) -
     assert shop.asset_events(run) == {"gone": 1}, "nothing is told again"
 
 
+def test_a_batch_whose_copy_fails_after_a_clear_certifies_nothing(shop: Airflow) -> None:
+    """All batches have been compared, and what that came to is still there."""
+    run = shop.run({"source_database": SOURCE, "target_database": "later", "stables": "good, also"})
+    assert shop.state(run) == "success"
+    shop.target.execute("drop stable later.good")
+    shop.target.execute("create stable later.good (ts timestamp, other int) tags (g int)")
+    (good,) = [index for index in range(2) if shop.xcom(run, "copy", index)["batch"]["stable"] == "good"]
+    shop.clear(run, "copy", good)
+    shop.wait_for(lambda: shop.state(run) == "failed", 120)
+    found = shop.states(run)
+    assert [found[task] for task in ("copy", "verify", "certify")] == [
+        {"success", "failed"},
+        {"upstream_failed"},
+        {"failed"},
+    ]
+    said = "Nothing was compared: a task before this one failed (verify did not run). Clear that one"
+    shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2), 20)
+
+
 @pytest.mark.parametrize("interrupt", ["kill", "clear"])
 def test_one_batch_alone_is_compared_again(shop: Airflow, interrupt: str) -> None:
     run = shop.run({"source_database": SOURCE, "target_database": f"again_{interrupt}", "stables": "good, also"})

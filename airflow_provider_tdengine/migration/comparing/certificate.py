@@ -31,8 +31,10 @@ _PAGES = Environment(
 _LEVELS = {
     "count": "rows, first and last timestamp of every table",
     "aggregate": "rows, first and last timestamp of every table, and what both servers say of every column",
-    "full": "every row, by digests of their values",
+    "full": "every row of both sides, by a digest of its values",
+    "digest": "every row of the target, by the digest of what was copied",
 }
+"""What is compared where, see `BatchComparison.level`."""
 
 _SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
 """The password of a storage's URL."""
@@ -127,10 +129,19 @@ def page(document: Mapping[str, object]) -> str:
     return _PAGES.get_template("certificate.html").render(
         document,
         took=wording.duration((end - begin).total_seconds()),
-        level=_LEVELS.get(str(compared["level"]), "nothing"),
+        how=_how(compared["batches"]),  # type: ignore[arg-type]
         number=wording.number,
         sides=[{"side": side, **document[side]} for side in ("source", "target")],  # type: ignore[dict-item]
         totals=[{"name": name, "facts": 3 + total["measures"], **total} for name, total in totals.items()],
+    )
+
+
+def _how(batches: Mapping[str, int]) -> str:
+    """What was compared, of so many batches at each level."""
+    if len(batches) < 2:
+        return "".join(_LEVELS[level] for level in batches) or "no rows, since there are none"
+    return "; ".join(
+        f"{_LEVELS[level]} ({wording.number(count, 'batch', 'batches')})" for level, count in sorted(batches.items())
     )
 
 
