@@ -104,7 +104,11 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         with clear_failures():
             source, target = self.source(options), self.target(options)
             try:
-                result = compare_batch(source, target, batch, options, copied=copied, refused=refused, stop=self._stop)
+                # A task that is cleared compares what the source holds by then; its copy may be of days ago.
+                again = context["ti"].try_number > 1
+                result = compare_batch(
+                    source, target, batch, options, copied=copied, again=again, refused=refused, stop=self._stop
+                )
             except Stopped:
                 raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
         # Pushed before it may fail: the task that adds up reads it.
@@ -187,7 +191,7 @@ class TDengineVerifyOperator(ComparingOperator):
             raise AirflowFailException(_in_words(comparison, cure))
         log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
         for note in verdict.notes:
-            log.warning("%s", note)
+            log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", note)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
 

@@ -60,7 +60,7 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert (power.xcom(run, "verify", 0)["rows"], power.xcom(run, "verify", 0)["level"]) == (80_000, "digest")
     certified = power.xcom(run, "certify")
     assert (certified["rows"], certified["target_rows"], certified["different"]) == (80_002, 80_002, 0)
-    power.wait_for(lambda: "Equal: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
+    power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
     assert power.asset_events(run) == {"whole": 2, "whole/meters": 80_000}
 
 

@@ -51,7 +51,9 @@ NANO = {"database_options": "PRECISION 'ns'"}
 """A target that refuses a row of the super table `bad`."""
 
 CASES = {
-    "history": Case({"stables": "good, also"}, states("s s s s s s - - -"), "Equal: 22 rows", told=["also", "good"]),
+    "history": Case(
+        {"stables": "good, also"}, states("s s s s s s - - -"), "Equal as copied: 22 rows", told=["also", "good"]
+    ),
     "dry_run": Case({"dry_run": True}, states("s s s - - - - - -"), "Dry run: there is nothing to compare"),
     "dry_run_blocker": Case(
         {"dry_run": True, "database_options": "KEEP 30"},
@@ -72,7 +74,7 @@ CASES = {
     "both": Case(
         {"mode": "both", "poll_interval": 1, "stables": "good"},
         states("s s s s s s - s d"),
-        "Equal: 20 rows",
+        "Equal as copied: 20 rows",
         "running",
         told=["good"],
     ),

@@ -84,6 +84,7 @@ class BatchComparison:
         target_rows: rows of the target.
         copied: rows that were copied; None where nothing of that was known.
         level: how it was compared: digest (the copy's, with the target), full (both sides read), aggregate, count.
+        as_of: when the copy began whose digest was compared, in seconds since 1970; None where both sides were asked.
         measures: what was compared of each table's columns, beside rows, first and last timestamp.
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
@@ -111,6 +112,7 @@ class BatchComparison:
     target_rows: int = 0
     copied: int | None = None
     level: str = "full"
+    as_of: float | None = None
     measures: int = 0
     read: int = 0
     different: int = 0
@@ -153,6 +155,7 @@ def compare_batch(
     options: MigrationOptions,
     *,
     copied: Copied | None = None,
+    again: bool = False,
     refused: Mapping[str, Sequence[int]] | None = None,
     structure: Structure | None = None,
     stop: threading.Event | None = None,
@@ -164,7 +167,8 @@ def compare_batch(
         target: the target database.
         batch: what is compared.
         options: of the migration.
-        copied: what its copy came to; None to read both sides.
+        copied: what its copy came to; None where there was none.
+        again: whether to read both sides, even though the copy's digest would do.
         refused: timestamps of refused rows by table of the target; they are not expected there, and such tables are
             not mended.
         structure: both sides' structure, where it was read a moment ago; its scope and transform count then.
@@ -178,7 +182,7 @@ def compare_batch(
     stop = stop or threading.Event()
     with source, target:
         persist(lambda: (source.client.server, target.client.server), stop, patience=FIRST_CONTACT)
-        compare = partial(_compare, source, target, batch, options, copied, refused or {}, structure, stop)
+        compare = partial(_compare, source, target, batch, options, copied, again, refused or {}, structure, stop)
         return until_stopped(compare, stop)
 
 
@@ -188,6 +192,7 @@ def _compare(
     batch: Batch,
     options: MigrationOptions,
     copied: Copied | None,
+    again: bool,
     refused: Mapping[str, Sequence[int]],
     structure: Structure | None,
     stop: threading.Event,
@@ -209,7 +214,7 @@ def _compare(
         return result
     if fitting.pairs:
         comparison = _BatchComparer(fitting, options, copied, refused, result, stop)
-        if fitting.pairs != brief.pairs or not comparison.is_proven():
+        if again or fitting.pairs != brief.pairs or not comparison.is_proven():
             comparison.look_closer()
     for name in brief.pairs.keys() - fitting.pairs.keys():
         # That its structure differs is what `conclude` says.
@@ -279,7 +284,7 @@ class _BatchComparer:
     # --- At the price of a count
 
     def is_proven(self) -> bool:
-        """Whether the source still holds what was copied, and the target all of it, and nothing else."""
+        """Whether the target has what was copied, and nothing else, and the source still as many rows."""
         copied = self._copied
         if copied is None or self._options.verify != "full" or self._is_cut:
             return False
@@ -294,7 +299,7 @@ class _BatchComparer:
         found = self._reader.target_digest(scope, is_dense=copied.strategy == "dense")
         if found != copied.tally.digest:
             return False
-        self._result.level = "digest"
+        self._result.level, self._result.as_of = "digest", copied.began
         self._result.tables, self._result.rows, self._result.target_rows = copied.tables, rows, found.rows
         return True
 

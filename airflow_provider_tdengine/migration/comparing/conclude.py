@@ -47,6 +47,7 @@ class Total:
         refused: rows that the target refused.
         collisions: rows for which a later one stands in the target.
         expired: rows that were left behind at the border of KEEP.
+        as_of: see `Verdict`.
     """
 
     tables: int = 0
@@ -58,6 +59,7 @@ class Total:
     refused: int = 0
     collisions: int = 0
     expired: int = 0
+    as_of: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -70,6 +72,7 @@ class Total:
             expired=self.expired,
             collisions=self.collisions,
             different=self.different,
+            as_of=self.as_of,
         )
 
 
@@ -98,6 +101,7 @@ class Comparison:
         deleted: how many rows that only the target had were deleted.
         tags: how many tag values were corrected.
         levels: number of batches by how they were compared.
+        as_of: see `Verdict`.
         obstacle: why what differs cannot be mended, if that was tried in vain.
     """
 
@@ -121,6 +125,7 @@ class Comparison:
     deleted: int = 0
     tags: int = 0
     levels: dict[str, int] = field(default_factory=dict)
+    as_of: float | None = None
     obstacle: str = ""
 
     @property
@@ -155,6 +160,7 @@ class Comparison:
             missing=self.missing,
             changed=self.changed,
             extra=self.extra,
+            as_of=self.as_of,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -174,10 +180,12 @@ class Comparison:
         total.refused += batch.refused
         total.collisions += batch.collisions
         total.expired += batch.expired
+        total.as_of = _earlier(total.as_of, batch.as_of)
         self.differ(total, batch.differences, batch.different)
         self.shown += batch.shown
         self.collisions += batch.collisions
         self.expired += batch.expired
+        self.as_of = _earlier(self.as_of, batch.as_of)
         self.vanished += batch.vanished
         self.reread += batch.is_reread
         self.missing += batch.missing
@@ -203,6 +211,10 @@ class Comparison:
         total.different += number
         self.different += number
         self.differences += differences
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
 
 
 def conclude(

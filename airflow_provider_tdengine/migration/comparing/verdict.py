@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 from airflow_provider_tdengine.migration.wording import number
@@ -42,6 +43,8 @@ class Verdict:
         missing: rows that the target lacks, as far as they have been told apart.
         changed: rows with other values there, as far as they have been told apart.
         extra: rows that only the target has, as far as they have been told apart.
+        as_of: since when rows were read that were compared by the copy's digest, in seconds since 1970; None where
+            both sides were read, or asked.
         not_compared: why nothing was compared; empty where something was.
     """
 
@@ -58,6 +61,7 @@ class Verdict:
     missing: int = 0
     changed: int = 0
     extra: int = 0
+    as_of: float | None = None
     not_compared: str = ""
 
     @property
@@ -99,10 +103,11 @@ class Verdict:
             besides = f"; left out as well: {self._exceptions}" if self._exceptions else ""
             return f"{self._share} rows arrived, {self.refused:,} refused{besides}"
         where = f"in {number(self.tables, 'table')}"
+        equal = "Equal" if self.as_of is None else "Equal as copied"
         if self.kind is Kind.EQUAL:
-            return f"Equal: {number(self.rows, 'row')} {where}"
+            return f"{equal}: {number(self.rows, 'row')} {where}"
         rows = f"{self._share} rows" if self._left_out else number(self.arrived, "row")
-        return f"Equal but for {self._exceptions}: {rows} {where}"
+        return f"{equal} but for {self._exceptions}: {rows} {where}"
 
     @property
     def notes(self) -> list[str]:
@@ -172,6 +177,12 @@ class Verdict:
             yield (
                 f"The source of {number(self.reread, 'batch', 'batches')} changed after it was copied, and was read "
                 "again."
+            )
+        if self.as_of is not None and self.kind in (Kind.EQUAL, Kind.EQUAL_BUT):
+            moment = datetime.fromtimestamp(self.as_of, timezone.utc)
+            yield (
+                f"The target has what the source had when it was copied, from {moment:%Y-%m-%d %H:%M:%S} UTC on. "
+                "Values that were changed there since have not been compared."
             )
 
 

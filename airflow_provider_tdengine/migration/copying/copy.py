@@ -88,6 +88,7 @@ class Copied:
         tried: rows of this try.
         seconds: how long this try took.
         strategy: dense or sparse.
+        began: when the first row was about to be read, in seconds since 1970 by the worker's clock.
     """
 
     tally: Tally
@@ -99,6 +100,7 @@ class Copied:
     tried: int
     seconds: float
     strategy: str
+    began: float
 
     @property
     def rows(self) -> int:
@@ -252,6 +254,7 @@ def _copy(
         checkpoint.tally.rows - before,
         time.monotonic() - started,
         checkpoint.strategy,
+        checkpoint.began,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
@@ -44,6 +45,7 @@ class Checkpoint:
         expired: rows that were left behind since they were about to expire, when the batch began.
         vanished: tables that the source had when the batch was planned, and has no more.
         retries: how often a worker met an error that a retry may cure.
+        began: when it was made, before a row was read, in seconds since 1970 by the worker's clock.
     """
 
     batch: str
@@ -54,6 +56,7 @@ class Checkpoint:
     expired: int = 0
     vanished: int = 0
     retries: int = 0
+    began: float = field(default_factory=time.time)
 
     @property
     def is_done(self) -> bool:
@@ -80,7 +83,10 @@ class Checkpoint:
             [Span(**span) for span in spans],
             None if since is None else int(str(since)),
             Tally.from_dict(tally),
-            *(int(str(stored[name])) for name in ("expired", "vanished", "retries")),
+            int(str(stored["expired"])),
+            int(str(stored["vanished"])),
+            int(str(stored["retries"])),
+            float(str(stored["began"])),
         )
 
 

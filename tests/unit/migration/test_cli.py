@@ -50,7 +50,7 @@ def test_a_migration_from_plan_to_status(
     assert not meters.target.rows(f"select * from {TARGET}.meters")
     status, said = run(capsys, "migrate", *call)
     assert status == 0
-    assert "Equal: 3,000 rows in 3 tables" in said
+    assert "Equal as copied: 3,000 rows in 3 tables" in said
     status, said = run(capsys, "status", "--json", *call)
     assert json.loads(said) == {"meters": {"source": 3000, "target": 3000}}
     assert run(capsys, "verify", *call)[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -12,7 +13,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.catalog import Holding, Subtable
-from airflow_provider_tdengine.migration.comparing import Kind, compare_tags
+from airflow_provider_tdengine.migration.comparing import Kind, compare_batch, compare_tags
 from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
 from airflow_provider_tdengine.migration.copying import Batch, Copied, expired
 from airflow_provider_tdengine.migration.rows import SAME, TagTranscoder
@@ -90,6 +91,29 @@ def test_equal_batches_beside_a_fault_are_proven_all_the_same(devices: BoxPair) 
     assert devices.verify(copied=copied).levels == {"digest": 1, "full": 2}
     # Of the other super table and the normal table, and a row for each table that is asked for its tags.
     assert devices.source_box.rows_read - before < TABLES * ROWS
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_a_value_that_the_source_changed_after_the_copy(devices: BoxPair, strategy: str) -> None:
+    """No number of rows tells of it: the verdict says as of when it is, and one that is asked for again reads it."""
+    before = time.time()
+    copied = devices.copy_batches(strategy=strategy)
+    after = time.time()
+    changed = rows().replace("'n3'", "'new'")
+    devices.sql(f"drop table {SOURCE}.d07", f"insert into {SOURCE}.d07 using {SOURCE}.m tags (7) values {changed}")
+    found = devices.verify(copied=copied, strategy=strategy)
+    assert found.verdict.words == "Equal as copied: 680 rows in 34 tables"
+    assert found.as_of is not None
+    assert before <= found.as_of <= after
+    (note,) = found.verdict.notes
+    assert "Values that were changed there since have not been compared" in note
+    (batch,) = [one for one in copied if one.stable == "m"]
+    result = compare_batch(
+        *devices.catalogs, batch, devices.options(strategy=strategy), copied=copied[batch], again=True
+    )
+    assert (result.level, result.as_of, result.mended, result.different) == ("full", None, 1, 0)
+    source, target = devices.both()
+    assert target == source
 
 
 # --- What one server says is not believed at once
@@ -216,7 +240,7 @@ def test_rows_behind_the_implied_end_are_counted(devices: BoxPair) -> None:
     comparison = devices.verify(copied=copied, is_end_implied=True)
     assert (comparison.after_end, comparison.differences, comparison.levels) == (101, [], {"digest": 2, "full": 1})
     assert comparison.verdict.kind is Kind.EQUAL_BUT
-    assert comparison.verdict.words.startswith("Equal but for 101 rows at or after the end of history")
+    assert comparison.verdict.words.startswith("Equal as copied but for 101 rows at or after the end of history")
     assert devices.verify(copied=copied).verdict.is_equal, "somebody has asked for just this end"
 
 

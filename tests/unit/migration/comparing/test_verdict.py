@@ -20,6 +20,7 @@ ALL = Verdict(tables=2, rows=20, arrived=10, refused=1, expired=4, collisions=5,
         (Verdict(1, 1, 1), Kind.EQUAL, "equal", "Equal: 1 row in 1 table"),
         (Verdict(), Kind.EQUAL, "equal", "Equal: 0 rows in 0 tables"),
         (Verdict(3, 9, 9, reread=2), Kind.EQUAL, "equal", "Equal: 9 rows in 3 tables"),
+        (Verdict(3, 9, 9, as_of=1.6e9), Kind.EQUAL, "equal", "Equal as copied: 9 rows in 3 tables"),
         # The rows that were refused may have been among those that were compared, or not.
         (Verdict(1, 3, 2, refused=1), Kind.EQUAL_BUT, "1 row refused", "2 of 3 rows arrived, 1 refused"),
         (Verdict(1, 2, 2, refused=1), Kind.EQUAL_BUT, "1 row refused", "2 of 3 rows arrived, 1 refused"),
@@ -34,6 +35,12 @@ ALL = Verdict(tables=2, rows=20, arrived=10, refused=1, expired=4, collisions=5,
             Kind.EQUAL_BUT,
             "equal but for 4 expired rows",
             "Equal but for 4 expired rows: 3 of 7 rows in 2 tables",
+        ),
+        (
+            Verdict(2, 3, 3, expired=4, as_of=1.6e9),
+            Kind.EQUAL_BUT,
+            "equal but for 4 expired rows",
+            "Equal as copied but for 4 expired rows: 3 of 7 rows in 2 tables",
         ),
         (
             Verdict(1, 10, 5, collisions=5),
@@ -119,6 +126,11 @@ def test_what_is_said(verdict: Verdict, kind: Kind, label: str, words: str) -> N
             "or follow them with mode both.",
         ),
         (Verdict(vanished=1), "Since the migration was planned, 1 table vanished from the source."),
+        (
+            Verdict(as_of=1.6e9),
+            "The target has what the source had when it was copied, from 2020-09-13 12:26:40 UTC on. Values that were "
+            "changed there since have not been compared.",
+        ),
         (Verdict(reread=2), "The source of 2 batches changed after it was copied, and was read again."),
     ],
 )
@@ -128,7 +140,7 @@ def test_each_thing_that_was_left_out_has_a_note(verdict: Verdict, note: str) ->
 
 def test_all_notes_in_order() -> None:
     assert [note.split()[0] for note in ALL.notes] == ["The", "Left", "5", "At", "Since"]
-    assert Verdict(3, 9, 9, different=1).notes == []
+    assert Verdict(3, 9, 9, different=1, as_of=1.6e9).notes == []
 
 
 _NUMBER = st.integers(0, 5)

@@ -247,7 +247,7 @@ def test_a_batch_is_proven_by_reading_the_target_alone(meters: BoxPair) -> None:
     copied = meters.copy_batches()
     before, known = meters.source_box.rows_read, len(meters.source_box.statements)
     found = meters.verify(copied=copied)
-    assert (found.verdict.words, found.levels) == ("Equal: 3,000 rows in 3 tables", {"digest": 1})
+    assert (found.verdict.words, found.levels) == ("Equal as copied: 3,000 rows in 3 tables", {"digest": 1})
     asked = [statement for statement in meters.source_box.statements[known:] if f"{SOURCE}`.`meters" in statement]
     asked = [statement for statement in asked if "TAGS" not in statement and "DESCRIBE" not in statement]
     assert all("COUNT(" in statement.upper() for statement in asked)
