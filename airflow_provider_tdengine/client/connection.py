@@ -9,11 +9,12 @@ from datetime import datetime
 
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.channel import PathMissing
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, PathMissing, WebSocketSession
+from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, WebSocketSession
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,9 @@ Answers as recorded in `tests/contract/`: 3.x gives a code, 2.x a status; both s
 
 from __future__ import annotations
 
+import base64
 import json
-import logging
 import re
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,17 +15,14 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.address import Address, login_refused
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.errors import (
     AuthenticationFailed,
-    CertificateRejected,
-    ConnectionFailed,
     IncompleteResult,
     PermissionDenied,
     ServerBusy,
@@ -37,6 +32,7 @@ from airflow_provider_tdengine.client.errors import (
     error_for,
     shorten,
 )
+from airflow_provider_tdengine.client.http import HttpAnswer, HttpConnection
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
 
 _STATUS: dict[int, type[TDengineError]] = {
@@ -63,17 +59,6 @@ class Answer(TypedDict, total=False):
     rows: int
 
 
-class _HideStatements(logging.Filter):
-    """Drops the line that httpx logs for each statement: the address in it may hold a token."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        args = record.args if isinstance(record.args, tuple) else ()
-        return not any(isinstance(arg, httpx.URL) and arg.path.startswith("/rest/sql") for arg in args)
-
-
-logging.getLogger("httpx").addFilter(_HideStatements())
-
-
 class RestSession:
     """Statements over REST. Stateless at the server: `close` only gives back the TCP connection.
 
@@ -88,20 +73,12 @@ class RestSession:
         self._generation = generation
         self.bytes_sent = 0
         self.database = database or address.database
-        auth = None if address.token else httpx.BasicAuth(address.user, address.password)
         self.waited = 0.0
         self._date: datetime | None = None
-        context = address.ssl_context()
-        self._http = httpx.Client(
-            base_url=address.rest_url,
-            auth=auth,
-            params={"token": address.token} if address.token else None,
-            # Without TLS there is nothing to verify; loading the system's certificates would cost 20 ms.
-            verify=False if context is None else context,
-            headers=None if address.compression else {"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(address.timeout, connect=address.connect_timeout),
-            trust_env=False,
-        )
+        self._http = HttpConnection(address)
+        account = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
+        login = () if address.token else (("Authorization", f"Basic {account}"),)
+        self._headers = (("Accept-Encoding", "identity"), *login)
 
     def query(self, statement: str) -> RestResult:
         """Send a statement and take its whole answer.
@@ -149,26 +126,22 @@ class RestSession:
             TDengineError: of the kind of failure.
         """
         path = f"/rest/{verb}/{quote(self.database, safe='')}" if self.database else f"/rest/{verb}"
-        params = {"tz": time_zone} if time_zone else None
+        given = {"token": self._address.token, "tz": time_zone}
+        query = urlencode({name: value for name, value in given.items() if value})
         content = statement.encode("utf-8", "surrogateescape")
         self.bytes_sent += len(content)
         began = time.monotonic()
         try:
-            response = self._http.post(path, content=content, params=params)
-        except httpx.ConnectTimeout as error:
-            raise Timeout(
-                f"{self._address} did not accept a connection within {self._address.connect_timeout:g} s"
-            ) from error
-        except httpx.TimeoutException as error:
-            raise Timeout(
-                f"{self._address} did not answer within {self._address.timeout:g} s", statement=statement
-            ) from error
-        except httpx.RequestError as error:
-            raise connection_error(self._address, error) from error
+            response = self._http.request(
+                "POST", f"{path}?{query}" if query else path, self._headers, content, self._address.timeout
+            )
+        except (Timeout, UnsupportedServer) as error:
+            error.statement = statement
+            raise
         finally:
             self.waited += time.monotonic() - began
         with suppress(TypeError, ValueError):
-            self._date = parsedate_to_datetime(response.headers.get("Date"))
+            self._date = parsedate_to_datetime(response.date)
         return _checked(self._address, response, statement)
 
     def close(self) -> None:
@@ -183,38 +156,7 @@ class RestSession:
         self.close()
 
 
-def connection_error(address: Address, error: Exception) -> ConnectionFailed:
-    """What to say of a connection that did not come about or broke."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
-        causes.append(cause)
-    text = " ".join(str(cause) for cause in causes)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes) or "CERTIFICATE_VERIFY" in text:
-        return CertificateRejected(
-            f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
-            "or switch verification off if you know what that means"
-        )
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return ConnectionFailed(f"{address} does not speak TLS; {address.scheme[:-1]}:// is for servers without it")
-    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
-        return ConnectionFailed(f"The host {address.host!r} of {address} is not known; check its spelling and DNS")
-    if "refused" in text.lower():
-        return ConnectionFailed(
-            f"Nothing listens at {address}; check host and port, and that the taosAdapter runs (usually port 6041)"
-        )
-    return ConnectionFailed(f"The connection to {address} failed: {error or type(error).__name__}")
-
-
-def login_refused(address: Address, error: AuthenticationFailed) -> AuthenticationFailed:
-    """The same error, saying which account was refused where."""
-    account = "the token" if address.token else f"the account {address.user!r} with the password given"
-    doubt = ", or its taosd is away, which TDengine 2.4 does not tell apart" if error.retryable else ""
-    refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
-    refusal.retryable = error.retryable
-    return refusal
-
-
-def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:
+def _checked(address: Address, response: HttpAnswer, statement: str) -> Answer:
     # Values of VARCHAR need not be UTF-8.
     text = response.content.decode("utf-8", "surrogateescape")
     try:
@@ -246,7 +188,7 @@ def _number(text: str) -> int | float:
     return -0.0 if text == "-0" else int(text)
 
 
-def _no_answer_of_tdengine(address: Address, response: httpx.Response, text: str) -> TDengineError:
+def _no_answer_of_tdengine(address: Address, response: HttpAnswer, text: str) -> TDengineError:
     status = response.status_code
     kind = _STATUS.get(status, ServerBusy if status >= 500 else UnsupportedServer)
     if kind is AuthenticationFailed:

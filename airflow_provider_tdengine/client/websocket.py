@@ -7,24 +7,18 @@ side by side. All facts measured on 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`te
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import socket
-import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import TypedDict
 
 from typing_extensions import Self
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
-from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.address import Address, login_refused
 from airflow_provider_tdengine.client.block import (
     Block,
     decode_block,
@@ -33,20 +27,21 @@ from airflow_provider_tdengine.client.block import (
     encode_fields,
     raw_rows,
 )
+from airflow_provider_tdengine.client.channel import Channel
 from airflow_provider_tdengine.client.errors import (
-    AddressError,
     AuthenticationFailed,
     BlockError,
     ConnectionFailed,
     DatabaseMissing,
-    ServerBusy,
     TDengineError,
     Timeout,
     UnsupportedServer,
     error_for,
 )
-from airflow_provider_tdengine.client.rest import RestSession, connection_error, login_refused
+from airflow_provider_tdengine.client.http import HttpConnection
+from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Result
+from airflow_provider_tdengine.client.stream import Expired
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 
 log = logging.getLogger(__name__)
@@ -78,6 +73,13 @@ _VERSION = 1
 # Where the one block waits that a `fetch_block` asked for: it carries no req_id. Requests count from 1.
 _BLOCK = -1
 
+# Seconds in which an adapter that is there answers a request that needs no session.
+_SIGN_OF_LIFE = 3.0
+
+_PROXY_FAILED = 500
+
+_NEXT_BLOCK = "send the next block"
+
 # What a text frame has around a statement, with room for a long request number.
 _ENVELOPE = 120
 
@@ -102,12 +104,6 @@ class _Answer(TypedDict, total=False):
     completed: bool
     rows: int
     lengths: list[int] | None
-
-
-class PathMissing(ConnectionFailed):
-    """The address answers, but serves no WebSocket at this path."""
-
-    retryable = False
 
 
 class WebSocketSession:
@@ -141,9 +137,10 @@ class WebSocketSession:
         self._last_request = 0
         self._bytes_sent = 0
         self.waited = 0.0
-        self._early: dict[int, bytes | _Answer] = {}
+        self._early: dict[int, memoryview | _Answer] = {}
         self._timeout = address.connect_timeout
-        self._socket = _open(address, path)
+        # Adapters with binary frames work on messages side by side; older ones see a ping when they have answered.
+        self._channel = Channel(address, path, pings=binary)
         self._binary = binary
         self._max_message = max_message
         # What UTF-8 makes of a character at most, and JSON.
@@ -152,12 +149,10 @@ class WebSocketSession:
         self._long_statements: RestSession | None = None
         self.database = database = database or address.database
         try:
-            self.ask("conn", user=address.user, password=address.password, db=database or "")
+            login = self._send_text("conn", user=address.user, password=address.password, db=database or "")
+            self._take_answer(login, None, "answer the login")
         except Timeout as error:
-            raise Timeout(
-                f"The login at {address} was not answered within {address.connect_timeout:g} s: the adapter is "
-                "overloaded or its connection pool is used up; use fewer workers or mapped tasks, or raise the pool"
-            ) from error
+            raise self._login_unanswered(error) from error
         except AuthenticationFailed as error:
             self.close()
             raise login_refused(address, error) from error
@@ -168,6 +163,20 @@ class WebSocketSession:
             self.close()
             raise
         self._timeout = address.timeout
+
+    def _login_unanswered(self, error: Timeout) -> Timeout:
+        """The same time-out, saying whether it is the adapter's pool, which lets nobody in while it answers others."""
+        try:
+            with HttpConnection(self._address) as http:
+                status = http.request("GET", "/-/ping", (), b"", _SIGN_OF_LIFE).status_code
+        except TDengineError:
+            return error
+        if status >= _PROXY_FAILED:
+            return error
+        return Timeout(
+            f"{error.message}, though it answers other requests: it is overloaded or its connection pool is used up; "
+            "use fewer workers or mapped tasks, or raise the pool"
+        )
 
     @property
     def bytes_sent(self) -> int:
@@ -236,7 +245,7 @@ class WebSocketSession:
             if isinstance(answer, dict) and not answer.get("code") and answer.get("id"):
                 self.free(answer["id"])
                 return True
-        except (ConnectionFailed, TimeoutError):
+        except (ConnectionFailed, Expired):
             log.debug("%s knows no binary queries", self._address, exc_info=True)
         return False
 
@@ -295,7 +304,7 @@ class WebSocketSession:
         Raises:
             TDengineError: the server refused it.
         """
-        self._take_answer(request, f"write_raw_block_with_fields({table})")
+        self._take_answer(request, f"write_raw_block_with_fields({table})", "confirm a block")
 
     # --- Frames
 
@@ -312,25 +321,28 @@ class WebSocketSession:
 
     def _send(self, message: bytes, *, text: bool) -> None:
         try:
-            self._socket.send(message, text=text)
-            self._bytes_sent += len(message)
-        except (ConnectionClosed, OSError) as error:
-            if isinstance(error.__cause__, (BlockingIOError, ssl.SSLWantWriteError)):
-                self._abort()
-                raise Timeout(
-                    f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
-                ) from error
-            raise self._lost(error) from error
+            self._channel.send(message, time.monotonic() + self._timeout, text=text)
+        except Expired as error:
+            self._channel.abort()
+            raise Timeout(
+                f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
+            ) from error
+        self._bytes_sent += len(message)
 
-    def _take_answer(self, request: int, statement: str | None) -> _Answer:
-        answer = self._await(statement, request)
+    def _take_answer(self, request: int, statement: str | None, wait: str = "answer") -> _Answer:
+        answer = self._await(statement, wait, request)
         if not isinstance(answer, dict):
             raise self._not_an_adapter()
         _raise_if_failed(answer, statement)
         return answer
 
-    def _await(self, statement: str | None, *requests: int) -> bytes | _Answer:
+    def _await(self, statement: str | None, wait: str, *requests: int) -> memoryview | _Answer:
         """The answer to the first of some requests that is answered.
+
+        Parameters:
+            statement: for errors.
+            wait: what the server is to do.
+            requests: their numbers.
 
         Raises:
             Timeout: there is none in time. The session is over then: an answer that comes late must not be taken
@@ -340,25 +352,21 @@ class WebSocketSession:
         began = time.monotonic()
         try:
             return self._receive(began + self._timeout, *requests)
-        except TimeoutError as error:
-            self._abort()
-            raise Timeout(f"{self._address} did not answer within {self._timeout:g} s", statement=statement) from error
+        except Expired as error:
+            self._channel.abort()
+            raise Timeout(f"{self._address} did not {wait} within {self._timeout:g} s", statement=statement) from error
         finally:
             self.waited += time.monotonic() - began
 
-    def _receive(self, deadline: float, *requests: int) -> bytes | _Answer:
+    def _receive(self, deadline: float, *requests: int) -> memoryview | _Answer:
         """What `_await` gives; what comes before it is kept for later."""
         while True:
             for request in requests:
                 if request in self._early:
                     return self._early.pop(request)
-            try:
-                message = self._socket.recv(max(0.0, deadline - time.monotonic()))
-            except ConnectionClosed as error:
-                raise self._lost(error) from error
-            self._keep(message, is_block_due=_BLOCK in requests)
+            self._keep(self._channel.receive(deadline), is_block_due=_BLOCK in requests)
 
-    def _keep(self, message: str | bytes, *, is_block_due: bool) -> None:
+    def _keep(self, message: str | memoryview, *, is_block_due: bool) -> None:
         try:
             if isinstance(message, str):
                 answer: _Answer = json.loads(message)
@@ -375,9 +383,6 @@ class WebSocketSession:
     def _not_an_adapter(self) -> ConnectionFailed:
         return ConnectionFailed(f"{self._address} sent a message that is none of a TDengine adapter's")
 
-    def _lost(self, error: Exception) -> ConnectionFailed:
-        return ConnectionFailed(f"The session at {self._address} was lost: {error or type(error).__name__}")
-
     # --- Blocks fetched, for WebSocketResult
 
     def start_fetch(self, result: int) -> int:
@@ -393,32 +398,25 @@ class WebSocketSession:
             The answer that announced the block (empty for binary frames), and the block.
         """
         if not self._binary:
-            fetched = self._take_answer(request, statement)
+            fetched = self._take_answer(request, statement, _NEXT_BLOCK)
             if fetched.get("completed"):
                 return None
-            answer = self._await(statement, _BLOCK, self._send_text("fetch_block", id=result))
+            answer = self._await(statement, _NEXT_BLOCK, _BLOCK, self._send_text("fetch_block", id=result))
         else:
-            fetched, answer = {}, self._await(statement, request)
+            fetched, answer = {}, self._await(statement, _NEXT_BLOCK, request)
         if isinstance(answer, dict):
             # A block has no text: this is an error.
             _raise_if_failed(answer, statement)
             raise self._not_an_adapter()
         if not self._binary:
-            return fetched, memoryview(answer)
-        return _opened(memoryview(answer), statement)
+            return fetched, answer
+        return _opened(answer, statement)
 
     def close(self) -> None:
         """End the session; harmless when it has ended."""
         if self._long_statements:
             self._long_statements.close()
-        self._socket.close()
-
-    def _abort(self) -> None:
-        """End the session without a goodbye, which would wait for a peer that does not answer."""
-        # Not SSLSocket.shutdown, which takes the TLS state away from the thread that is reading.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
-        self.close()
+        self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -564,57 +562,3 @@ def _opened(message: memoryview, statement: str) -> tuple[_Answer, memoryview] |
     if len(block) != size or size < _BLOCK_HEAD.size or _BLOCK_HEAD.unpack_from(block)[1] > size:
         raise BlockError(f"a block arrived with {len(block)} bytes of {size}", statement=statement)
     return {}, block
-
-
-def _open(address: Address, path: str) -> ClientConnection:
-    try:
-        connection = connect(
-            address.websocket_url(path),
-            ssl=address.ssl_context(),
-            open_timeout=address.connect_timeout,
-            # An answer may take minutes; it is the time-out of the answer that ends the wait.
-            ping_interval=None,
-            close_timeout=1,
-            max_size=None,
-            compression="deflate" if address.compression else None,
-            proxy=None,
-            logger=_QUIET,
-        )
-        # As a context manager, which websockets asks for; the session's own end closes it.
-        ExitStack().enter_context(connection)
-        _limit_sends(connection, address.timeout)
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise login_refused(address, AuthenticationFailed(f"HTTP {status}")) from error
-        if status in (429, 500, 502, 503, 504):
-            raise ServerBusy(f"{address} cannot open a WebSocket now (HTTP {status})") from error
-        raise PathMissing(f"{address} serves no WebSocket at {path} (HTTP {status})") from error
-    except InvalidURI:
-        # Its text has the address with the token.
-        raise AddressError(f"{address} cannot be the address of a WebSocket") from None
-    except TimeoutError as error:
-        raise Timeout(f"{address} did not accept a connection within {address.connect_timeout:g} s") from error
-    except (AssertionError, EOFError, InvalidHandshake, WebSocketException) as error:
-        # AssertionError: websockets 17 trips over a peer that speaks first, such as a mail server.
-        if isinstance(error, (EOFError, ConnectionClosed)) or isinstance(error.__cause__, (EOFError, OSError)):
-            raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
-        raise PathMissing(
-            f"{address} does not speak WebSocket at {path} ({str(error) or 'it speaks first'})"
-        ) from error
-    except OSError as error:
-        raise connection_error(address, error) from error
-    return connection
-
-
-def _limit_sends(connection: ClientConnection, seconds: float) -> None:
-    """Let sending fail after a time: websockets waits for ever for a peer that has stopped reading."""
-    interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
-
-
-# websockets logs whole frames on its own logger when that is set to DEBUG; they hold passwords.
-_QUIET = logging.getLogger(f"{__name__}.frames")
-_QUIET.setLevel(logging.INFO)
-_QUIET.propagate = False
-_QUIET.addHandler(logging.NullHandler())

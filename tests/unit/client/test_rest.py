@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -338,22 +337,11 @@ def test_an_answer_that_ends_early_may_be_asked_for_again() -> None:
         assert error.value.retryable
 
 
-@pytest.mark.parametrize("compression", [False, True])
-def test_compression_is_off_unless_it_is_asked_for(compression: bool) -> None:
-    body = json_answer(code=0, column_meta=[["v", "INT", 4]], data=[[1]], rows=1)
-    with running_http(lambda sql: (200, body), compression=compression) as peer:
-        with RestSession(peer.address) as session:
-            assert all_rows(session.query("select 1")) == [(1,)]
-        assert ("gzip" in peer.headers[0].get("Accept-Encoding", "")) is compression
-
-
 # --- Secrets
 
 
 def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx", "httpcore"):
-        caplog.set_level(logging.DEBUG, name)
     body = json_answer(code=855, desc="Authentication failure")
     with (
         running_http(lambda sql: (200, body), token="s3cret-token") as peer,
@@ -364,13 +352,6 @@ def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> 
     assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token"
     assert "Authorization" not in peer.headers[0]
     assert "s3cret" not in caplog.text + str(error.value) + repr(error.value) + repr(peer.address)
-
-
-def test_other_users_of_httpx_keep_their_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "httpx")
-    with running_http(lambda sql: (200, b"")) as peer:
-        httpx.post(f"http://{peer.address.netloc}/rest/api", content=b"x", trust_env=False)
-    assert "/rest/api" in caplog.text
 
 
 def test_a_session_reads_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
