@@ -45,24 +45,39 @@ class HttpConnection:
         self._stream: Stream | None = None
         self._protocol = h11.Connection(h11.CLIENT)
 
+    def connect(self) -> None:
+        """Connect, unless there is a connection that the server has not closed meanwhile.
+
+        Raises:
+            Timeout: none came about in time.
+            ConnectionFailed: none came about.
+        """
+        if self._stream and self._stream.is_idle:
+            self._protocol.start_next_cycle()
+            return
+        self.close()
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+        self._stream = open_stream(self._address, time.monotonic() + self._address.connect_timeout)
+
     def request(
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
     ) -> HttpAnswer:
-        """Send a request and take its whole answer.
+        """Send a request and take its whole answer; `connect` comes first.
 
         Parameters:
             method: such as POST.
             target: path and query.
             headers: besides Host and Content-Length.
             body: what is sent.
-            timeout: seconds from the sending to the answer's last byte; connecting has the address's own limit.
+            timeout: seconds until the answer's last byte.
 
         Raises:
             Timeout: one of the waits took too long; it is said which.
-            ConnectionFailed: no connection came about, or it was lost, or what came is no HTTP.
+            ConnectionFailed: the connection was lost, or what came is no HTTP.
             UnsupportedServer: the answer is too large.
         """
-        stream = self._connected()
+        stream = self._stream
+        assert stream is not None, "there is no connection yet"
         deadline = time.monotonic() + timeout
         request = h11.Request(
             method=method,
@@ -108,16 +123,6 @@ class HttpConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _connected(self) -> Stream:
-        """The connection that is kept, or a new one where the server has closed it meanwhile."""
-        if self._stream and self._stream.is_idle:
-            self._protocol.start_next_cycle()
-            return self._stream
-        self.close()
-        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
-        self._stream = open_stream(self._address, time.monotonic() + self._address.connect_timeout)
-        return self._stream
 
     def _head(self, stream: Stream, deadline: float) -> h11.Response:
         while True:

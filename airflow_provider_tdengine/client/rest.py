@@ -131,6 +131,7 @@ class RestSession:
         content = statement.encode("utf-8", "surrogateescape")
         self.bytes_sent += len(content)
         began = time.monotonic()
+        self._http.connect()
         try:
             response = self._http.request(
                 "POST", f"{path}?{query}" if query else path, self._headers, content, self._address.timeout

@@ -168,6 +168,7 @@ class WebSocketSession:
         """The same time-out, saying whether it is the adapter's pool, which lets nobody in while it answers others."""
         try:
             with HttpConnection(self._address) as http:
+                http.connect()
                 status = http.request("GET", "/-/ping", (), b"", _SIGN_OF_LIFE).status_code
         except TDengineError:
             return error
