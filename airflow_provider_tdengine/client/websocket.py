@@ -12,6 +12,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TypedDict
@@ -167,7 +168,7 @@ class WebSocketSession:
     def _login_unanswered(self, error: Timeout) -> Timeout:
         """The same time-out, saying whether it is the adapter's pool, which lets nobody in while it answers others."""
         try:
-            with HttpConnection(self._address) as http:
+            with HttpConnection(replace(self._address, connect_timeout=_SIGN_OF_LIFE)) as http:
                 http.connect()
                 status = http.request("GET", "/-/ping", (), b"", _SIGN_OF_LIFE).status_code
         except TDengineError:
