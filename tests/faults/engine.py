@@ -12,7 +12,7 @@ from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.migration import retry
 
-TIMEOUT, CONNECT_TIMEOUT = 5.0, 3.0
+TIMEOUT, CONNECT_TIMEOUT = 3.0, 2.0
 """Seconds that an answer, and a connection, may take."""
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     # A process that is told to end because it hangs says where.
     faulthandler.register(10)
     authority, *given = sys.argv[1:]
-    retry.PAUSE, retry.PATIENCE, retry.FIRST_CONTACT = 0.1, 8.0, 8.0
+    retry.PAUSE, retry.PATIENCE, retry.FIRST_CONTACT = 0.1, 6.0, 6.0
 
     def client(url: str) -> Client:
         address = replace(Address.from_url(url), timeout=TIMEOUT, connect_timeout=CONNECT_TIMEOUT)

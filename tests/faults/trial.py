@@ -147,7 +147,7 @@ class Trials:
                 # What the source says is believed, unless TLS sees that it was changed on the way.
                 side = 1
             after = rng.randrange(self._passed[side][direction])
-            planned[side].append(Fault(kind, direction, after, rng.choice([1.0, 4.0, 7.0])))
+            planned[side].append(Fault(kind, direction, after, rng.choice([0.5, 2.5, 5.0])))
         return kind, planned
 
     def _judged(self, run: Run) -> tuple[str, str]:
