@@ -82,7 +82,11 @@ class HttpConnection:
         request = h11.Request(
             method=method,
             target=target,
-            headers=[("Host", self._address.netloc), ("Content-Length", str(len(body))), *headers],
+            headers=[
+                ("Host", self._address.netloc.encode("idna").decode()),
+                ("Content-Length", str(len(body))),
+                *headers,
+            ],
         )
         events = (request, h11.Data(body), h11.EndOfMessage())
         wait = f"take a request of {len(body)} bytes"
