@@ -79,15 +79,9 @@ class HttpConnection:
         stream = self._stream
         assert stream is not None, "there is no connection yet"
         deadline = time.monotonic() + timeout
-        request = h11.Request(
-            method=method,
-            target=target,
-            headers=[
-                ("Host", self._address.netloc.encode("idna").decode()),
-                ("Content-Length", str(len(body))),
-                *headers,
-            ],
-        )
+        length = [("Content-Length", str(len(body)))] if body else []
+        host = ("Host", self._address.netloc.encode("idna").decode())
+        request = h11.Request(method=method, target=target, headers=[host, *length, *headers])
         events = (request, h11.Data(body), h11.EndOfMessage())
         wait = f"take a request of {len(body)} bytes"
         is_whole = False

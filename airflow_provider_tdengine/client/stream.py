@@ -138,11 +138,14 @@ class TlsStream(Stream):
             self._flush(deadline)
 
     def receive(self, deadline: float) -> bytes:
-        try:
-            return self._run(lambda: self._tls.read(_CHUNK), deadline)
-        except ssl.SSLEOFError:
-            # Many peers end without the goodbye of TLS; whether all has come is seen one level up.
-            return b""
+        parts: list[bytes] = []
+        # Many peers end without the goodbye of TLS; whether all has come is seen one level up.
+        with suppress(ssl.SSLEOFError, ssl.SSLWantReadError):
+            parts.append(self._run(lambda: self._tls.read(_CHUNK), deadline))
+            # Records have 16 KiB at most; all that are there go up in one piece.
+            while self._incoming.pending and (part := self._tls.read(_CHUNK)):
+                parts.append(part)
+        return b"".join(parts)
 
     def close(self) -> None:
         with suppress(OSError, Expired, ValueError):

@@ -135,6 +135,25 @@ def test_a_tls_peer_that_closes_in_the_handshake_may_be_tried_again() -> None:
         assert error.value.retryable
 
 
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_a_tls_peer_that_closes_behind_the_handshake_may_be_tried_again(
+    goodbye: bool, certificate: Certificate
+) -> None:
+    def talk(connection: socket.socket) -> None:
+        with certificate.context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65536)
+            if goodbye:
+                with contextlib.suppress(OSError):
+                    secure.unwrap()
+
+    with (
+        running_tcp(talk, scheme="wss", ca_file=certificate.ca_file) as peer,
+        pytest.raises(ConnectionFailed, match="closed the connection before the WebSocket was open") as error,
+    ):
+        WebSocketSession(peer.address, "/ws")
+    assert error.value.retryable
+
+
 # --- A byte now and then
 
 
