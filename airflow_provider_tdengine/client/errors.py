@@ -98,6 +98,10 @@ class StatementRejected(TDengineError):
     """The server does not accept the statement."""
 
 
+class UnspeakableName(TDengineError, ValueError):
+    """A name that cannot be said in SQL, found before anything is sent."""
+
+
 class RowRejected(TDengineError):
     """The server does not accept a value: outside KEEP, too long, of another type."""
 

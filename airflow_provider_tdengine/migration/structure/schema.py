@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
-from airflow_provider_tdengine.client.sql import cut, identifier
+from airflow_provider_tdengine.client.sql import cut, identifier, is_speakable
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import (
@@ -23,6 +23,7 @@ from airflow_provider_tdengine.migration.catalog import (
     TimeScale,
     name_findings,
     table_name_findings,
+    unspeakable,
 )
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -170,7 +171,11 @@ class SchemaSync:
                 continue
             tags = _transcoder(structure, pair)
             existing: list[Subtable] = []
-            for subtable in self._subtables(pair):
+            for own in self._source.subtables(pair.source, self._scope):
+                if not is_speakable(own.name):
+                    findings.add([unspeakable(own.name)])
+                    continue
+                subtable = self._transform.subtable(own)
                 findings.add(_table_findings(wanted.name, subtable.name, owners, stables))
                 findings.add(self._tables.findings(self._target, subtable.name))
                 if tags is None:

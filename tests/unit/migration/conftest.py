@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import pytest
@@ -166,6 +166,25 @@ def address(box: TDengineBox, scheme: str = "ws") -> Address:
 
 FAULTY = ("2.4.0.18", "3.3.3.0")
 """Versions of the source that `faulty` has."""
+
+
+def rename_as_schemaless(box: TDengineBox, old: str, new: str) -> None:
+    """Give a table, column or tag of a box a name that only schemaless writing makes."""
+    database = box._engine.store.databases[SOURCE]
+    for tables in (database.stables, database.tables):
+        for table in list(tables.values()):
+            table.schema.columns[:] = [
+                replace(one, name=new) if one.name == old else one for one in table.schema.columns
+            ]
+            table.schema.tags[:] = [replace(one, name=new) if one.name == old else one for one in table.schema.tags]
+    if stable := database.stables.pop(old, None):
+        stable.name = new
+        database.stables[new] = stable
+    if old in database.tables:
+        table = database.tables[old]
+        database.drop_table(old)
+        table.name = new
+        database.add_table(table)
 
 
 @pytest.fixture(params=FAULTY, ids=lambda version: f"from-{version}")
