@@ -661,6 +661,12 @@ class MigrationOptions:
         return self.name or f"{self.source_database} to {self.target}"
 
     @property
+    def folders(self) -> dict[str, str]:
+        """The folders that will be written, by option; empty where none is."""
+        letters = self.dead_letter_path if self.on_error == "dead_letter" else ""
+        return {"dead_letter_path": letters, "certificate_path": self.certificate_path}
+
+    @property
     def window_start(self) -> datetime | None:
         return None if not self.start else _moment(self.start)
 

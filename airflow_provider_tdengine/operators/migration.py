@@ -37,6 +37,7 @@ from airflow_provider_tdengine.migration.copying import (
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -197,10 +198,12 @@ class TDengineResolveOperator(MigrationOperator):
         return options.ended(run.run_after)
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
-        """Check; nothing is written."""
+        """Check; nothing is written but a trace in the folders of options, which is removed again."""
         with clear_failures():
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
+            if not options.dry_run:
+                stop_on(folder_findings(options.folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
             with request.source as source, request.target as target:
                 implied = self.is_end_implied(options, context)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)

@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
+from airflow_provider_tdengine.migration.storage import storage, write_whole
 from airflow_provider_tdengine.migration.structure import read_structure
 
 _PAGES = Environment(
@@ -154,10 +155,14 @@ def write(document: Mapping[str, object], folder: Path) -> Path:
 
     Returns:
         The page's path.
+
+    Raises:
+        StorageFailed: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-    (folder / "certificate.json").write_text(text, encoding="utf-8")
     place = folder / "certificate.html"
-    place.write_text(page(document), encoding="utf-8")
+    with storage("The certificate", place):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "certificate.json", text)
+        write_whole(place, page(document))
     return place

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -214,6 +215,24 @@ def meters(faulty: BoxPair) -> BoxPair:
         faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
     faulty.sync()
     return faulty
+
+
+@pytest.fixture
+def call(meters: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What all calls of the command line have in common."""
+    monkeypatch.chdir(tmp_path)
+    return [
+        "--source-conn-id",
+        str(meters.source.address).replace("://", "://root:taosdata@"),
+        "--target-conn-id",
+        str(meters.target.address).replace("://", "://root:taosdata@"),
+        "--source-database",
+        SOURCE,
+        "--target-database",
+        TARGET,
+        "--end",
+        "2022-01-01",
+    ]
 
 
 def _concerns(mark: pytest.Mark | None, version: tuple[int, ...]) -> bool:

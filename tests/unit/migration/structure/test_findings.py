@@ -25,10 +25,11 @@ from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch, replay
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.following import Follower
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
+from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
@@ -921,6 +922,12 @@ CASES = (
         "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
     ),
     # --- Dead letters
+    Case(
+        "storage.folder_findings",
+        lambda pair, folder: stop_on(folder_findings({"certificate_path": f"{folder}/a\0b", "dead_letter_path": ""})),
+        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written (embedded null byte). "
+        "Give a folder with room that this account may write.",
+    ),
     Case(
         "dead_letters._read",
         letters("{}\n"),
