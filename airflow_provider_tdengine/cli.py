@@ -196,7 +196,7 @@ class Command:
             return True, 0
         if options.schema != "none":
             with self._stage("schema") as say, self._source, self._target:
-                report = SchemaSync(self._source, self._target, options).run()
+                report = SchemaSync(self._source, self._target, options).run_patiently()
                 say(f"{len(report.stables)} super tables and {report.tables} tables created")
         if not options.copies_history:
             return True, 0

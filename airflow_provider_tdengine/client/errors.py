@@ -31,6 +31,8 @@ class TDengineError(Exception):
     """
 
     retryable = False
+    exhausted = False
+    """Whether it was retried for as long as that makes sense."""
 
     def __init__(self, message: str, *, code: int | None = None, statement: str | None = None) -> None:
         super().__init__(message)

@@ -232,7 +232,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
             return {}
         with clear_failures(), self.source(options) as source, self.target(options) as target:
-            report = SchemaSync(source, target, options).run()
+            report = SchemaSync(source, target, options).run_patiently()
         if report.changed:
             log.info(
                 "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",

@@ -11,6 +11,7 @@ from airflow_provider_tdengine.migration.catalog.holdings import (
     together,
 )
 from airflow_provider_tdengine.migration.catalog.names import name_findings, table_name_findings, unspeakable
+from airflow_provider_tdengine.migration.catalog.patience import meet, patiently
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
 from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patterns, Scope, pinned
 
@@ -30,7 +31,9 @@ __all__ = [
     "holdings",
     "is_virtual",
     "measured",
+    "meet",
     "name_findings",
+    "patiently",
     "pinned",
     "table_name_findings",
     "together",

@@ -16,6 +16,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.comparing import Comparison, verify
 from airflow_provider_tdengine.migration.copying import Batch, Copied, MemoryProgress, copy_batch
@@ -233,6 +234,12 @@ def call(meters: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
         "--end",
         "2022-01-01",
     ]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has never answered is given up at once; tests of patience say otherwise."""
+    monkeypatch.setattr(retry, "FIRST_CONTACT", 0.0)
 
 
 def _concerns(mark: pytest.Mark | None, version: tuple[int, ...]) -> bool:
