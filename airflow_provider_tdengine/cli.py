@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from airflow_provider_tdengine.client import Address, Client
-from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.errors import AddressError, TDengineError
+from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
@@ -92,8 +93,15 @@ def main(given: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that shows no password of an address that stands where none belongs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="airflow-tdengine",
         description="Migrates TDengine databases. Exit status: 0, 1 for differences, refused rows and failures, 2 for "
         "what is wrong with options, connections and servers before anything is done.",
@@ -146,7 +154,9 @@ class Command:
         given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
         # Options are shown in messages; URLs have passwords.
         sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if "://" in text and name in given}
+        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
+        if secrets_in(str(arguments.state)):
+            raise AddressError("--state is an address with a password or token; expected a folder")
         request = requested(given, lambda _, option: _client(sides[option]))
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -406,9 +416,14 @@ _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}
 """What a connection is called where a URL was given."""
 
 
+def _is_address(text: str) -> bool:
+    """Whether it is not the name of a connection: an address, or what was meant for one and may have a password."""
+    return any(sign in text for sign in ("@", "?", "//", ":/"))
+
+
 def _client(text: str) -> Client:
     """The client of a URL or of an Airflow connection."""
-    if "://" in text:
+    if _is_address(text):
         return Client(Address.from_url(text))
     # Importing Airflow takes seconds.
     from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -37,8 +36,6 @@ _LEVELS = {
 }
 """What is compared where, see `BatchComparison.level`."""
 
-_SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
-"""The password of a storage's URL."""
 
 DIFFERENCES = 1000
 """Differences that a certificate names; it says how many there are."""
@@ -66,11 +63,7 @@ def certificate(
     verdict = comparison.verdict
     structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
-    given = {
-        name: _SECRET.sub(r"\1***@", value) if isinstance(value, str) else value
-        for name, value in options.to_dict().items()
-        if value != own[name] or OPTIONS[name].required
-    }
+    given = {name: value for name, value in options.to_dict().items() if value != own[name] or OPTIONS[name].required}
     level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
