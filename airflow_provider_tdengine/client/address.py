@@ -58,7 +58,7 @@ class Address:
         if self.scheme not in SCHEMES:
             raise AddressError(f"The protocol {self.scheme!r} is not known; expected one of {', '.join(SCHEMES)}")
         if not _is_host(self.host):
-            raise AddressError(f"The host {self.host!r} is not a host name; {_EXPECTED}")
+            raise AddressError(f"The host {_without_secrets(self.host)} is not a host name; {_EXPECTED}")
         if not 0 < self.port < 65536:
             raise AddressError(f"The port {self.port} is not a TCP port; expected 1 to 65535, usually {DEFAULT_PORT}")
         for name in ("connect_timeout", "timeout"):

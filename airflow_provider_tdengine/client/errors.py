@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from airflow_provider_tdengine.client.secrets import masked
+
 _SHOWN = 300
 
 # CREATE USER and ALTER USER carry a password; one that the cut leaves without its closing quote counts, too.
@@ -25,14 +27,17 @@ class TDengineError(Exception):
     """Something that a server said, or did not say.
 
     Parameters:
-        message: one sentence for people.
+        message: one sentence for people; passwords and tokens of addresses in it are masked.
         code: the server's error code, None where there is none.
         statement: the SQL that failed, shortened when shown.
     """
 
     retryable = False
+    exhausted = False
+    """Whether it was retried for as long as that makes sense."""
 
     def __init__(self, message: str, *, code: int | None = None, statement: str | None = None) -> None:
+        message = masked(message)
         super().__init__(message)
         self.message = message
         self.code = code
@@ -96,6 +101,10 @@ class AlreadyExists(TDengineError):
 
 class StatementRejected(TDengineError):
     """The server does not accept the statement."""
+
+
+class UnspeakableName(TDengineError, ValueError):
+    """A name that cannot be said in SQL, found before anything is sent."""
 
 
 class RowRejected(TDengineError):

@@ -16,8 +16,9 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import IncompleteResult, TableMissing, TDengineError
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.client.sql import string, time_range, where
+from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
+from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.database_options import minutes
 from airflow_provider_tdengine.migration.findings import Finding, stop_on
@@ -305,12 +306,15 @@ class Catalog:
         """Super tables and normal tables in scope, by name.
 
         Raises:
-            MigrationStopped: there are some that the server cannot describe.
+            MigrationStopped: there are some that the server cannot describe, or of which it cannot be asked.
         """
         stables = sorted(name for name in self.stable_names() if scope.has_stable(name))
         names = stables + sorted(self.normal_tables(scope))
-        stop_on(_geometry(name) for name in names if name in self._geometries)
-        return [self.describe(name) for name in names]
+        barred = [unspeakable(name) for name in names if not is_speakable(name)]
+        stop_on([*barred, *(_geometry(name) for name in names if name in self._geometries)])
+        tables = [self.describe(name) for name in names]
+        stop_on(finding for table in tables for finding in unreadable(table, self.client))
+        return tables
 
     def subtables(self, stable: Table, scope: Scope, conditions: list[str] | None = None) -> Iterator[Subtable]:
         """The subtables of a super table, empty ones too, as the server streams them.
@@ -464,12 +468,14 @@ class Catalog:
         return frozenset(found)
 
     def find(self, name: str) -> Table | None:
-        """The structure of a super table or normal table, None if there is none of that name.
+        """The structure of a super table or normal table, None if there is none of that name that SQL can say.
 
         Raises:
             MigrationStopped: the server cannot describe it.
         """
         stop_on([_geometry(name)] if name in self._geometries else [])
+        if not is_speakable(name):
+            return None
         try:
             return self.describe(name)
         except TableMissing:

@@ -27,6 +27,7 @@ from airflow_provider_tdengine.migration.catalog import (
     Period,
     count,
     measured,
+    meet,
     together,
 )
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
@@ -41,7 +42,7 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
 )
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ def compare_batch(
     """
     stop = stop or threading.Event()
     with source, target:
-        persist(lambda: (source.client.server, target.client.server), stop, patience=FIRST_CONTACT)
+        meet(source, target, stop)
         compare = partial(_compare, source, target, batch, options, copied, again, refused or {}, structure, stop)
         return until_stopped(compare, stop)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, together
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, patiently, together
 from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, Severity
@@ -43,7 +43,16 @@ def preflight(
         structure: of both sides.
         options: of the migration.
         is_end_implied: whether history ends where it does only since the migration was created then.
+
+    Raises:
+        TDengineError: what no retry cured.
     """
+    return patiently(source, target, lambda: _preflight(source, target, structure, options, is_end_implied))
+
+
+def _preflight(
+    source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions, is_end_implied: bool
+) -> list[Finding]:
     there = structure.target or wanted_database(target, structure, options)
     left = [
         *leftovers(source),
