@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.errors import AnswerError, BlockError, UnsupportedServer, error_for
 from airflow_provider_tdengine.client.types import Field, Precision, described_field, field_from_sql
 
@@ -41,15 +42,17 @@ class Answer:
 
     Parameters:
         parts: by name.
+        server: whose answer it is, for errors.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_parts", "_server")
 
-    def __init__(self, parts: Mapping[str, object]) -> None:
+    def __init__(self, parts: Mapping[str, object], server: Address) -> None:
         self._parts = parts
+        self._server = server
 
     @classmethod
-    def of(cls, text: str) -> Answer:
+    def of(cls, text: str, server: Address) -> Answer:
         """The answer in a text.
 
         Raises:
@@ -58,10 +61,10 @@ class Answer:
         try:
             parts = json.loads(text, parse_int=_number) if _MINUS_ZERO.search(text) else json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise AnswerError(f"an answer is no JSON: {error}") from error
+            raise AnswerError(f"{server} answers with what is no JSON: {error}") from error
         if not isinstance(parts, dict):
-            raise AnswerError(f"an answer is a JSON {_kind(parts)}, not an object")
-        return cls(parts)
+            raise AnswerError(f"{server} answers with a JSON {_kind(parts)}, not an object")
+        return cls(parts, server)
 
     def __contains__(self, name: str) -> bool:
         return name in self._parts
@@ -74,7 +77,7 @@ class Answer:
         """
         value = self._taken(name, int, default)
         if not least <= value <= most:
-            raise AnswerError(f"an answer has {value} for {name!r}, where {least} to {most} are possible")
+            raise self.wrong(f"{value} as {name!r}, where {least} to {most} are possible")
         return value
 
     def flag(self, name: str) -> bool:
@@ -123,7 +126,7 @@ class Answer:
             return default
         # True is a whole number to Python, and none to a server.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise AnswerError(f"an answer has a JSON {_kind(value)} for {name!r}, not a {_KINDS[kind]}")
+            raise self.wrong(f"a JSON {_kind(value)} as {name!r}, where a {_KINDS[kind]} was expected")
         return value
 
     def _all(self, name: str, kind: type[_T]) -> list[_T]:
@@ -131,8 +134,12 @@ class Answer:
         # The type itself, of which True is none.
         right = [item for item in items if isinstance(item, kind) and type(item) is kind]
         if len(right) != len(items):
-            raise AnswerError(f"an answer has something in the list {name!r} that is no {_KINDS[kind]}")
+            raise self.wrong(f"a list {name!r} in which not everything is a {_KINDS[kind]}")
         return right
+
+    def wrong(self, found: str) -> AnswerError:
+        """The error that the answer is because of what is found in it."""
+        return AnswerError(f"{self._server} answers with {found}")
 
 
 _KINDS = {int: "number", float: "number", str: "text", bool: "truth value", list: "list", dict: "object"}
@@ -171,7 +178,7 @@ def queried_columns(answer: Answer) -> tuple[Field, ...]:
     parts = [answer.wholes("fields_types"), answer.wholes("fields_lengths")]
     parts += [answer.wholes("fields_precisions") or nothing, answer.wholes("fields_scales") or nothing]
     if any(len(part) != len(names) for part in parts):
-        raise AnswerError(f"an answer names {len(names)} columns and describes {', '.join(str(len(p)) for p in parts)}")
+        raise answer.wrong(f"the names of {len(names)} columns and parts of {', '.join(str(len(p)) for p in parts)}")
     try:
         return tuple(described_field(name, *numbers) for name, *numbers in zip(names, *parts, strict=True))
     except ValueError as error:
@@ -216,19 +223,19 @@ def precision_of(answer: Answer) -> Precision:
 # --- Frames
 
 
-def sorted_in(message: str | bytes) -> tuple[int | None, Answer | bytes]:
+def sorted_in(message: str | bytes, server: Address) -> tuple[int | None, Answer | bytes]:
     """Which request a message of an adapter answers, None for a block, which does not say it; and what it says.
 
     Raises:
         AnswerError: it is no adapter's message.
     """
     if isinstance(message, str):
-        answer = Answer.of(message)
+        answer = Answer.of(message, server)
         return answer.whole("req_id", -1, most=_U64), answer
     if message[:8] != _NEW_STYLE:
         return None, message
     if len(message) < _FETCHED.size:
-        raise AnswerError(f"a binary answer of {len(message)} bytes is shorter than its head")
+        raise AnswerError(f"{server} answers with {len(message)} bytes, which is less than the head of an answer")
     return int(_FETCHED.unpack_from(message)[4]), message
 
 

@@ -634,9 +634,11 @@ def times_of(block: Block) -> Ints:
     Raises:
         BlockError: it is of another type, or a row has none.
     """
+    if not block.columns:
+        raise BlockError("a block arrived without columns where timestamps were expected")
     column = block.columns[0]
     if not isinstance(column, FixedColumn) or column.values.dtype.kind != "i" or column.nulls.any():
-        raise BlockError(f"column {block.fields[0].name!r} holds no timestamps")
+        raise BlockError(f"column {block.fields[0].name!r} holds no timestamps, or not in every row")
     return column.values.astype(np.int64, copy=False)
 
 

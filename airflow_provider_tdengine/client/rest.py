@@ -36,6 +36,7 @@ from airflow_provider_tdengine.client.errors import (
     error_for,
     shorten,
 )
+from airflow_provider_tdengine.client.result import as_number
 from airflow_provider_tdengine.client.types import Precision, Type
 
 _STATUS: dict[int, type[TDengineError]] = {
@@ -206,7 +207,7 @@ def _checked(address: Address, response: httpx.Response, statement: str) -> Answ
     # Values of VARCHAR need not be UTF-8.
     text = response.content.decode("utf-8", "surrogateescape")
     try:
-        answer = Answer.of(text)
+        answer = Answer.of(text, address)
     except AnswerError as error:
         if response.status_code == _OK and text.lstrip().startswith("{"):
             raise IncompleteResult(f"The answer of {address} is cut or damaged", statement=statement) from error
@@ -259,7 +260,7 @@ class RestResult:
         if len(self.data) != len(rows):
             raise IncompleteResult(f"a row arrived that has not {len(fields)} values", statement=statement)
         is_update = [(field.name, field.type) for field in fields] == [("affected_rows", Type.INT)]
-        self.affected = _affected(self.data[0][0]) if is_update and self.data else 0
+        self.affected = as_number(self.data[0][0]) if is_update and self.data else 0
         if is_update:
             self.data = []
         self.fields = () if is_update else fields
@@ -290,12 +291,6 @@ class RestResult:
                 values = [_from_hex(value) if isinstance(value, str) else value for value in values]
             columns.append(column_from_list(field, values))
         yield Block(self.fields, tuple(columns), len(self.data))
-
-
-def _affected(value: Value) -> int:
-    if not isinstance(value, int):
-        raise AnswerError(f"a {type(value).__name__} arrived where a number of rows was expected")
-    return value
 
 
 def _json(value: Value) -> str:

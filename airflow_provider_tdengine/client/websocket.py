@@ -341,7 +341,7 @@ class WebSocketSession:
 
     def _keep(self, message: str | bytes, *, is_block_due: bool) -> None:
         try:
-            request, answer = sorted_in(message)
+            request, answer = sorted_in(message, self._address)
         except AnswerError as error:
             raise self._not_an_adapter() from error
         if request is None and not is_block_due:

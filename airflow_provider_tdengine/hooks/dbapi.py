@@ -319,7 +319,11 @@ def _moment(timestamp: Value, zone: tzinfo, as_text: bool) -> datetime | str | N
     if nanoseconds is None:
         return None
     seconds, fraction = divmod(nanoseconds, Precision.NS.per_second)
-    moment = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone)
+    try:
+        moment = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone)
+    except (OverflowError, ValueError):
+        # Python's years end with 9999; TDengine's do not (3.3.3.0).
+        return str(timestamp)
     if not as_text:
         return moment.replace(microsecond=fraction // 1000)
     offset = moment.isoformat(timespec="seconds")[19:]

@@ -352,7 +352,8 @@ class Catalog:
         statement = dialect.tags(self.table(stable.name), list(stable.tags), where(own))
         count = partial(self._count_subtables, stable.name, scope)
         expected, listed = 0 if conditions or self._is_streamed(statement) else count(), 0
-        for listed, (called, *tags) in enumerate(self.stream(statement, 1 + len(stable.tags)), 1):
+        for called, *tags in self.stream(statement, 1 + len(stable.tags)):
+            listed += 1
             if scope.has_subtable(subtable := as_name(called), stable.name):
                 yield Subtable(subtable, tuple(tags))
         if listed < expected and listed < (now := count()):
@@ -432,7 +433,8 @@ class Catalog:
             statement = f"SELECT table_name, stable_name FROM {view}"
             rows, total = self.stream(statement, 2), partial(self._count, view)
         expected, listed = 0 if self._is_streamed(statement) else total(), 0
-        for listed, (table, stable) in enumerate(rows, 1):
+        for table, stable in rows:
+            listed += 1
             if stable is None or stables is None or stable in stables:
                 yield as_name(table), None if stable is None else as_name(stable)
         if listed < expected and listed < (now := total()):

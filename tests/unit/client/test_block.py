@@ -583,20 +583,17 @@ def test_offsets_and_lengths_that_leave_the_column_are_refused(kind: Type, prefi
     assert cells_of(field, decode_block(bytes(raw)).columns[0]) == [b"abcd", None, b"", b""]
 
 
-@pytest.mark.parametrize("step", [0, 4, 66])
+@pytest.mark.parametrize("step", [0, 4, 60])
 @pytest.mark.parametrize(("kind", "prefix"), [(Type.VARCHAR, 2), (Type.NCHAR, 2), (Type.BLOB, 4)])
 def test_rows_that_share_their_bytes_are_refused(kind: Type, prefix: int, step: int) -> None:
     # Few bytes could be any number of bytes of values otherwise.
     rows = 200
-    body = (64).to_bytes(prefix, "little") + (b"A\0\0\0" * 16 if kind is not Type.BLOB else b"x" * 64)
-    body += bytes(step * rows)
+    # At each fourth byte begins a value of 64 bytes, where steps are as wide.
+    body = (b"@\0\0\0" * 17 * rows)[: 64 + prefix + max(step, 4) * rows]
     offsets = struct.pack(f"<{rows}i", *(i * step for i in range(rows)))
     heads = struct.pack("<bi", kind, 100) + struct.pack("<i", len(body))
     raw = heads + offsets + body + b"\0"
     raw = struct.pack("<iiiiiQ", 1, 28 + len(raw), rows, 1, -(2**31), 0) + raw
-    if step == 66 or (step == 4 and kind is not Type.NCHAR and False):
-        assert decode_block(raw).rows == rows
-        return
     with pytest.raises(BlockError, match="values of column 'c0' overlap"):
         decode_block(raw)
 
