@@ -68,8 +68,10 @@ def _arguments() -> argparse.Namespace:
         description="Takes hostile answers apart; prints each kind of failure once with an input that shows it.",
     )
     parser.add_argument("--seconds", type=float, default=60, help="for how long (default: %(default)s)")
-    parser.add_argument("targets", nargs="*", default=list(TARGETS), choices=list(TARGETS), help="default: all")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)} (default: all)")
     arguments = parser.parse_args()
+    if unknown := set(arguments.targets) - set(TARGETS):
+        parser.error(f"there is no target {', '.join(map(repr, sorted(unknown)))}")
     arguments.targets = arguments.targets or list(TARGETS)
     return arguments
 

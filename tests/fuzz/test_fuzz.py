@@ -1,4 +1,4 @@
-"""A few hundred hostile answers of each kind, always the same ones; `python -m tests.fuzz` takes as many as you like."""
+"""Some hostile answers of each kind, always the same ones; `python -m tests.fuzz` takes as many as you like."""
 
 from __future__ import annotations
 
