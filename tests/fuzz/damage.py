@@ -1,41 +1,30 @@
-"""Damage to bytes and to JSON, as strategies of hypothesis."""
+"""Damage to bytes and to JSON, by a random number generator: a seed is an input."""
 
 from __future__ import annotations
 
 import copy
 import json
 from collections.abc import Sequence
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
 
 INTEGERS = (0, 1, 2, 4, 7, 255, 4096, 65535, 2**30, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1, -1, -2, -(2**31))
 
-_PLACES = st.integers(0, 60) | st.integers(0, 2**20)
-"""The heads, which say where everything is, as often as all the rest."""
+_HEAD = 60
+"""Bytes that say where everything is; they are damaged as often as all the rest."""
 
 
-@st.composite
-def _blow(draw: st.DrawFn) -> tuple[str, int, int, int]:
-    kinds = ("byte", "u16", "u32", "u64", "cut", "fill", "copy", "insert")
-    return (
-        draw(st.sampled_from(kinds)),
-        draw(_PLACES),
-        draw(st.sampled_from(INTEGERS) | st.integers(0, 2**32)),
-        draw(st.integers(1, 64)),
-    )
-
-
-@st.composite
-def damaged_bytes(draw: st.DrawFn, samples: Sequence[bytes]) -> bytes:
+def damaged_bytes(random: Random, samples: Sequence[bytes]) -> bytes:
     """One of some samples with a few blows."""
-    raw = bytearray(draw(st.sampled_from(samples)))
-    for kind, place, number, count in draw(st.lists(_blow(), min_size=1, max_size=6)):
-        at = place % (len(raw) + 1)
-        width = {"byte": 1, "u16": 2, "u32": 4, "u64": 8}.get(kind)
-        if width:
-            value = (number % 2 ** (8 * width)).to_bytes(width, "little")
-            raw[at : at + width] = value[: len(raw) - at]
+    raw = bytearray(random.choice(samples))
+    for _ in range(random.randint(1, 6)):
+        at = random.randint(0, min(len(raw), _HEAD) if random.random() < 0.5 else len(raw))
+        number = random.choice(INTEGERS) if random.random() < 0.7 else random.randrange(2**32)
+        count = random.randint(1, 64)
+        kind = random.choice((1, 2, 4, 8, "cut", "fill", "copy", "insert"))
+        if isinstance(kind, int):
+            value = (number % 2 ** (8 * kind)).to_bytes(kind, "little")
+            raw[at : at + kind] = value[: len(raw) - at]
         elif kind == "cut":
             del raw[at:]
         elif kind == "fill":
@@ -69,32 +58,27 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-@st.composite
-def damaged_json(draw: st.DrawFn, samples: Sequence[str]) -> str:
+def damaged_json(random: Random, samples: Sequence[str]) -> str:
     """One of some JSON texts with parts replaced, missing or twice; or the text itself cut or overwritten."""
-    value = json.loads(draw(st.sampled_from(samples)))
-    for _ in range(draw(st.integers(0, 3))):
+    value = json.loads(random.choice(samples))
+    for _ in range(random.randint(0, 3)):
         places = _places(value)
         if not places:
             break
         # Few of the parts are near the top, and these say most.
-        near = st.integers(0, min(len(places), 12) - 1)
-        parent, key = places[draw(near | st.integers(0, len(places) - 1))]
-        what = draw(st.sampled_from(("replace", "replace", "delete", "twice")))
+        parent, key = random.choice(places[:12] if random.random() < 0.5 else places)
+        what = random.choice(("replace", "replace", "delete", "twice"))
         if what == "replace":
-            parent[key] = copy.deepcopy(draw(st.sampled_from(VALUES)))
+            parent[key] = copy.deepcopy(random.choice(VALUES))
         elif what == "delete":
             del parent[key]
         elif isinstance(parent, list):
             parent.insert(key, copy.deepcopy(parent[key]))
-    text = json.dumps(value, ensure_ascii=draw(st.booleans()))
-    depth = draw(st.sampled_from((200, 800, 100_000)))
+    text = json.dumps(value, ensure_ascii=random.random() < 0.5)
+    depth = random.choice((200, 800, 100_000))
     text = text.replace(json.dumps(_DEEP), "[" * depth + "]" * depth)
-    if not draw(st.integers(0, 3)):
-        at = draw(st.integers(0, len(text)))
-        text = (
-            text[:at]
-            + draw(st.sampled_from(("", "]", "}", ",", "1", '"', "\ud800", "-0", "[" * 5000)))
-            + text[at + 1 :]
-        )
+    if random.random() < 0.25:
+        at = random.randint(0, len(text))
+        sign = random.choice(("", "]", "}", ",", "1", '"', "\ud800", "-0", "[" * 5000))
+        text = text[:at] + sign + text[at + 1 :]
     return text
