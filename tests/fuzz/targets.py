@@ -163,6 +163,9 @@ def _whole_block(random: Random) -> bytes:
 # --- Messages of a WebSocket
 
 
+_DEEP = 150
+
+
 def _conversation(random: Random) -> tuple[str | bytes, ...]:
     parts = list(random.choice(corpus.conversations()))
     for _ in range(random.randint(1, 3)):
@@ -173,8 +176,11 @@ def _conversation(random: Random) -> tuple[str | bytes, ...]:
 
 
 def _is_json(part: str | bytes) -> bool:
-    with suppress(ValueError, RecursionError):
-        return isinstance(part, str) and isinstance(json.loads(part), dict)
+    """Whether it can be damaged as JSON: one that is deep already cannot."""
+    if isinstance(part, bytes) or part.count("[") > _DEEP:
+        return False
+    with suppress(ValueError):
+        return isinstance(json.loads(part), dict)
     return False
 
 
