@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.answers import version_of
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.channel import PathMissing
 from airflow_provider_tdengine.client.dialect import Dialect
@@ -139,7 +140,7 @@ def _discover(address: Address) -> Server:
     with session:
         rows = all_rows(session.query("select server_version()"))
         text = str(rows[0][0]) if rows else ""
-        version = tuple(int(part) for part in text.split(".") if part.isdecimal())
+        version = version_of(text)
         if not version:
             raise UnsupportedServer(f"{address} does not say which version of TDengine it is")
         if version < OLDEST:

@@ -10,18 +10,17 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TypedDict
 from urllib.parse import quote, urlencode
 
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.answers import Answer, listed_columns, moment_of
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.errors import (
+    AnswerError,
     AuthenticationFailed,
     IncompleteResult,
     PermissionDenied,
@@ -33,7 +32,8 @@ from airflow_provider_tdengine.client.errors import (
     shorten,
 )
 from airflow_provider_tdengine.client.http import HttpAnswer, HttpConnection
-from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+from airflow_provider_tdengine.client.result import as_number
+from airflow_provider_tdengine.client.types import Precision, Type
 
 _STATUS: dict[int, type[TDengineError]] = {
     401: AuthenticationFailed,
@@ -44,19 +44,9 @@ _STATUS: dict[int, type[TDengineError]] = {
     504: ServerBusy,
 }
 _OK = 200
+_LARGEST = (1 << 63) - 1
 
 _SHOWN = 200
-
-
-class Answer(TypedDict, total=False):
-    """The JSON of an answer, keys of both generations."""
-
-    status: str
-    code: int
-    desc: str
-    column_meta: list[tuple[str, int | str, int]]
-    data: list[list[Value]]
-    rows: int
 
 
 class RestSession:
@@ -141,8 +131,7 @@ class RestSession:
             raise
         finally:
             self.waited += time.monotonic() - began
-        with suppress(TypeError, ValueError):
-            self._date = parsedate_to_datetime(response.date)
+        self._date = moment_of(response.date)
         return _checked(self._address, response, statement)
 
     def close(self) -> None:
@@ -161,32 +150,21 @@ def _checked(address: Address, response: HttpAnswer, statement: str) -> Answer:
     # Values of VARCHAR need not be UTF-8.
     text = response.content.decode("utf-8", "surrogateescape")
     try:
-        answer: Answer = json.loads(text, parse_int=_number) if _MINUS_ZERO.search(text) else json.loads(text)
-    except ValueError as error:
+        answer = Answer.of(text, address)
+    except AnswerError as error:
         if response.status_code == _OK and text.lstrip().startswith("{"):
             raise IncompleteResult(f"The answer of {address} is cut or damaged", statement=statement) from error
         raise _no_answer_of_tdengine(address, response, text) from error
-    code = answer.get("code", 0) if isinstance(answer, dict) else None
-    if not isinstance(code, int) or not {"code", "status"} & answer.keys():
+    if "code" not in answer and "status" not in answer:
         raise _no_answer_of_tdengine(address, response, text)
-    if code or answer.get("status") == "error":
+    if (code := answer.whole("code", least=-_LARGEST, most=_LARGEST)) or answer.text("status") == "error":
+        refusal = error_for(code, answer.text("desc"), statement)
         if response.status_code in _STATUS and response.status_code not in (401, 403):
-            message = f"{address} cannot do it now: {answer.get('desc', '')}"
-            raise ServerBusy(message, code=code, statement=statement)
-        refusal = error_for(code, str(answer.get("desc", "")), statement)
+            raise ServerBusy(f"{address} cannot do it now. {refusal.message}", code=code, statement=statement)
         raise login_refused(address, refusal) if isinstance(refusal, AuthenticationFailed) else refusal
     if "head" in answer and "column_meta" not in answer:
         raise UnsupportedServer(f"{address} answers as TDengine 1.x does; this provider needs 2.4 or later")
     return answer
-
-
-# Adapters write -0.0 as -0, which is an integer in JSON, and as such has no sign.
-_MINUS_ZERO = re.compile(r"-0[],]", re.ASCII)
-"""How adapters write -0.0 (measured in all versions), which a whole number of Python cannot be."""
-
-
-def _number(text: str) -> int | float:
-    return -0.0 if text == "-0" else int(text)
 
 
 def _no_answer_of_tdengine(address: Address, response: HttpAnswer, text: str) -> TDengineError:
@@ -199,66 +177,70 @@ def _no_answer_of_tdengine(address: Address, response: HttpAnswer, text: str) ->
 
 
 class RestResult:
-    """The answer to a statement over REST, whole."""
+    """The answer to a statement over REST, whole.
+
+    Parameters:
+        answer: a success.
+        statement: for errors.
+
+    Attributes:
+        data: the rows as they arrived, a list of values each; none for a statement that changes something.
+
+    Raises:
+        IncompleteResult: rows are missing, or values of them.
+        AnswerError: a part of the answer is of another kind.
+        UnsupportedServer: a column is of a type that is not known.
+    """
 
     def __init__(self, answer: Answer, statement: str) -> None:
         self._statement = statement
-        self._data = answer.get("data") or []
-        announced = answer.get("rows", len(self._data))
-        metas = answer.get("column_meta") or []
-        try:
-            fields = tuple(_field(*meta) for meta in metas)
-        except (TypeError, ValueError) as error:
-            raise UnsupportedServer(f"The server sent a column that is not known: {error}") from error
-        if announced != len(self._data):
-            raise IncompleteResult(
-                f"{len(self._data)} rows arrived where {announced} were announced", statement=statement
-            )
-        if not all(isinstance(row, list) and len(row) == len(fields) for row in self._data):
+        rows = answer.items("data")
+        announced = answer.whole("rows", len(rows))
+        fields = listed_columns(answer.items("column_meta"))
+        if announced != len(rows):
+            raise IncompleteResult(f"{len(rows)} rows arrived where {announced} were announced", statement=statement)
+        self.data = [row for row in rows if isinstance(row, list) and len(row) == len(fields)]
+        if len(self.data) != len(rows):
             raise IncompleteResult(f"a row arrived that has not {len(fields)} values", statement=statement)
         is_update = [(field.name, field.type) for field in fields] == [("affected_rows", Type.INT)]
-        self.affected = int(str(self._data[0][0])) if is_update and self._data else 0
+        self.affected = as_number(self.data[0][0]) if is_update and self.data else 0
         if is_update:
-            self._data = []
+            self.data = []
         self.fields = () if is_update else fields
         self._times = [i for i, field in enumerate(self.fields) if field.type is Type.TIMESTAMP]
         self.precision = self._precision()
 
     def _precision(self) -> Precision | None:
         """From the digits of 3.x timestamps; the integers of 2.x do not say what they count."""
-        for row in self._data:
+        for row in self.data:
             for i in self._times:
-                text = row[i]
-                if isinstance(text, str) and "." in text:
-                    digits = len(re.split(r"[Z+-]", text.split(".")[1])[0])
-                    return Precision.of_number(max(0, (digits + 2) // 3 - 1))
+                match = _RFC3339.fullmatch(row[i]) if isinstance(row[i], str) else None
+                if match and match[4]:
+                    return Precision.of_number((len(match[4]) + 2) // 3 - 1)
         return None
 
     def blocks(self) -> Iterator[Block]:
         """The rows as one block."""
-        if not self._data:
+        if not self.data:
             return
         columns = []
         for i, field in enumerate(self.fields):
-            values: Sequence[Value] = [row[i] for row in self._data]
+            values: Sequence[Value] = [row[i] for row in self.data]
             if field.type is Type.TIMESTAMP:
                 values = [parse_timestamp(value, self.precision or Precision.MS) for value in values]
             elif field.type is Type.JSON:
-                values = [
-                    None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-                    for value in values
-                ]
+                values = [None if value is None else _json(value) for value in values]
             elif field.type in (Type.VARBINARY, Type.GEOMETRY, Type.BLOB):
                 values = [_from_hex(value) if isinstance(value, str) else value for value in values]
             columns.append(column_from_list(field, values))
-        yield Block(self.fields, tuple(columns), len(self._data))
+        yield Block(self.fields, tuple(columns), len(self.data))
 
 
-def _field(name: str, kind: int | str, length: int) -> Field:
-    """A column as `column_meta` describes it: a type's number in 2.x, its name in 3.x."""
-    if isinstance(kind, int):
-        return Field(name, Type(kind), length)
-    return field_from_sql(name, kind, length)
+def _json(value: Value) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise AnswerError("a JSON value arrived that is nested too deeply") from error
 
 
 def _from_hex(text: str) -> bytes:
@@ -287,9 +269,10 @@ def parse_timestamp(value: Value, precision: Precision) -> int | None:
     """
     if value is None or isinstance(value, int):
         return value
-    match = _RFC3339.fullmatch(str(value))
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise IncompleteResult(f"{value!r} arrived where a timestamp was expected")
+        found = repr(shorten(value, _SHOWN)) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise IncompleteResult(f"{found} arrived where a timestamp was expected")
     year, day, clock, fraction, zone = match.groups()
     cycles, year_of_cycle = divmod(int(year) - 2000, _CYCLE_YEARS)
     try:

@@ -17,6 +17,7 @@ import numpy as np
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.result import counted
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import (
@@ -531,8 +532,7 @@ class _BatchComparer:
 
         def delete(conditions: str) -> int:
             with brief.target.session() as session:
-                there = session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}")
-                rows = sum(int(str(row[0])) for block in there.blocks() for row in block.to_rows())
+                rows = counted(session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}"))
                 session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
             return rows
 
