@@ -102,7 +102,7 @@ def as_name(value: Value) -> str:
 
 
 def _said(value: Value) -> str:
-    return shorten(repr(value)) if isinstance(value, (str, bytes, int, float)) else f"a {type(value).__name__}"
+    return "NULL" if value is None else shorten(repr(value))
 
 
 def counted(result: Result) -> int:

@@ -61,7 +61,7 @@ from .damage import INTEGERS, damaged_bytes, damaged_json
 
 ANYWHERE = Address()
 
-ALLOWED, FACTOR = 2_000_000, 100
+ALLOWED, FACTOR = 1_000_000, 50
 """Bytes that any input may take, and bytes for each of its own: one byte of JSON can be a Python object."""
 
 
