@@ -405,6 +405,18 @@ CASES = (
         "Option 'source_database': it is empty. Give one; The database that is read.",
     ),
     Case(
+        "options._check_secrets",
+        options(exclude="ws://root:pw@host:6041"),
+        "Option 'exclude': it has a password or token, which is not shown here; options are kept and shown to many. "
+        "Put the address into an Airflow connection, and change that password.",
+    ),
+    Case(
+        "options.no_connection",
+        options(source_conn_id="root@host"),
+        "Option 'source_conn_id': it is no name of an Airflow connection; it is not shown here, since it may have a "
+        "password. Create a connection with that address, and give its name.",
+    ),
+    Case(
         "options.MigrationOptions._check_period",
         options(start="2022-01-01", end="2021-01-01"),
         "Options 'start' and 'end': start 2022-01-01 is not before end 2021-01-01. "
@@ -501,7 +513,7 @@ CASES = (
         "cli._client",
         command("--source-conn-id", "nowhere", "--source-database", "a"),
         "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
-        "Create that connection, or give a URL such as ws://root:taosdata@host:6041.",
+        "Create that connection, or give a URL such as ws://root:***@host:6041.",
     ),
     Case(
         "options.onto_itself",
