@@ -81,10 +81,10 @@ class WebSocketInterface:
         if status := self.faults.refusal():
             return web.Response(status=status)
         socket = web.WebSocketResponse(max_msg_size=self.engine.generation.max_message, compress=False)
-        await socket.prepare(request)
         session = _Session(self, self.token is not None and request.query.get("token") == self.token)
         pending: set[asyncio.Task[None]] = set()
         try:
+            await socket.prepare(request)
             async for message in socket:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     break
