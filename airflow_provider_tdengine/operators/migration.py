@@ -40,7 +40,7 @@ from airflow_provider_tdengine.migration.planning import make_plan, preflight, p
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.progress import plan_store, task_progress
+from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -247,6 +247,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
 class TDenginePlanOperator(MigrationOperator):
     """Cuts the migration into batches, for the mapped copy tasks.
 
+    What it adds up to is the XCom `planned`: rows and batches.
+
     Returns:
         A `migration.planning.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
     """
@@ -264,6 +266,7 @@ class TDenginePlanOperator(MigrationOperator):
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
+        context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
 
     def _preview(self, options: MigrationOptions, context: Context) -> None:
@@ -314,11 +317,12 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        metrics = Metrics(context)
+        metrics, pace = Metrics(context), Pace(context)
 
         def report(checkpoint: Checkpoint) -> None:
             _report(batch, checkpoint)
             metrics.copied(checkpoint)
+            pace.add(checkpoint.tally.rows)
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)

@@ -1,0 +1,81 @@
+"""What a browser gets: templates, and how they say numbers and moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.page.migrations import Migration
+
+_PAGES = Environment(
+    loader=PackageLoader("airflow_provider_tdengine", "page/templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def rendered(template: str, **values: object) -> str:
+    """A page.
+
+    Parameters:
+        template: its file.
+        values: what it shows; all of it is escaped.
+    """
+    return _PAGES.get_template(template).render(values)
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}" if moment else ""
+
+
+def _short(moment: datetime | None) -> str:
+    return f"{moment.astimezone(timezone.utc):%b %d, %H:%M}" if moment else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    """Never rounded up: of 100 % nothing is left to do."""
+    return "" if share is None else f"{int(100 * share)} %"
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else wording.duration(seconds)
+
+
+def _slug(text: str) -> str:
+    """A word of the model as a class of the style sheet."""
+    return text.replace("_", "-").replace(" ", "-") or "none"
+
+
+def _page_of(migration: Migration) -> str:
+    """Where a migration is shown, from the place of the page."""
+    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}"
+    return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
+
+
+def _query(values: Mapping[str, object]) -> str:
+    return urlencode({name: value for name, value in values.items() if value not in ("", None)})
+
+
+_PAGES.filters |= {
+    "moment": _moment,
+    "short": _short,
+    "number": _number,
+    "percent": _percent,
+    "duration": _duration,
+    "size": wording.size,
+    "slug": _slug,
+    "page_of": _page_of,
+    "query": _query,
+    "quoted": lambda text: quote(text, safe=""),
+}
+_PAGES.globals |= {"count_of": wording.number}
