@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlencode
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_tdengine import __version__
+from airflow_provider_tdengine.migration.comparing import page as certificate_page
+from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.page import reading
-from airflow_provider_tdengine.page.migrations import PAGE, SORTS, State, Wanted
+from airflow_provider_tdengine.page.migrations import PAGE, SORTS, Migration, State, Wanted, actions, lags, speed, totals
 from airflow_provider_tdengine.page.plugin import PREFIX
 from airflow_provider_tdengine.page.showing import rendered
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
 app = FastAPI(title="Migrations", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -127,4 +135,88 @@ def list_migrations(
         states=list(State),
         modes=["history", "realtime", "both"],
         now=now,
+    )
+
+
+_ONE = "/migrations/{dag_id}/{run_id}"
+
+
+@app.get(_ONE, dependencies=_OF_A_RUN)
+def show_migration(
+    request: Request, dag_id: str, run_id: str, user: GetUserDep, session: SessionDep, group: str = ""
+) -> Response:
+    """One migration: its stages and batches, what was found, what it came to, and what can be done with it."""
+    migration = _found(session, dag_id, run_id, group)
+    now = datetime.now(timezone.utc)
+    batches, shards = (reading.cells(session, migration, stage) for stage in ("copy", "follow"))
+    shown = {
+        name: reading.document(session, migration, stage, key)
+        for name, stage, key in (
+            ("findings", "resolve", "findings"),
+            ("preview", "plan", "preview"),
+            ("created", "sync_schema", "return_value"),
+            ("certificate", "certify", "certificate"),
+            ("letters", "dead_letters", "letters"),
+        )
+    }
+    steering = []
+    if _may("PUT", migration, user):
+        steering = actions(
+            migration,
+            reading.to_clear(session, migration),
+            user.get_name(),
+            has_store=reading.HAS_STORE,
+            deletes=_may("DELETE", migration, user),
+        )
+    return _html(
+        request,
+        "detail.html",
+        migration=migration,
+        totals=totals(migration, batches, shown["created"], shown["certificate"], now),
+        batches=batches,
+        shards=shards,
+        speed=speed(batches or shards, now),
+        lags=lags(shards),
+        actions=steering,
+        options=OPTIONS,
+        replays=[],
+        now=now,
+        **shown,
+    )
+
+
+@app.get(_ONE + "/certificate.{kind}", dependencies=_OF_A_RUN)
+def show_certificate(
+    request: Request, dag_id: str, run_id: str, kind: Literal["html", "json"], session: SessionDep, group: str = ""
+) -> Response:
+    """What proves a migration, as a page that stands alone, or as the document that it is made of."""
+    migration = _found(session, dag_id, run_id, group)
+    document = reading.document(session, migration, "certify", "certificate")
+    if document is None:
+        raise HTTPException(404, "There is no certificate: nothing has been compared yet")
+    if kind == "json":
+        text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        response = _safe(Response(text, media_type="application/json"))
+    else:
+        text = certificate_page(document)
+        style = _STYLE.search(text)
+        response = _safe(HTMLResponse(text), style[1] if style else "")
+    response.headers["Content-Disposition"] = f'inline; filename="certificate.{kind}"'
+    return response
+
+
+def _found(session: Session, dag_id: str, run_id: str, group: str) -> Migration:
+    migration = reading.one(session, dag_id, run_id, group)
+    if migration is None:
+        raise HTTPException(404, "There is no such migration. Its run may have been deleted")
+    return migration
+
+
+def _may(method: ResourceMethod, migration: Migration, user: BaseUser) -> bool:
+    """Whether somebody may change a run; Airflow's REST API asks the same once more."""
+    details = DagDetails(id=migration.run.dag_id, team_name=reading.team_of(migration.run.dag_id))
+    manager = get_auth_manager()
+    return all(
+        manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+        for entity in (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE)
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
 
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.comparing import Kind
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -31,7 +35,8 @@ PAUSED = "Paused"
 _LIVE = {"running", "deferred"}
 _WAITING = {"queued", "scheduled", "up_for_retry", "up_for_reschedule"}
 _FINISHED = {"success", "failed", "upstream_failed", "skipped", "removed"}
-_FAILED = {"failed", "upstream_failed"}
+FAILED = {"failed", "upstream_failed"}
+"""States of tasks that have not ended well."""
 
 
 class State(str, Enum):
@@ -148,6 +153,8 @@ class Progress:
         rows: of the source, whose fate is known.
         rejected: of them, those that the target refused.
         bytes: that were written.
+        points: values of the rows, without timestamps.
+        blocks: in which they were read.
         seconds: how long tasks copied them, added up.
         rate: rows a second now; None where no task says so.
         lag: seconds that the slowest shard is behind the newest row; None where none follows.
@@ -157,10 +164,45 @@ class Progress:
     rows: int = 0
     rejected: int = 0
     bytes: int = 0
+    points: int = 0
+    blocks: int = 0
     seconds: float = 0.0
     rate: float | None = None
     lag: float | None = None
     followed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A mapped task: of a batch, or of a shard that is followed.
+
+    Parameters:
+        index: its number.
+        state: empty while it has none.
+        label: what the grid of Airflow calls it.
+        tables: that the plan gave it.
+        tries: how often it was started.
+        started: when it was started last.
+        ended: when it ended.
+        rows: that it has copied, over all tries.
+        planned: rows that the plan gave it.
+        rejected: of the rows, those that the target refused.
+        seconds: that its last try took.
+        pace: see `operators.progress.Pace`; empty where there is none.
+    """
+
+    index: int
+    state: str
+    label: str
+    tries: int
+    started: datetime | None
+    ended: datetime | None
+    rows: int = 0
+    planned: int = 0
+    tables: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    pace: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -251,7 +293,7 @@ class Migration:
 
     @property
     def _last_state(self) -> State:
-        failed = {name for name, stage in self.stages.items() if stage.states.keys() & _FAILED}
+        failed = {name for name, stage in self.stages.items() if stage.states.keys() & FAILED}
         if self.run.state == "failed" and self.run.note.startswith(PAUSED):
             return State.PAUSED
         if failed == {"dead_letters"}:
@@ -378,3 +420,254 @@ def _sort_key(one: Migration, column: str, now: datetime) -> tuple[float, str]:
         "user": one.run.user or "",
     }
     return 0.0, texts[column]
+
+
+# --- What it adds up to
+
+
+def totals(
+    migration: Migration,
+    batches: Sequence[Cell],
+    created: Mapping[str, Any] | None,
+    certificate: Mapping[str, Any] | None,
+    now: datetime,
+) -> dict[str, int | float | str]:
+    """The numbers of a migration by what they are called; those that are not known yet are left out.
+
+    Parameters:
+        migration: whose.
+        batches: its copy tasks.
+        created: what schema sync did, see `migration.structure.SchemaReport`.
+        certificate: what proves it, see `migration.comparing.certificate`.
+        now: for times that go on.
+    """
+    progress, created, proof = migration.progress, created or {}, certificate or {}
+    running = [cell for cell in batches if cell.state == "running"]
+    done = [cell for cell in batches if cell.state == "success"]
+    known = {
+        "Super tables": len([name for name in proof.get("super_tables", {}) if not name.startswith("(")]),
+        "Tables": sum(cell.tables for cell in batches) or proof.get("tables"),
+        "Finished tables": sum(cell.tables for cell in done),
+        "Created tables": created.get("tables"),
+        "Updated tags": created.get("tags"),
+        "Rows": progress.rows + progress.followed,
+        "Refused rows": progress.rejected,
+        "Points": progress.points,
+        "Blocks": progress.blocks,
+        "Written": wording.size(progress.bytes) if progress.bytes else None,
+        "Batches at a time": len(running),
+        "Read concurrency": len(running) * int(str(migration.option("workers"))),
+        "Execution time": wording.duration(migration.duration(now) or 0),
+        "Copying, last tries": wording.duration(progress.seconds) if progress.seconds else None,
+        "Tries": max((cell.tries for cell in batches), default=None),
+    }
+    return {name: value for name, value in known.items() if value not in (None, "", 0)}
+
+
+# --- Over time
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Values over time.
+
+    Parameters:
+        began: moment of the first value, in seconds since 1970.
+        ended: moment of the last one.
+        values: at even distances.
+    """
+
+    began: float
+    ended: float
+    values: Sequence[float]
+
+    @property
+    def highest(self) -> float:
+        return max(self.values, default=0.0)
+
+
+_STEPS = 80
+
+
+def speed(cells: Sequence[Cell], now: datetime) -> Curve | None:
+    """Rows a second of all batches together; None before there were any."""
+    pieces = [piece for cell in cells for piece in _pieces(cell, now)]
+    if not pieces:
+        return None
+    began, ended = min(since for since, _, _ in pieces), max(until for _, until, _ in pieces)
+    step = max((ended - began) / _STEPS, 1e-3)
+    sums = [0.0] * _STEPS
+    for since, until, rows in pieces:
+        for place in range(int((since - began) / step), min(_STEPS, int((until - began) / step) + 1)):
+            low = began + place * step
+            common = min(until, low + step) - max(since, low)
+            sums[place] += rows * max(0.0, common) / (until - since)
+    return Curve(began, ended, [rows / step for rows in sums])
+
+
+def _pieces(cell: Cell, now: datetime) -> Iterator[tuple[float, float, float]]:
+    """From when until when a batch came forward by how many rows, evenly as far as that is known."""
+    points = [(float(point[0]), int(point[1])) for point in cell.pace.get("points") or ()]
+    if not points:
+        if cell.ended and cell.seconds and cell.rows:
+            ended = cell.ended.timestamp()
+            yield ended - cell.seconds, ended, cell.rows
+        return
+    last = cell.ended.timestamp() if cell.ended and cell.state not in _LIVE else now.timestamp()
+    for (since, before), (until, rows) in pairwise([*points, (max(last, points[-1][0]), cell.rows)]):
+        # Between two tries nothing came, and one that starts over has fewer rows than before.
+        if until > since and rows > before:
+            yield since, until, rows - before
+
+
+def lags(cells: Sequence[Cell]) -> Curve | None:
+    """Seconds behind the newest row, of the slowest shard; None where nothing follows."""
+    points = sorted((float(at), float(lag)) for cell in cells for at, _, lag in cell.pace.get("points") or () if lag is not None)
+    if len(points) < 2:
+        return None
+    began, ended = points[0][0], points[-1][0]
+    step = max((ended - began) / _STEPS, 1e-3)
+    values: list[float] = []
+    for place in range(_STEPS):
+        there = [lag for at, lag in points if place <= (at - began) / step < place + 1]
+        values.append(max(there) if there else values[-1] if values else 0.0)
+    return Curve(began, ended, values)
+
+
+# --- Steering
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a button asks of Airflow's REST API.
+
+    Parameters:
+        method: of HTTP.
+        path: from `/api/v2` on.
+        body: as JSON, None for none.
+    """
+
+    method: str
+    path: str
+    body: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button.
+
+    Parameters:
+        label: what it says.
+        explanation: what it does.
+        requests: one after the other; the next one only if all before it were answered well.
+        question: what is asked before; empty for what does no harm.
+        leaves: whether there is nothing more to be seen afterwards.
+    """
+
+    label: str
+    explanation: str
+    requests: Sequence[Request]
+    question: str = ""
+    leaves: bool = False
+
+
+def actions(
+    migration: Migration, to_clear: Sequence[str | tuple[str, int]], user: str, *, has_store: bool, deletes: bool
+) -> list[Action]:
+    """What can be done with a migration as it is.
+
+    Parameters:
+        migration: as it is.
+        to_clear: tasks of its run that have not ended well.
+        user: who is asked to press.
+        has_store: whether this Airflow has a task state store.
+        deletes: whether that person may delete, too.
+    """
+    found = [_pause(migration, user)] if migration.run.state in ("queued", "running") else []
+    state = migration.state
+    if state is State.PAUSED:
+        found.append(_resume(migration, to_clear))
+    elif state in (State.FAILED, State.DEAD_LETTERS):
+        found.append(_retry(migration))
+    if migration.run.state in ("success", "failed"):
+        if migration.kind and not migration.is_dry:
+            found.append(_compare_again(migration))
+        if deletes:
+            found += [_start_over(migration, has_store=has_store), _delete(migration)]
+    return found
+
+
+def _place(migration: Migration, *parts: str) -> str:
+    """An address of the REST API: of the run, or of something in it."""
+    names = ("dags", migration.run.dag_id, "dagRuns", migration.run.run_id, *parts)
+    return "/api/v2/" + "/".join(quote(name, safe="") for name in names)
+
+
+def _clear(migration: Migration, tasks: Sequence[str | tuple[str, int]] | None, *, failed: bool = False) -> Request:
+    body = {"dry_run": False, "dag_run_id": migration.run.run_id, "only_failed": failed, "reset_dag_runs": True}
+    path = f"/api/v2/dags/{quote(migration.run.dag_id, safe='')}/clearTaskInstances"
+    return Request("POST", path, body if tasks is None else {**body, "task_ids": list(tasks)})
+
+
+_LONGEST_NOTE = 1000
+
+
+def _pause(migration: Migration, user: str) -> Action:
+    note = "\n".join([f"{PAUSED} by {user}", *([migration.run.note] if migration.run.note else [])])
+    return Action(
+        "Pause",
+        "Stops all tasks of the run within seconds; checkpoints are kept",
+        [Request("PATCH", _place(migration), {"state": "failed", "note": note[:_LONGEST_NOTE]})],
+    )
+
+
+def _resume(migration: Migration, to_clear: Sequence[str | tuple[str, int]]) -> Action:
+    _, _, note = migration.run.note.partition("\n")
+    return Action(
+        "Resume",
+        "Goes on where it stopped",
+        [_clear(migration, to_clear), Request("PATCH", _place(migration), {"note": note})],
+    )
+
+
+def _retry(migration: Migration) -> Action:
+    return Action(
+        "Retry failed",
+        "Runs the tasks again that failed, and those that did not run because of them; batches go on from their checkpoints",
+        [_clear(migration, None, failed=True)],
+    )
+
+
+def _compare_again(migration: Migration) -> Action:
+    names = [name for name in ("verify", "certify", "dead_letters") if name in migration.stages]
+    return Action(
+        "Compare again",
+        "Compares both databases again, and mends what differs",
+        [_clear(migration, [migration.stages[name].task_id for name in names])],
+    )
+
+
+def _start_over(migration: Migration, *, has_store: bool) -> Action:
+    stored = [migration.stages[name].task_id for name in ("plan", "copy", "follow") if name in migration.stages]
+    forget = [
+        Request("DELETE", _place(migration, "taskInstances", task, "state-store") + "?all_map_indices=true")
+        for task in stored
+        if has_store
+    ]
+    own = [stage.task_id for stage in migration.stages.values()]
+    return Action(
+        "Start over",
+        "Forgets all progress, and copies everything again",
+        [*forget, _clear(migration, own if migration.group else None)],
+        "All progress is forgotten, and all rows are copied again. Rows that the target has are overwritten.",
+    )
+
+
+def _delete(migration: Migration) -> Action:
+    return Action(
+        "Delete",
+        "Deletes the run from Airflow",
+        [Request("DELETE", _place(migration))],
+        "The run is deleted from Airflow, with its logs, its checkpoints and what proves it. Both databases stay as they are.",
+        leaves=True,
+    )

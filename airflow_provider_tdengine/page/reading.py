@@ -6,12 +6,11 @@ All of it is bounded: sums are made by the database, and of the runs the newest 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from airflow.models.dag import DagTag
+from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -20,53 +19,26 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from airflow_provider_tdengine.dags import TAG
+from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
-from airflow_provider_tdengine.page.migrations import STAGES, Migration, Progress, Run, Stage
+from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
 
 try:
     from airflow.models.task_state_store import TaskStateStoreModel
 except ImportError:  # Airflow 3.1 and 3.2 have none: there, progress is the finished batches.
     TaskStateStoreModel = None  # type: ignore[assignment, misc]
 
+HAS_STORE = TaskStateStoreModel is not None
+"""Whether this Airflow has a task state store."""
+
 NEWEST = 500
 """Runs that are looked at, the newest ones."""
 
-_MOST_CELLS = 2000
-"""Tasks of a stage that are read one by one; a plan has 1,024 batches at most."""
+_MOST_CELLS, _FEW_CELLS = 2000, 64
+"""Tasks of a stage that are read one by one, where a plan has 1,024 batches at most; so many that the pace of all is."""
 
 Json: TypeAlias = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A mapped task: of a batch, or of a shard that is followed.
-
-    Parameters:
-        index: its number.
-        state: empty while it has none.
-        label: what the grid of Airflow calls it.
-        tries: how often it was started.
-        started: when it was started last.
-        ended: when it ended.
-        rows: that it has copied, over all tries.
-        planned: rows that the plan gave it.
-        rejected: of the rows, those that the target refused.
-        seconds: that its last try took.
-        pace: see `operators.progress.Pace`; empty where there is none.
-    """
-
-    index: int
-    state: str
-    label: str
-    tries: int
-    started: datetime | None
-    ended: datetime | None
-    rows: int = 0
-    planned: int = 0
-    rejected: int = 0
-    seconds: float = 0.0
-    pace: Json = field(default_factory=dict)
 
 
 def newest(session: Session, dag_ids: Collection[str]) -> list[Migration]:
@@ -89,8 +61,8 @@ def newest(session: Session, dag_ids: Collection[str]) -> list[Migration]:
 def one(session: Session, dag_id: str, run_id: str, group: str) -> Migration | None:
     """One migration with its progress, None where there is none."""
     statement = _runs().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
-    found = [migration for migration in _migrations(session, statement) if migration.group == group]
-    return with_progress(session, found)[0] if found else None
+    found = [migration for migration in _migrations(session, statement, whole=True) if migration.group == group]
+    return _with_progress(session, found)[0] if found else None
 
 
 def _runs() -> Select[Any]:
@@ -105,10 +77,18 @@ def _runs() -> Select[Any]:
         DagRun.triggering_user_name,
         DagRunNote.content,
         DagRun.conf,
+        DagRun.created_dag_version_id,
     ).outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
 
 
-def _migrations(session: Session, runs: Select[Any]) -> list[Migration]:
+def _migrations(session: Session, runs: Select[Any], *, whole: bool = False) -> list[Migration]:
+    """The migrations of some runs.
+
+    Parameters:
+        session: of the metadata database.
+        runs: which.
+        whole: whether all mapped tasks are counted; else those that say what a migration is doing.
+    """
     rows = session.execute(runs).all()
     found = {
         (row.dag_id, row.run_id): Run(
@@ -125,8 +105,11 @@ def _migrations(session: Session, runs: Select[Any]) -> list[Migration]:
         for row in rows
     }
     given = {row.id: {name: value for name, value in (row.conf or {}).items() if name in OPTIONS} for row in rows}
-    stages = _stages(session, found)
-    known = _small_xcoms(session, [run.number for run in found.values()], stages)
+    # One run of a version of a DAG has the tasks of all others.
+    examples = {(row.dag_id, row.created_dag_version_id): row.run_id for row in rows}
+    tasks = _tasks(session, {(dag_id, run_id) for (dag_id, _), run_id in examples.items()})
+    stages = _stages(session, found, tasks, whole=whole)
+    known = _small_xcoms(session, [run.number for run in found.values()], tasks)
     return [
         Migration(
             run,
@@ -142,15 +125,64 @@ def _migrations(session: Session, runs: Select[Any]) -> list[Migration]:
     ]
 
 
+_Key: TypeAlias = tuple[str, str]
+"""A run: its DAG and its own id."""
+
+
+def _tasks(session: Session, runs: Collection[_Key]) -> dict[str, str]:
+    """The stages by task, of some runs.
+
+    Tasks of several DAGs that are called the same are taken to be of the same stage.
+    """
+    statement = (
+        select(TaskInstance.task_id, TaskInstance.operator)
+        .where(
+            TaskInstance.dag_id.in_({dag_id for dag_id, _ in runs}),
+            TaskInstance.run_id.in_({run_id for _, run_id in runs}),
+            TaskInstance.operator.in_(STAGES),
+        )
+        .distinct()
+    )
+    return {row.task_id: STAGES[row.operator] for row in session.execute(statement)}
+
+
 def _stages(
-    session: Session, runs: Mapping[tuple[str, str], Run]
-) -> Mapping[tuple[str, str], Mapping[str, Mapping[str, Stage]]]:
+    session: Session, runs: Mapping[_Key, Run], tasks: Mapping[str, str], *, whole: bool
+) -> Mapping[_Key, Mapping[str, Mapping[str, Stage]]]:
     """The stages by run, then by group, then by name."""
-    columns = TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.operator
-    counted = (
+    goes_on = [key for key, run in runs.items() if whole or run.state not in ("success", "failed")]
+    failed = [key for key, run in runs.items() if not whole and run.state == "failed"]
+    wanted = [
+        # The indexes of Airflow's database make all three quick, however many mapped tasks there are.
+        (list(runs), TaskInstance.map_index == -1),
+        (goes_on, TaskInstance.map_index >= 0),
+        (failed, and_(TaskInstance.map_index >= 0, TaskInstance.state.in_(FAILED))),
+    ]
+    rows = [row for keys, condition in wanted if keys for row in _counted(session, keys, tasks, condition)]
+    by_task: dict[_Key, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        by_task[row.dag_id, row.run_id][row.task_id].append(row)
+    found: dict[_Key, dict[str, dict[str, Stage]]] = defaultdict(lambda: defaultdict(dict))
+    for key, own in by_task.items():
+        for task_id, counts in own.items():
+            found[key][task_id.rpartition(".")[0]][tasks[task_id]] = Stage(
+                tasks[task_id],
+                task_id,
+                {row.state or "": row.count for row in counts},
+                min((row.started for row in counts if row.started), default=None),
+                max((row.ended for row in counts if row.ended), default=None),
+            )
+    return found
+
+
+def _counted(
+    session: Session, runs: Collection[_Key], tasks: Collection[str], condition: ColumnElement[bool]
+) -> Sequence[Any]:
+    """How many tasks have which state, and when they were at work."""
+    columns = TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.state
+    statement = (
         select(
             *columns,
-            TaskInstance.state,
             func.count().label("count"),
             func.min(TaskInstance.start_date).label("started"),
             func.max(TaskInstance.end_date).label("ended"),
@@ -158,25 +190,13 @@ def _stages(
         .where(
             TaskInstance.dag_id.in_({dag_id for dag_id, _ in runs}),
             TaskInstance.run_id.in_({run_id for _, run_id in runs}),
-            TaskInstance.operator.in_(STAGES),
+            TaskInstance.task_id.in_(tasks),
+            condition,
         )
-        .group_by(*columns, TaskInstance.state)
+        .group_by(*columns)
     )
-    by_task: dict[tuple[str, str], dict[tuple[str, str], list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for row in session.execute(counted):
-        by_task[row.dag_id, row.run_id][row.task_id, row.operator].append(row)
-    found: dict[tuple[str, str], dict[str, dict[str, Stage]]] = defaultdict(lambda: defaultdict(dict))
-    for key, tasks in by_task.items():
-        for (task_id, operator), rows in tasks.items():
-            name = STAGES[operator]
-            found[key][task_id.rpartition(".")[0]][name] = Stage(
-                name,
-                task_id,
-                {row.state or "": row.count for row in rows},
-                min((row.started for row in rows if row.started), default=None),
-                max((row.ended for row in rows if row.ended), default=None),
-            )
-    return found
+    # Two DAGs may have runs of one name, of which only one was asked for.
+    return [row for row in session.execute(statement) if (row.dag_id, row.run_id) in runs]
 
 
 _SMALL = {"resolve": "return_value", "plan": "planned", "certify": "verdict"}
@@ -184,22 +204,13 @@ _SMALL = {"resolve": "return_value", "plan": "planned", "certify": "verdict"}
 
 
 def _small_xcoms(
-    session: Session,
-    runs: Collection[int],
-    stages: Mapping[tuple[str, str], Mapping[str, Mapping[str, Stage]]],
+    session: Session, runs: Collection[int], tasks: Mapping[str, str]
 ) -> dict[tuple[int, str, str], Json]:
-    tasks = {
-        (own[name].task_id, key)
-        for groups in stages.values()
-        for own in groups.values()
-        for name, key in _SMALL.items()
-        if name in own
-    }
     found: dict[tuple[int, str, str], Json] = {}
-    for key in _SMALL.values():
+    for stage, key in _SMALL.items():
         statement = select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, XComModel.value).where(
             XComModel.dag_run_id.in_(runs),
-            XComModel.task_id.in_({task for task, own in tasks if own == key}),
+            XComModel.task_id.in_({task for task, name in tasks.items() if name == stage}),
             XComModel.map_index == -1,
             XComModel.key == key,
         )
@@ -215,15 +226,23 @@ def _small_xcoms(
 
 
 def with_progress(session: Session, migrations: Sequence[Migration]) -> list[Migration]:
-    """The same with their progress, for as many as a page shows."""
+    """The same with all their tasks counted and with their progress, for as many as a page shows."""
+    order = {migration.key: place for place, migration in enumerate(migrations)}
+    runs = _runs().where(DagRun.id.in_([migration.run.number for migration in migrations]))
+    found = [migration for migration in _migrations(session, runs, whole=True) if migration.key in order]
+    found.sort(key=lambda migration: order[migration.key])
+    return _with_progress(session, found)
+
+
+def _with_progress(session: Session, migrations: Sequence[Migration]) -> list[Migration]:
     runs = [migration.run.number for migration in migrations]
     copies = {migration.stages["copy"].task_id for migration in migrations if "copy" in migration.stages}
     follows = {migration.stages["follow"].task_id for migration in migrations if "follow" in migration.stages}
     done = _copied(session, runs, copies)
     # Of batches that are not done, the checkpoints say it.
     goes_on = [migration.run.number for migration in migrations if not _is_done(migration)]
-    partly = _checkpoints(session, goes_on, copies) if TaskStateStoreModel is not None else {}
-    followed = _followed(session, goes_on, follows) if TaskStateStoreModel is not None else {}
+    partly = _checkpoints(session, goes_on, copies) if HAS_STORE else {}
+    followed = _followed(session, goes_on, follows) if HAS_STORE else {}
     result = []
     for migration in migrations:
         own = Progress()
@@ -243,16 +262,22 @@ def _is_done(migration: Migration) -> bool:
 
 
 def _added(one: Progress, other: Progress) -> Progress:
+    counts = {name: getattr(one, name) + getattr(other, name) for name in (*_COUNTS, "seconds", "followed")}
     rates = [rate for rate in (one.rate, other.rate) if rate is not None]
-    return Progress(
-        one.rows + other.rows,
-        one.rejected + other.rejected,
-        one.bytes + other.bytes,
-        one.seconds + other.seconds,
-        sum(rates) if rates else None,
-        other.lag if one.lag is None else one.lag,
-        one.followed + other.followed,
-    )
+    lags = [lag for lag in (one.lag, other.lag) if lag is not None]
+    return Progress(**counts, rate=sum(rates) if rates else None, lag=max(lags, default=None))
+
+
+_COUNTS = ("rows", "rejected", "bytes", "points", "blocks")
+"""What is added up, as `migration.copying.Tally` calls it."""
+
+
+def _sums_of(tally: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    return [func.sum(_number(tally[name])).label(name) for name in _COUNTS]
+
+
+def _counts(row: Any) -> dict[str, int]:
+    return {name: int(getattr(row, name) or 0) for name in _COUNTS}
 
 
 _Sums: TypeAlias = dict[tuple[int, str], Progress]
@@ -266,29 +291,14 @@ def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
 def _copied(session: Session, runs: Collection[int], tasks: Collection[str]) -> _Sums:
     """Of the batches that are done."""
     value = XComModel.value
+    seconds = func.sum(_number(value["seconds"])).label("seconds")
     statement = (
-        select(
-            XComModel.dag_run_id,
-            XComModel.task_id,
-            func.sum(_number(value["rows"])).label("rows"),
-            func.sum(_number(value["rejected"])).label("rejected"),
-            func.sum(_number(value["bytes"])).label("bytes"),
-            func.sum(_number(value["seconds"])).label("seconds"),
-        )
-        .where(
-            XComModel.dag_run_id.in_(runs),
-            XComModel.task_id.in_(tasks),
-            XComModel.key == "return_value",
-        )
+        select(XComModel.dag_run_id, XComModel.task_id, *_sums_of(value["copied"]["tally"]), seconds)
+        .where(XComModel.dag_run_id.in_(runs), XComModel.task_id.in_(tasks), XComModel.key == "return_value")
         .group_by(XComModel.dag_run_id, XComModel.task_id)
     )
     return {
-        (row.dag_run_id, row.task_id): Progress(
-            int(row.rows or 0) + int(row.rejected or 0),
-            int(row.rejected or 0),
-            int(row.bytes or 0),
-            float(row.seconds or 0),
-        )
+        (row.dag_run_id, row.task_id): Progress(**_counts(row), seconds=float(row.seconds or 0))
         for row in session.execute(statement)
     }
 
@@ -318,31 +328,15 @@ def _joined(statement: Select[Any], runs: Collection[int], tasks: Collection[str
 
 def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str]) -> _Sums:
     """Of the batches that have begun and are not done."""
-    store, value = TaskStateStoreModel, _stored(session)
-    tally = value["tally"]
-    statement = _joined(
-        select(
-            store.dag_run_id,
-            store.task_id,
-            func.sum(_number(tally["rows"])).label("rows"),
-            func.sum(_number(tally["rejected"])).label("rejected"),
-            func.sum(_number(tally["bytes"])).label("bytes"),
-        ),
-        runs,
-        tasks,
-    )
-    statement = statement.where(
-        store.key == CHECKPOINT, func.coalesce(TaskInstance.state, "") != "success"
-    ).group_by(store.dag_run_id, store.task_id)
+    store = TaskStateStoreModel
+    statement = _joined(select(store.dag_run_id, store.task_id, *_sums_of(_stored(session)["tally"])), runs, tasks)
+    statement = statement.where(store.key == CHECKPOINT, func.coalesce(TaskInstance.state, "") != "success")
+    statement = statement.group_by(store.dag_run_id, store.task_id)
     rates = _rates(session, runs, tasks)
     return {
-        (row.dag_run_id, row.task_id): Progress(
-            int(row.rows or 0),
-            int(row.rejected or 0),
-            int(row.bytes or 0),
-            rate=rates.get((row.dag_run_id, row.task_id)),
-        )
+        key: Progress(**_counts(row), rate=rates.get(key))
         for row in session.execute(statement)
+        for key in [(row.dag_run_id, row.task_id)]
     }
 
 
@@ -421,58 +415,87 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
         .order_by(TaskInstance.map_index)
         .limit(_MOST_CELLS)
     ).all()
-    value = XComModel.value
+    tally = XComModel.value["copied"]["tally"]
     done = {
         row.map_index: row
         for row in session.execute(
             select(
                 XComModel.map_index,
-                _number(value["rows"]).label("rows"),
-                _number(value["rejected"]).label("rejected"),
-                _number(value["seconds"]).label("seconds"),
-                _number(value["batch"]["rows"]).label("planned"),
-            ).where(
-                XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "return_value"
-            )
+                _number(tally["rows"]).label("rows"),
+                _number(tally["rejected"]).label("rejected"),
+                _number(XComModel.value["seconds"]).label("seconds"),
+            ).where(XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "return_value")
         )
     }
-    states = _cell_states(session, migration, task)
-    return [_cell(row, done.get(row.map_index), states.get(row.map_index, {})) for row in instances]
+    states = _cell_states(session, migration, task, len(instances))
+    planned = document(session, migration, "plan", "return_value") if stage == "copy" else None
+    batches = planned if isinstance(planned, list) else []
+    return [
+        _cell(
+            row,
+            batches[row.map_index] if row.map_index < len(batches) else {},
+            done.get(row.map_index),
+            states.get(row.map_index, {}),
+        )
+        for row in instances
+    ]
 
 
-def _cell(row: Any, done: Any, stored: Mapping[str, Json]) -> Cell:
+def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json]) -> Cell:
     checkpoint, pace = stored.get(CHECKPOINT, {}), stored.get(PACE, {})
     tally = checkpoint.get("tally") or checkpoint
-    rejected = int((done.rejected if done else tally.get("rejected")) or 0)
-    rows = int(done.rows or 0) + rejected if done else int(tally.get("rows") or 0)
+    label = Batch.from_dict(batch).label if batch else ""
     return Cell(
-        row.map_index,
-        row.state or "",
-        row.label or f"batch {row.map_index + 1}",
-        row.try_number,
-        row.start_date,
-        row.end_date,
-        rows,
-        int(done.planned or 0) if done else 0,
-        rejected,
-        float(done.seconds or 0) if done else 0.0,
-        pace,
+        index=row.map_index,
+        state=row.state or "",
+        label=row.label or label or f"number {row.map_index + 1}",
+        tries=row.try_number,
+        started=row.start_date,
+        ended=row.end_date,
+        rows=int((done.rows if done else tally.get("rows")) or 0),
+        planned=int(batch.get("rows") or 0),
+        tables=int(batch.get("tables") or 0),
+        rejected=int((done.rejected if done else tally.get("rejected")) or 0),
+        seconds=float(done.seconds or 0) if done else 0.0,
+        pace=pace,
     )
 
 
-def _cell_states(session: Session, migration: Migration, task: str) -> dict[int, dict[str, Json]]:
-    """What the state store has of tasks that are not done, and of the last ones that were."""
-    if TaskStateStoreModel is None:
+def _cell_states(session: Session, migration: Migration, task: str, count: int) -> dict[int, dict[str, Json]]:
+    """What the state store has of tasks that are not done, and of the others where they are few."""
+    if not HAS_STORE:
         return {}
     store = TaskStateStoreModel
     statement = (
         _joined(select(store.map_index, store.key, _stored(session).label("value")), [migration.run.number], [task])
-        .where(store.key.in_([CHECKPOINT, PACE]), func.coalesce(TaskInstance.state, "") != "success")
+        .where(store.key.in_([CHECKPOINT, PACE]))
         .limit(2 * _MOST_CELLS)
     )
+    if count > _FEW_CELLS:
+        statement = statement.where(func.coalesce(TaskInstance.state, "") != "success")
     found: dict[int, dict[str, Json]] = defaultdict(dict)
     for row in session.execute(statement):
         if isinstance(row.value, dict):
             found[row.map_index][row.key] = row.value
     return found
 
+
+def to_clear(session: Session, migration: Migration) -> list[str | tuple[str, int]]:
+    """The tasks of the whole run that have not ended well, as Airflow's REST API wants them: mapped ones with number."""
+    run = migration.run
+    statement = (
+        select(TaskInstance.task_id, TaskInstance.map_index)
+        .where(
+            TaskInstance.dag_id == run.dag_id,
+            TaskInstance.run_id == run.run_id,
+            func.coalesce(TaskInstance.state, "") != "success",
+        )
+        .order_by(TaskInstance.task_id, TaskInstance.map_index)
+    )
+    return [row.task_id if row.map_index < 0 else (row.task_id, row.map_index) for row in session.execute(statement)]
+
+
+def team_of(dag_id: str) -> str | None:
+    """The team that a DAG belongs to, where Airflow has teams (3.2 and later)."""
+    find = getattr(DagModel, "get_team_name", None)
+    return find(dag_id) if find else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.page.migrations import Migration
+from airflow_provider_tdengine.page.migrations import STAGES, Curve, Migration, Request
 
 _PAGES = Environment(
     loader=PackageLoader("airflow_provider_tdengine", "page/templates"),
@@ -62,6 +64,28 @@ def _page_of(migration: Migration) -> str:
     return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
 
 
+def _certificate_of(address: str, kind: str) -> str:
+    """Where the certificate is of the migration that is shown at an address."""
+    place, mark, rest = address.partition("?")
+    return f"{place}/certificate.{kind}{mark}{rest}"
+
+
+def _requests(requests: Sequence[Request]) -> str:
+    """What a button sends, for the script."""
+    return json.dumps([asdict(request) for request in requests])
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, timezone.utc):%b %d, %H:%M}"
+
+
+def _area(curve: Curve) -> str:
+    """The path of a chart, 800 wide and 120 high."""
+    step, scale = 800 / max(1, len(curve.values) - 1), 114 / (curve.highest or 1)
+    points = [f"{place * step:.1f},{120 - value * scale:.1f}" for place, value in enumerate(curve.values)]
+    return f"M0,120 L{' '.join(points)} L800,120 Z"
+
+
 def _query(values: Mapping[str, object]) -> str:
     return urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
@@ -76,6 +100,13 @@ _PAGES.filters |= {
     "slug": _slug,
     "page_of": _page_of,
     "query": _query,
+    "requests": _requests,
+    "clock": _clock,
+    "area": _area,
     "quoted": lambda text: quote(text, safe=""),
 }
-_PAGES.globals |= {"count_of": wording.number}
+_PAGES.globals |= {
+    "count_of": wording.number,
+    "certificate_of": _certificate_of,
+    "stage_names": list(STAGES.values()),
+}

@@ -90,3 +90,50 @@ if (document.getElementById("live")?.dataset.every) keep_fresh();
 for (const form of document.querySelectorAll("form.filters")) {
   form.addEventListener("change", () => form.requestSubmit());
 }
+
+// --- Buttons
+
+const said = document.getElementById("said");
+
+function confirmed(button) {
+  const dialog = document.getElementById("ask");
+  dialog.querySelector("h2").textContent = `${button.textContent}?`;
+  dialog.querySelector("p").textContent = button.dataset.question;
+  const [no, yes] = dialog.querySelectorAll("button");
+  yes.textContent = button.textContent;
+  return new Promise((done) => {
+    dialog.onclose = () => done(dialog.returnValue === "yes");
+    for (const one of [no, yes]) one.onclick = () => dialog.close(one.value);
+    dialog.returnValue = "";
+    dialog.showModal();
+  });
+}
+
+async function send({ method, path, body }) {
+  const answer = await fetch(airflow + path, {
+    method,
+    headers: { Accept: "application/json", "Content-Type": "application/json" },
+    body: body === null ? undefined : JSON.stringify(body),
+  });
+  if (answer.ok) return answer;
+  const { detail } = await answer.json().catch(() => ({}));
+  const why = typeof detail === "string" ? detail : JSON.stringify(detail ?? answer.statusText);
+  throw new Error(answer.status === 403 ? "Airflow says that you may not do this" : why);
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-requests]");
+  if (!button || (button.dataset.question && !(await confirmed(button)))) return;
+  button.disabled = true;
+  said.textContent = `${button.textContent} …`;
+  try {
+    for (const request of JSON.parse(button.dataset.requests)) await send(request);
+    said.textContent = "";
+    if (button.dataset.leaves) location.assign(button.dataset.leaves);
+    else await refresh();
+  } catch (error) {
+    said.textContent = `${button.textContent} failed: ${error.message}`;
+  } finally {
+    button.disabled = false;
+  }
+});
