@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -119,8 +120,7 @@ def list_migrations(
         raise HTTPException(400, f"sort is {sort}; it can be {', '.join(SORTS)}, with a - before it for the other way")
     wanted = Wanted(state, mode, name, database, column, sort.startswith("-"), page)
     now = datetime.now(timezone.utc)
-    dags = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
-    known = reading.newest(session, dags)
+    known = reading.newest(session, _visible(user))
     found = wanted.of(known, now)
     shown = reading.with_progress(session, found[(page - 1) * PAGE : page * PAGE])
     return _html(
@@ -136,6 +136,44 @@ def list_migrations(
         modes=["history", "realtime", "both"],
         now=now,
     )
+
+
+def _visible(user: BaseUser) -> set[str]:
+    """The DAGs that somebody may see."""
+    return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+_MIGRATES = {"source_conn_id", "target_conn_id", "source_database"}
+"""What a DAG asks for that starts a migration."""
+
+_REPLAY = {"path", "target_conn_id", "target_database"}
+"""What a DAG asks for that brings dead letters back."""
+
+_TRIGGERS = [Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN))]
+
+
+@app.get("/new", dependencies=_TRIGGERS)
+def choose_form(request: Request, user: GetUserDep, session: SessionDep) -> Response:
+    """The DAGs that start a migration; where there is but one, its form."""
+    forms = reading.forms(session, _visible(user), _MIGRATES)
+    if len(forms) == 1:
+        return _form(request, forms[0], {})
+    return _html(request, "choose.html", forms=forms)
+
+
+@app.get("/new/{dag_id}", dependencies=_TRIGGERS)
+def show_form(request: Request, dag_id: str, user: GetUserDep, session: SessionDep, like: str = "") -> Response:
+    """The form of a DAG, filled in like a run of it, or with what the address says."""
+    forms = reading.forms(session, _visible(user) & {dag_id}, ())
+    if not forms:
+        raise HTTPException(404, f"There is no DAG {dag_id} with the tag tdengine")
+    return _form(request, forms[0], reading.conf(session, dag_id, like) if like else dict(request.query_params))
+
+
+def _form(request: Request, form: reading.Form, given: Mapping[str, object]) -> Response:
+    fields = {name: {**field, "filled": given.get(name, field["value"])} for name, field in form.fields.items()}
+    sections = {str(field.get("section") or ""): None for field in fields.values()}
+    return _html(request, "form.html", form=form, fields=fields, sections=list(sections), changed=bool(given))
 
 
 _ONE = "/migrations/{dag_id}/{run_id}"
@@ -163,7 +201,7 @@ def show_migration(
     if _may("PUT", migration, user):
         steering = actions(
             migration,
-            reading.to_clear(session, migration),
+            reading.unfinished(session, migration),
             user.get_name(),
             has_store=reading.HAS_STORE,
             deletes=_may("DELETE", migration, user),
@@ -179,7 +217,7 @@ def show_migration(
         lags=lags(shards),
         actions=steering,
         options=OPTIONS,
-        replays=[],
+        replays=[form.dag_id for form in reading.forms(session, _visible(user), _REPLAY)] if shown["letters"] else [],
         now=now,
         **shown,
     )

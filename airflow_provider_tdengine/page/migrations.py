@@ -141,7 +141,7 @@ class Stage:
         """How long it took, or takes; None before it began."""
         if self.started is None:
             return None
-        ended = self.ended if self.ended and self.state not in _LIVE else now
+        ended = self.ended if self.ended and not self.states.keys() - _FINISHED else now
         return max(0.0, (ended - self.started).total_seconds())
 
 
@@ -317,11 +317,10 @@ class Migration:
         # The estimate is of before; rows may have come, or gone.
         return 1.0 if count and done >= count else min(share, 0.999)
 
-    @property
-    def average(self) -> float | None:
+    def average(self, now: datetime) -> float | None:
         """Rows a second, from the first batch's begin to the last one's end."""
         stage = self.stages.get("copy")
-        seconds = stage.seconds(stage.ended or stage.started) if stage and stage.started else None
+        seconds = stage.seconds(now) if stage else None
         return self.progress.rows / seconds if seconds and self.progress.rows else None
 
     def duration(self, now: datetime) -> float | None:
@@ -571,14 +570,28 @@ class Action:
     leaves: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What of a run has not ended well.
+
+    Parameters:
+        tasks: as Airflow's REST API wants them: a mapped one with its number.
+        done: mapped tasks some instances of which were done when somebody paused the run. Airflow then calls all
+            instances of a task failed if one of them runs.
+    """
+
+    tasks: Sequence[str | tuple[str, int]] = ()
+    done: Sequence[str] = ()
+
+
 def actions(
-    migration: Migration, to_clear: Sequence[str | tuple[str, int]], user: str, *, has_store: bool, deletes: bool
+    migration: Migration, unfinished: Unfinished, user: str, *, has_store: bool, deletes: bool
 ) -> list[Action]:
     """What can be done with a migration as it is.
 
     Parameters:
         migration: as it is.
-        to_clear: tasks of its run that have not ended well.
+        unfinished: of its run.
         user: who is asked to press.
         has_store: whether this Airflow has a task state store.
         deletes: whether that person may delete, too.
@@ -586,7 +599,7 @@ def actions(
     found = [_pause(migration, user)] if migration.run.state in ("queued", "running") else []
     state = migration.state
     if state is State.PAUSED:
-        found.append(_resume(migration, to_clear))
+        found.append(_resume(migration, unfinished))
     elif state in (State.FAILED, State.DEAD_LETTERS):
         found.append(_retry(migration))
     if migration.run.state in ("success", "failed"):
@@ -621,13 +634,12 @@ def _pause(migration: Migration, user: str) -> Action:
     )
 
 
-def _resume(migration: Migration, to_clear: Sequence[str | tuple[str, int]]) -> Action:
+def _resume(migration: Migration, unfinished: Unfinished) -> Action:
     _, _, note = migration.run.note.partition("\n")
-    return Action(
-        "Resume",
-        "Goes on where it stopped",
-        [_clear(migration, to_clear), Request("PATCH", _place(migration), {"note": note})],
-    )
+    # What was done is not done again: it is said to have ended well before the others are cleared.
+    well = [Request("PATCH", _place(migration, "taskInstances", task), {"new_state": "success"}) for task in unfinished.done]
+    requests = [*well, _clear(migration, unfinished.tasks), Request("PATCH", _place(migration), {"note": note})]
+    return Action("Resume", "Goes on where it stopped", requests)
 
 
 def _retry(migration: Migration) -> Action:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun, DagRunNote
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import JSON, ColumnElement, Numeric, Select, and_, func, select, type_coerce
@@ -22,7 +23,7 @@ from airflow_provider_tdengine.dags import TAG
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
-from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
+from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage, Unfinished
 
 try:
     from airflow.models.task_state_store import TaskStateStoreModel
@@ -480,11 +481,20 @@ def _cell_states(session: Session, migration: Migration, task: str, count: int) 
     return found
 
 
-def to_clear(session: Session, migration: Migration) -> list[str | tuple[str, int]]:
-    """The tasks of the whole run that have not ended well, as Airflow's REST API wants them: mapped ones with number."""
+def unfinished(session: Session, migration: Migration) -> Unfinished:
+    """What of the whole run has not ended well, the tasks of other groups included."""
     run = migration.run
+    different = func.coalesce(_number(XComModel.value["different"]), 0)
+    returned = select(XComModel.task_id, XComModel.map_index).where(
+        XComModel.dag_run_id == run.number,
+        XComModel.key == "return_value",
+        XComModel.map_index >= 0,
+        # A comparison says what differs before it fails.
+        different == 0,
+    )
+    done = {(row.task_id, row.map_index) for row in session.execute(returned)}
     statement = (
-        select(TaskInstance.task_id, TaskInstance.map_index)
+        select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.operator)
         .where(
             TaskInstance.dag_id == run.dag_id,
             TaskInstance.run_id == run.run_id,
@@ -492,10 +502,67 @@ def to_clear(session: Session, migration: Migration) -> list[str | tuple[str, in
         )
         .order_by(TaskInstance.task_id, TaskInstance.map_index)
     )
-    return [row.task_id if row.map_index < 0 else (row.task_id, row.map_index) for row in session.execute(statement)]
+    tasks: list[str | tuple[str, int]] = []
+    well: dict[str, int] = {}
+    for row in session.execute(statement):
+        if STAGES.get(row.operator) in _MAPPED and (row.task_id, row.map_index) in done:
+            well[row.task_id] = _MAPPED.index(STAGES[row.operator])
+        else:
+            tasks.append(row.task_id if row.map_index < 0 else (row.task_id, row.map_index))
+    return Unfinished(tasks, sorted(well, key=well.__getitem__))
+
+
+_MAPPED = ("verify", "copy")
+"""Stages whose tasks are done once they have returned something, the last one first: it must not run for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a DAG asks for when it is triggered.
+
+    Parameters:
+        dag_id: of the DAG.
+        is_paused: whether its runs wait until somebody switches it on.
+        fields: what JSON schema says of each field, by name, with its default as `value`.
+    """
+
+    dag_id: str
+    is_paused: bool
+    fields: Mapping[str, Json]
+
+
+def forms(session: Session, dag_ids: Collection[str], needed: Collection[str]) -> list[Form]:
+    """The forms of DAGs with the tag `TAG` that ask for some things.
+
+    Parameters:
+        session: of the metadata database.
+        dag_ids: DAGs that may be seen.
+        needed: names of fields.
+    """
+    statement = (
+        select(DagModel.dag_id, DagModel.is_paused)
+        .join(DagTag, and_(DagTag.dag_id == DagModel.dag_id, DagTag.name == TAG))
+        .where(DagModel.dag_id.in_(sorted(dag_ids)), DagModel.is_stale.is_(False))
+        .order_by(DagModel.dag_id)
+    )
+    found: list[Form] = []
+    for row in session.execute(statement).all():
+        stored = SerializedDagModel.get(row.dag_id, session=session)
+        params = stored.dag.params if stored else {}
+        if set(needed) <= set(params):
+            dumped = {name: params.get_param(name).dump() for name in params}
+            fields = {name: {**one["schema"], "value": one["value"]} for name, one in dumped.items()}
+            found.append(Form(row.dag_id, row.is_paused, fields))
+    return found
 
 
 def team_of(dag_id: str) -> str | None:
     """The team that a DAG belongs to, where Airflow has teams (3.2 and later)."""
     find = getattr(DagModel, "get_team_name", None)
     return find(dag_id) if find else None
+
+
+def conf(session: Session, dag_id: str, run_id: str) -> Json:
+    """What a run was given."""
+    found = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return found if isinstance(found, dict) else {}

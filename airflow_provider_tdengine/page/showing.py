@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.page.migrations import STAGES, Curve, Migration, Request
@@ -16,7 +17,6 @@ from airflow_provider_tdengine.page.migrations import STAGES, Curve, Migration, 
 _PAGES = Environment(
     loader=PackageLoader("airflow_provider_tdengine", "page/templates"),
     autoescape=True,
-    undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -86,6 +86,14 @@ def _area(curve: Curve) -> str:
     return f"M0,120 L{' '.join(points)} L800,120 Z"
 
 
+_MARKS = re.compile(r"\*\*|`|\\(?=[\\`*_\[\]<>#|~])")
+
+
+def _unmarked(text: str) -> str:
+    """Markdown as the form of Airflow has it, as plain text."""
+    return _MARKS.sub("", text).replace("\n\n", "\n")
+
+
 def _query(values: Mapping[str, object]) -> str:
     return urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
@@ -101,6 +109,7 @@ _PAGES.filters |= {
     "page_of": _page_of,
     "query": _query,
     "requests": _requests,
+    "unmarked": _unmarked,
     "clock": _clock,
     "area": _area,
     "quoted": lambda text: quote(text, safe=""),

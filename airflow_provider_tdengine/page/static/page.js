@@ -137,3 +137,33 @@ document.addEventListener("click", async (event) => {
     button.disabled = false;
   }
 });
+
+// --- The form
+
+function value_of(field) {
+  if (field.dataset.kind === "boolean") return field.checked;
+  if (field.value === "" && field.dataset.empty !== undefined) return null;
+  return field.dataset.kind === "integer" || field.dataset.kind === "number" ? Number(field.value) : field.value;
+}
+
+document.querySelector("form[data-trigger]")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const conf = {};
+  for (const field of form.querySelectorAll("[data-kind]")) {
+    const value = value_of(field);
+    // What is not changed is left to the DAG.
+    if (JSON.stringify(value) !== field.dataset.default) conf[field.name] = value;
+  }
+  const button = form.querySelector("button");
+  button.disabled = true;
+  said.textContent = "";
+  try {
+    const answer = await send({ method: "POST", path: form.dataset.trigger, body: { logical_date: null, conf } });
+    const { dag_run_id } = await answer.json();
+    location.assign(form.dataset.next + encodeURIComponent(dag_run_id));
+  } catch (error) {
+    said.textContent = `It was not started: ${error.message}`;
+    button.disabled = false;
+  }
+});
