@@ -275,6 +275,7 @@ class TDenginePlanOperator(MigrationOperator):
             found = preview(source, target, options)
         log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
         context["ti"].xcom_push("preview", found.to_dict())
+        context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
         with clear_failures():
             stop_on(found.blockers)
 

@@ -172,9 +172,9 @@ def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
 class Pace:
     """Keeps how fast a task is, and has been, for the page Migrations; without a store (Airflow 3.3 has one) nothing.
 
-    The value `pace` of the task's state store is `{"rate": rows/s now, "lag": seconds, "points": [[moment, rows, lag]]}`,
-    moments in seconds since 1970 by the worker's clock, rows over all tries. It has at most `_POINTS` points: when it is
-    full, every second one goes, and later ones are twice as far apart. It is forgotten with the task, or after 30 days.
+    The value `pace` of the task's state store is `{"rate": rows/s, "lag": seconds, "points": [[moment, rows, lag]]}`,
+    moments in seconds since 1970 by the worker's clock, rows over all tries. It has at most `_POINTS` points: when it
+    is full, every second one goes, and later ones are twice as far apart. It is forgotten after 30 days.
 
     Parameters:
         context: of the task.

@@ -1,4 +1,6 @@
-"""The page's routes: HTML for people, nothing but reading. Each asks for Airflow's login, and for the right to see a DAG.
+"""The page's routes: HTML for people, nothing but reading.
+
+Each asks for Airflow's login, and for the right to see a DAG.
 
 What buttons do goes from the browser to Airflow's own REST API, with the session of who presses them.
 """
@@ -28,9 +30,12 @@ from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.migration.comparing import page as certificate_page
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.page import reading
-from airflow_provider_tdengine.page.migrations import PAGE, SORTS, Migration, State, Wanted, actions, lags, speed, totals
+from airflow_provider_tdengine.page.migrations import Migration, State
+from airflow_provider_tdengine.page.numbers import lags, speed, totals
 from airflow_provider_tdengine.page.plugin import PREFIX
 from airflow_provider_tdengine.page.showing import rendered
+from airflow_provider_tdengine.page.steering import actions
+from airflow_provider_tdengine.page.wanted import PAGE, SORTS, Wanted
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
@@ -48,15 +53,14 @@ _POLICY = (
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
-def _seen(entity: DagAccessEntity) -> object:
-    return Depends(requires_access_dag(method="GET", access_entity=entity))
-
-
-_OF_A_RUN = [_seen(DagAccessEntity.RUN), _seen(DagAccessEntity.TASK_INSTANCE), _seen(DagAccessEntity.XCOM)]
+_OF_A_RUN = [
+    Depends(requires_access_dag(method="GET", access_entity=entity))
+    for entity in (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+]
 """What somebody must be allowed to see of a DAG, since the page shows it."""
 
 
-def _html(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
+def _html(request: Request, template: str, status: int = 200, **values: object) -> Response:
     root = str(request.scope.get("root_path", "")).removesuffix(PREFIX)
     text = rendered(template, airflow=root, here=f"{root}{PREFIX}", version=__version__, **values)
     return _safe(HTMLResponse(text, status))

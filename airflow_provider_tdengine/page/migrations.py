@@ -1,18 +1,18 @@
-"""What a migration is, from what Airflow knows of a run: its state, how far it is, what it came to. Nothing is read here."""
+"""What a migration is, from what Airflow knows of a run: its state, how far it is, what it came to.
+
+Nothing is read here.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
 
-from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.comparing import Kind
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -32,7 +32,8 @@ STAGES = {
 PAUSED = "Paused"
 """How the note of a run begins that was paused: Airflow itself has only failed runs."""
 
-_LIVE = {"running", "deferred"}
+LIVE = {"running", "deferred"}
+"""States of tasks that are at work."""
 _WAITING = {"queued", "scheduled", "up_for_retry", "up_for_reschedule"}
 _FINISHED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 FAILED = {"failed", "upstream_failed"}
@@ -280,14 +281,14 @@ class Migration:
 
     @property
     def _state_of_a_run_that_goes_on(self) -> State:
-        alive = {state for state in self.counts if state in _LIVE}
+        alive = {state for state in self.counts if state in LIVE}
         # One of several groups may have ended, while others go on.
         if not alive and not self.counts.keys() - _FINISHED:
             return self._last_state
         if self.run.started is None and not alive and not self.counts.keys() & _FINISHED:
             return State.CREATED
         follow = self.stages.get("follow")
-        if follow and follow.states.keys() & _LIVE:
+        if follow and follow.states.keys() & LIVE:
             return State.FOLLOWING
         return State.RUNNING if alive else State.WAITING
 
@@ -305,6 +306,8 @@ class Migration:
     @property
     def share(self) -> float | None:
         """Which part has been copied, from 0 to 1; never 1 before all is; None where there is nothing to measure by."""
+        if self.is_dry:
+            return None
         batches = self.stages.get("copy")
         done = batches.states.get("success", 0) if batches else 0
         count = self.planned.get("batches", 0)
@@ -318,17 +321,23 @@ class Migration:
         return 1.0 if count and done >= count else min(share, 0.999)
 
     def average(self, now: datetime) -> float | None:
-        """Rows a second, from the first batch's begin to the last one's end."""
+        """Rows a second, from the first batch's begin to the last one's end, pauses included."""
         stage = self.stages.get("copy")
         seconds = stage.seconds(now) if stage else None
         return self.progress.rows / seconds if seconds and self.progress.rows else None
 
+    @property
+    def began(self) -> datetime | None:
+        """When its first task began, None before."""
+        return min((stage.started for stage in self.stages.values() if stage.started), default=None)
+
     def duration(self, now: datetime) -> float | None:
-        """Seconds that it took, or has taken so far; None before it began."""
-        if self.run.started is None:
-            return None
-        ended = self.run.ended or now
-        return max(0.0, (ended - self.run.started).total_seconds())
+        """Seconds that it took, or has taken so far, pauses included; None before it began."""
+        return _seconds(self.began, self.run.ended, now)
+
+    def last_duration(self, now: datetime) -> float | None:
+        """The same since it was started or cleared last."""
+        return _seconds(self.run.started, self.run.ended, now)
 
     def left(self, now: datetime) -> float | None:
         """Seconds that the copy will take from now on, as fast as it is now; None where that cannot be said."""
@@ -358,328 +367,8 @@ class Migration:
         return self.kind in (Kind.EQUAL.value, Kind.EQUAL_BUT.value)
 
 
+def _seconds(began: datetime | None, ended: datetime | None, now: datetime) -> float | None:
+    return None if began is None else max(0.0, ((ended or now) - began).total_seconds())
+
+
 _DEFAULTS = MigrationOptions().to_dict()
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which migrations are shown, and in which order.
-
-    Parameters:
-        state: only this one; empty for all.
-        mode: only this one; empty for all.
-        name: only names with this in it, in upper case or lower case.
-        database: only source or target databases with this in it.
-        sort: the column, as in `SORTS`.
-        is_reversed: whether the last one comes first.
-        page: which page of `PAGE` migrations, from 1 on.
-    """
-
-    state: str = ""
-    mode: str = ""
-    name: str = ""
-    database: str = ""
-    sort: str = "created"
-    is_reversed: bool = True
-    page: int = 1
-
-    def of(self, migrations: Sequence[Migration], now: datetime) -> list[Migration]:
-        """Those that are wanted, of all pages, in order."""
-        found = [one for one in migrations if self._has(one)]
-        found.sort(key=lambda one: _sort_key(one, self.sort, now), reverse=self.is_reversed)
-        return found
-
-    def _has(self, one: Migration) -> bool:
-        databases = f"{one.source}\n{one.target}".casefold()
-        return (
-            self.state in ("", one.state.value)
-            and self.mode in ("", one.mode)
-            and self.name.casefold() in one.name.casefold()
-            and self.database.casefold() in databases
-        )
-
-
-PAGE = 25
-SORTS = ("name", "source", "mode", "state", "rows", "verdict", "created", "duration", "user")
-
-
-def _sort_key(one: Migration, column: str, now: datetime) -> tuple[float, str]:
-    if column == "created":
-        return one.run.created.timestamp(), one.key
-    if column == "duration":
-        return one.duration(now) or 0.0, one.key
-    if column == "rows":
-        return float(one.planned.get("rows", 0)), one.key
-    texts = {
-        "name": one.name.casefold(),
-        "source": f"{one.source}\n{one.target}".casefold(),
-        "mode": one.mode,
-        "state": one.state.value,
-        "verdict": one.words,
-        "user": one.run.user or "",
-    }
-    return 0.0, texts[column]
-
-
-# --- What it adds up to
-
-
-def totals(
-    migration: Migration,
-    batches: Sequence[Cell],
-    created: Mapping[str, Any] | None,
-    certificate: Mapping[str, Any] | None,
-    now: datetime,
-) -> dict[str, int | float | str]:
-    """The numbers of a migration by what they are called; those that are not known yet are left out.
-
-    Parameters:
-        migration: whose.
-        batches: its copy tasks.
-        created: what schema sync did, see `migration.structure.SchemaReport`.
-        certificate: what proves it, see `migration.comparing.certificate`.
-        now: for times that go on.
-    """
-    progress, created, proof = migration.progress, created or {}, certificate or {}
-    running = [cell for cell in batches if cell.state == "running"]
-    done = [cell for cell in batches if cell.state == "success"]
-    known = {
-        "Super tables": len([name for name in proof.get("super_tables", {}) if not name.startswith("(")]),
-        "Tables": sum(cell.tables for cell in batches) or proof.get("tables"),
-        "Finished tables": sum(cell.tables for cell in done),
-        "Created tables": created.get("tables"),
-        "Updated tags": created.get("tags"),
-        "Rows": progress.rows + progress.followed,
-        "Refused rows": progress.rejected,
-        "Points": progress.points,
-        "Blocks": progress.blocks,
-        "Written": wording.size(progress.bytes) if progress.bytes else None,
-        "Batches at a time": len(running),
-        "Read concurrency": len(running) * int(str(migration.option("workers"))),
-        "Execution time": wording.duration(migration.duration(now) or 0),
-        "Copying, last tries": wording.duration(progress.seconds) if progress.seconds else None,
-        "Tries": max((cell.tries for cell in batches), default=None),
-    }
-    return {name: value for name, value in known.items() if value not in (None, "", 0)}
-
-
-# --- Over time
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Values over time.
-
-    Parameters:
-        began: moment of the first value, in seconds since 1970.
-        ended: moment of the last one.
-        values: at even distances.
-    """
-
-    began: float
-    ended: float
-    values: Sequence[float]
-
-    @property
-    def highest(self) -> float:
-        return max(self.values, default=0.0)
-
-
-_STEPS = 80
-
-
-def speed(cells: Sequence[Cell], now: datetime) -> Curve | None:
-    """Rows a second of all batches together; None before there were any."""
-    pieces = [piece for cell in cells for piece in _pieces(cell, now)]
-    if not pieces:
-        return None
-    began, ended = min(since for since, _, _ in pieces), max(until for _, until, _ in pieces)
-    step = max((ended - began) / _STEPS, 1e-3)
-    sums = [0.0] * _STEPS
-    for since, until, rows in pieces:
-        for place in range(int((since - began) / step), min(_STEPS, int((until - began) / step) + 1)):
-            low = began + place * step
-            common = min(until, low + step) - max(since, low)
-            sums[place] += rows * max(0.0, common) / (until - since)
-    return Curve(began, ended, [rows / step for rows in sums])
-
-
-def _pieces(cell: Cell, now: datetime) -> Iterator[tuple[float, float, float]]:
-    """From when until when a batch came forward by how many rows, evenly as far as that is known."""
-    points = [(float(point[0]), int(point[1])) for point in cell.pace.get("points") or ()]
-    if not points:
-        if cell.ended and cell.seconds and cell.rows:
-            ended = cell.ended.timestamp()
-            yield ended - cell.seconds, ended, cell.rows
-        return
-    last = cell.ended.timestamp() if cell.ended and cell.state not in _LIVE else now.timestamp()
-    for (since, before), (until, rows) in pairwise([*points, (max(last, points[-1][0]), cell.rows)]):
-        # Between two tries nothing came, and one that starts over has fewer rows than before.
-        if until > since and rows > before:
-            yield since, until, rows - before
-
-
-def lags(cells: Sequence[Cell]) -> Curve | None:
-    """Seconds behind the newest row, of the slowest shard; None where nothing follows."""
-    points = sorted((float(at), float(lag)) for cell in cells for at, _, lag in cell.pace.get("points") or () if lag is not None)
-    if len(points) < 2:
-        return None
-    began, ended = points[0][0], points[-1][0]
-    step = max((ended - began) / _STEPS, 1e-3)
-    values: list[float] = []
-    for place in range(_STEPS):
-        there = [lag for at, lag in points if place <= (at - began) / step < place + 1]
-        values.append(max(there) if there else values[-1] if values else 0.0)
-    return Curve(began, ended, values)
-
-
-# --- Steering
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a button asks of Airflow's REST API.
-
-    Parameters:
-        method: of HTTP.
-        path: from `/api/v2` on.
-        body: as JSON, None for none.
-    """
-
-    method: str
-    path: str
-    body: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A button.
-
-    Parameters:
-        label: what it says.
-        explanation: what it does.
-        requests: one after the other; the next one only if all before it were answered well.
-        question: what is asked before; empty for what does no harm.
-        leaves: whether there is nothing more to be seen afterwards.
-    """
-
-    label: str
-    explanation: str
-    requests: Sequence[Request]
-    question: str = ""
-    leaves: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """What of a run has not ended well.
-
-    Parameters:
-        tasks: as Airflow's REST API wants them: a mapped one with its number.
-        done: mapped tasks some instances of which were done when somebody paused the run. Airflow then calls all
-            instances of a task failed if one of them runs.
-    """
-
-    tasks: Sequence[str | tuple[str, int]] = ()
-    done: Sequence[str] = ()
-
-
-def actions(
-    migration: Migration, unfinished: Unfinished, user: str, *, has_store: bool, deletes: bool
-) -> list[Action]:
-    """What can be done with a migration as it is.
-
-    Parameters:
-        migration: as it is.
-        unfinished: of its run.
-        user: who is asked to press.
-        has_store: whether this Airflow has a task state store.
-        deletes: whether that person may delete, too.
-    """
-    found = [_pause(migration, user)] if migration.run.state in ("queued", "running") else []
-    state = migration.state
-    if state is State.PAUSED:
-        found.append(_resume(migration, unfinished))
-    elif state in (State.FAILED, State.DEAD_LETTERS):
-        found.append(_retry(migration))
-    if migration.run.state in ("success", "failed"):
-        if migration.kind and not migration.is_dry:
-            found.append(_compare_again(migration))
-        if deletes:
-            found += [_start_over(migration, has_store=has_store), _delete(migration)]
-    return found
-
-
-def _place(migration: Migration, *parts: str) -> str:
-    """An address of the REST API: of the run, or of something in it."""
-    names = ("dags", migration.run.dag_id, "dagRuns", migration.run.run_id, *parts)
-    return "/api/v2/" + "/".join(quote(name, safe="") for name in names)
-
-
-def _clear(migration: Migration, tasks: Sequence[str | tuple[str, int]] | None, *, failed: bool = False) -> Request:
-    body = {"dry_run": False, "dag_run_id": migration.run.run_id, "only_failed": failed, "reset_dag_runs": True}
-    path = f"/api/v2/dags/{quote(migration.run.dag_id, safe='')}/clearTaskInstances"
-    return Request("POST", path, body if tasks is None else {**body, "task_ids": list(tasks)})
-
-
-_LONGEST_NOTE = 1000
-
-
-def _pause(migration: Migration, user: str) -> Action:
-    note = "\n".join([f"{PAUSED} by {user}", *([migration.run.note] if migration.run.note else [])])
-    return Action(
-        "Pause",
-        "Stops all tasks of the run within seconds; checkpoints are kept",
-        [Request("PATCH", _place(migration), {"state": "failed", "note": note[:_LONGEST_NOTE]})],
-    )
-
-
-def _resume(migration: Migration, unfinished: Unfinished) -> Action:
-    _, _, note = migration.run.note.partition("\n")
-    # What was done is not done again: it is said to have ended well before the others are cleared.
-    well = [Request("PATCH", _place(migration, "taskInstances", task), {"new_state": "success"}) for task in unfinished.done]
-    requests = [*well, _clear(migration, unfinished.tasks), Request("PATCH", _place(migration), {"note": note})]
-    return Action("Resume", "Goes on where it stopped", requests)
-
-
-def _retry(migration: Migration) -> Action:
-    return Action(
-        "Retry failed",
-        "Runs the tasks again that failed, and those that did not run because of them; batches go on from their checkpoints",
-        [_clear(migration, None, failed=True)],
-    )
-
-
-def _compare_again(migration: Migration) -> Action:
-    names = [name for name in ("verify", "certify", "dead_letters") if name in migration.stages]
-    return Action(
-        "Compare again",
-        "Compares both databases again, and mends what differs",
-        [_clear(migration, [migration.stages[name].task_id for name in names])],
-    )
-
-
-def _start_over(migration: Migration, *, has_store: bool) -> Action:
-    stored = [migration.stages[name].task_id for name in ("plan", "copy", "follow") if name in migration.stages]
-    forget = [
-        Request("DELETE", _place(migration, "taskInstances", task, "state-store") + "?all_map_indices=true")
-        for task in stored
-        if has_store
-    ]
-    own = [stage.task_id for stage in migration.stages.values()]
-    return Action(
-        "Start over",
-        "Forgets all progress, and copies everything again",
-        [*forget, _clear(migration, own if migration.group else None)],
-        "All progress is forgotten, and all rows are copied again. Rows that the target has are overwritten.",
-    )
-
-
-def _delete(migration: Migration) -> Action:
-    return Action(
-        "Delete",
-        "Deletes the run from Airflow",
-        [Request("DELETE", _place(migration))],
-        "The run is deleted from Airflow, with its logs, its checkpoints and what proves it. Both databases stay as they are.",
-        leaves=True,
-    )

@@ -15,7 +15,7 @@ from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import JSON, ColumnElement, Numeric, Select, and_, func, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, and_, exists, func, select, type_coerce
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,8 @@ from airflow_provider_tdengine.dags import TAG
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
-from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage, Unfinished
+from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
+from airflow_provider_tdengine.page.steering import Unfinished
 
 try:
     from airflow.models.task_state_store import TaskStateStoreModel
@@ -37,7 +38,7 @@ NEWEST = 500
 """Runs that are looked at, the newest ones."""
 
 _MOST_CELLS, _FEW_CELLS = 2000, 64
-"""Tasks of a stage that are read one by one, where a plan has 1,024 batches at most; so many that the pace of all is."""
+"""Tasks of a stage that are read one by one, where a plan has 1,024 batches at most; so many whose pace is, of all."""
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -204,9 +205,7 @@ _SMALL = {"resolve": "return_value", "plan": "planned", "certify": "verdict"}
 """XComs that a list needs, by stage."""
 
 
-def _small_xcoms(
-    session: Session, runs: Collection[int], tasks: Mapping[str, str]
-) -> dict[tuple[int, str, str], Json]:
+def _small_xcoms(session: Session, runs: Collection[int], tasks: Mapping[str, str]) -> dict[tuple[int, str, str], Json]:
     found: dict[tuple[int, str, str], Json] = {}
     for stage, key in _SMALL.items():
         statement = select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, XComModel.value).where(
@@ -286,7 +285,8 @@ _Sums: TypeAlias = dict[tuple[int, str], Progress]
 
 def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
     """A number in a JSON document; numbers of rows are beyond 32 bits."""
-    return value.as_numeric(20, 3)  # type: ignore[attr-defined]
+    number: ColumnElement[Any] = value.as_numeric(20, 3)
+    return number
 
 
 def _copied(session: Session, runs: Collection[int], tasks: Collection[str]) -> _Sums:
@@ -313,7 +313,7 @@ def _stored(session: Session) -> ColumnElement[Any]:
     )
 
 
-def _joined(statement: Select[Any], runs: Collection[int], tasks: Collection[str]) -> Select[Any]:
+def _joined(statement: Any, runs: Collection[int], tasks: Collection[str]) -> Any:
     """Values of the state store with the task instances that they are of."""
     store = TaskStateStoreModel
     return statement.join(
@@ -331,7 +331,14 @@ def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str]
     """Of the batches that have begun and are not done."""
     store = TaskStateStoreModel
     statement = _joined(select(store.dag_run_id, store.task_id, *_sums_of(_stored(session)["tally"])), runs, tasks)
-    statement = statement.where(store.key == CHECKPOINT, func.coalesce(TaskInstance.state, "") != "success")
+    # Not by state: of a run that was paused, Airflow calls batches failed that were done.
+    returned = exists().where(
+        XComModel.dag_run_id == store.dag_run_id,
+        XComModel.task_id == store.task_id,
+        XComModel.map_index == store.map_index,
+        XComModel.key == "return_value",
+    )
+    statement = statement.where(store.key == CHECKPOINT, ~returned)
     statement = statement.group_by(store.dag_run_id, store.task_id)
     rates = _rates(session, runs, tasks)
     return {
@@ -548,7 +555,9 @@ def forms(session: Session, dag_ids: Collection[str], needed: Collection[str]) -
     found: list[Form] = []
     for row in session.execute(statement).all():
         stored = SerializedDagModel.get(row.dag_id, session=session)
-        params = stored.dag.params if stored else {}
+        if stored is None:
+            continue
+        params = stored.dag.params
         if set(needed) <= set(params):
             dumped = {name: params.get_param(name).dump() for name in params}
             fields = {name: {**one["schema"], "value": one["value"]} for name, one in dumped.items()}

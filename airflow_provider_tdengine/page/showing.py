@@ -12,7 +12,9 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader
 
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.page.migrations import STAGES, Curve, Migration, Request
+from airflow_provider_tdengine.page.migrations import STAGES, Migration
+from airflow_provider_tdengine.page.numbers import Curve
+from airflow_provider_tdengine.page.steering import Request
 
 _PAGES = Environment(
     loader=PackageLoader("airflow_provider_tdengine", "page/templates"),
