@@ -13,7 +13,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_tdengine.migration.copying import ProgressNotSaved
 from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
-from airflow_provider_tdengine.operators.progress import TaskStateProgress, task_progress
+from airflow_provider_tdengine.operators.progress import Pace, TaskStateProgress, task_progress
 
 from .conftest import Plant, Store, dag_run
 

@@ -93,7 +93,9 @@ def test_a_name_is_the_option_s_or_the_databases() -> None:
 
 def test_filters_and_order() -> None:
     found = [
-        replace(migration(replace(RUN, created=NOW + timedelta(minutes=number)), options, copy=state), group=str(number))
+        replace(
+            migration(replace(RUN, created=NOW + timedelta(minutes=number)), options, copy=state), group=str(number)
+        )
         for number, (options, state) in enumerate(
             [
                 ({"source_database": "Alpha", "mode": "both"}, "running"),
