@@ -135,6 +135,7 @@ def list_migrations(
         known=len(known),
         most=reading.NEWEST,
         pages=-(-len(found) // PAGE),
+        triggers=_triggers(user),
         wanted=wanted,
         states=list(State),
         modes=["history", "realtime", "both"],
@@ -220,6 +221,7 @@ def show_migration(
         speed=speed(batches or shards, now),
         lags=lags(shards),
         actions=steering,
+        triggers=_triggers(user, dag_id),
         options=OPTIONS,
         replays=[form.dag_id for form in reading.forms(session, _visible(user), _REPLAY)] if shown["letters"] else [],
         now=now,
@@ -256,9 +258,17 @@ def _found(session: Session, dag_id: str, run_id: str, group: str) -> Migration:
 
 def _may(method: ResourceMethod, migration: Migration, user: BaseUser) -> bool:
     """Whether somebody may change a run; Airflow's REST API asks the same once more."""
-    details = DagDetails(id=migration.run.dag_id, team_name=reading.team_of(migration.run.dag_id))
-    manager = get_auth_manager()
     return all(
-        manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+        _is_authorized(method, entity, migration.run.dag_id, user)
         for entity in (DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE)
     )
+
+
+def _triggers(user: BaseUser, dag_id: str | None = None) -> bool:
+    """Whether somebody may trigger a DAG, or, without one, DAGs at all."""
+    return _is_authorized("POST", DagAccessEntity.RUN, dag_id, user)
+
+
+def _is_authorized(method: ResourceMethod, entity: DagAccessEntity, dag_id: str | None, user: BaseUser) -> bool:
+    details = DagDetails(id=dag_id, team_name=reading.team_of(dag_id)) if dag_id else None
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
