@@ -8,7 +8,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +30,7 @@ class AirflowUi:
 
     Parameters:
         home: the Airflow home, its database made.
+        users: who may log in besides admin, each with a role.
 
     Attributes:
         address: of the API server, which is the web server, too.
@@ -37,7 +38,7 @@ class AirflowUi:
         parts: the processes, by the names that the command `airflow` gives them.
     """
 
-    def __init__(self, home: AirflowHome) -> None:
+    def __init__(self, home: AirflowHome, users: Mapping[str, str] | None = None) -> None:
         self._home = home
         self.address = f"http://localhost:{_free_port(_PORT, 0)}"
         passwords = home.directory / "password.json"
@@ -52,7 +53,9 @@ class AirflowUi:
             "AIRFLOW__API__PORT": self.address.rpartition(":")[2],
             "AIRFLOW__API__BASE_URL": self.address,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{_USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{user}:{role}" for user, role in {_USER: "admin", **(users or {})}.items()
+            ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         }
         self.parts: dict[str, subprocess.Popen[bytes]] = {}

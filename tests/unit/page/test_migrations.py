@@ -240,6 +240,7 @@ def test_names_and_errors_cannot_inject() -> None:
         shards=[],
         speed=None,
         lags=None,
+        triggers=True,
         actions=list(buttons(one).values()),
         options={},
         replays=[EVIL],
