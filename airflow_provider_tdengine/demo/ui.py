@@ -19,6 +19,12 @@ from airflow_provider_tdengine.demo.data import DATABASE
 from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome, DemoError, connections_to, shown
 from airflow_provider_tdengine.screen import Screen
 
+_MIGRATIONS: list[dict[str, object]] = [
+    {"name": "transformers", "stables": "Transformers", "target_database": "transformers"},
+    {"name": "what would come", "dry_run": True},
+    {"name": "power, slowly", "target_database": "power_slowly", "max_rows_per_second": 2000},
+]
+
 _USER = "admin"
 _PORT = 8080
 _START_SECONDS = 120
@@ -89,6 +95,15 @@ class AirflowUi:
         """
         self.parts[name] = self._home.start("-m", "airflow", name, environment=self._environment)
 
+    def migrate(self) -> None:
+        """Begin three migrations, which will be in different states: one is done soon, one only looks, one is slow."""
+        with httpx.Client(base_url=self.address, timeout=30) as api:
+            self._wait(lambda: self._logged_in(api))
+            for options in _MIGRATIONS:
+                conf = {"source_database": DATABASE, **options}
+                answer = api.post(f"/api/v2/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
+                answer.raise_for_status()
+
     def serve(self, screen: Screen) -> NoReturn:
         """Say where it is, then wait until somebody stops it.
 
@@ -101,11 +116,11 @@ class AirflowUi:
         screen.line(f"  user      {_USER}")
         screen.line(f"  password  {self.password}")
         screen.line()
-        screen.line(f"  1. Log in and open {self.address}/dags/{DAG_ID}")
-        screen.line(f"  2. Press Trigger, open the section Source, write {DATABASE} as Source database, press Trigger")
+        screen.line(f"  1. Log in and open {self.address}/plugin/migrations")
         screen.line(
-            "  3. Press the arrow of the group migration, and watch: resolve, sync_schema, plan, copy, verify, certify"
+            "  2. Watch three migrations: one is soon done, one is a dry run, one is slow; pause it and resume it"
         )
+        screen.line(f"  3. Press New migration, choose {DAG_ID}, write {DATABASE} as Source database, press Trigger")
         screen.line("  The two connections are under Admin, Connections; the button with the pulse tests them.")
         screen.line()
         screen.line("Ctrl-C stops all of it.")

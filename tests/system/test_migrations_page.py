@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 expect = sync_api.expect
+expect.set_options(timeout=30_000)
 
 CHROMIUM = shutil.which("chromium")
 T = 1609459200000
@@ -27,7 +28,7 @@ SOME = re.compile(r"^[1-9]\d{0,2}$")
 """A progress that has begun and has not ended, of 1000."""
 
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
-SLOW = {"source_database": "hall", "target_database": "slow", "workers": 1, "max_rows_per_second": 300}
+SLOW = {"source_database": "hall", "target_database": "slow", "workers": 1, "max_rows_per_second": 100}
 
 
 @pytest.fixture(scope="module")
