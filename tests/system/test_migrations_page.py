@@ -23,12 +23,18 @@ expect.set_options(timeout=30_000)
 
 CHROMIUM = shutil.which("chromium")
 T = 1609459200000
-ROWS = 3000
+LAMPS, ROWS = 30, 3000
 SOME = re.compile(r"^[1-9]\d{0,2}$")
 """A progress that has begun and has not ended, of 1000."""
 
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
-SLOW = {"source_database": "hall", "target_database": "slow", "workers": 1, "max_rows_per_second": 100}
+SLOW = {
+    "source_database": "hall",
+    "target_database": "slow",
+    "workers": 1,
+    "strategy": "dense",
+    "max_rows_per_second": 150,
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +42,10 @@ def hall(airflow: Airflow) -> Airflow:
     execute = airflow.source.execute
     execute("create database hall precision 'ms' keep 36500")
     execute("create stable hall.lamps (ts timestamp, v int) tags (g int)")
-    for lamp in range(3):
+    values = "".join(f"({T + row},{row})" for row in range(ROWS // LAMPS))
+    for lamp in range(LAMPS):
         execute(f"create table hall.l{lamp} using hall.lamps tags ({lamp})")
-        for start in range(0, ROWS // 3, 500):
-            values = "".join(f"({T + row},{row})" for row in range(start, start + 500))
-            execute(f"insert into hall.l{lamp} values {values}")
+        execute(f"insert into hall.l{lamp} values {values}")
     return airflow
 
 
@@ -132,7 +137,7 @@ def test_a_migration_is_watched_paused_and_resumed(hall: Airflow, page: Page) ->
 
     press(frame, "Resume")
     has_state(frame, "completed")
-    expect(frame.locator(".banner")).to_contain_text(f"{ROWS:,} rows in 3 tables")
+    expect(frame.locator(".banner")).to_contain_text(f"{ROWS:,} rows in {LAMPS} tables")
     assert "goes on after" in hall.log(run, "copy", 0, attempt=2)
     assert hall.tasks(run)["resolve", -1]["try_number"] == 1
     assert not hall.api.get(f"/api/v2/dags/{DAG}/dagRuns/{run}").json()["note"]
