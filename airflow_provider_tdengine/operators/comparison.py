@@ -101,7 +101,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             raise AirflowSkipException("Nothing is compared: verify is none")
         refused = self.refused(options, context) if copied.tally.rejected else {}
         self._stop = threading.Event()
-        with clear_failures():
+        with clear_failures(context):
             source, target = self.source(options), self.target(options)
             try:
                 # A task that is cleared compares what the source holds by then; its copy may be of days ago.

@@ -151,13 +151,22 @@ def client(connection_id: str, option: str) -> Client:
 
 
 @contextmanager
-def clear_failures() -> Iterator[None]:
-    """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry."""
+def clear_failures(context: Context | None = None) -> Iterator[None]:
+    """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry.
+
+    Parameters:
+        context: of a task whose XCom `findings` is to say why, for the page Migrations; None for no XCom.
+    """
     try:
         yield
     except MigrationStopped as error:
+        if context:
+            context["ti"].xcom_push("findings", sent(error.findings))
         raise AirflowFailException(str(error)) from None
     except TDengineError as error:
+        if context:
+            why = Finding(f"Task {context['ti'].task_id}", str(error), "Its log has more")
+            context["ti"].xcom_push("findings", sent([why]))
         if error.retryable:
             raise
         raise AirflowFailException(str(error)) from error
@@ -198,7 +207,7 @@ class TDengineResolveOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
         """Check; nothing is written."""
-        with clear_failures():
+        with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
             with request.source as source, request.target as target:
@@ -228,7 +237,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
         if options.schema == "none" or options.dry_run:
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
             return {}
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
+        with clear_failures(context), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run()
         if report.changed:
             log.info(
@@ -263,7 +272,7 @@ class TDenginePlanOperator(MigrationOperator):
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
             return []
         kept = plan_store(context, options)
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
+        with clear_failures(context), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
         context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
@@ -331,7 +340,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         if folder:
             letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
         self._stop = threading.Event()
-        with clear_failures():
+        with clear_failures(context):
             try:
                 copied = copy_batch(
                     self.source(options),

@@ -195,7 +195,6 @@ def show_migration(
     shown = {
         name: reading.document(session, migration, stage, key)
         for name, stage, key in (
-            ("findings", "resolve", "findings"),
             ("preview", "plan", "preview"),
             ("created", "sync_schema", "return_value"),
             ("certificate", "certify", "certificate"),
@@ -222,6 +221,7 @@ def show_migration(
         lags=lags(shards),
         actions=steering,
         triggers=_triggers(user, dag_id),
+        findings=reading.findings(session, migration),
         options=OPTIONS,
         replays=[form.dag_id for form in reading.forms(session, _visible(user), _REPLAY)] if shown["letters"] else [],
         now=now,

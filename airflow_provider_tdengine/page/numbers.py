@@ -45,11 +45,16 @@ def totals(
         "Batches at a time": len(running),
         "Read concurrency": len(running) * int(str(migration.option("workers"))),
         "Execution time": _said(migration.duration(now)),
-        "Execution time, this try": _said(migration.last_duration(now)),
+        "Execution time, this try": _said(migration.last_duration(now)) if _was_cleared(migration) else None,
         "Copying, last tries": wording.duration(progress.seconds) if progress.seconds else None,
         "Tries": max((cell.tries for cell in batches), default=None),
     }
     return {name: value for name, value in known.items() if value not in (None, "", 0)}
+
+
+def _was_cleared(migration: Migration) -> bool:
+    """Whether the run was started again after its first task had begun."""
+    return bool(migration.run.started and migration.began and migration.run.started > migration.began)
 
 
 def _said(seconds: float | None) -> str | None:

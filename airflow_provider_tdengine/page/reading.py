@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_tdengine.dags import TAG
 from airflow_provider_tdengine.migration.copying import Batch
+from airflow_provider_tdengine.migration.findings import Severity
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
 from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
@@ -398,6 +399,26 @@ def document(session: Session, migration: Migration, stage: str, key: str) -> An
         XComModel.key == key,
     )
     return session.scalar(statement)
+
+
+_MOST_FINDINGS = 20
+"""Tasks whose findings are read."""
+
+
+def findings(session: Session, migration: Migration) -> list[Json]:
+    """What tasks have found, those that stand in the way first; see `migration.findings.Finding.to_dict`."""
+    statement = (
+        select(XComModel.value)
+        .where(
+            XComModel.dag_run_id == migration.run.number,
+            XComModel.task_id.in_({stage.task_id for stage in migration.stages.values()}),
+            XComModel.key == "findings",
+        )
+        .order_by(XComModel.timestamp)
+        .limit(_MOST_FINDINGS)
+    )
+    found = [one for value in session.scalars(statement) if isinstance(value, list) for one in value]
+    return sorted(found, key=lambda one: one["severity"] != Severity.BLOCKER.value)
 
 
 def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
