@@ -141,7 +141,7 @@ def test_timestamps_are_cut_where_that_is_allowed(fine: Pair, strategy: str) -> 
         assert not comparison.differences
         assert (comparison.rows, comparison.target_rows, comparison.collisions) == (11, 6, 5)
         assert comparison.verdict.words == (
-            "Equal but for 5 rows for which a later one stands: 6 of 11 rows in 3 tables"
+            "Equal as copied but for 5 rows for which a later one stands: 6 of 11 rows in 3 tables"
         )
     assert not fine.sync(allow_lossy_precision=True, update_tags=True).changed
 
