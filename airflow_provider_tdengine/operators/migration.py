@@ -23,6 +23,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import (
@@ -165,11 +166,21 @@ def clear_failures(context: Context | None = None) -> Iterator[None]:
         raise AirflowFailException(str(error)) from None
     except TDengineError as error:
         if context:
-            why = Finding(f"Task {context['ti'].task_id}", str(error), "Its log has more")
-            context["ti"].xcom_push("findings", sent([why]))
+            context["ti"].xcom_push("findings", [_finding_of(context["ti"].task_id, error)])
         if error.retryable:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+def _finding_of(task_id: str, error: TDengineError) -> dict[str, str]:
+    """A failure as `migration.findings.sent` gives findings."""
+    found = wording.beginning(str(error), 500)
+    return {
+        "object": f"Task {task_id}",
+        "found": found,
+        "action": "Its log has more",
+        "severity": Severity.BLOCKER.value,
+    }
 
 
 class TDengineResolveOperator(MigrationOperator):
