@@ -65,7 +65,7 @@ def one(session: Session, dag_id: str, run_id: str, group: str) -> Migration | N
     """One migration with its progress, None where there is none."""
     statement = _runs().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
     found = [migration for migration in _migrations(session, statement, whole=True) if migration.group == group]
-    return _with_progress(session, found)[0] if found else None
+    return _with_progress(session, found, _COUNTS)[0] if found else None
 
 
 def _runs() -> Select[Any]:
@@ -199,7 +199,8 @@ def _counted(
         .group_by(*columns)
     )
     # Two DAGs may have runs of one name, of which only one was asked for.
-    return [row for row in session.execute(statement) if (row.dag_id, row.run_id) in runs]
+    asked = set(runs)
+    return [row for row in session.execute(statement) if (row.dag_id, row.run_id) in asked]
 
 
 _SMALL = {"resolve": "return_value", "plan": "planned", "certify": "verdict"}
@@ -227,22 +228,22 @@ def _small_xcoms(session: Session, runs: Collection[int], tasks: Mapping[str, st
 
 
 def with_progress(session: Session, migrations: Sequence[Migration]) -> list[Migration]:
-    """The same with all their tasks counted and with their progress, for as many as a page shows."""
+    """The same with all their tasks counted and with their rows, for as many as a page shows."""
     order = {migration.key: place for place, migration in enumerate(migrations)}
     runs = _runs().where(DagRun.id.in_([migration.run.number for migration in migrations]))
     found = [migration for migration in _migrations(session, runs, whole=True) if migration.key in order]
     found.sort(key=lambda migration: order[migration.key])
-    return _with_progress(session, found)
+    return _with_progress(session, found, ("rows",))
 
 
-def _with_progress(session: Session, migrations: Sequence[Migration]) -> list[Migration]:
+def _with_progress(session: Session, migrations: Sequence[Migration], counts: Sequence[str]) -> list[Migration]:
     runs = [migration.run.number for migration in migrations]
     copies = {migration.stages["copy"].task_id for migration in migrations if "copy" in migration.stages}
     follows = {migration.stages["follow"].task_id for migration in migrations if "follow" in migration.stages}
-    done = _copied(session, runs, copies)
+    done = _copied(session, runs, copies, counts)
     # Of batches that are not done, the checkpoints say it.
     goes_on = [migration.run.number for migration in migrations if not _is_done(migration)]
-    partly = _checkpoints(session, goes_on, copies) if HAS_STORE else {}
+    partly = _checkpoints(session, goes_on, copies, counts) if HAS_STORE else {}
     followed = _followed(session, goes_on, follows) if HAS_STORE else {}
     result = []
     for migration in migrations:
@@ -273,12 +274,12 @@ _COUNTS = ("rows", "rejected", "bytes", "points", "blocks")
 """What is added up, as `migration.copying.Tally` calls it."""
 
 
-def _sums_of(tally: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    return [func.sum(_number(tally[name])).label(name) for name in _COUNTS]
+def _sums_of(tally: ColumnElement[Any], counts: Sequence[str]) -> list[ColumnElement[Any]]:
+    return [func.sum(_number(tally[name])).label(name) for name in counts]
 
 
-def _counts(row: Any) -> dict[str, int]:
-    return {name: int(getattr(row, name) or 0) for name in _COUNTS}
+def _counts(row: Any, counts: Sequence[str]) -> dict[str, int]:
+    return {name: int(getattr(row, name) or 0) for name in counts}
 
 
 _Sums: TypeAlias = dict[tuple[int, str], Progress]
@@ -290,17 +291,17 @@ def _number(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return number
 
 
-def _copied(session: Session, runs: Collection[int], tasks: Collection[str]) -> _Sums:
+def _copied(session: Session, runs: Collection[int], tasks: Collection[str], counts: Sequence[str]) -> _Sums:
     """Of the batches that are done."""
     value = XComModel.value
     seconds = func.sum(_number(value["seconds"])).label("seconds")
     statement = (
-        select(XComModel.dag_run_id, XComModel.task_id, *_sums_of(value["copied"]["tally"]), seconds)
+        select(XComModel.dag_run_id, XComModel.task_id, *_sums_of(value["copied"]["tally"], counts), seconds)
         .where(XComModel.dag_run_id.in_(runs), XComModel.task_id.in_(tasks), XComModel.key == "return_value")
         .group_by(XComModel.dag_run_id, XComModel.task_id)
     )
     return {
-        (row.dag_run_id, row.task_id): Progress(**_counts(row), seconds=float(row.seconds or 0))
+        (row.dag_run_id, row.task_id): Progress(**_counts(row, counts), seconds=float(row.seconds or 0))
         for row in session.execute(statement)
     }
 
@@ -328,10 +329,11 @@ def _joined(statement: Any, runs: Collection[int], tasks: Collection[str]) -> An
     ).where(store.dag_run_id.in_(runs), store.task_id.in_(tasks), store.value.startswith("{"))
 
 
-def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str]) -> _Sums:
+def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str], counts: Sequence[str]) -> _Sums:
     """Of the batches that have begun and are not done."""
     store = TaskStateStoreModel
-    statement = _joined(select(store.dag_run_id, store.task_id, *_sums_of(_stored(session)["tally"])), runs, tasks)
+    sums = _sums_of(_stored(session)["tally"], counts)
+    statement = _joined(select(store.dag_run_id, store.task_id, *sums), runs, tasks)
     # Not by state: of a run that was paused, Airflow calls batches failed that were done.
     returned = exists().where(
         XComModel.dag_run_id == store.dag_run_id,
@@ -343,7 +345,7 @@ def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str]
     statement = statement.group_by(store.dag_run_id, store.task_id)
     rates = _rates(session, runs, tasks)
     return {
-        key: Progress(**_counts(row), rate=rates.get(key))
+        key: Progress(**_counts(row, counts), rate=rates.get(key))
         for row in session.execute(statement)
         for key in [(row.dag_run_id, row.task_id)]
     }
