@@ -8,10 +8,13 @@ READY := $(VENV)/ready
 # What pytest says about each test: failures and errors; -ra says as well why tests were skipped.
 REPORT ?= -rfE
 
+# Seconds that faults are tried for.
+SOAK ?= 3600
+
 # Options of the benchmarks, such as BENCH='dense --runs 3'; BENCH=--help lists them.
 BENCH ?=
 
-.PHONY: help demo demo-ui bench test lint format clean
+.PHONY: help demo demo-ui bench test soak lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -29,6 +32,10 @@ bench: $(READY)  ## Measure migrations, on simulated servers or on your own
 
 test: lint  ## Check style and types, then run all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(REPORT)
+
+soak: $(READY)  ## Break the lines to servers for an hour, without TLS and with it (SOAK=SECONDS)
+	@$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) && \
+		$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) --tls
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 import shutil
 import sys
 import time
@@ -19,9 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NoReturn, cast
 
 from airflow_provider_tdengine.client import Address, Client
-from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.errors import AddressError, TDengineError
+from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
@@ -42,8 +43,11 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.following import Follower, Position, rounds
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
+
+log = logging.getLogger(__name__)
 
 _FAILED, _USAGE = 1, 2
 
@@ -89,8 +93,15 @@ def main(given: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that shows no password of an address that stands where none belongs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="airflow-tdengine",
         description="Migrates TDengine databases. Exit status: 0, 1 for differences, refused rows and failures, 2 for "
         "what is wrong with options, connections and servers before anything is done.",
@@ -143,7 +154,9 @@ class Command:
         given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
         # Options are shown in messages; URLs have passwords.
         sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if "://" in text and name in given}
+        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
+        if secrets_in(str(arguments.state)):
+            raise AddressError("--state is an address with a password or token; expected a folder")
         request = requested(given, lambda _, option: _client(sides[option]))
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -169,6 +182,7 @@ class Command:
             return self.plan()
         with self._source, self._target:
             implied = self._is_end_implied
+            stop_on(folder_findings(options.folders))
             findings = preflight(self._source, self._target, self._structure, options, is_end_implied=implied)
         stop_on(findings)
         for finding in findings:
@@ -192,7 +206,7 @@ class Command:
             return True, 0
         if options.schema != "none":
             with self._stage("schema") as say, self._source, self._target:
-                report = SchemaSync(self._source, self._target, options).run()
+                report = SchemaSync(self._source, self._target, options).run_patiently()
                 say(f"{len(report.stables)} super tables and {report.tables} tables created")
         if not options.copies_history:
             return True, 0
@@ -279,7 +293,7 @@ class Command:
                     self._target,
                     batch,
                     self._options,
-                    FileProgress(self._state.file_of(batch)),
+                    self._state.of_batch(batch),
                     dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
                     report=say,
                 )
@@ -320,10 +334,10 @@ class Command:
             )
             verdict = comparison.verdict
             say(verdict.words)
+            proof = None
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
                 proof = certificate(self._source, self._target, options, comparison, period)
-                self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
         lines = []
         if comparison.mended:
             lines.append(f"Mended: {comparison.mended_rows:,} rows of {comparison.mended:,} tables")
@@ -333,6 +347,9 @@ class Command:
         if comparison.obstacle:
             lines.append(f"It cannot be mended: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
+        if proof:
+            # Where that fails, the result has been said.
+            self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
         return verdict
 
     def status(self) -> int:
@@ -399,9 +416,14 @@ _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}
 """What a connection is called where a URL was given."""
 
 
+def _is_address(text: str) -> bool:
+    """Whether it is not the name of a connection: an address, or what was meant for one and may have a password."""
+    return any(sign in text for sign in ("@", "?", "//", ":/"))
+
+
 def _client(text: str) -> Client:
     """The client of a URL or of an Airflow connection."""
-    if "://" in text:
+    if _is_address(text):
         return Client(Address.from_url(text))
     # Importing Airflow takes seconds.
     from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415
@@ -418,6 +440,8 @@ def _client(text: str) -> Client:
 class State:
     """What a migration needs to go on where it stopped: when it was created, and the checkpoints of its batches.
 
+    What of it is damaged, or belongs to something else, is made anew.
+
     Parameters:
         folder: where migrations are kept.
         options: of this one.
@@ -430,64 +454,104 @@ class State:
         self._folder = folder / self.name
         self.created = datetime.now(timezone.utc)
         """When the migration was first begun: history ends there."""
-        if (file := self._folder / "created").exists():
-            self.created = datetime.fromisoformat(file.read_text(encoding="ascii"))
+        self.is_begun = False
+        if stored := self._file("created").load():
+            try:
+                self.created, self.is_begun = datetime.fromisoformat(str(stored["created"])), True
+            except (KeyError, ValueError):
+                log.warning("The state in %s does not say when it was begun", self._folder)
 
     def keep(self) -> None:
-        """Remember that it has begun."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "created").write_text(self.created.isoformat(), encoding="ascii")
+        """Remember that it has begun.
+
+        Raises:
+            StorageFailed: it cannot be kept.
+        """
+        if not self.is_begun:
+            # What is there belongs to no beginning that is known.
+            shutil.rmtree(self._folder, ignore_errors=True)
+        with storage("The folder of the state", self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file("created").write({"created": self.created.isoformat()})
 
     def forget(self) -> None:
-        """Remove what is kept."""
+        """Remember what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.created = datetime.now(timezone.utc)
 
     def plan(self) -> list[Batch]:
         """The batches that were planned when it was begun; none if it was not."""
-        if not (file := self._folder / "plan.json").exists():
+        stored = self._file("plan").load()
+        try:
+            return (
+                [Batch.from_dict(batch) for batch in cast("list[dict[str, object]]", stored["batches"])]
+                if stored
+                else []
+            )
+        except (KeyError, TypeError):
+            log.warning("The plan in %s cannot be read; it is made anew", self._folder)
             return []
-        return [Batch.from_dict(batch) for batch in json.loads(file.read_text(encoding="utf-8"))]
 
     def keep_plan(self, batches: Sequence[Batch]) -> None:
         """Remember them: they stay what they are, so that their checkpoints do."""
-        text = json.dumps([batch.to_dict() for batch in batches])
-        (self._folder / "plan.json").write_text(text, encoding="utf-8")
+        with storage("The folder of the state", self._folder):
+            self._file("plan").write({"batches": [batch.to_dict() for batch in batches]})
 
     @property
     def position(self) -> FileProgress:
         """Up to where rows have been followed; nothing before history is complete."""
-        return FileProgress(self._folder / "position.json")
+        return self._file("position")
 
-    def file_of(self, batch: Batch) -> Path:
+    def of_batch(self, batch: Batch) -> FileProgress:
         """Where a batch's checkpoint is kept."""
-        return self._folder / f"{hashlib.sha256(batch.identity.encode()).hexdigest()[:16]}.json"
+        return self._file(hashlib.sha256(batch.identity.encode()).hexdigest()[:16])
+
+    def _file(self, name: str) -> FileProgress:
+        return FileProgress(self._folder / f"{name}.json", f"{self.name} {name}")
 
 
 class FileProgress:
-    """Keeps a batch's checkpoint in a file.
+    """Keeps something in a file, with a digest that says whether it is whole, and of what it is.
 
     Parameters:
         file: its path.
+        of: what it is of; what is of something else is not used.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, of: str) -> None:
         self._file = file
+        self._of = of
 
     def load(self) -> dict[str, object] | None:
-        if not self._file.exists():
+        try:
+            stored = json.loads(self._file.read_text(encoding="utf-8"))
+            kept: dict[str, object] = stored["kept"]
+            if stored["digest"] == self._digest(kept) and isinstance(kept, dict):
+                return kept
+        except FileNotFoundError:
             return None
-        stored: dict[str, object] = json.loads(self._file.read_text(encoding="utf-8"))
-        return stored
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("The file %s is passed over, and that part starts anew: %r", self._file, error)
+            return None
+        log.warning("The file %s is passed over, and that part starts anew: it is damaged, or of another", self._file)
+        return None
 
     def save(self, checkpoint: dict[str, object]) -> None:
-        # Replaced as a whole: a process may end in the middle of writing.
-        fresh = self._file.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(checkpoint), encoding="utf-8")
-            os.replace(fresh, self._file)
+            self.write(checkpoint)
         except OSError as error:
             raise ProgressNotSaved(str(error)) from error
+
+    def write(self, kept: dict[str, object]) -> None:
+        """Keep it, in place of what was kept before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_whole(self._file, json.dumps({"digest": self._digest(kept), "kept": kept}))
+
+    def _digest(self, kept: object) -> str:
+        return digest([self._of, kept])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from airflow_provider_tdengine.client.errors import AddressError
+from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed
 
 SCHEMES = ("ws", "wss", "http", "https")
 DEFAULT_PORT = 6041
@@ -27,8 +27,10 @@ class Address:
         password: its password.
         token: TDengine Cloud token, in place of user and password.
         database: the database of statements that name none.
-        connect_timeout: seconds for the connection and the login, each.
-        timeout: seconds to wait for an answer to a statement.
+        connect_timeout: seconds for the connection (TCP, TLS and the opening of a WebSocket together) and for the
+            login, each.
+        timeout: seconds for each wait as a whole: until a message is taken, a statement answered (over REST with all
+            of its rows), the next block there, or a written one confirmed.
         verify: whether the server's certificate must be trusted (wss and https).
         ca_file: file of certificates that are trusted in place of the system's.
         compression: whether WebSocket messages are compressed; it costs more time than a local network does.
@@ -56,7 +58,7 @@ class Address:
         if self.scheme not in SCHEMES:
             raise AddressError(f"The protocol {self.scheme!r} is not known; expected one of {', '.join(SCHEMES)}")
         if not _is_host(self.host):
-            raise AddressError(f"The host {self.host!r} is not a host name; {_EXPECTED}")
+            raise AddressError(f"The host {_without_secrets(self.host)} is not a host name; {_EXPECTED}")
         if not 0 < self.port < 65536:
             raise AddressError(f"The port {self.port} is not a TCP port; expected 1 to 65535, usually {DEFAULT_PORT}")
         for name in ("connect_timeout", "timeout"):
@@ -142,6 +144,15 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}"
+
+
+def login_refused(address: Address, error: AuthenticationFailed) -> AuthenticationFailed:
+    """The same error, saying which account was refused where."""
+    account = "the token" if address.token else f"the account {address.user!r} with the password given"
+    doubt = ", or its taosd is away, which TDengine 2.4 does not tell apart" if error.retryable else ""
+    refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
+    refusal.retryable = error.retryable
+    return refusal
 
 
 def _is_host(host: str) -> bool:

@@ -268,9 +268,12 @@ def column_from_list(field: Field, values: Sequence[Value]) -> Column:
 
 
 def _decimal_bytes(field: Field, value: Value) -> bytes:
-    if isinstance(value, bytes):
-        raise TypeError("it is bytes, not a number")
+    if not isinstance(value, (int, float, str, Decimal)):
+        raise TypeError(f"it is a {type(value).__name__}, not a number")
     exact = Decimal(str(value)).scaleb(field.scale, _EXACT)
+    if exact.adjusted() > _EXACT.prec:
+        # 1E+999999 would become a number of a million digits.
+        raise ValueError("it has more digits")
     whole = int(exact)
     if whole != exact or (field.digits and abs(whole) >= 10**field.digits):
         raise ValueError(f"{value} has more digits")
@@ -507,6 +510,8 @@ def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Col
         return FixedColumn(values if values.flags.aligned else values.copy(), nulls)
     prefix = field.info.prefix
     data = np.frombuffer(raw, np.uint8, offset=before)
+    # No server lets two rows share a value (TDengine's `blockEncode` lays them out one by one); if one did, few bytes
+    # of a block could become any number of bytes of values.
     offsets = np.frombuffer(raw, "<i4", rows).astype(np.int64)
     nulls = offsets == -1
     some_null = bool(nulls.any())
@@ -516,6 +521,8 @@ def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Col
     sizes = _at_any_byte(data, f"<u{prefix}")[first].astype(np.int64)
     if first.size and int((first + sizes).max()) > len(data) - prefix:
         raise BlockError(f"a value of column {field.name!r} ends outside of the column")
+    if int(sizes.sum()) + prefix * len(sizes) > len(data):
+        raise BlockError(f"values of column {field.name!r} overlap")
     starts, lengths = first + prefix, sizes
     if some_null:
         starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -622,10 +629,16 @@ def name_columns(block: Block, names: Sequence[str]) -> Block:
 
 
 def times_of(block: Block) -> Ints:
-    """The first column, which is the timestamps; (rows,)."""
+    """The first column, which is the timestamps; (rows,).
+
+    Raises:
+        BlockError: it is of another type, or a row has none.
+    """
+    if not block.columns:
+        raise BlockError("a block arrived without columns where timestamps were expected")
     column = block.columns[0]
-    if not isinstance(column, FixedColumn):
-        raise BlockError(f"column {block.fields[0].name!r} holds no timestamps")
+    if not isinstance(column, FixedColumn) or column.values.dtype.kind != "i" or column.nulls.any():
+        raise BlockError(f"column {block.fields[0].name!r} holds no timestamps, or not in every row")
     return column.values.astype(np.int64, copy=False)
 
 

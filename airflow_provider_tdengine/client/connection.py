@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.answers import version_of
 from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.channel import PathMissing
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
-from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, PathMissing, WebSocketSession
+from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, WebSocketSession
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ def _discover(address: Address) -> Server:
     with session:
         rows = all_rows(session.query("select server_version()"))
         text = str(rows[0][0]) if rows else ""
-        version = tuple(int(part) for part in text.split(".") if part.isdecimal())
+        version = version_of(text)
         if not version:
             raise UnsupportedServer(f"{address} does not say which version of TDengine it is")
         if version < OLDEST:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from airflow_provider_tdengine.client.errors import UnspeakableName
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
 
@@ -54,12 +55,12 @@ class Dialect:
         """A database's name as statements say it.
 
         Raises:
-            ValueError: the name needs quotes and this version takes none, or it has a backtick.
+            UnspeakableName: the name needs quotes and this version takes none, or see `sql.is_speakable`.
         """
         if self.quotes_database:
             return identifier(name)
         if not name.replace("_", "").isalnum() or not name.isascii() or name[0].isdigit():
-            raise ValueError(f"{name!r} cannot be a database of TDengine before 2.6: letters, digits and _ only")
+            raise UnspeakableName(f"{name!r} cannot be a database of TDengine before 2.6: letters, digits and _ only")
         return name
 
     def table(self, database: str, name: str) -> str:

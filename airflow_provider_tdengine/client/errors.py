@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from airflow_provider_tdengine.client.secrets import masked
+
 _SHOWN = 300
 
 # CREATE USER and ALTER USER carry a password; one that the cut leaves without its closing quote counts, too.
@@ -14,25 +16,33 @@ _PASSWORD = re.compile(r"""(\bPASS\s+)(?:'(?:\\.|[^'\\])*(?:'|$)|"(?:\\.|[^"\\])
 
 
 def shorten(statement: str, limit: int = _SHOWN) -> str:
-    """A statement as an error shows it: one line, at most `limit` characters, without passwords."""
-    line = _PASSWORD.sub(r"\1'…'", " ".join(statement[: limit * 2].split()))
+    """A statement as an error shows it: one line, at most `limit` characters, printable, without passwords."""
+    line = printable(_PASSWORD.sub(r"\1'…'", " ".join(statement[: limit * 2].split())))
     return (
         line if len(line) <= limit and len(statement) <= limit * 2 else f"{line[:limit]}… ({len(statement)} characters)"
     )
+
+
+def printable(text: str) -> str:
+    """The same text, which any file and terminal of UTF-8 takes: halves of characters become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class TDengineError(Exception):
     """Something that a server said, or did not say.
 
     Parameters:
-        message: one sentence for people.
+        message: one sentence for people; passwords and tokens of addresses in it are masked.
         code: the server's error code, None where there is none.
         statement: the SQL that failed, shortened when shown.
     """
 
     retryable = False
+    exhausted = False
+    """Whether it was retried for as long as that makes sense."""
 
     def __init__(self, message: str, *, code: int | None = None, statement: str | None = None) -> None:
+        message = masked(message)
         super().__init__(message)
         self.message = message
         self.code = code
@@ -98,8 +108,16 @@ class StatementRejected(TDengineError):
     """The server does not accept the statement."""
 
 
+class UnspeakableName(TDengineError, ValueError):
+    """A name that cannot be said in SQL, found before anything is sent."""
+
+
 class RowRejected(TDengineError):
     """The server does not accept a value: outside KEEP, too long, of another type."""
+
+
+class AnswerError(TDengineError):
+    """An answer that is none of TDengine's: a part of it is missing, or of another kind."""
 
 
 class BlockError(TDengineError):
@@ -208,6 +226,9 @@ CODES: dict[int, type[TDengineError]] = {
 
 _ADAPTER_FAILED = 0xFFFF
 
+_SAID = 1000
+"""Characters of a server's message that are shown."""
+
 
 def error_for(code: int, message: str, statement: str | None = None) -> TDengineError:
     """The exception for an error code that a server answered.
@@ -218,6 +239,7 @@ def error_for(code: int, message: str, statement: str | None = None) -> TDengine
         statement: the SQL that was sent.
     """
     code &= 0xFFFF
+    message = printable(message[:_SAID])
     kind = CODES.get(code, StatementRejected)
     if code == _ADAPTER_FAILED and "invalid connection" in message:
         # An adapter of 2.4 says this of a wrong password and of a taosd that is away (measured 2.4.0.18).

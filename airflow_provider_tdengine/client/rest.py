@@ -5,29 +5,23 @@ Answers as recorded in `tests/contract/`: 3.x gives a code, 2.x a status; both s
 
 from __future__ import annotations
 
+import base64
 import json
-import logging
 import re
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.answers import Answer, listed_columns, moment_of
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.errors import (
+    AnswerError,
     AuthenticationFailed,
-    CertificateRejected,
-    ConnectionFailed,
     IncompleteResult,
     PermissionDenied,
     ServerBusy,
@@ -37,7 +31,9 @@ from airflow_provider_tdengine.client.errors import (
     error_for,
     shorten,
 )
-from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+from airflow_provider_tdengine.client.http import HttpAnswer, HttpConnection
+from airflow_provider_tdengine.client.result import as_number
+from airflow_provider_tdengine.client.types import Precision, Type
 
 _STATUS: dict[int, type[TDengineError]] = {
     401: AuthenticationFailed,
@@ -48,30 +44,9 @@ _STATUS: dict[int, type[TDengineError]] = {
     504: ServerBusy,
 }
 _OK = 200
+_LARGEST = (1 << 63) - 1
 
 _SHOWN = 200
-
-
-class Answer(TypedDict, total=False):
-    """The JSON of an answer, keys of both generations."""
-
-    status: str
-    code: int
-    desc: str
-    column_meta: list[tuple[str, int | str, int]]
-    data: list[list[Value]]
-    rows: int
-
-
-class _HideStatements(logging.Filter):
-    """Drops the line that httpx logs for each statement: the address in it may hold a token."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        args = record.args if isinstance(record.args, tuple) else ()
-        return not any(isinstance(arg, httpx.URL) and arg.path.startswith("/rest/sql") for arg in args)
-
-
-logging.getLogger("httpx").addFilter(_HideStatements())
 
 
 class RestSession:
@@ -88,20 +63,12 @@ class RestSession:
         self._generation = generation
         self.bytes_sent = 0
         self.database = database or address.database
-        auth = None if address.token else httpx.BasicAuth(address.user, address.password)
         self.waited = 0.0
         self._date: datetime | None = None
-        context = address.ssl_context()
-        self._http = httpx.Client(
-            base_url=address.rest_url,
-            auth=auth,
-            params={"token": address.token} if address.token else None,
-            # Without TLS there is nothing to verify; loading the system's certificates would cost 20 ms.
-            verify=False if context is None else context,
-            headers=None if address.compression else {"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(address.timeout, connect=address.connect_timeout),
-            trust_env=False,
-        )
+        self._http = HttpConnection(address)
+        account = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
+        login = () if address.token else (("Authorization", f"Basic {account}"),)
+        self._headers = (("Accept-Encoding", "identity"), *login)
 
     def query(self, statement: str) -> RestResult:
         """Send a statement and take its whole answer.
@@ -149,26 +116,22 @@ class RestSession:
             TDengineError: of the kind of failure.
         """
         path = f"/rest/{verb}/{quote(self.database, safe='')}" if self.database else f"/rest/{verb}"
-        params = {"tz": time_zone} if time_zone else None
+        given = {"token": self._address.token, "tz": time_zone}
+        query = urlencode({name: value for name, value in given.items() if value})
         content = statement.encode("utf-8", "surrogateescape")
         self.bytes_sent += len(content)
         began = time.monotonic()
+        self._http.connect()
         try:
-            response = self._http.post(path, content=content, params=params)
-        except httpx.ConnectTimeout as error:
-            raise Timeout(
-                f"{self._address} did not accept a connection within {self._address.connect_timeout:g} s"
-            ) from error
-        except httpx.TimeoutException as error:
-            raise Timeout(
-                f"{self._address} did not answer within {self._address.timeout:g} s", statement=statement
-            ) from error
-        except httpx.RequestError as error:
-            raise connection_error(self._address, error) from error
+            response = self._http.request(
+                "POST", f"{path}?{query}" if query else path, self._headers, content, self._address.timeout
+            )
+        except (Timeout, UnsupportedServer) as error:
+            error.statement = statement
+            raise
         finally:
             self.waited += time.monotonic() - began
-        with suppress(TypeError, ValueError):
-            self._date = parsedate_to_datetime(response.headers.get("Date"))
+        self._date = moment_of(response.date)
         return _checked(self._address, response, statement)
 
     def close(self) -> None:
@@ -183,70 +146,28 @@ class RestSession:
         self.close()
 
 
-def connection_error(address: Address, error: Exception) -> ConnectionFailed:
-    """What to say of a connection that did not come about or broke."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
-        causes.append(cause)
-    text = " ".join(str(cause) for cause in causes)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes) or "CERTIFICATE_VERIFY" in text:
-        return CertificateRejected(
-            f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
-            "or switch verification off if you know what that means"
-        )
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return ConnectionFailed(f"{address} does not speak TLS; {address.scheme[:-1]}:// is for servers without it")
-    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
-        return ConnectionFailed(f"The host {address.host!r} of {address} is not known; check its spelling and DNS")
-    if "refused" in text.lower():
-        return ConnectionFailed(
-            f"Nothing listens at {address}; check host and port, and that the taosAdapter runs (usually port 6041)"
-        )
-    return ConnectionFailed(f"The connection to {address} failed: {error or type(error).__name__}")
-
-
-def login_refused(address: Address, error: AuthenticationFailed) -> AuthenticationFailed:
-    """The same error, saying which account was refused where."""
-    account = "the token" if address.token else f"the account {address.user!r} with the password given"
-    doubt = ", or its taosd is away, which TDengine 2.4 does not tell apart" if error.retryable else ""
-    refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
-    refusal.retryable = error.retryable
-    return refusal
-
-
-def _checked(address: Address, response: httpx.Response, statement: str) -> Answer:
+def _checked(address: Address, response: HttpAnswer, statement: str) -> Answer:
     # Values of VARCHAR need not be UTF-8.
     text = response.content.decode("utf-8", "surrogateescape")
     try:
-        answer: Answer = json.loads(text, parse_int=_number) if _MINUS_ZERO.search(text) else json.loads(text)
-    except ValueError as error:
+        answer = Answer.of(text, address)
+    except AnswerError as error:
         if response.status_code == _OK and text.lstrip().startswith("{"):
             raise IncompleteResult(f"The answer of {address} is cut or damaged", statement=statement) from error
         raise _no_answer_of_tdengine(address, response, text) from error
-    code = answer.get("code", 0) if isinstance(answer, dict) else None
-    if not isinstance(code, int) or not {"code", "status"} & answer.keys():
+    if "code" not in answer and "status" not in answer:
         raise _no_answer_of_tdengine(address, response, text)
-    if code or answer.get("status") == "error":
+    if (code := answer.whole("code", least=-_LARGEST, most=_LARGEST)) or answer.text("status") == "error":
+        refusal = error_for(code, answer.text("desc"), statement)
         if response.status_code in _STATUS and response.status_code not in (401, 403):
-            message = f"{address} cannot do it now: {answer.get('desc', '')}"
-            raise ServerBusy(message, code=code, statement=statement)
-        refusal = error_for(code, str(answer.get("desc", "")), statement)
+            raise ServerBusy(f"{address} cannot do it now. {refusal.message}", code=code, statement=statement)
         raise login_refused(address, refusal) if isinstance(refusal, AuthenticationFailed) else refusal
     if "head" in answer and "column_meta" not in answer:
         raise UnsupportedServer(f"{address} answers as TDengine 1.x does; this provider needs 2.4 or later")
     return answer
 
 
-# Adapters write -0.0 as -0, which is an integer in JSON, and as such has no sign.
-_MINUS_ZERO = re.compile(r"-0[],]", re.ASCII)
-"""How adapters write -0.0 (measured in all versions), which a whole number of Python cannot be."""
-
-
-def _number(text: str) -> int | float:
-    return -0.0 if text == "-0" else int(text)
-
-
-def _no_answer_of_tdengine(address: Address, response: httpx.Response, text: str) -> TDengineError:
+def _no_answer_of_tdengine(address: Address, response: HttpAnswer, text: str) -> TDengineError:
     status = response.status_code
     kind = _STATUS.get(status, ServerBusy if status >= 500 else UnsupportedServer)
     if kind is AuthenticationFailed:
@@ -256,66 +177,70 @@ def _no_answer_of_tdengine(address: Address, response: httpx.Response, text: str
 
 
 class RestResult:
-    """The answer to a statement over REST, whole."""
+    """The answer to a statement over REST, whole.
+
+    Parameters:
+        answer: a success.
+        statement: for errors.
+
+    Attributes:
+        data: the rows as they arrived, a list of values each; none for a statement that changes something.
+
+    Raises:
+        IncompleteResult: rows are missing, or values of them.
+        AnswerError: a part of the answer is of another kind.
+        UnsupportedServer: a column is of a type that is not known.
+    """
 
     def __init__(self, answer: Answer, statement: str) -> None:
         self._statement = statement
-        self._data = answer.get("data") or []
-        announced = answer.get("rows", len(self._data))
-        metas = answer.get("column_meta") or []
-        try:
-            fields = tuple(_field(*meta) for meta in metas)
-        except (TypeError, ValueError) as error:
-            raise UnsupportedServer(f"The server sent a column that is not known: {error}") from error
-        if announced != len(self._data):
-            raise IncompleteResult(
-                f"{len(self._data)} rows arrived where {announced} were announced", statement=statement
-            )
-        if not all(isinstance(row, list) and len(row) == len(fields) for row in self._data):
+        rows = answer.items("data")
+        announced = answer.whole("rows", len(rows))
+        fields = listed_columns(answer.items("column_meta"))
+        if announced != len(rows):
+            raise IncompleteResult(f"{len(rows)} rows arrived where {announced} were announced", statement=statement)
+        self.data = [row for row in rows if isinstance(row, list) and len(row) == len(fields)]
+        if len(self.data) != len(rows):
             raise IncompleteResult(f"a row arrived that has not {len(fields)} values", statement=statement)
         is_update = [(field.name, field.type) for field in fields] == [("affected_rows", Type.INT)]
-        self.affected = int(str(self._data[0][0])) if is_update and self._data else 0
+        self.affected = as_number(self.data[0][0]) if is_update and self.data else 0
         if is_update:
-            self._data = []
+            self.data = []
         self.fields = () if is_update else fields
         self._times = [i for i, field in enumerate(self.fields) if field.type is Type.TIMESTAMP]
         self.precision = self._precision()
 
     def _precision(self) -> Precision | None:
         """From the digits of 3.x timestamps; the integers of 2.x do not say what they count."""
-        for row in self._data:
+        for row in self.data:
             for i in self._times:
-                text = row[i]
-                if isinstance(text, str) and "." in text:
-                    digits = len(re.split(r"[Z+-]", text.split(".")[1])[0])
-                    return Precision.of_number(max(0, (digits + 2) // 3 - 1))
+                match = _RFC3339.fullmatch(row[i]) if isinstance(row[i], str) else None
+                if match and match[4]:
+                    return Precision.of_number((len(match[4]) + 2) // 3 - 1)
         return None
 
     def blocks(self) -> Iterator[Block]:
         """The rows as one block."""
-        if not self._data:
+        if not self.data:
             return
         columns = []
         for i, field in enumerate(self.fields):
-            values: Sequence[Value] = [row[i] for row in self._data]
+            values: Sequence[Value] = [row[i] for row in self.data]
             if field.type is Type.TIMESTAMP:
                 values = [parse_timestamp(value, self.precision or Precision.MS) for value in values]
             elif field.type is Type.JSON:
-                values = [
-                    None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-                    for value in values
-                ]
+                values = [None if value is None else _json(value) for value in values]
             elif field.type in (Type.VARBINARY, Type.GEOMETRY, Type.BLOB):
                 values = [_from_hex(value) if isinstance(value, str) else value for value in values]
             columns.append(column_from_list(field, values))
-        yield Block(self.fields, tuple(columns), len(self._data))
+        yield Block(self.fields, tuple(columns), len(self.data))
 
 
-def _field(name: str, kind: int | str, length: int) -> Field:
-    """A column as `column_meta` describes it: a type's number in 2.x, its name in 3.x."""
-    if isinstance(kind, int):
-        return Field(name, Type(kind), length)
-    return field_from_sql(name, kind, length)
+def _json(value: Value) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise AnswerError("a JSON value arrived that is nested too deeply") from error
 
 
 def _from_hex(text: str) -> bytes:
@@ -344,9 +269,10 @@ def parse_timestamp(value: Value, precision: Precision) -> int | None:
     """
     if value is None or isinstance(value, int):
         return value
-    match = _RFC3339.fullmatch(str(value))
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise IncompleteResult(f"{value!r} arrived where a timestamp was expected")
+        found = repr(shorten(value, _SHOWN)) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise IncompleteResult(f"{found} arrived where a timestamp was expected")
     year, day, clock, fraction, zone = match.groups()
     cycles, year_of_cycle = divmod(int(year) - 2000, _CYCLE_YEARS)
     try:

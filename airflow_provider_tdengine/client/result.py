@@ -9,6 +9,7 @@ from typing import Protocol
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.block import Block, Value
+from airflow_provider_tdengine.client.errors import AnswerError, shorten
 from airflow_provider_tdengine.client.types import Field, Precision
 
 
@@ -72,6 +73,48 @@ class Session(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def as_number(value: Value) -> int:
+    """A value that is a whole number.
+
+    Raises:
+        AnswerError: it is something else.
+    """
+    if not isinstance(value, int):
+        raise AnswerError(f"The server answered with {_said(value)}, where a whole number was expected")
+    return value
+
+
+def as_name(value: Value) -> str:
+    """A value that is a name, or another text that statements are made of.
+
+    Raises:
+        AnswerError: it is something else, or no UTF-8, which statements and files are.
+    """
+    try:
+        if isinstance(value, str):
+            value.encode()
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise AnswerError(f"The server answered with {_said(value)}, where a name of UTF-8 text was expected")
+
+
+def _said(value: Value) -> str:
+    return "NULL" if value is None else shorten(repr(value))
+
+
+def counted(result: Result) -> int:
+    """The number that a COUNT answers; 2.x answers no row for 0.
+
+    Raises:
+        AnswerError: the answer is something else.
+    """
+    rows = all_rows(result)
+    if len(rows) > 1 or any(len(row) != 1 for row in rows):
+        raise AnswerError(f"The server answered a count with {len(rows)} rows of {len(result.fields)} columns")
+    return as_number(rows[0][0]) if rows else 0
 
 
 def all_rows(result: Result) -> list[tuple[Value, ...]]:

@@ -57,6 +57,13 @@ class Precision(Enum):
 
     @classmethod
     def of_number(cls, number: int) -> Precision:
+        """The inverse of `number`.
+
+        Raises:
+            ValueError: no precision has that number.
+        """
+        if not 0 <= number < len(_PRECISIONS):
+            raise ValueError(f"{number} is no precision; 0 to {len(_PRECISIONS) - 1} are")
         return _PRECISIONS[number]
 
 
@@ -178,6 +185,31 @@ class Field:
         return _JSON_WIRE if self.type is Type.JSON else self.length + self.info.prefix
 
 
+_LONGEST = (1 << 29) - 1
+"""Four bytes a character have to fit into the 32 bits that a block has for them; real columns are far shorter."""
+
+_MOST_SHIFT = 255
+"""What a block can say of a DECIMAL's digits and scale."""
+
+
+def described_field(name: str, number: int, length: int, digits: int = 0, scale: int = 0) -> Field:
+    """A field as a server describes it.
+
+    Parameters:
+        name: the column's name.
+        number: of its type.
+        length: see `Field`.
+        digits: see `Field`.
+        scale: see `Field`.
+
+    Raises:
+        ValueError: no type has that number, or no column can be so long.
+    """
+    if not (0 <= length <= _LONGEST and 0 <= digits <= _MOST_SHIFT and 0 <= scale <= _MOST_SHIFT):
+        raise ValueError(f"no column can have the length {length} or {digits} digits, {scale} of them behind the point")
+    return Field(name, Type(number), length, digits, scale)
+
+
 def field_from_wire(name: str, number: int, wire_bytes: int) -> Field:
     """The field that a 3.x block header describes; the inverse of `Field.wire_bytes`.
 
@@ -194,7 +226,9 @@ def field_from_wire(name: str, number: int, wire_bytes: int) -> Field:
     return Field(name, kind, max(wire_bytes - TYPES[kind].prefix, 0))
 
 
-_SQL_TYPE = re.compile(r"\s*([A-Za-z]+(?:\s+UNSIGNED)?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", re.IGNORECASE)
+_SQL_TYPE = re.compile(
+    r"\s*([A-Za-z]+(?:\s+UNSIGNED)?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", re.IGNORECASE | re.ASCII
+)
 
 
 def field_from_sql(name: str, sql_type: str, length: int = 0) -> Field:
@@ -206,7 +240,7 @@ def field_from_sql(name: str, sql_type: str, length: int = 0) -> Field:
         length: used where the type itself carries none.
 
     Raises:
-        ValueError: not a type of TDengine.
+        ValueError: not a type of TDengine, or no column can be so long.
     """
     match = _SQL_TYPE.fullmatch(sql_type)
     kind = _BY_NAME.get(" ".join(match[1].upper().split())) if match else None
@@ -215,5 +249,5 @@ def field_from_sql(name: str, sql_type: str, length: int = 0) -> Field:
     first = int(match[2]) if match[2] else 0
     if kind in DECIMALS:
         kind = Type.DECIMAL64 if first <= MOST_DIGITS[Type.DECIMAL64] else Type.DECIMAL
-        return Field(name, kind, TYPES[kind].width, first, int(match[3] or 0))
-    return Field(name, kind, TYPES[kind].width or first or length)
+        return described_field(name, kind, TYPES[kind].width, first, int(match[3] or 0))
+    return described_field(name, kind, TYPES[kind].width or first or length)

@@ -7,24 +7,27 @@ side by side. All facts measured on 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`te
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import socket
-import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TypedDict
 
 from typing_extensions import Self
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
-from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.answers import (
+    Answer,
+    block_of_3x,
+    fetched_block,
+    precision_of,
+    queried_columns,
+    raise_if_failed,
+    sorted_in,
+)
 from airflow_provider_tdengine.client.block import (
     Block,
     decode_block,
@@ -33,21 +36,20 @@ from airflow_provider_tdengine.client.block import (
     encode_fields,
     raw_rows,
 )
+from airflow_provider_tdengine.client.channel import Channel
 from airflow_provider_tdengine.client.errors import (
-    AddressError,
+    AnswerError,
     AuthenticationFailed,
     BlockError,
     ConnectionFailed,
     DatabaseMissing,
-    ServerBusy,
     TDengineError,
     Timeout,
-    UnsupportedServer,
-    error_for,
 )
-from airflow_provider_tdengine.client.rest import RestSession, connection_error, login_refused
+from airflow_provider_tdengine.client.http import HttpConnection
+from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Result
-from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.client.stream import Expired
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +66,6 @@ _HEAD = struct.Struct("<QQQ")
 _QUERY = struct.Struct("<HI")
 _FETCH = struct.Struct("<H")
 _WRITE = struct.Struct("<iH")
-_NEW_STYLE = b"\xff" * 8
-_FETCHED = struct.Struct("<QQHQQII")
-_RESULT = struct.Struct("<QB")
-_LENGTH = struct.Struct("<I")
-_BLOCK_HEAD = struct.Struct("<iiii")
 
 _WRITE_RAW_BLOCK_WITH_FIELDS = 5
 _BINARY_QUERY = 6
@@ -78,36 +75,16 @@ _VERSION = 1
 # Where the one block waits that a `fetch_block` asked for: it carries no req_id. Requests count from 1.
 _BLOCK = -1
 
+# Seconds in which an adapter that is there answers a request that needs no session.
+_SIGN_OF_LIFE = 3.0
+
+_PROXY_FAILED = 500
+
+_NEXT_BLOCK = "send the next block"
+_MAX_ID = (1 << 64) - 1
+
 # What a text frame has around a statement, with room for a long request number.
 _ENVELOPE = 120
-
-
-class _Answer(TypedDict, total=False):
-    """The JSON of an answer."""
-
-    code: int
-    message: str
-    action: str
-    req_id: int
-    id: int
-    version: str
-    is_update: bool
-    affected_rows: int
-    fields_names: list[str] | None
-    fields_types: list[int] | None
-    fields_lengths: list[int] | None
-    fields_precisions: list[int] | None
-    fields_scales: list[int] | None
-    precision: int
-    completed: bool
-    rows: int
-    lengths: list[int] | None
-
-
-class PathMissing(ConnectionFailed):
-    """The address answers, but serves no WebSocket at this path."""
-
-    retryable = False
 
 
 class WebSocketSession:
@@ -141,9 +118,10 @@ class WebSocketSession:
         self._last_request = 0
         self._bytes_sent = 0
         self.waited = 0.0
-        self._early: dict[int, bytes | _Answer] = {}
+        self._early: dict[int, memoryview | Answer] = {}
         self._timeout = address.connect_timeout
-        self._socket = _open(address, path)
+        # Adapters with binary frames work on messages side by side; older ones see a ping when they have answered.
+        self._channel = Channel(address, path, pings=binary)
         self._binary = binary
         self._max_message = max_message
         # What UTF-8 makes of a character at most, and JSON.
@@ -152,12 +130,10 @@ class WebSocketSession:
         self._long_statements: RestSession | None = None
         self.database = database = database or address.database
         try:
-            self.ask("conn", user=address.user, password=address.password, db=database or "")
+            login = self._send_text("conn", user=address.user, password=address.password, db=database or "")
+            self._take_answer(login, None, "answer the login")
         except Timeout as error:
-            raise Timeout(
-                f"The login at {address} was not answered within {address.connect_timeout:g} s: the adapter is "
-                "overloaded or its connection pool is used up; use fewer workers or mapped tasks, or raise the pool"
-            ) from error
+            raise self._login_unanswered(error) from error
         except AuthenticationFailed as error:
             self.close()
             raise login_refused(address, error) from error
@@ -168,6 +144,21 @@ class WebSocketSession:
             self.close()
             raise
         self._timeout = address.timeout
+
+    def _login_unanswered(self, error: Timeout) -> Timeout:
+        """The same time-out, saying whether it is the adapter's pool, which lets nobody in while it answers others."""
+        try:
+            with HttpConnection(replace(self._address, connect_timeout=_SIGN_OF_LIFE)) as http:
+                http.connect()
+                status = http.request("GET", "/-/ping", (), b"", _SIGN_OF_LIFE).status_code
+        except TDengineError:
+            return error
+        if status >= _PROXY_FAILED:
+            return error
+        return Timeout(
+            f"{error.message}, though it answers other requests: it is overloaded or its connection pool is used up; "
+            "use fewer workers or mapped tasks, or raise the pool"
+        )
 
     @property
     def bytes_sent(self) -> int:
@@ -233,14 +224,14 @@ class WebSocketSession:
         try:
             request = self._send_binary(0, _BINARY_QUERY, _QUERY.pack(_VERSION, len(raw)) + raw)
             answer = self._receive(time.monotonic() + timeout, request)
-            if isinstance(answer, dict) and not answer.get("code") and answer.get("id"):
-                self.free(answer["id"])
+            if isinstance(answer, Answer) and not answer.whole("code") and (result := answer.whole("id")):
+                self.free(result)
                 return True
-        except (ConnectionFailed, TimeoutError):
+        except (ConnectionFailed, Expired):
             log.debug("%s knows no binary queries", self._address, exc_info=True)
         return False
 
-    def ask(self, action: str, **arguments: object) -> _Answer:
+    def ask(self, action: str, **arguments: object) -> Answer:
         """One text request and its answer.
 
         Raises:
@@ -295,7 +286,7 @@ class WebSocketSession:
         Raises:
             TDengineError: the server refused it.
         """
-        self._take_answer(request, f"write_raw_block_with_fields({table})")
+        self._take_answer(request, f"write_raw_block_with_fields({table})", "confirm a block")
 
     # --- Frames
 
@@ -312,25 +303,28 @@ class WebSocketSession:
 
     def _send(self, message: bytes, *, text: bool) -> None:
         try:
-            self._socket.send(message, text=text)
-            self._bytes_sent += len(message)
-        except (ConnectionClosed, OSError) as error:
-            if isinstance(error.__cause__, (BlockingIOError, ssl.SSLWantWriteError)):
-                self._abort()
-                raise Timeout(
-                    f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
-                ) from error
-            raise self._lost(error) from error
+            self._channel.send(message, time.monotonic() + self._timeout, text=text)
+        except Expired as error:
+            self._channel.abort()
+            raise Timeout(
+                f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
+            ) from error
+        self._bytes_sent += len(message)
 
-    def _take_answer(self, request: int, statement: str | None) -> _Answer:
-        answer = self._await(statement, request)
-        if not isinstance(answer, dict):
+    def _take_answer(self, request: int, statement: str | None, wait: str = "answer") -> Answer:
+        answer = self._await(statement, wait, request)
+        if not isinstance(answer, Answer):
             raise self._not_an_adapter()
-        _raise_if_failed(answer, statement)
+        raise_if_failed(answer, statement)
         return answer
 
-    def _await(self, statement: str | None, *requests: int) -> bytes | _Answer:
+    def _await(self, statement: str | None, wait: str, *requests: int) -> memoryview | Answer:
         """The answer to the first of some requests that is answered.
+
+        Parameters:
+            statement: for errors.
+            wait: what the server is to do.
+            requests: their numbers.
 
         Raises:
             Timeout: there is none in time. The session is over then: an answer that comes late must not be taken
@@ -340,43 +334,33 @@ class WebSocketSession:
         began = time.monotonic()
         try:
             return self._receive(began + self._timeout, *requests)
-        except TimeoutError as error:
-            self._abort()
-            raise Timeout(f"{self._address} did not answer within {self._timeout:g} s", statement=statement) from error
+        except Expired as error:
+            self._channel.abort()
+            raise Timeout(f"{self._address} did not {wait} within {self._timeout:g} s", statement=statement) from error
         finally:
             self.waited += time.monotonic() - began
 
-    def _receive(self, deadline: float, *requests: int) -> bytes | _Answer:
+    def _receive(self, deadline: float, *requests: int) -> memoryview | Answer:
         """What `_await` gives; what comes before it is kept for later."""
         while True:
             for request in requests:
                 if request in self._early:
                     return self._early.pop(request)
-            try:
-                message = self._socket.recv(max(0.0, deadline - time.monotonic()))
-            except ConnectionClosed as error:
-                raise self._lost(error) from error
-            self._keep(message, is_block_due=_BLOCK in requests)
+            self._keep(self._channel.receive(deadline), is_block_due=_BLOCK in requests)
 
-    def _keep(self, message: str | bytes, *, is_block_due: bool) -> None:
+    def _keep(self, message: str | memoryview, *, is_block_due: bool) -> None:
         try:
-            if isinstance(message, str):
-                answer: _Answer = json.loads(message)
-                self._early[answer["req_id"]] = answer
-            elif message[:8] == _NEW_STYLE:
-                self._early[_FETCHED.unpack_from(message)[4]] = message
-            elif is_block_due:
-                self._early[_BLOCK] = message
-            else:
-                raise self._not_an_adapter()
-        except (ValueError, KeyError, TypeError, struct.error) as error:
+            request, answer = sorted_in(message, self._address)
+        except AnswerError as error:
             raise self._not_an_adapter() from error
+        if request is None and not is_block_due:
+            raise self._not_an_adapter()
+        # What answers no request is not kept: it could be any amount.
+        if request is None or 0 < request <= self._last_request:
+            self._early[_BLOCK if request is None else request] = answer
 
     def _not_an_adapter(self) -> ConnectionFailed:
         return ConnectionFailed(f"{self._address} sent a message that is none of a TDengine adapter's")
-
-    def _lost(self, error: Exception) -> ConnectionFailed:
-        return ConnectionFailed(f"The session at {self._address} was lost: {error or type(error).__name__}")
 
     # --- Blocks fetched, for WebSocketResult
 
@@ -386,39 +370,34 @@ class WebSocketSession:
             return self._send_binary(result, _FETCH_RAW_BLOCK, _FETCH.pack(_VERSION))
         return self._send_text("fetch", id=result)
 
-    def finish_fetch(self, request: int, result: int, statement: str) -> tuple[_Answer, memoryview] | None:
+    def finish_fetch(self, request: int, result: int, statement: str) -> tuple[Answer | None, memoryview] | None:
         """What `start_fetch` asked for, None at the end of the result.
 
         Returns:
-            The answer that announced the block (empty for binary frames), and the block.
+            The answer that announced the block (None for binary frames), and the block.
         """
+        announced = None
         if not self._binary:
-            fetched = self._take_answer(request, statement)
-            if fetched.get("completed"):
+            announced = self._take_answer(request, statement, _NEXT_BLOCK)
+            if announced.flag("completed"):
                 return None
-            answer = self._await(statement, _BLOCK, self._send_text("fetch_block", id=result))
+            answer = self._await(statement, _NEXT_BLOCK, _BLOCK, self._send_text("fetch_block", id=result))
         else:
-            fetched, answer = {}, self._await(statement, request)
-        if isinstance(answer, dict):
+            answer = self._await(statement, _NEXT_BLOCK, request)
+        if isinstance(answer, Answer):
             # A block has no text: this is an error.
-            _raise_if_failed(answer, statement)
+            raise_if_failed(answer, statement)
             raise self._not_an_adapter()
-        if not self._binary:
-            return fetched, memoryview(answer)
-        return _opened(memoryview(answer), statement)
+        if announced is None:
+            block = fetched_block(answer, statement)
+            return None if block is None else (None, block)
+        return announced, answer
 
     def close(self) -> None:
         """End the session; harmless when it has ended."""
         if self._long_statements:
             self._long_statements.close()
-        self._socket.close()
-
-    def _abort(self) -> None:
-        """End the session without a goodbye, which would wait for a peer that does not answer."""
-        # Not SSLSocket.shutdown, which takes the TLS state away from the thread that is reading.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
-        self.close()
+        self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -438,18 +417,13 @@ class WebSocketResult:
         statement: for errors.
     """
 
-    def __init__(self, session: WebSocketSession, answer: _Answer, statement: str) -> None:
+    def __init__(self, session: WebSocketSession, answer: Answer, statement: str) -> None:
         self._session = session
-        self._id = answer.get("id", 0)
+        self._id = answer.whole("id", most=_MAX_ID)
         self._statement = statement
-        self.affected = answer.get("affected_rows", 0)
-        self.fields = () if answer.get("is_update") else _fields(answer)
-        try:
-            self.precision = Precision.of_number(answer.get("precision", 0))
-        except (IndexError, TypeError) as error:
-            raise UnsupportedServer(
-                f"The server sent the unknown precision {answer.get('precision')}", statement=statement
-            ) from error
+        self.affected = answer.whole("affected_rows")
+        self.fields = () if answer.flag("is_update") else queried_columns(answer)
+        self.precision = precision_of(answer)
 
     def blocks(self) -> Iterator[Block]:
         """The rows, block by block; the next block is on its way while one is used.
@@ -457,12 +431,16 @@ class WebSocketResult:
         Raises:
             TDengineError: the server failed midway, or the connection.
         """
-        names = [field.name for field in self.fields]
-        for fetched, raw in self._fetched():
-            if fetched and not self._is_3x(fetched, raw):
-                yield self._decode_2x(fetched, raw)
-            else:
-                yield decode_block(self._block_of_3x(fetched, raw), names)
+        names, types = [field.name for field in self.fields], [field.type for field in self.fields]
+        for announced, message in self._fetched():
+            raw = self._block_of_3x(announced, message)
+            if raw is not None:
+                block = decode_block(raw, names)
+                if [field.type for field in block.fields] != types:
+                    raise BlockError("a block arrived whose columns are not its result's", statement=self._statement)
+                yield block
+            elif announced is not None:
+                yield self._decode_2x(announced, message)
 
     def raw_blocks(self) -> Iterator[memoryview]:
         """The blocks of a 3.x server unopened, as `write_raw_block` takes them.
@@ -470,33 +448,25 @@ class WebSocketResult:
         Raises:
             TDengineError: the server failed midway, or the connection.
         """
-        for fetched, raw in self._fetched():
-            yield self._block_of_3x(fetched, raw)
+        for announced, message in self._fetched():
+            raw = self._block_of_3x(announced, message)
+            if raw is None:
+                raise self._not_its_block()
+            yield raw
 
-    def _is_3x(self, fetched: _Answer, raw: memoryview) -> bool:
-        """Whether an answer to `fetch_block` is one of 3.x, by all that its head says and 2.x has values for."""
-        if len(raw) < 16 + _BLOCK_HEAD.size or int.from_bytes(raw[8:16], "little") != self._id:
-            return False
-        _, length, rows, count = _BLOCK_HEAD.unpack_from(raw, 16)
-        return (length, rows, count) == (len(raw) - 16, fetched.get("rows"), len(self.fields))
+    def _block_of_3x(self, announced: Answer | None, message: memoryview) -> memoryview | None:
+        """A block without what the adapter puts before it; None where it is no block of 3.x."""
+        return message if announced is None else block_of_3x(announced, message, self._id, len(self.fields))
 
-    def _decode_2x(self, fetched: _Answer, raw: memoryview) -> Block:
-        lengths, rows = fetched.get("lengths"), fetched.get("rows")
-        if not isinstance(rows, int) or not isinstance(lengths, list) or not all(isinstance(n, int) for n in lengths):
-            raise BlockError("a block was announced without its rows and lengths", statement=self._statement)
-        if int.from_bytes(raw[:8], "little") != self._id:
-            raise BlockError("a block arrived that is cut or belongs to another result", statement=self._statement)
-        return decode_block2(raw[8:], self.fields, lengths, rows)
+    def _decode_2x(self, announced: Answer, message: memoryview) -> Block:
+        if int.from_bytes(message[:8], "little") != self._id:
+            raise self._not_its_block()
+        return decode_block2(message[8:], self.fields, announced.wholes("lengths"), announced.whole("rows"))
 
-    def _block_of_3x(self, fetched: _Answer, raw: memoryview) -> memoryview:
-        """A block without what the adapter puts before it, complete."""
-        if not fetched:
-            return raw
-        if not self._is_3x(fetched, raw):
-            raise BlockError("a block arrived that is cut or belongs to another result", statement=self._statement)
-        return raw[16:]
+    def _not_its_block(self) -> BlockError:
+        return BlockError("a block arrived that is cut or belongs to another result", statement=self._statement)
 
-    def _fetched(self) -> Iterator[tuple[_Answer, memoryview]]:
+    def _fetched(self) -> Iterator[tuple[Answer | None, memoryview]]:
         if not self.fields:
             return
         pending = self._session.start_fetch(self._id)
@@ -518,20 +488,6 @@ class WebSocketResult:
             log.debug("a result was left before its end, on a session that had failed", exc_info=True)
 
 
-def _fields(answer: _Answer) -> tuple[Field, ...]:
-    try:
-        names, types = answer.get("fields_names") or (), answer.get("fields_types") or ()
-        lengths = answer.get("fields_lengths") or ()
-        digits = answer.get("fields_precisions") or [0] * len(names)
-        scales = answer.get("fields_scales") or [0] * len(names)
-        return tuple(
-            Field(name, Type(kind), length, digit, scale)
-            for name, kind, length, digit, scale in zip(names, types, lengths, digits, scales, strict=True)
-        )
-    except (TypeError, ValueError) as error:
-        raise UnsupportedServer(f"The server sent columns that are not known: {error}") from error
-
-
 def _is_utf8(statement: str) -> bool:
     """Whether a text frame carries a statement as it is; adapters put U+FFFD for bytes that are not UTF-8."""
     try:
@@ -539,82 +495,3 @@ def _is_utf8(statement: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _raise_if_failed(answer: _Answer, statement: str | None) -> None:
-    code = answer.get("code", 0)
-    if not isinstance(code, int) or code:
-        raise error_for(code if isinstance(code, int) else -1, str(answer.get("message", "")), statement)
-
-
-def _opened(message: memoryview, statement: str) -> tuple[_Answer, memoryview] | None:
-    """The block in an answer to `fetch_raw_block`, None at the end of a result."""
-    try:
-        code, length = _FETCHED.unpack_from(message)[5:]
-        end = _FETCHED.size + length
-        if code:
-            raise error_for(code, bytes(message[_FETCHED.size : end]).decode("utf-8", "replace"), statement)
-        if _RESULT.unpack_from(message, end)[1]:
-            return None
-        start = end + _RESULT.size + _LENGTH.size
-        size = _LENGTH.unpack_from(message, start - _LENGTH.size)[0]
-    except struct.error as error:
-        raise BlockError("an answer to a fetch arrived that is cut", statement=statement) from error
-    block = message[start : start + size]
-    if len(block) != size or size < _BLOCK_HEAD.size or _BLOCK_HEAD.unpack_from(block)[1] > size:
-        raise BlockError(f"a block arrived with {len(block)} bytes of {size}", statement=statement)
-    return {}, block
-
-
-def _open(address: Address, path: str) -> ClientConnection:
-    try:
-        connection = connect(
-            address.websocket_url(path),
-            ssl=address.ssl_context(),
-            open_timeout=address.connect_timeout,
-            # An answer may take minutes; it is the time-out of the answer that ends the wait.
-            ping_interval=None,
-            close_timeout=1,
-            max_size=None,
-            compression="deflate" if address.compression else None,
-            proxy=None,
-            logger=_QUIET,
-        )
-        # As a context manager, which websockets asks for; the session's own end closes it.
-        ExitStack().enter_context(connection)
-        _limit_sends(connection, address.timeout)
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status in (401, 403):
-            raise login_refused(address, AuthenticationFailed(f"HTTP {status}")) from error
-        if status in (429, 500, 502, 503, 504):
-            raise ServerBusy(f"{address} cannot open a WebSocket now (HTTP {status})") from error
-        raise PathMissing(f"{address} serves no WebSocket at {path} (HTTP {status})") from error
-    except InvalidURI:
-        # Its text has the address with the token.
-        raise AddressError(f"{address} cannot be the address of a WebSocket") from None
-    except TimeoutError as error:
-        raise Timeout(f"{address} did not accept a connection within {address.connect_timeout:g} s") from error
-    except (AssertionError, EOFError, InvalidHandshake, WebSocketException) as error:
-        # AssertionError: websockets 17 trips over a peer that speaks first, such as a mail server.
-        if isinstance(error, (EOFError, ConnectionClosed)) or isinstance(error.__cause__, (EOFError, OSError)):
-            raise ConnectionFailed(f"{address} closed the connection before the WebSocket was open") from error
-        raise PathMissing(
-            f"{address} does not speak WebSocket at {path} ({str(error) or 'it speaks first'})"
-        ) from error
-    except OSError as error:
-        raise connection_error(address, error) from error
-    return connection
-
-
-def _limit_sends(connection: ClientConnection, seconds: float) -> None:
-    """Let sending fail after a time: websockets waits for ever for a peer that has stopped reading."""
-    interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
-
-
-# websockets logs whole frames on its own logger when that is set to DEBUG; they hold passwords.
-_QUIET = logging.getLogger(f"{__name__}.frames")
-_QUIET.setLevel(logging.INFO)
-_QUIET.propagate = False
-_QUIET.addHandler(logging.NullHandler())

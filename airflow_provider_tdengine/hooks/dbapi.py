@@ -26,7 +26,7 @@ from taosrest.errors import ProgrammingError  # type: ignore[import-untyped]
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import StatementRejected, TDengineError
-from airflow_provider_tdengine.client.rest import Answer, RestResult, RestSession, parse_timestamp
+from airflow_provider_tdengine.client.rest import RestResult, RestSession, parse_timestamp
 from airflow_provider_tdengine.client.sql import bind, cut
 from airflow_provider_tdengine.client.types import Precision, Type
 
@@ -116,7 +116,7 @@ class Transport(RestClient):  # type: ignore[misc]
         if not result.fields:
             meta = [("affected_rows", Type.INT.name, 4)]
             return {"code": 0, "column_meta": meta, "data": [(result.affected,)], "rows": 1}
-        rows = _rows(answer, result, self.zone)
+        rows = _rows(result, self.zone)
         columns = [(field.name, field.info.sql, field.length) for field in result.fields]
         return {"code": 0, "column_meta": columns, "data": rows, "rows": len(rows)}
 
@@ -296,15 +296,14 @@ def _parameter(value: object, zone: tzinfo) -> object:
 # --- Rows
 
 
-def _rows(answer: Answer, result: RestResult, zone: tzinfo) -> list[Row]:
-    data = answer.get("data") or []
+def _rows(result: RestResult, zone: tzinfo) -> list[Row]:
     block = next(result.blocks(), None)
     if block is None:
         return []
     times = [i for i, field in enumerate(result.fields) if field.type is Type.TIMESTAMP]
-    as_text = any(_digits(row[i]) > _DATETIME_DIGITS for row in data for i in times)
+    as_text = any(_digits(row[i]) > _DATETIME_DIGITS for row in result.data for i in times)
     columns: list[Sequence[Cell]] = [
-        [_moment(row[i], zone, as_text) for row in data] if i in times else block.column_values(i)
+        [_moment(row[i], zone, as_text) for row in result.data] if i in times else block.column_values(i)
         for i in range(len(result.fields))
     ]
     return list(zip(*columns, strict=True))
@@ -320,7 +319,11 @@ def _moment(timestamp: Value, zone: tzinfo, as_text: bool) -> datetime | str | N
     if nanoseconds is None:
         return None
     seconds, fraction = divmod(nanoseconds, Precision.NS.per_second)
-    moment = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone)
+    try:
+        moment = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone)
+    except (OverflowError, ValueError):
+        # Python's years end with 9999; TDengine's do not (3.3.3.0).
+        return str(timestamp)
     if not as_text:
         return moment.replace(microsecond=fraction // 1000)
     offset = moment.isoformat(timespec="seconds")[19:]

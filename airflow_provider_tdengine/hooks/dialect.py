@@ -18,7 +18,7 @@ class TDengineDialect(Dialect):
         """A column's name in backticks, which keep its case and let keywords be names.
 
         Raises:
-            ValueError: the name is empty or has a backtick.
+            UnspeakableName: a ValueError; the name is empty or has a single backtick.
         """
         return identifier(self.unescape_word(word) or "")
 

@@ -103,8 +103,8 @@ class TDengineHook(DbApiHook):
         name = extra.text("timezone") or "UTC"
         try:
             return ZoneInfo(name)
-        except (KeyError, ValueError, OSError) as error:
-            raise extra.error("timezone", name, "an IANA name such as UTC or Asia/Shanghai") from error
+        except (KeyError, ValueError, OSError):
+            raise extra.error("timezone", name, "an IANA name such as UTC or Asia/Shanghai") from None
 
     # --- Ways to it
 
@@ -243,7 +243,9 @@ class _Extra:
         self._values = {name: value for name, value in values.items() if value not in (None, "")}
 
     def error(self, field: str, found: object, expected: str) -> AddressError:
-        return AddressError(f"Connection {self._conn_id!r}: the field {field} is {found!r}; expected {expected}")
+        # An address in the wrong field may be mistyped: what is before its @ may be a password.
+        shown = repr(found) if "@" not in str(found) else "an address, not shown here"
+        return AddressError(f"Connection {self._conn_id!r}: the field {field} is {shown}; expected {expected}")
 
     def text(self, field: str) -> str | None:
         value = self._values.get(field)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration import wording
 
 _SHOWN = 50
@@ -66,11 +67,11 @@ class Finding:
 
     def to_dict(self) -> dict[str, str]:
         """For JSON."""
-        said = {name: value for name, value in asdict(self).items() if name != "kind"}
+        said = {name: masked(value) for name, value in asdict(self).items() if name != "kind"}
         return {**said, "severity": self.severity.value}
 
     def __str__(self) -> str:
-        return f"{self.object}: {self.found}. {self.action}."
+        return masked(f"{self.object}: {self.found}. {self.action}.")
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import pendulum
 from pendulum.parsing.exceptions import ParserError
 
+from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 
@@ -570,7 +571,8 @@ class MigrationOptions:
                 value = _untemplated(field, value.strip())
             if value is None:
                 continue
-            if found := _check_value(field, value):
+            found = _check_secrets(field.name, value) if isinstance(value, str) else []
+            if found := found or _check_value(field, value):
                 findings += found
                 wrong.add(field.name)
             else:
@@ -661,6 +663,12 @@ class MigrationOptions:
         return self.name or f"{self.source_database} to {self.target}"
 
     @property
+    def folders(self) -> dict[str, str]:
+        """The folders that will be written, by option; empty where none is."""
+        letters = self.dead_letter_path if self.on_error == "dead_letter" else ""
+        return {"dead_letter_path": letters, "certificate_path": self.certificate_path}
+
+    @property
     def window_start(self) -> datetime | None:
         return None if not self.start else _moment(self.start)
 
@@ -725,7 +733,23 @@ OPTIONS: dict[str, Option] = {
 
 _KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
+_CONNECTIONS = ("source_conn_id", "target_conn_id")
+
+# Signs that Airflow allows; of an address with a password, they lack the @ and the ? of a token.
+_CONNECTION = re.compile(r"[\w#!()\-.:/\\]*")
+
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
+
+
+def is_connection(text: str) -> bool:
+    """Whether a text may be the name of an Airflow connection."""
+    return _CONNECTION.fullmatch(text) is not None
+
+
+def no_connection(option: str) -> Finding:
+    """What to say of an option that should name a connection, and may be an address, with its password."""
+    found = "it is no name of an Airflow connection; it is not shown here, since it may have a password"
+    return Finding(f"Option {option!r}", found, "Create a connection with that address, and give its name")
 
 
 def onto_itself(found: str, other: str) -> Finding:
@@ -761,6 +785,17 @@ def _moment(text: str) -> datetime:
     if not isinstance(parsed, pendulum.DateTime):
         raise ValueError(f"{text!r} is not a moment")
     return parsed
+
+
+def _check_secrets(name: str, text: str) -> list[Finding]:
+    """What must be in no option: options are logged, kept and shown to many."""
+    if secrets_in(text):
+        found = "it has a password or token, which is not shown here; options are kept and shown to many"
+        action = "Put the address into an Airflow connection, and change that password"
+        return [Finding(f"Option {name!r}", found, action)]
+    if name in _CONNECTIONS and not is_connection(text):
+        return [no_connection(name)]
+    return []
 
 
 def _check_value(field: dataclasses.Field[object], value: object) -> list[Finding]:

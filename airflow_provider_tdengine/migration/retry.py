@@ -68,7 +68,9 @@ def persist(
                 failures, since = 0, clock()
             failures += 1
             is_hopeless = failures >= readings if isinstance(error, IncompleteResult) else clock() - since >= patience
-            if not error.retryable or is_hopeless:
+            if not error.retryable or error.exhausted or is_hopeless:
+                # Whoever asked this as a part of something else has waited with it.
+                error.exhausted = error.retryable and not isinstance(error, IncompleteResult)
                 raise
             if stop.is_set():
                 break

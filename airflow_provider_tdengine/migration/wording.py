@@ -72,6 +72,18 @@ def _moment(steps: int, precision: Precision) -> datetime | None:
         return None
 
 
+def moment(steps: int, precision: Precision, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A timestamp in UTC; as the number that it is where no calendar has it.
+
+    Parameters:
+        steps: of the precision.
+        precision: what they count.
+        form: as `strftime` takes it.
+    """
+    found = _moment(steps, precision)
+    return str(steps) if found is None else f"{found:{form}}"
+
+
 def number(count: int, one: str, many: str = "") -> str:
     """A number of things: `1 row`, `3,000 rows`.
 

@@ -244,7 +244,7 @@ class TDengineIncrementOperator(FollowingOperator):
         with clear_failures():
             if stored is None and options.schema == "always":
                 with self.source(options) as source, self.target(options) as target:
-                    SchemaSync(source, target, options).run()
+                    SchemaSync(source, target, options).run_patiently()
             position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
         return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
 

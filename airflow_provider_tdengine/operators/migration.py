@@ -19,9 +19,11 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
@@ -36,8 +38,9 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from jinja2 import Environment
     from openlineage.client.event_v2 import Dataset
     from openlineage.client.facet_v2 import RunFacet
 
@@ -74,6 +78,13 @@ class MigrationOperator(BaseOperator):
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.options = options
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """The same as of all operators; a password in an option, which stops the task, is masked before it is kept."""
+        super().render_template_fields(context, jinja_env)
+        for value in (self.options or {}).values():
+            for secret in secrets_in(str(value)):
+                mask_secret(secret)
 
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked; history ends at the run's creation where nothing else is said.
@@ -144,6 +155,8 @@ def client(connection_id: str, option: str) -> Client:
         MigrationStopped: there is no such connection.
         AddressError: it cannot be right.
     """
+    if not is_connection(connection_id):
+        raise MigrationStopped([no_connection(option)])
     try:
         return TDengineHook(connection_id).get_client()
     except AirflowException as error:
@@ -217,10 +230,12 @@ class TDengineResolveOperator(MigrationOperator):
         return options.ended(run.run_after)
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
-        """Check; nothing is written."""
+        """Check; nothing is written but a trace in the folders of options, which is removed again."""
         with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
+            if not options.dry_run:
+                stop_on(folder_findings(options.folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
             with request.source as source, request.target as target:
                 implied = self.is_end_implied(options, context)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)
@@ -249,7 +264,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
             return {}
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
-            report = SchemaSync(source, target, options).run()
+            report = SchemaSync(source, target, options).run_patiently()
         if report.changed:
             log.info(
                 "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",

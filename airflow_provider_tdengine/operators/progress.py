@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -14,6 +12,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_tdengine.migration.copying import Batch, MemoryProgress, ProgressNotSaved, ProgressStore
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.planning import MOST_BATCHES
+from airflow_provider_tdengine.migration.storage import digest
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -140,8 +140,12 @@ class PlanStore:
         head = self._store.get(_PLAN)
         if not isinstance(head, dict) or head.get("of") != self._identity:
             return []
-        parts = [self._store.get(f"{_PLAN}-{number}") for number in range(int(str(head["parts"])))]
-        batches = [Batch.from_dict(batch) for part in parts for batch in cast("list[dict[str, object]]", part or [])]
+        try:
+            numbers = range(min(MOST_BATCHES, int(str(head["parts"]))))
+            parts = [cast("list[dict[str, object]]", self._store.get(f"{_PLAN}-{number}") or []) for number in numbers]
+            batches = [Batch.from_dict(batch) for part in parts for batch in part]
+        except (KeyError, TypeError, ValueError):
+            batches = []
         if _digest_of(batches) != head.get("digest"):
             # A part of it was written, and then no more: tables would be in no batch, or in two.
             log.warning("The plan that was kept is not whole; it is made anew")
@@ -166,7 +170,7 @@ class PlanStore:
 def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
-    return PlanStore(store, _digest(options.to_dict()))
+    return PlanStore(store, digest(options.to_dict()))
 
 
 class Pace:
@@ -223,11 +227,7 @@ class Pace:
 
 
 def _digest_of(batches: Sequence[Batch]) -> str:
-    return _digest([batch.to_dict() for batch in batches])
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return digest([batch.to_dict() for batch in batches])
 
 
 def _is_first_try(context: Context) -> bool:

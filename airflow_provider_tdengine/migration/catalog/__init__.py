@@ -10,7 +10,8 @@ from airflow_provider_tdengine.migration.catalog.holdings import (
     measured,
     together,
 )
-from airflow_provider_tdengine.migration.catalog.names import misread, name_findings, table_name_findings
+from airflow_provider_tdengine.migration.catalog.names import name_findings, table_name_findings, unspeakable
+from airflow_provider_tdengine.migration.catalog.patience import meet, patiently
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
 from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patterns, Scope, pinned
 
@@ -30,9 +31,11 @@ __all__ = [
     "holdings",
     "is_virtual",
     "measured",
-    "misread",
+    "meet",
     "name_findings",
+    "patiently",
     "pinned",
     "table_name_findings",
     "together",
+    "unspeakable",
 ]

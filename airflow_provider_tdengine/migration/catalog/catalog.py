@@ -14,10 +14,17 @@ from typing_extensions import Self
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import IncompleteResult, TableMissing, TDengineError
-from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.client.sql import string, time_range, where
-from airflow_provider_tdengine.client.types import Field, Precision, field_from_sql
+from airflow_provider_tdengine.client.errors import (
+    AnswerError,
+    IncompleteResult,
+    TableMissing,
+    TDengineError,
+    UnsupportedServer,
+)
+from airflow_provider_tdengine.client.result import Session, as_name, as_number, counted
+from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
+from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.database_options import minutes
 from airflow_provider_tdengine.migration.findings import Finding, stop_on
@@ -200,15 +207,36 @@ class Catalog:
         else:
             session.close()
 
-    def rows(self, statement: str) -> list[tuple[Value, ...]]:
-        """All rows of a statement whose answer is small."""
-        return list(self.stream(statement))
+    def rows(self, statement: str, columns: int | None = None) -> list[tuple[Value, ...]]:
+        """All rows of a statement whose answer is small; see `stream`."""
+        return list(self.stream(statement, columns))
 
-    def stream(self, statement: str) -> Iterator[tuple[Value, ...]]:
-        """The rows of a statement, as they come."""
+    def stream(self, statement: str, columns: int | None = None) -> Iterator[tuple[Value, ...]]:
+        """The rows of a statement, as they come.
+
+        Parameters:
+            statement: a query.
+            columns: how many it asks for, None for any number; some versions answer with more.
+
+        Raises:
+            AnswerError: the answer has fewer columns.
+        """
         with self.session() as session:
-            for block in session.query(statement).blocks():
-                yield from block.to_rows()
+            result = session.query(statement)
+            if columns is not None and len(result.fields) < columns:
+                found = f"{len(result.fields)} columns where {columns} were asked for"
+                raise AnswerError(f"{self.client.address} answers with {found}", statement=statement)
+            for block in result.blocks():
+                yield from (row[:columns] for row in block.to_rows())
+
+    def count(self, statement: str) -> int:
+        """The number that a COUNT answers.
+
+        Raises:
+            AnswerError: the answer is something else.
+        """
+        with self.session() as session:
+            return counted(session.query(statement))
 
     def _is_streamed(self, statement: str) -> bool:
         """Whether the server says of an answer when it is complete; one over REST may be cut (measured in 2.x)."""
@@ -225,12 +253,12 @@ class Catalog:
         for row in self.by_column_name(_databases(self.client.generation, self.name)):
             if row["name"] == self.name:
                 self._is_there = True
-                return _database({name: _option(value) for name, value in row.items()})
+                return _database(row)
         return None
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
-        names = [str(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
+        names = [as_name(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
         visible = set(names) - {"information_schema", "performance_schema", "log"}
         return Finding(
             f"Option {option!r}",
@@ -305,12 +333,15 @@ class Catalog:
         """Super tables and normal tables in scope, by name.
 
         Raises:
-            MigrationStopped: there are some that the server cannot describe.
+            MigrationStopped: there are some that the server cannot describe, or of which it cannot be asked.
         """
         stables = sorted(name for name in self.stable_names() if scope.has_stable(name))
         names = stables + sorted(self.normal_tables(scope))
-        stop_on(_geometry(name) for name in names if name in self._geometries)
-        return [self.describe(name) for name in names]
+        barred = [unspeakable(name) for name in names if not is_speakable(name)]
+        stop_on([*barred, *(_geometry(name) for name in names if name in self._geometries)])
+        tables = [self.describe(name) for name in names]
+        stop_on(finding for table in tables for finding in unreadable(table, self.client))
+        return tables
 
     def subtables(self, stable: Table, scope: Scope, conditions: list[str] | None = None) -> Iterator[Subtable]:
         """The subtables of a super table, empty ones too, as the server streams them.
@@ -325,10 +356,10 @@ class Catalog:
         statement = dialect.tags(self.table(stable.name), list(stable.tags), where(own))
         count = partial(self._count_subtables, stable.name, scope)
         expected, listed = 0 if conditions or self._is_streamed(statement) else count(), 0
-        for name, *tags in self.stream(statement):
+        for called, *tags in self.stream(statement, 1 + len(stable.tags)):
             listed += 1
-            if scope.has_subtable(str(name), stable.name):
-                yield Subtable(str(name), tuple(tags))
+            if scope.has_subtable(subtable := as_name(called), stable.name):
+                yield Subtable(subtable, tuple(tags))
         if listed < expected and listed < (now := count()):
             raise IncompleteResult(
                 f"{self.client.address} listed {listed} subtables of {stable.name!r} where it counts {now}"
@@ -342,8 +373,7 @@ class Catalog:
             own = [f"db_name = {string(self.name)}", f"stable_name = {string(stable)}"]
             own += scope.conditions(stable, "table_name")
             statement = f"SELECT COUNT(*) FROM information_schema.ins_tables{where(own)}"
-        rows = self.rows(statement)
-        return int(str(rows[0][0])) if rows else 0
+        return self.count(statement)
 
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
@@ -370,7 +400,7 @@ class Catalog:
         """The names of all super tables, without virtual ones."""
         if self.client.generation == 2:
             rows = self.by_column_name(f"SHOW {self.client.dialect.database(self.name)}.stables")
-            return [str(row["name"]) for row in rows]
+            return [as_name(row["name"]) for row in rows]
         view = f"information_schema.ins_stables WHERE db_name = {string(self.name)}"
         statement = f"SELECT * FROM {view}"
         found = list(self.by_column_name(statement))
@@ -378,7 +408,7 @@ class Catalog:
             raise IncompleteResult(
                 f"{self.client.address} listed {len(found)} super tables of {self.name!r} where it counts {expected}"
             )
-        return [str(row["stable_name"]) for row in found if not is_virtual(row)]
+        return [as_name(row["stable_name"]) for row in found if not is_virtual(row)]
 
     def normal_tables(self, scope: Scope) -> list[str]:
         """The names of the normal tables in scope."""
@@ -405,37 +435,42 @@ class Catalog:
             conditions += [f"table_name IN ({', '.join(map(string, names))})"] if names else []
             view = f"information_schema.ins_tables{where(conditions)}"
             statement = f"SELECT table_name, stable_name FROM {view}"
-            rows, total = self.stream(statement), partial(self._count, view)
+            rows, total = self.stream(statement, 2), partial(self._count, view)
         expected, listed = 0 if self._is_streamed(statement) else total(), 0
-        for name, stable in rows:
+        for table, stable in rows:
             listed += 1
             if stable is None or stables is None or stable in stables:
-                yield str(name), None if stable is None else str(stable)
+                yield as_name(table), None if stable is None else as_name(stable)
         if listed < expected and listed < (now := total()):
             raise IncompleteResult(
                 f"{self.client.address} listed {listed} tables of {self.name!r} where it counts {now}"
             )
 
     def _count(self, view: str) -> int:
-        return int(str(self.rows(f"SELECT COUNT(*) FROM {view}")[0][0]))
+        return self.count(f"SELECT COUNT(*) FROM {view}")
 
     def _count_tables_2x(self) -> int:
         """Subtables and normal tables, as SHOW DATABASES of 2.x says it."""
         return next(
-            (int(str(row["ntables"])) for row in self.by_column_name("SHOW DATABASES") if row["name"] == self.name), 0
+            (as_number(row["ntables"]) for row in self.by_column_name("SHOW DATABASES") if row["name"] == self.name), 0
         )
 
-    def describe(self, name: str) -> Table:
+    def describe(self, table: str) -> Table:
         """The structure of a super table or normal table that the server can describe, see `tables` and `find`.
 
         Raises:
             TableMissing: there is none of that name.
+            AnswerError: the server describes something else.
+            UnsupportedServer: a column is of a type that is not known.
         """
         columns, tags = [], []
         second_key = None
         storage = {}
-        for row in self.by_column_name(f"DESCRIBE {self.table(name)}"):
-            column = field_from_sql(str(row["field"]), str(row["type"]), int(str(row["length"])))
+        for row in self.by_column_name(f"DESCRIBE {self.table(table)}"):
+            try:
+                column = field_from_sql(as_name(row["field"]), as_name(row["type"]), as_number(row["length"]))
+            except ValueError as error:
+                raise UnsupportedServer(f"Table {table!r} of {self.client.address}: {error}") from error
             note = str(row["note"]).upper()
             if note == "TAG":
                 tags.append(column)
@@ -445,7 +480,10 @@ class Catalog:
                 storage[column.name] = " ".join(f"{word.upper()} {string(str(row[word]))}" for word in _STORAGE)
             if "PRIMARY KEY" in note:
                 second_key = column.name
-        return Table(name, tuple(columns), tuple(tags), second_key, storage)
+        if not columns or columns[0].type is not Type.TIMESTAMP:
+            found = f"the first of {len(columns)} columns of table {table!r} is no timestamp"
+            raise AnswerError(f"{self.client.address} says that {found}")
+        return Table(table, tuple(columns), tuple(tags), second_key, storage)
 
     @cached_property
     def _geometries(self) -> frozenset[str]:
@@ -457,32 +495,34 @@ class Catalog:
             return frozenset()
         view = "information_schema.ins_{} WHERE db_name = " + string(self.name)
         columns = f"SELECT table_name, col_type FROM {view.format('columns')} AND table_type <> 'CHILD_TABLE'"
-        found = {str(name) for name, kind in self.stream(columns) if kind == _NAMELESS}
-        for name in self.stable_names():
-            tags = f"SELECT tag_type FROM {view.format('tags')} AND stable_name = {string(name)} LIMIT {_MOST_TAGS}"
-            found |= {name for (kind,) in self.rows(tags) if kind == _NAMELESS}
+        found = {as_name(table) for table, kind in self.stream(columns, 2) if kind == _NAMELESS}
+        for stable in self.stable_names():
+            tags = f"SELECT tag_type FROM {view.format('tags')} AND stable_name = {string(stable)} LIMIT {_MOST_TAGS}"
+            found |= {stable for (kind,) in self.rows(tags, 1) if kind == _NAMELESS}
         return frozenset(found)
 
     def find(self, name: str) -> Table | None:
-        """The structure of a super table or normal table, None if there is none of that name.
+        """The structure of a super table or normal table, None if there is none of that name that SQL can say.
 
         Raises:
             MigrationStopped: the server cannot describe it.
         """
         stop_on([_geometry(name)] if name in self._geometries else [])
+        if not is_speakable(name):
+            return None
         try:
             return self.describe(name)
         except TableMissing:
             return None
 
-    def by_column_name(self, statement: str) -> Iterator[dict[str, Value]]:
+    def by_column_name(self, statement: str) -> Iterator[Row]:
         """Rows by column name in lower case: columns differ from version to version."""
         with self.session() as session:
             result = session.query(statement)
             names = [field.name.lower() for field in result.fields]
             for block in result.blocks():
                 for row in block.to_rows():
-                    yield dict(zip(names, row, strict=True))
+                    yield Row(zip(names, row, strict=True))
 
 
 def is_virtual(stable: Mapping[str, Value]) -> bool:
@@ -496,19 +536,30 @@ def _databases(generation: int, name: str) -> str:
     return f"SELECT * FROM information_schema.ins_databases WHERE name = {string(name)}"
 
 
+class Row(dict[str, Value]):
+    """A row by column name. A column that is asked for and is not there is an error of the answer."""
+
+    def __missing__(self, column: str) -> Value:
+        raise AnswerError(f"The server answered without the column {column!r}; it has {_enumerate(self)}")
+
+
 def _option(value: Value) -> str:
     if value is None:
         return ""
     return str(int(value) if isinstance(value, bool) else value).rstrip("\0")
 
 
-def _database(options: Mapping[str, str]) -> Database:
+def _database(row: Row) -> Database:
     """A database from what the server lists; with SYSINFO 0, 3.3 leaves most columns out, and 3.0 has NULL there."""
+    options = {column: _option(value) for column, value in row.items()}
     keep, duration = options.get("keep"), options.get("duration") or options.get("days")
-    return Database(
-        options["name"],
-        Precision(options["precision"]),
-        tuple(map(minutes, keep.split(","))) if keep else (),
-        minutes(duration) if duration else None,
-        options,
-    )
+    try:
+        return Database(
+            as_name(row["name"]),
+            Precision(_option(row["precision"])),
+            tuple(map(minutes, keep.split(","))) if keep else (),
+            minutes(duration) if duration else None,
+            options,
+        )
+    except ValueError as error:
+        raise AnswerError(f"The server lists the database {row['name']!r} with what it cannot have: {error}") from error

@@ -15,7 +15,8 @@ from itertools import islice
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
-from airflow_provider_tdengine.client.errors import BlockError, IncompleteResult
+from airflow_provider_tdengine.client.errors import AnswerError, BlockError, IncompleteResult
+from airflow_provider_tdengine.client.result import Result, as_name
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.catalog.scope import Scope
@@ -140,7 +141,8 @@ def together(
         with catalog.session() as session:
             bounds = catalog.client.dialect.bounds(table.time_column)
             statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
-            block = _whole(session.query(statement + where(_conditions(table, scope, period))).blocks())
+            result = session.query(statement + where(_conditions(table, scope, period)))
+            block = _whole(result, len(bounds))
         return None if block is None else next(iter(_holdings([table.name], block)), None)
 
     found = persist(ask, stop)
@@ -223,9 +225,7 @@ def _conditions(table: Table, scope: Scope, period: Period) -> list[str]:
 
 def _count(catalog: Catalog, table: Table, scope: Scope, period: Period) -> int:
     """Rows that meet what SQL can say of the scope; 2.x answers no row for none."""
-    statement = f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(_conditions(table, scope, period))}"
-    rows = catalog.rows(statement)
-    return int(str(rows[0][0])) if rows else 0
+    return catalog.count(f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(_conditions(table, scope, period))}")
 
 
 def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Holdings:
@@ -270,18 +270,20 @@ def _listed(catalog: Catalog, table: Table, scope: Scope, period: Period, expres
     else:
         statement = f"SELECT {', '.join(wanted)} FROM {place}{conditions}"
     with catalog.session() as session:
-        block = _whole(session.query(statement).blocks())
+        block = _whole(session.query(statement), len(wanted) + table.is_super)
     if block is None:
         return Holdings.of([])
     if not table.is_super:
         return _holdings([table.name], block)
-    # 2.x appends the subtable's name a second time.
-    return _holdings(list(map(str, block.column_values(0))), block.select(range(1, len(wanted) + 1)))
+    return _holdings(list(map(as_name, block.column_values(0))), block.select(range(1, len(wanted) + 1)))
 
 
-def _whole(blocks: Iterator[Block]) -> Block | None:
-    there = [block for block in blocks if block.rows]
-    return concatenate(there) if there else None
+def _whole(result: Result, columns: int) -> Block | None:
+    """All rows of a result, of the columns that were asked for: 2.x appends the subtable's name a second time."""
+    if len(result.fields) < columns:
+        raise AnswerError(f"a question about rows was answered with {len(result.fields)} columns, not {columns}")
+    there = [block for block in result.blocks() if block.rows]
+    return concatenate(there).select(range(columns)) if there else None
 
 
 def _holdings(names: list[str], block: Block) -> Holdings:
@@ -289,16 +291,26 @@ def _holdings(names: list[str], block: Block) -> Holdings:
 
     Raises:
         IncompleteResult: there are rows, but no first or last one.
+        BlockError: a column is of another type than was asked for.
+        AnswerError: there are more rows than tables, or fewer than none, or they end before they begin.
     """
+    if block.rows != len(names):
+        raise AnswerError(f"a question about {len(names)} tables was answered with {block.rows} rows")
     columns = []
     for column in block.columns:
         if not isinstance(column, FixedColumn):
             raise BlockError("an answer to a question about rows has text where numbers were asked for")
         columns.append(column)
+    if any(column.values.dtype.kind not in "iu" for column in columns[:3]):
+        raise BlockError("an answer to a question about rows has no whole numbers where these were asked for")
     rows, first, last = (column.values.astype(np.int64) for column in columns[:3])
+    if columns[0].nulls.any() or (rows < 0).any():
+        raise AnswerError("a question about rows was answered with NULL or a number below 0")
     places = np.array(sorted(np.flatnonzero(rows > 0).tolist(), key=names.__getitem__), np.int64)
     if columns[1].nulls[places].any() or columns[2].nulls[places].any():
         raise IncompleteResult(f"tables such as {names[0]!r} were said to have rows, and no first or last one")
+    if (first[places] > last[places]).any():
+        raise AnswerError(f"tables such as {names[0]!r} were said to end before they begin")
     return Holdings(names, rows, first, last, tuple(columns[3:])).take(places)
 
 

@@ -1,13 +1,20 @@
-"""Names that a server cannot hold, or reads as something else."""
+"""Names that a server cannot hold, or reads as something else, or that no statement can say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from airflow_provider_tdengine.migration.catalog.catalog import Table
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.sql import is_speakable
 from airflow_provider_tdengine.migration.findings import Finding
 
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.migration.catalog.catalog import Table
+
 _TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
+
+# --- In a target of 3.x
 
 
 def name_findings(table: Table) -> Iterator[Finding]:
@@ -30,8 +37,8 @@ def table_name_findings(name: str) -> Iterator[Finding]:
 
 
 def _findings(what: str, name: str, limit: int, option: str) -> Iterator[Finding]:
-    if not name or "`" in name:
-        yield Finding(what, "its name is empty or has a backtick, which TDengine cannot escape", _action(option))
+    if not is_speakable(name):
+        yield Finding(what, "its name is empty or has a single backtick, which SQL cannot say", _action(option))
     if len(name.encode()) > limit:
         yield Finding(what, f"its name has more than {limit} bytes", _action(option))
     if _hides_quote(name):
@@ -46,12 +53,47 @@ def _action(option: str) -> str:
     return f"Give it another one with {option}, or leave it out"
 
 
-def misread(table: Table) -> list[str]:
+# --- In a source
+
+
+def unspeakable(name: str) -> Finding:
+    """What to say of a table that no statement reaches."""
+    found = "its name has a single backtick, as schemaless writing may make it, and SQL cannot say it"
+    return Finding(f"Table {name!r}", found, "Leave it out with exclude")
+
+
+def unreadable(table: Table, client: Client) -> Iterator[Finding]:
+    """Why a server must not be asked for rows or tags of a table that it has.
+
+    Parameters:
+        table: as it is described.
+        client: of the server.
+    """
+    dialect, version = client.dialect, client.server.version_text
+    names = [field.name for field in table.columns + table.tags]
+    if wrong := [name for name in names if not is_speakable(name)]:
+        yield _unreadable(table, f"the names of {_listed(wrong)} have a single backtick, which SQL cannot say")
+    if dialect.confuses_tbname and table.is_super and "tbname" in map(str.lower, names):
+        found = f"it has a column or tag called tbname, which TDengine {version} takes for the subtable's name"
+        yield _unreadable(table, found)
+    if dialect.generation == 3 and (wrong := _misread(table)):
+        yield _unreadable(table, f"TDengine {version} misreads {_listed(wrong)}, even in quotes")
+
+
+def _unreadable(table: Table, found: str) -> Finding:
+    return Finding(f"Table {table.name!r}", found, "Leave it out with exclude, or drop that column in the source")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _misread(table: Table) -> list[str]:
     """Names of a table and its columns that 3.x reads as something else, in quotes or not (measured 3.0.5.2, 3.3.3.0).
 
-    A column called * stands for all columns; tags read so have any values. Behind a name that ends in a backslash, what
-    is in quotes is taken for what is not: capital letters of later names become small, functions in capitals are
-    unknown.
+    A column called * stands for all columns; tags read so have any values, and an adapter of 3.3.3.0 ends. Behind a
+    name that ends in a backslash, what is in quotes is taken for what is not: capital letters of later names become
+    small, functions in capitals are unknown.
     """
     names = [field.name for field in table.columns + table.tags]
     return [name for name in (table.name, *names) if _hides_quote(name)] + [name for name in names if name == "*"]

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from airflow_provider_tdengine.client.sql import name_list, name_range, own_names, string
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import read_names
 
 _WILDCARD = re.compile(r"[*?]")
 _PINNED = re.compile(r"(.*)#sha256=([0-9a-f]+)")
@@ -224,7 +224,7 @@ def _entries(text: str) -> list[str]:
 
 def _pinned(text: str) -> str:
     return ", ".join(
-        f"{entry}#sha256={_digest(Path(entry[1:]).read_bytes())}"
+        f"{entry}#sha256={_digest(read_names(entry[1:]))}"
         if entry.startswith("@") and not _PINNED.fullmatch(entry)
         else entry
         for entry in _entries(text)
@@ -253,7 +253,7 @@ def _lines(option: str, path: str) -> list[str]:
     """The names and globs in a file."""
     path, digest = match.groups() if (match := _PINNED.fullmatch(path)) else (path, None)
     try:
-        content = Path(path).read_bytes()
+        content = read_names(path)
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         found = f"the file {path!r} cannot be read as UTF-8 text on this worker ({error})"

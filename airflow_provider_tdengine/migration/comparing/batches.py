@@ -17,6 +17,7 @@ import numpy as np
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.result import counted
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import (
@@ -27,6 +28,7 @@ from airflow_provider_tdengine.migration.catalog import (
     Period,
     count,
     measured,
+    meet,
     together,
 )
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
@@ -41,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
 )
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
 
 log = logging.getLogger(__name__)
@@ -181,7 +183,7 @@ def compare_batch(
     """
     stop = stop or threading.Event()
     with source, target:
-        persist(lambda: (source.client.server, target.client.server), stop, patience=FIRST_CONTACT)
+        meet(source, target, stop)
         compare = partial(_compare, source, target, batch, options, copied, again, refused or {}, structure, stop)
         return until_stopped(compare, stop)
 
@@ -530,8 +532,7 @@ class _BatchComparer:
 
         def delete(conditions: str) -> int:
             with brief.target.session() as session:
-                there = session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}")
-                rows = sum(int(str(row[0])) for block in there.blocks() for row in block.to_rows())
+                rows = counted(session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}"))
                 session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
             return rows
 

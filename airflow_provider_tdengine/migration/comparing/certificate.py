@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -18,6 +17,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
+from airflow_provider_tdengine.migration.storage import storage, write_whole
 from airflow_provider_tdengine.migration.structure import read_structure
 
 _PAGES = Environment(
@@ -36,8 +36,6 @@ _LEVELS = {
 }
 """What is compared where, see `BatchComparison.level`."""
 
-_SECRET = re.compile(r"(://[^/@:]*:)[^/@]*@")
-"""The password of a storage's URL."""
 
 DIFFERENCES = 1000
 """Differences that a certificate names; it says how many there are."""
@@ -65,11 +63,7 @@ def certificate(
     verdict = comparison.verdict
     structure = read_structure(source, target, options)
     own = MigrationOptions().to_dict()
-    given = {
-        name: _SECRET.sub(r"\1***@", value) if isinstance(value, str) else value
-        for name, value in options.to_dict().items()
-        if value != own[name] or OPTIONS[name].required
-    }
+    given = {name: value for name, value in options.to_dict().items() if value != own[name] or OPTIONS[name].required}
     level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
@@ -154,10 +148,14 @@ def write(document: Mapping[str, object], folder: Path) -> Path:
 
     Returns:
         The page's path.
+
+    Raises:
+        StorageFailed: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-    (folder / "certificate.json").write_text(text, encoding="utf-8")
     place = folder / "certificate.html"
-    place.write_text(page(document), encoding="utf-8")
+    with storage("The certificate", place):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "certificate.json", text)
+        write_whole(place, page(document))
     return place

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -357,14 +356,15 @@ class RowReader:
         """Rows with their hash, by primary key."""
         second = next((transcode.second_key for transcode in self._transcoders.values()), None)
         for block in blocks:
+            # A row without a timestamp has no key; this raises.
+            times_of(block)
             for row, number in zip(block.to_rows(), row_hashes(block, np.uint64(0)).tolist(), strict=True):
                 key = (row[0],) if second is None else (row[0], row[second])
                 yield key, (number, row)
 
     def _shown(self, table: str, key: Key, ours: Row | None, theirs: Row | None) -> str:
-        per_second = self._brief.databases[1].precision.per_second
-        moment = datetime.fromtimestamp(int(str(key[0])) // per_second, timezone.utc)
-        when = f"{moment:%Y-%m-%d %H:%M:%S} ({', '.join(map(repr, key))})"
+        moment = wording.moment(int(str(key[0])), self._brief.databases[1].precision)
+        when = f"{moment} ({', '.join(map(repr, key))})"
         if ours is None or theirs is None:
             return f"{when} only in the {'target' if ours is None else 'source'}"
         columns = zip(self._transcode(table).fields, ours[1], theirs[1], strict=True)

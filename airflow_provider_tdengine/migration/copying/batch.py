@@ -15,6 +15,7 @@ from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Database, Holding, Period
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import typed
 
 ROWS_A_BATCH = 1_000_000
 """A batch has about this many rows: starting a task costs a second, copying them a few."""
@@ -52,8 +53,12 @@ class Batch:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(**values)  # type: ignore[arg-type]
+        """The inverse of `to_dict`.
+
+        Raises:
+            TypeError: not what `to_dict` gives.
+        """
+        return typed(cls, values)
 
     def to_dict(self) -> dict[str, str | int | None]:
         """For JSON."""

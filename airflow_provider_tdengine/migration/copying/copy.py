@@ -30,7 +30,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count, meet
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
 from airflow_provider_tdengine.migration.copying.brakes import Brakes
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
@@ -44,7 +44,7 @@ from airflow_provider_tdengine.migration.copying.units import DONE, Sessions, St
 from airflow_provider_tdengine.migration.copying.writing import TableWriter
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import TEXTLESS
 from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, denied
 
@@ -184,7 +184,7 @@ def copy_batch(
     stop = stop or threading.Event()
     try:
         with source, target:
-            _do(lambda: (source.client.server, target.client.server), stop, FIRST_CONTACT)
+            until_stopped(partial(meet, source, target, stop), stop)
             brief = _do(lambda: brief_of(source, target, batch, options, structure), stop)
             return _copy(brief, options, progress, known, dead_letters, stop, report)
     except Stopped:
@@ -200,9 +200,9 @@ def copy_batch(
         raise StructureOutdated([finding]) from error
 
 
-def _do(action: Callable[[], _T], stop: threading.Event, patience: float | None = None) -> _T:
+def _do(action: Callable[[], _T], stop: threading.Event) -> _T:
     """Ask the servers something, over retries, and not beyond a stop."""
-    return until_stopped(lambda: persist(action, stop, patience=patience), stop)
+    return until_stopped(lambda: persist(action, stop), stop)
 
 
 def _copy(

@@ -33,6 +33,7 @@ from airflow_provider_tdengine.migration.copying.writing import write_block
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transcoder
+from airflow_provider_tdengine.migration.storage import storage, write_whole
 
 
 class _Letter(TypedDict):
@@ -90,8 +91,9 @@ class DeadLetters:
 
     def clear(self) -> None:
         """Forget what an earlier try has kept: the batch begins anew."""
-        for file in (*_files(self.folder, _WAITING), *_files(self.folder, _ARRIVED)):
-            file.unlink()
+        with storage("The folder of dead letters", self.folder):
+            for file in (*_files(self.folder, _WAITING), *_files(self.folder, _ARRIVED)):
+                file.unlink()
 
     def take(self, rows: Iterator[Rejected]) -> Refused:
         """Keep rows.
@@ -109,7 +111,8 @@ class DeadLetters:
         if letters:
             now = datetime.now(timezone.utc).isoformat()
             lines = [_letter(row, now) for row in letters]
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with storage("The folder of dead letters", self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
             _write_file(self.folder / f"{short_name(*_key(lines[0]), *_key(lines[-1]))}{_WAITING}", lines)
         return Refused(rejected=tuple(row.number for row in letters))
 
@@ -123,7 +126,8 @@ _ARRIVED = ".arrived"
 
 def _files(folder: Path, suffix: str) -> list[Path]:
     """The files in a folder and the folders in it, by name."""
-    return sorted(folder.rglob(f"*{suffix}"), key=str) if folder.exists() else []
+    with storage("The folder of dead letters", folder):
+        return sorted(folder.rglob(f"*{suffix}"), key=str) if folder.exists() else []
 
 
 def _letter(row: Rejected, refused: str) -> _Letter:
@@ -152,10 +156,8 @@ def _key(letter: _Letter) -> _Key:
 
 
 def _write_file(file: Path, letters: Iterable[_Letter]) -> None:
-    """Write a file, or replace it as a whole: a process may end in the middle of writing."""
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text("".join(json.dumps(letter) + "\n" for letter in letters), encoding="utf-8")
-    fresh.replace(file)
+    with storage("The file of dead letters", file):
+        write_whole(file, "".join(json.dumps(letter) + "\n" for letter in letters))
 
 
 def _to_json(value: Value) -> object:
@@ -204,8 +206,11 @@ def _read(file: Path) -> Iterator[_Letter]:
 
     Raises:
         MigrationStopped: a line that is no letter.
+        StorageFailed: it cannot be read.
     """
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    with storage("The file of dead letters", file):
+        lines = file.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
         try:
             letter: _Letter = json.loads(line)
             Precision(letter["precision"])
@@ -270,7 +275,8 @@ def replay(folder: Path, target: Catalog) -> Replayed:
         if remaining:
             _write_file(file, remaining)
         else:
-            file.unlink()
+            with storage("The file of dead letters", file):
+                file.unlink()
     return result
 
 

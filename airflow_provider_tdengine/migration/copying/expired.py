@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Holding, Period, together
 from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Refused, Rejected, Rejections
 from airflow_provider_tdengine.migration.findings import Finding, Severity, stop_on
@@ -90,10 +91,10 @@ def expired_findings(
     """
     for expired in found:
         days = max(target.keep) // _MINUTES_A_DAY
-        moment = datetime.fromtimestamp(expired.first / precision.per_second, timezone.utc)
+        first = wording.moment(expired.first, precision, "%Y-%m-%d")
         yield Finding(
             f"Table {expired.name!r}",
-            f"{expired.rows} rows from {moment:%Y-%m-%d} on are older than the {days} days that {target.name!r} keeps",
+            f"{expired.rows} rows from {first} on are older than the {days} days that {target.name!r} keeps",
             *_TREATED[treatment],
         )
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from typing_extensions import Self
 
 from airflow_provider_tdengine.migration.copying.units import Tally
+from airflow_provider_tdengine.migration.storage import typed
 
 
 @dataclass(slots=True)
@@ -79,8 +80,8 @@ class Checkpoint:
             raise TypeError("a checkpoint's spans are no list, or its tally is none")
         return cls(
             str(stored["batch"]),
-            str(stored["strategy"]),
-            [Span(**span) for span in spans],
+            _strategy(stored["strategy"]),
+            [typed(Span, span) for span in spans],
             None if since is None else int(str(since)),
             Tally.from_dict(tally),
             int(str(stored["expired"])),
@@ -88,6 +89,12 @@ class Checkpoint:
             int(str(stored["retries"])),
             float(str(stored["began"])),
         )
+
+
+def _strategy(stored: object) -> str:
+    if stored not in ("dense", "sparse"):
+        raise ValueError(f"a checkpoint's strategy is {stored!r}")
+    return str(stored)
 
 
 class ProgressNotSaved(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.result import Session, all_rows
+from airflow_provider_tdengine.client.result import Session, counted
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.rows import SIZE, Digest
@@ -140,5 +140,4 @@ def sessions(source: Catalog, target: Catalog) -> Iterator[Sessions]:
 
 def count(session: Session, table: str, conditions: list[str]) -> int:
     """How many rows a table has under conditions; 2.x answers no row for none."""
-    rows = all_rows(session.query(f"SELECT COUNT(*) FROM {table}{where(conditions)}"))
-    return int(str(rows[0][0])) if rows else 0
+    return counted(session.query(f"SELECT COUNT(*) FROM {table}{where(conditions)}"))

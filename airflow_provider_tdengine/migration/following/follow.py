@@ -30,6 +30,7 @@ from airflow_provider_tdengine.migration.catalog import (
     Patterns,
     Scope,
     holdings,
+    meet,
     together,
 )
 from airflow_provider_tdengine.migration.copying import (
@@ -49,7 +50,7 @@ from airflow_provider_tdengine.migration.following.lookout import changes, diges
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
-from airflow_provider_tdengine.migration.retry import FIRST_CONTACT, persist
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import (
     Owners,
     SchemaReport,
@@ -237,7 +238,8 @@ class Follower:
         """
         began, counts = time.monotonic(), _Counts()
         with self._source, self._target:
-            self._ask(lambda: (self._source.client.server, self._target.client.server), FIRST_CONTACT)
+            stop = self._new_stop()
+            until_stopped(partial(meet, self._source, self._target, stop), stop)
             # The same end after each cure: tables that come meanwhile have no rows before it.
             end = self._now()
             for cures in range(_CURES + 1):
@@ -256,10 +258,10 @@ class Follower:
         watermark = self._moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
 
-    def _ask(self, action: Callable[[], _T], patience: float | None = None) -> _T:
+    def _ask(self, action: Callable[[], _T]) -> _T:
         """Ask the servers something, over retries, and not beyond a stop."""
         stop = self._new_stop()
-        return until_stopped(partial(persist, action, stop, patience=patience), stop)
+        return until_stopped(partial(persist, action, stop), stop)
 
     def _new_stop(self) -> threading.Event:
         """What a stop will set. Each action has one of its own: a batch that fails sets it, too."""

@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +95,4 @@ class Position:
         Raises:
             TypeError: not what `to_dict` gives.
         """
-        return cls(**stored)  # type: ignore[arg-type]
+        return typed(cls, stored)

@@ -11,8 +11,8 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 
 # What both generations answer, in their own spelling (measured 2.4.0.18, 3.0.5.2 and 3.3.3.0).
-_KIBIBYTES = re.compile(r"\b(?:Total_)?Size=\[([\d.]+) ?\(?(?:KiB|KB|Kb)")
-_ROWS = re.compile(r"\b(?:Block_|Total_)?Rows=\[(\d+)\]")
+_KIBIBYTES = re.compile(r"\b(?:Total_)?Size=\[(\d{1,18}(?:\.\d+)?) ?\(?(?:KiB|KB|Kb)")
+_ROWS = re.compile(r"\b(?:Block_|Total_)?Rows=\[(\d{1,18})\]")
 
 
 def row_on_disk(catalog: Catalog, table: str) -> float | None:
@@ -26,12 +26,12 @@ def row_on_disk(catalog: Catalog, table: str) -> float | None:
         None where no rows are on disk yet, or the server does not say it.
     """
     try:
-        rows = catalog.rows(catalog.client.dialect.distribution(catalog.table(table)))
+        rows = catalog.rows(catalog.client.dialect.distribution(catalog.table(table)), 1)
     except TDengineError as error:
         if error.retryable:
             raise
         return None
-    return row_of("\n".join(str(line) for (line, *_) in rows))
+    return row_of("\n".join(str(line) for (line,) in rows))
 
 
 def row_of(text: str) -> float | None:

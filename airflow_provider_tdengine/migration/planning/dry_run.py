@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.catalog import Catalog, Table, patiently
 from airflow_provider_tdengine.migration.copying import Batch, choose_strategy, kept_since, window
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -112,7 +112,12 @@ def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Prev
 
     Raises:
         MigrationStopped: the source has no such database, table or column, or names fall together.
+        TDengineError: what no retry cured.
     """
+    return patiently(source, target, lambda: _preview(source, target, options))
+
+
+def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Preview:
     structure = read_structure(source, target, options)
     findings = _findings(source, target, structure, options)
     findings += [finding for finding in preflight(source, target, structure, options) if finding not in findings]

@@ -12,7 +12,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Period, holdings
+from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Period, holdings, patiently
 from airflow_provider_tdengine.migration.copying import ROWS_A_BATCH, Batch, settle, slices, window
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -49,7 +49,12 @@ def make_plan(
 
     Raises:
         MigrationStopped: findings that stand in the way, or more batches than Airflow can map.
+        TDengineError: what no retry cured.
     """
+    return patiently(source, target, lambda: _make_plan(source, target, options, planned))
+
+
+def _make_plan(source: Catalog, target: Catalog, options: MigrationOptions, planned: Sequence[Batch]) -> list[Batch]:
     structure = read_structure(source, target, options)
     if structure.target is None:
         raise MigrationStopped([target.missing("target_database")])

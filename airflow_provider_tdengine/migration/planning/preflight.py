@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, together
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, patiently, together
 from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, Severity
@@ -43,7 +44,16 @@ def preflight(
         structure: of both sides.
         options: of the migration.
         is_end_implied: whether history ends where it does only since the migration was created then.
+
+    Raises:
+        TDengineError: what no retry cured.
     """
+    return patiently(source, target, lambda: _preflight(source, target, structure, options, is_end_implied))
+
+
+def _preflight(
+    source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions, is_end_implied: bool
+) -> list[Finding]:
     there = structure.target or wanted_database(target, structure, options)
     left = [
         *leftovers(source),
@@ -95,11 +105,11 @@ def _after_end(source: Catalog, structure: Structure, options: MigrationOptions)
     for pair in structure.pairs:
         found = together(source, pair.source, structure.scope, (end, None))
         if found:
-            last = datetime.fromtimestamp(found.last / structure.source.precision.per_second, timezone.utc)
+            last = wording.moment(found.last, structure.source.precision)
             yield Finding(
                 f"Table {pair.source.name!r}",
                 f"{found.rows} rows lie at or after {options.end}, where history ends as the run was created then; the "
-                f"last one is of {last:%Y-%m-%d %H:%M:%S} UTC",
+                f"last one is of {last} UTC",
                 "They are not copied: look at the clocks and time zones of their devices, give a later end, or choose "
                 "mode both",
                 Severity.WARNING,

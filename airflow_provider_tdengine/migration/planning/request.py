@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, ConnectionFailed, TDengineError
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import in_background
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, pinned
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.structure import Structure, nothing_meant, read_structure
 
@@ -76,10 +78,15 @@ def requested(
     assert source is not None
     assert target is not None
     assert resolved is not None
-    with source, target:
-        structure = read_structure(source, target, resolved)
-        stop_on(nothing_meant(source, structure, resolved))
+    structure = patiently(source, target, lambda: _meant(source, target, resolved))
     return Request(resolved, source, target, structure)
+
+
+def _meant(source: Catalog, target: Catalog, options: MigrationOptions) -> Structure:
+    """Both sides' structure, which means some table."""
+    structure = read_structure(source, target, options)
+    stop_on(nothing_meant(source, structure, options))
+    return structure
 
 
 @dataclass(slots=True)
@@ -116,9 +123,13 @@ class _Mistakes:
         return None if found is None else Catalog(found, database)
 
     def wait_for(self, sides: Mapping[str, Catalog | None]) -> None:
-        """Ask the servers what they are, side by side: each may let others wait."""
+        """Ask the servers what they are, side by side: each may let others wait.
+
+        Where nothing is wrong so far, they may take a while.
+        """
         there = {option: side for option, side in sides.items() if side}
-        answers = {option: in_background(partial(_first_answer, side)) for option, side in there.items()}
+        ask = partial(persist, patience=0.0 if self.findings else retry.FIRST_CONTACT)
+        answers = {option: in_background(partial(ask, partial(_first_answer, side))) for option, side in there.items()}
         for option, side in there.items():
             self.asking(option, side, answers[option].result)
 
@@ -129,7 +140,7 @@ class _Mistakes:
         """Add what is found by asking a server, or that it does not answer."""
         try:
             with side:
-                self.findings += self.of(ask) or []
+                self.findings += self.of(partial(persist, ask, patience=0.0 if self.findings else None)) or []
         except TDengineError as error:
             self.silent.add(option)
             self.passing += error.retryable

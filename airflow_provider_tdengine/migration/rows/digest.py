@@ -139,7 +139,7 @@ def _values(column: Column) -> Hashes:
         if width == 8:
             return _folded(values.view(np.uint64))
         return values.astype(np.int64 if values.dtype.kind == "i" else np.uint64).view(np.uint64)
-    halves = np.ascontiguousarray(values).view(np.uint64).reshape(len(values), -1)
+    halves = np.ascontiguousarray(values).view(np.uint64).reshape(len(values), width // 8)
     number = np.zeros(len(values), np.uint64)
     for half in halves.T:
         number += half

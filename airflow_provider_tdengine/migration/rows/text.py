@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Flags, VariableColumn, column_to_list
-from airflow_provider_tdengine.client.sql import identifier, literal, strings
+from airflow_provider_tdengine.client.sql import as_inserted, identifier, literal, strings
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 
 TEXTLESS = frozenset({Type.VARBINARY, Type.GEOMETRY, Type.BLOB})
@@ -34,7 +34,7 @@ def insert_parts(tables: Iterable[tuple[str, int]], block: Block) -> Iterator[st
         tables: each table in SQL, with its database, and how many rows it has; in the order of the rows.
         block: the rows of all of them.
     """
-    columns = f"({', '.join(identifier(field.name) for field in block.fields)}) VALUES "
+    columns = as_inserted(f"({', '.join(identifier(field.name) for field in block.fields)}) VALUES ")
     width = len(block.fields)
     # One format for many rows, instead of a text for each of them, halves the time.
     row = f"({','.join(['%s'] * width)})"
@@ -44,10 +44,10 @@ def insert_parts(tables: Iterable[tuple[str, int]], block: Block) -> Iterator[st
     most = max(1, _PART_BYTES // _most_bytes(block))
     first = 0
     for table, rows in tables:
-        last = first + rows
+        head, last = f"{as_inserted(table)} {columns}", first + rows
         for start in range(first, last, most):
             end = min(start + most, last)
-            yield f"{table} {columns}" + row * (end - start) % tuple(cells[start * width : end * width])
+            yield head + row * (end - start) % tuple(cells[start * width : end * width])
         first = last
 
 

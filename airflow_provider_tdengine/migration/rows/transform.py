@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Patterns, Subtable, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import read_names
 
 _T = TypeVar("_T")
 
@@ -163,9 +164,9 @@ def _glob(old: str, new: str) -> Rule:
 def _read_csv(path: str) -> dict[str, str]:
     """Old and new names of a file with two columns."""
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_names(path).decode()
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"the file {path!r} cannot be read: {error}") from None
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or not all(row):

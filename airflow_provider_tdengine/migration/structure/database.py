@@ -12,7 +12,7 @@ from datetime import datetime
 from typing_extensions import Self
 
 from airflow_provider_tdengine.client.dialect import Dialect
-from airflow_provider_tdengine.client.sql import string, timestamp
+from airflow_provider_tdengine.client.sql import is_speakable, string, timestamp
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Database, TimeScale
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions
@@ -72,6 +72,8 @@ class NewDatabase:
         if TimeScale.between(source.precision, self.precision).cuts and not allow_lossy:
             yield coarser(source, Database(self.name, self.precision))
         what = f"Database {self.name!r}"
+        if not is_speakable(self.name):
+            yield Finding(what, "its name has a single backtick, which SQL cannot say", "Give another target_database")
         longest = _LONGEST_KEEP[self.precision]
         if not all(_SHORTEST_KEEP <= keep <= longest for keep in self.keep):
             yield Finding(

@@ -114,12 +114,12 @@ def _shown(what: str, name: str, otherwise: str | None = None) -> Callable[[Cata
 
     def define(catalog: Catalog, row: Row) -> str:
         try:
-            rows = catalog.rows(f"SHOW CREATE {what} {catalog.table(_text(row[name]))}")
+            rows = catalog.rows(f"SHOW CREATE {what} {catalog.table(_text(row[name]))}", 2)
         except TDengineError as error:
             if error.retryable:
                 raise
             return _text(row.get(otherwise)) if otherwise else ""
-        return "".join(_text(created) for _, created, *_ in rows)
+        return "".join(_text(created) for _, created in rows)
 
     return define
 

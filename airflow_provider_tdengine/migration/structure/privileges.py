@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineError
+from airflow_provider_tdengine.client.result import as_name
 from airflow_provider_tdengine.client.sql import string
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
@@ -104,10 +105,10 @@ def rights(catalog: Catalog) -> Rights | None:
     if catalog.client.generation == 2:
         return None
     try:
-        (edition,) = catalog.by_column_name("SELECT * FROM information_schema.ins_grants")
-        if "community" in str(edition["version"]).lower():
+        editions = catalog.by_column_name("SELECT * FROM information_schema.ins_grants")
+        if any("community" in str(edition["version"]).lower() for edition in editions):
             return None
-        user = str(catalog.rows("SELECT CURRENT_USER()")[0][0]).rpartition("@")[0]
+        user = "".join(as_name(name).rpartition("@")[0] for (name,) in catalog.rows("SELECT CURRENT_USER()", 1))
         accounts = list(
             catalog.by_column_name(f"SELECT * FROM information_schema.ins_users WHERE name = {string(user)}")
         )

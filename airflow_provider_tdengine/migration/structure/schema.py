@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
-from airflow_provider_tdengine.client.sql import cut, identifier
+from airflow_provider_tdengine.client.sql import cut, identifier, is_speakable
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import (
@@ -22,7 +22,9 @@ from airflow_provider_tdengine.migration.catalog import (
     Table,
     TimeScale,
     name_findings,
+    patiently,
     table_name_findings,
+    unspeakable,
 )
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -104,6 +106,7 @@ class SchemaSync:
         self._options = options
         self._scope = scope or Scope.of(options)
         self._is_part = scope is not None
+        self._report = SchemaReport()
         self._transform = Transform()
         self._tables = OptionsOfTables({}, {})
         self._differing: set[str] = set()
@@ -112,13 +115,25 @@ class SchemaSync:
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
 
+        Returns:
+            What all calls of it have done.
+
         Raises:
             MigrationStopped: findings, or the account may not create.
         """
         try:
-            return self._run()
+            return self._run(self._report)
         except PermissionDenied as error:
             raise MigrationStopped([denied(self._source, self._target, error)]) from error
+
+    def run_patiently(self) -> SchemaReport:
+        """The same as `run`, again as long as a retry can cure what fails: what is created stays.
+
+        Raises:
+            MigrationStopped: as `run` does.
+            TDengineError: what no retry cured.
+        """
+        return patiently(self._source, self._target, self.run)
 
     def findings(self) -> list[Finding]:
         """What `run` would stop at; nothing is written.
@@ -134,10 +149,11 @@ class SchemaSync:
         self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
         return structure, {} if structure.target is None else self._target.owners()
 
-    def _run(self) -> SchemaReport:
+    def _run(self, report: SchemaReport) -> SchemaReport:
         structure, owners = self._read()
         stop_on(self._findings(structure, owners))
-        report = SchemaReport()
+        # What an earlier call has created is there now.
+        report.existing = -report.tables
         database = structure.target or self._create_database(structure, report)
         self._apply(structure, owners, report)
         left = [
@@ -170,7 +186,11 @@ class SchemaSync:
                 continue
             tags = _transcoder(structure, pair)
             existing: list[Subtable] = []
-            for subtable in self._subtables(pair):
+            for own in self._source.subtables(pair.source, self._scope):
+                if not is_speakable(own.name):
+                    findings.add([unspeakable(own.name)])
+                    continue
+                subtable = self._transform.subtable(own)
                 findings.add(_table_findings(wanted.name, subtable.name, owners, stables))
                 findings.add(self._tables.findings(self._target, subtable.name))
                 if tags is None:
@@ -310,7 +330,7 @@ class SchemaSync:
                     existing.clear()
             report.tags += self._correct_tags(pair, tags, existing)
 
-        report.tables += _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers)
+        _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers, report)
 
     def _correct_tags(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> int:
         """Give existing subtables the tag values that they should have.
@@ -331,32 +351,31 @@ class SchemaSync:
         return changed
 
 
-def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections: int) -> int:
-    """Run statements on several connections.
+def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections: int, report: SchemaReport) -> None:
+    """Run statements that create tables on several connections.
 
     Parameters:
         target: where they run.
-        statements: each with the number of things that it does.
+        statements: each with the number of tables that it creates.
         connections: how many at the same time.
-
-    Returns:
-        The sum of these numbers.
+        report: where these are counted.
     """
     lock = threading.Lock()
 
-    def work() -> int:
-        done = 0
+    def work() -> None:
         with target.client.session() as session:
             while True:
                 with lock:
                     following = next(statements, None)
                 if following is None:
-                    return done
+                    return
                 session.query(following[0])
-                done += following[1]
+                with lock:
+                    report.tables += following[1]
 
     with ThreadPoolExecutor(connections, thread_name_prefix="schema") as pool:
-        return sum(future.result() for future in [pool.submit(work) for _ in range(connections)])
+        for future in [pool.submit(work) for _ in range(connections)]:
+            future.result()
 
 
 def _table_findings(stable: str | None, name: str, owners: Owners, stables: Container[str]) -> Iterator[Finding]:

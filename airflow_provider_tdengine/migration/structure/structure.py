@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table, TimeScale, misread
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table, TimeScale, name_findings
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
@@ -94,29 +94,17 @@ def read_structure(
     if database is None:
         raise MigrationStopped([source.missing("source_database")])
     tables = source.tables(scope)
-    stop_on([*source.missing_tables(scope, tables), *_unreadable(source, tables), *transform.findings(tables)])
+    stop_on([*source.missing_tables(scope, tables), *transform.findings(tables)])
     there = target.database()
     pairs = []
     for table in map(transform.selected, tables):
         wanted = transform.renamed(table)
         pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
+    # A target that has such names already must not be read by them.
+    stop_on(finding for pair in pairs if pair.target for finding in name_findings(pair.wanted))
     stop_on(_refused_conditions(source, pairs))
     precision = (there or NewDatabase.like(database, target.name, options.database_options)).precision
     return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
-
-
-def _unreadable(source: Catalog, tables: list[Table]) -> Iterator[Finding]:
-    """Tables of which the source cannot be asked."""
-    version, dialect = source.client.server.version_text, source.client.dialect
-    action = "Leave it out with exclude, or drop that column in the source"
-    for table in tables:
-        names = {field.name.lower() for field in table.columns + table.tags}
-        if dialect.confuses_tbname and table.is_super and "tbname" in names:
-            found = f"it has a column or tag called tbname, which TDengine {version} takes for the subtable's name"
-            yield Finding(f"Table {table.name!r}", found, action)
-        if dialect.generation == 3 and (wrong := misread(table)):
-            found = f"TDengine {version} misreads {', '.join(map(repr, wrong))}, even in quotes"
-            yield Finding(f"Table {table.name!r}", found, action)
 
 
 def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:

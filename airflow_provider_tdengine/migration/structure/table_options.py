@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from typing_extensions import Self
 
+from airflow_provider_tdengine.client.result import as_name, as_number
 from airflow_provider_tdengine.client.sql import string
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.findings import Finding
@@ -100,8 +101,8 @@ def _options(catalog: Catalog) -> Iterator[tuple[str, TableOptions]]:
     )
     for columns, view, condition in views:
         statement = f"SELECT {columns} FROM information_schema.{view} WHERE db_name = {string(catalog.name)} AND "
-        for name, ttl, comment in catalog.rows(statement + condition):
-            yield str(name), TableOptions(view == "ins_stables", int(str(ttl)), str(comment or ""))
+        for name, ttl, comment in catalog.rows(statement + condition, 3):
+            yield as_name(name), TableOptions(view == "ins_stables", as_number(ttl), str(comment or ""))
 
 
 def table_options_not_taken(source: Catalog, tables: Iterable[Table]) -> Iterator[Leftover]:
@@ -119,6 +120,6 @@ def table_options_not_taken(source: Catalog, tables: Iterable[Table]) -> Iterato
         if row := rollups.get(name):
             rollup, watermark, delay = (str(row[option]) for option in ("rollup", "watermark", "max_delay"))
             yield Leftover("table option", name, f"ROLLUP({rollup}) WATERMARK {watermark} MAX_DELAY {delay}")
-        for _, created in source.rows(f"SHOW CREATE STABLE {source.table(name)}"):
+        for _, created in source.rows(f"SHOW CREATE STABLE {source.table(name)}", 2):
             if match := _SMA.search(str(created)):
                 yield Leftover("table option", name, match[1])

@@ -12,6 +12,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.geometry import well_known_text
+from airflow_provider_tdengine.client.result import as_name
 from airflow_provider_tdengine.client.sql import identifier, literal, own_names, string, where
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration import wording
@@ -156,7 +157,7 @@ def _with_rows(target: Catalog, stable: Table, names: Sequence[str]) -> set[str]
         return set()
     conditions = where([own_names(names)])
     statement = target.client.dialect.by_table(target.table(stable.name), ["COUNT(*)"], conditions)
-    return {str(name) for name, rows, *_ in target.stream(statement) if rows}
+    return {as_name(name) for name, rows in target.stream(statement, 2) if rows}
 
 
 def same_tag(tag: Field, ours: Value, theirs: Value) -> bool:

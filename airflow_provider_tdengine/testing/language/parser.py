@@ -53,10 +53,13 @@ Item = TypeVar("Item")
 
 STRING = r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\""""
 
+QUOTED = "`[^`]*(?:``[^`]*)*`"
+"""A name in backticks; two of them are a part of it."""
+
 _TOKEN = re.compile(
     rf"""\s*(?:
     (?P<string>{STRING})
-    |(?P<quoted>`[^`]*`)
+    |(?P<quoted>{QUOTED})
     |(?P<duration>\d+[bunasmhdwy](?![A-Za-z0-9_]))
     |(?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
     |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
@@ -197,6 +200,8 @@ class _Parser:
     def identifier(self) -> str:
         token = self.token
         if token.kind == "quoted":
+            if self.generation.number == 2 and "`" in token.text[1:-1]:
+                raise self.error()
             self.at += 1
             return token.text[1:-1]
         if token.kind != "name" or token.text.lower() in self.generation.reserved:

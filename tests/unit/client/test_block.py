@@ -583,6 +583,21 @@ def test_offsets_and_lengths_that_leave_the_column_are_refused(kind: Type, prefi
     assert cells_of(field, decode_block(bytes(raw)).columns[0]) == [b"abcd", None, b"", b""]
 
 
+@pytest.mark.parametrize("step", [0, 4, 60])
+@pytest.mark.parametrize(("kind", "prefix"), [(Type.VARCHAR, 2), (Type.NCHAR, 2), (Type.BLOB, 4)])
+def test_rows_that_share_their_bytes_are_refused(kind: Type, prefix: int, step: int) -> None:
+    # Few bytes could be any number of bytes of values otherwise.
+    rows = 200
+    # At each fourth byte begins a value of 64 bytes, where steps are as wide.
+    body = (b"@\0\0\0" * 17 * rows)[: 64 + prefix + max(step, 4) * rows]
+    offsets = struct.pack(f"<{rows}i", *(i * step for i in range(rows)))
+    heads = struct.pack("<bi", kind, 100) + struct.pack("<i", len(body))
+    raw = heads + offsets + body + b"\0"
+    raw = struct.pack("<iiiiiQ", 1, 28 + len(raw), rows, 1, -(2**31), 0) + raw
+    with pytest.raises(BlockError, match="values of column 'c0' overlap"):
+        decode_block(raw)
+
+
 @given(st.data())
 @settings(max_examples=600)
 def test_a_block_with_wrong_bytes_is_refused_or_read(data: st.DataObject) -> None:

@@ -10,14 +10,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.answers import Answer, moment_of
 from airflow_provider_tdengine.client.block import decode_block, decode_block2
 from airflow_provider_tdengine.client.errors import (
+    AnswerError,
     AuthenticationFailed,
     BlockError,
     ConnectionFailed,
@@ -39,6 +40,7 @@ from .client_recordings import OF_2X, OF_3X, START, VERSIONS, exchange, fetched,
 from .conftest import running_http, running_tcp
 
 Start = Callable[..., Address]
+ANYWHERE = Address()
 settings.register_profile("rest", deadline=None)
 settings.load_profile("rest")
 
@@ -158,7 +160,7 @@ def test_rows_are_the_same_over_rest_and_websocket(version: str) -> None:
         block = decode_block(raw[16:], opened["fields_names"])
     else:
         block = decode_block2(raw[8:], fields, announced["lengths"], announced["rows"])
-    result = RestResult(json.loads(line["body"]), line["sql"])
+    result = RestResult(Answer.of(line["body"], ANYWHERE), line["sql"])
     assert result.precision is Precision.MS
     assert [(field.name, field.type) for field in result.fields] == [(field.name, field.type) for field in fields]
     assert sorted(all_rows(result)) == sorted(block.to_rows())
@@ -168,8 +170,9 @@ def test_rows_are_the_same_over_rest_and_websocket(version: str) -> None:
 def test_precision_is_told_by_the_digits(version: str) -> None:
     for step, precision in (("select_us", Precision.US), ("select_ns", Precision.NS), ("select_case", Precision.MS)):
         line = exchange(version, step)
-        assert RestResult(json.loads(line["body"]), line["sql"]).precision is precision
-    assert RestResult({"code": 0, "column_meta": [("ts", "TIMESTAMP", 8)], "data": [], "rows": 0}, "").precision is None
+        assert RestResult(Answer.of(line["body"], ANYWHERE), line["sql"]).precision is precision
+    nothing = Answer({"code": 0, "column_meta": [["ts", "TIMESTAMP", 8]], "data": [], "rows": 0}, ANYWHERE)
+    assert RestResult(nothing, "").precision is None
 
 
 @pytest.mark.parametrize("version", OF_2X)
@@ -186,6 +189,20 @@ def test_exact_timestamps_are_asked_for_in_2x(version: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
+        ({"data": 1}, AnswerError),
+        ({"data": {"v": 1}}, AnswerError),
+        ({"data": [[1]], "rows": "x"}, AnswerError),
+        ({"data": [[1]], "rows": True}, AnswerError),
+        ({"column_meta": 5, "data": [[1]]}, AnswerError),
+        ({"column_meta": [[5, "INT", 4]], "data": [[1]]}, UnsupportedServer),
+        ({"column_meta": [["v", True, 4]], "data": [[1]]}, UnsupportedServer),
+        ({"column_meta": [["v", "NCHAR", 2**30]], "data": [["x"]]}, UnsupportedServer),
+        ({"column_meta": [["v", "NCHAR(1073741824)", 4]], "data": [["x"]]}, UnsupportedServer),
+        ({"column_meta": [["affected_rows", "INT", 4]], "data": [["x"]]}, AnswerError),
+        ({"column_meta": [["v", "TIMESTAMP", 8]], "data": [[[1]]]}, IncompleteResult),
+        ({"column_meta": [["v", "TIMESTAMP", 8]], "data": [["2021-01-01T00:00:00.0000000000000Z"]]}, IncompleteResult),
+        ({"column_meta": [["v", "DECIMAL(10,2)", 8]], "data": [["1E+999999"]]}, BlockError),
+        ({"column_meta": [["v", "DECIMAL(10,2)", 8]], "data": [[[1]]]}, BlockError),
         ({"data": [[1], [2]], "rows": 3}, IncompleteResult),
         ({"data": [[1], [2]], "rows": 1}, IncompleteResult),
         ({"data": [], "rows": 5}, IncompleteResult),
@@ -224,6 +241,52 @@ def test_a_result_that_the_server_cuts_is_not_taken_for_whole(version: str, box:
     assert len(client.rows("select * from d.t")) == 7
     faults.clear()
     assert len(client.rows("select * from d.t")) == 10
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+@pytest.mark.parametrize("place", ["answer", "JSON value", "timestamp", "message", "code"])
+def test_answers_of_any_depth_are_understood_or_typed_errors(place: str, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    meta = '[["v","TIMESTAMP",8]]' if place == "timestamp" else '[["v","JSON",8]]'
+    body = {
+        "answer": deep,
+        "message": f'{{"code":1,"desc":{deep}}}',
+        "code": f'{{"code":{deep}}}',
+    }.get(place, f'{{"code":0,"column_meta":{meta},"data":[[{deep}]]}}')
+    with running_http(lambda sql: (200, body.encode())) as peer, RestSession(peer.address) as session:
+        error: TDengineError | None = None
+        try:
+            assert all_rows(session.query("select v from t")) == [(deep,)]
+        except TDengineError as raised:
+            error = raised
+    assert place == "JSON value" if error is None else len(str(error)) < 1000
+
+
+def test_what_a_server_says_can_be_written_anywhere() -> None:
+    body = b'{"code":534,"desc":"half \\ud83d of a sign, \xff' + b"x" * 100_000 + b'"}'
+    with (
+        running_http(lambda sql: (200, body)) as peer,
+        RestSession(peer.address) as session,
+        pytest.raises(StatementRejected, match=r"half \? of a sign, \?xxx") as error,
+    ):
+        session.query("select \udcff")
+    assert len(str(error.value).encode()) < 2000
+
+
+@pytest.mark.parametrize(
+    ("date", "moment"),
+    [
+        ("Fri, 27 Nov 2026 08:00:00 GMT", datetime(2026, 11, 27, 8, tzinfo=timezone.utc)),
+        # No zone, as RFC 2822 has it.
+        ("Fri, 27 Nov 2026 08:00:00 -0000", datetime(2026, 11, 27, 8, tzinfo=timezone.utc)),
+        ("Fri, 27 Nov 99999999999999999999 08:00:00 GMT", None),
+        ("Fri, 27 Nov 2026 08:00:00 +99999999999999", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_date_is_a_moment_or_nothing(date: str | None, moment: datetime | None) -> None:
+    assert moment_of(date) == moment
 
 
 def test_values_that_are_no_utf8_arrive_as_they_are() -> None:
@@ -277,7 +340,7 @@ def test_a_column_that_is_called_affected_rows_is_a_column() -> None:
         (200, b"[]", UnsupportedServer, False),
         (200, b"5", UnsupportedServer, False),
         (200, b"{}", UnsupportedServer, False),
-        (200, b'{"code": "x"}', UnsupportedServer, False),
+        (200, b'{"code": "x"}', AnswerError, False),
         (200, b'{"code":0,"column_meta":[["v","INT",4]],"data":[[1],[', IncompleteResult, True),
         (200, json_answer(code=9826, desc="Fail to get table info, error: Database not exist"), DatabaseMissing, False),
         (200, json_answer(code=9731, desc="Table does not exist"), TableMissing, False),
@@ -338,22 +401,11 @@ def test_an_answer_that_ends_early_may_be_asked_for_again() -> None:
         assert error.value.retryable
 
 
-@pytest.mark.parametrize("compression", [False, True])
-def test_compression_is_off_unless_it_is_asked_for(compression: bool) -> None:
-    body = json_answer(code=0, column_meta=[["v", "INT", 4]], data=[[1]], rows=1)
-    with running_http(lambda sql: (200, body), compression=compression) as peer:
-        with RestSession(peer.address) as session:
-            assert all_rows(session.query("select 1")) == [(1,)]
-        assert ("gzip" in peer.headers[0].get("Accept-Encoding", "")) is compression
-
-
 # --- Secrets
 
 
 def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx", "httpcore"):
-        caplog.set_level(logging.DEBUG, name)
     body = json_answer(code=855, desc="Authentication failure")
     with (
         running_http(lambda sql: (200, body), token="s3cret-token") as peer,
@@ -364,13 +416,6 @@ def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> 
     assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token"
     assert "Authorization" not in peer.headers[0]
     assert "s3cret" not in caplog.text + str(error.value) + repr(error.value) + repr(peer.address)
-
-
-def test_other_users_of_httpx_keep_their_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "httpx")
-    with running_http(lambda sql: (200, b"")) as peer:
-        httpx.post(f"http://{peer.address.netloc}/rest/api", content=b"x", trust_env=False)
-    assert "/rest/api" in caplog.text
 
 
 def test_a_session_reads_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from taosrest.errors import ProgrammingError
 
 from airflow_provider_tdengine.client import Address
+from airflow_provider_tdengine.client.answers import Answer
 from airflow_provider_tdengine.client.errors import StatementRejected
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.hooks.dbapi import TDengineConnection, TDengineCursor, split
@@ -27,9 +28,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TDengineConn
     def connect(answer: dict, generation: int = 3, zone: ZoneInfo = SHANGHAI) -> tuple[TDengineConnection, Sent]:
         sent: Sent = []
 
-        def post(self: RestSession, statement: str, verb: str = "sql", time_zone: str | None = None) -> dict:
+        def post(self: RestSession, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:
             sent.append((self.database, verb, statement))
-            return answer
+            return Answer(answer, Address())
 
         monkeypatch.setattr(RestSession, "post", post)
         return TDengineConnection(Address(database="first"), generation, zone), sent

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.comparing import Comparison, verify
 from airflow_provider_tdengine.migration.copying import Batch, Copied, MemoryProgress, copy_batch
@@ -168,6 +170,25 @@ FAULTY = ("2.4.0.18", "3.3.3.0")
 """Versions of the source that `faulty` has."""
 
 
+def rename_as_schemaless(box: TDengineBox, old: str, new: str) -> None:
+    """Give a table, column or tag of a box a name that only schemaless writing makes."""
+    database = box._engine.store.databases[SOURCE]
+    for tables in (database.stables, database.tables):
+        for table in list(tables.values()):
+            table.schema.columns[:] = [
+                replace(one, name=new) if one.name == old else one for one in table.schema.columns
+            ]
+            table.schema.tags[:] = [replace(one, name=new) if one.name == old else one for one in table.schema.tags]
+    if stable := database.stables.pop(old, None):
+        stable.name = new
+        database.stables[new] = stable
+    if old in database.tables:
+        table = database.tables[old]
+        database.drop_table(old)
+        table.name = new
+        database.add_table(table)
+
+
 @pytest.fixture(params=FAULTY, ids=lambda version: f"from-{version}")
 def faulty(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) -> Iterator[BoxPair]:
     """Two boxes whose faults a test may set."""
@@ -195,6 +216,30 @@ def meters(faulty: BoxPair) -> BoxPair:
         faulty.sql(f"insert into {SOURCE}.d{i} values {values}")
     faulty.sync()
     return faulty
+
+
+@pytest.fixture
+def call(meters: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What all calls of the command line have in common."""
+    monkeypatch.chdir(tmp_path)
+    return [
+        "--source-conn-id",
+        str(meters.source.address).replace("://", "://root:taosdata@"),
+        "--target-conn-id",
+        str(meters.target.address).replace("://", "://root:taosdata@"),
+        "--source-database",
+        SOURCE,
+        "--target-database",
+        TARGET,
+        "--end",
+        "2022-01-01",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has never answered is given up at once; tests of patience say otherwise."""
+    monkeypatch.setattr(retry, "FIRST_CONTACT", 0.0)
 
 
 def _concerns(mark: pytest.Mark | None, version: tuple[int, ...]) -> bool:

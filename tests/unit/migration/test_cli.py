@@ -15,24 +15,6 @@ from airflow_provider_tdengine.screen import Screen
 from .conftest import SOURCE, TARGET, BoxPair, T
 
 
-@pytest.fixture
-def call(meters: BoxPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What all calls have in common."""
-    monkeypatch.chdir(tmp_path)
-    return [
-        "--source-conn-id",
-        str(meters.source.address).replace("://", "://root:taosdata@"),
-        "--target-conn-id",
-        str(meters.target.address).replace("://", "://root:taosdata@"),
-        "--source-database",
-        SOURCE,
-        "--target-database",
-        TARGET,
-        "--end",
-        "2022-01-01",
-    ]
-
-
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     capsys.readouterr()
     status = cli.main(arguments)

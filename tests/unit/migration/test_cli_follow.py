@@ -45,7 +45,7 @@ def rows(pair: BoxPair) -> int:
 def counted(folder: Path) -> int:
     """Rows that the position knows of, which is moved when a round is done."""
     (file,) = folder.glob("*/position.json")
-    return int(json.loads(file.read_text(encoding="utf-8"))["rows"])
+    return int(json.loads(file.read_text(encoding="utf-8"))["kept"]["rows"])
 
 
 def until(done: Callable[[], bool]) -> None:

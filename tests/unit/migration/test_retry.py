@@ -78,7 +78,7 @@ def test_one_that_stays_away_is_given_up(patience: float, error: TDengineError, 
     clock = Clock()
     began = clock.now
     with pytest.raises(type(error)):
-        persist(Server(clock, error, 1e9, costs), clock, patience=patience, clock=clock)
+        persist(Server(clock, type(error)(error.message), 1e9, costs), clock, patience=patience, clock=clock)
     assert patience <= clock.now - began <= patience + 30 + 2 * costs
 
 

@@ -85,7 +85,7 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             }
             monkeypatch.setenv(f"AIRFLOW_CONN_TDENGINE_{name}", json.dumps(connection))
         monkeypatch.setattr(retry, "PATIENCE", 0.1)
-        monkeypatch.setattr("airflow_provider_tdengine.migration.following.follow.FIRST_CONTACT", 0.1)
+        monkeypatch.setattr(retry, "FIRST_CONTACT", 0.0)
         update = " update 1" if request.param.startswith("2") else ""
         source.execute(f"create database plant precision 'ms' keep 36500{update}")
         source.execute("create stable plant.m (ts timestamp, v double) tags (g int)")

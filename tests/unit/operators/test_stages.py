@@ -429,6 +429,30 @@ def test_a_plan_that_was_kept_in_part_is_made_anew(run: Run, lost: str, caplog: 
     assert "The plan that was kept is not whole; it is made anew" in caplog.messages
 
 
+@pytest.mark.parametrize("damage", ["x", {"spans": [["a"]]}, {"parts": "x"}])
+def test_what_airflow_keeps_is_made_anew_where_it_is_none(run: Run, damage: Any) -> None:
+    """Its stores can be edited in the browser."""
+    run.resolve()
+    run.sync()
+    first = run.plan()
+    run.copy(first)
+    for (task, _), store in run.stores.items():
+        for key in list(store.text):
+            kept = store.get(key)
+            store.set(key, {**kept, **damage} if isinstance(damage, dict) and isinstance(kept, dict) else damage)
+            assert task in ("plan", "copy")
+    assert run.all()["verdict"]["words"] == "Equal as copied: 900 rows in 9 tables"
+
+
+@pytest.mark.parametrize("option", ["dead_letter_path", "certificate_path"])
+def test_a_folder_that_cannot_be_written_is_said_first(run: Run, option: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run.options |= {"on_error": "dead_letter", "dead_letter_path": f"file://{tmp_path}"}
+    run.options[option] = f"file://{tmp_path}/file/folder"
+    with pytest.raises(AirflowFailException, match=rf"Option '{option}': the folder .* cannot be written"):
+        run.resolve()
+
+
 def test_a_plan_of_other_options_is_not_used(run: Run) -> None:
     run.resolve()
     run.sync()

@@ -18,7 +18,7 @@ from ..conftest import SOURCE, TARGET, BoxPair
 def site(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> BoxPair:
     monkeypatch.setattr(retry, "PAUSE", 0.01)
     monkeypatch.setattr(retry, "PATIENCE", 0.1)
-    monkeypatch.setattr("airflow_provider_tdengine.migration.following.follow.FIRST_CONTACT", 0.1)
+    monkeypatch.setattr(retry, "FIRST_CONTACT", 0.1)
     faulty.sql(
         f"create database {SOURCE} precision 'ms' keep 36500",
         f"create table {SOURCE}.t (ts timestamp, v int)",

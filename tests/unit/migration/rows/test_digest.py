@@ -151,3 +151,9 @@ def test_tallies_add_up_and_survive_json(one: Tally, other: Tally) -> None:
     assert (one + other).digest == one.digest + other.digest
     assert Tally.from_dict(one.to_dict()) == one
     assert all(not isinstance(value, int) or value < 2**53 for value in one.to_dict().values())
+
+
+@pytest.mark.parametrize("kind", Type, ids=lambda kind: kind.name)
+def test_no_rows_have_no_hashes(kind: Type) -> None:
+    field = Field("c", kind, 16, 10, 2)
+    assert row_hashes(Block((field,), (column_from_list(field, []),), 0), np.uint64(0)).tolist() == []

@@ -240,7 +240,7 @@ def test_another_sites_table_is_found_before_anything_is_written(edge: Pair) -> 
             "Table 'a.b': its name has a dot, which TDengine 3 refuses. "
             "Give it another one with rename_stables or rename_tables, or leave it out.",
         ),
-        ({"rename_tables": "/d1/ -> "}, "Table '': its name is empty or has a backtick, which TDengine cannot escape"),
+        ({"rename_tables": "/d1/ -> "}, "Table '': its name is empty or has a single backtick, which SQL cannot say"),
         ({"rename_columns": "note -> " + "x" * 65}, "its name has more than 64 bytes. Give it another one with rename"),
         ({"columns": "volts"}, "Option 'columns': no table in scope has a column 'volts'. Give columns that are there"),
         ({"exclude_columns": "x*"}, "Option 'exclude_columns': no table in scope has a column 'x*'"),

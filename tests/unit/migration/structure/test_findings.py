@@ -25,17 +25,18 @@ from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch, replay
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.following import Follower
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
-from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.migration.storage import folder_findings
+from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
-from ..conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address
+from ..conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address, rename_as_schemaless
 from ..test_migration import Confused
 
 PACKAGE = Path(airflow_provider_tdengine.__file__).parent
@@ -313,6 +314,22 @@ def a_confused_source(pair: BoxPair, folder: Path) -> object:
     return replace(pair, source=Confused(pair.source.address)).sync()
 
 
+def schemaless(old: str) -> Callable[[BoxPair, Path], object]:
+    """Schema sync of a super table with a subtable, of which something is called otherwise."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        rename_as_schemaless(pair.source_box, old, "a`b")
+        return pair.sync()
+
+    return happen
+
+
+def named(pair: Pair, target: str) -> tuple[Catalog, Catalog, MigrationOptions]:
+    """Both sides and the options of a migration into a database of another name."""
+    return pair.catalogs[0], Catalog(pair.target, target), pair.options(target_database=target)
+
+
 def an_old_target(pair: BoxPair, folder: Path) -> object:
     sides((NORMAL,))(pair)
     with pytest.MonkeyPatch.context() as patch:
@@ -387,6 +404,18 @@ CASES = (
         "options.MigrationOptions._contradictions",
         options(source_database=""),
         "Option 'source_database': it is empty. Give one; The database that is read.",
+    ),
+    Case(
+        "options._check_secrets",
+        options(exclude="ws://root:pw@host:6041"),
+        "Option 'exclude': it has a password or token, which is not shown here; options are kept and shown to many. "
+        "Put the address into an Airflow connection, and change that password.",
+    ),
+    Case(
+        "options.no_connection",
+        options(source_conn_id="root@host"),
+        "Option 'source_conn_id': it is no name of an Airflow connection; it is not shown here, since it may have a "
+        "password. Create a connection with that address, and give its name.",
     ),
     Case(
         "options.MigrationOptions._check_period",
@@ -485,7 +514,7 @@ CASES = (
         "cli._client",
         command("--source-conn-id", "nowhere", "--source-database", "a"),
         "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
-        "Create that connection, or give a URL such as ws://root:taosdata@host:6041.",
+        "Create that connection, or give a URL such as ws://root:***@host:6041.",
     ),
     Case(
         "options.onto_itself",
@@ -588,17 +617,38 @@ CASES = (
         "Table 's' of the target: column 'g' is INT in the source and BOOL in the target. Run schema sync first.",
     ),
     Case(
-        "structure._unreadable 1",
+        "names._unreadable",
         a_confused_source,
         "Table 's': it has a column or tag called tbname, which TDengine 2.4.0.18 takes for the subtable's name. "
         "Leave it out with exclude, or drop that column in the source.",
         ONLY_2,
     ),
     Case(
-        "structure._unreadable 2",
+        "names._unreadable",
         sync("create table {}.t (ts timestamp, `*` int, `v\\` int)"),
         "Table 't': TDengine 3.3.3.0 misreads 'v\\\\', '*', even in quotes. "
         "Leave it out with exclude, or drop that column in the source.",
+        ONLY_3,
+    ),
+    Case(
+        "names._unreadable",
+        schemaless("v"),
+        "Table 's': the names of 'a`b' have a single backtick, which SQL cannot say. "
+        "Leave it out with exclude, or drop that column in the source.",
+        ONLY_3,
+    ),
+    Case(
+        "names.unspeakable",
+        schemaless("s"),
+        "Table 'a`b': its name has a single backtick, as schemaless writing may make it, and SQL cannot say it. "
+        "Leave it out with exclude.",
+        ONLY_3,
+    ),
+    Case(
+        "names.unspeakable",
+        schemaless("c"),
+        "Table 'a`b': its name has a single backtick, as schemaless writing may make it, and SQL cannot say it. "
+        "Leave it out with exclude.",
         ONLY_3,
     ),
     Case(
@@ -649,12 +699,17 @@ CASES = (
     # --- Database
     Case(
         "database.NewDatabase.findings 1",
+        lambda pair, folder: (sides((NORMAL,))(pair), SchemaSync(*named(pair, "a`b")).run()),
+        "Database 'a`b': its name has a single backtick, which SQL cannot say. Give another target_database.",
+    ),
+    Case(
+        "database.NewDatabase.findings 2",
         database("keep 30", database_options="KEEP 20h,1d,2d"),
         "Database 'mig_dst': KEEP would be 1200m,1d,2d, and TDengine 3 takes 1d to 365000d with precision ms. "
         "Give a KEEP in database_options.",
     ),
     Case(
-        "database.NewDatabase.findings 2",
+        "database.NewDatabase.findings 3",
         database("keep 30", database_options="DURATION 11"),
         "Database 'mig_dst': KEEP would be 30d and DURATION 11d, and KEEP must be 3 times DURATION. "
         "Give another KEEP or DURATION in database_options.",
@@ -675,7 +730,7 @@ CASES = (
     Case(
         "names._findings 1",
         sync(NORMAL, rename_tables="/t/ -> "),
-        f"Table '': its name is empty or has a backtick, which TDengine cannot escape. {RENAME}",
+        f"Table '': its name is empty or has a single backtick, which SQL cannot say. {RENAME}",
     ),
     Case(
         "names.table_name_findings",
@@ -880,6 +935,12 @@ CASES = (
         "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
     ),
     # --- Dead letters
+    Case(
+        "storage.folder_findings",
+        lambda pair, folder: stop_on(folder_findings({"certificate_path": f"{folder}/a\0b", "dead_letter_path": ""})),
+        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written (embedded null byte). "
+        "Give a folder with room that this account may write.",
+    ),
     Case(
         "dead_letters._read",
         letters("{}\n"),

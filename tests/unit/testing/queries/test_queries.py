@@ -148,6 +148,37 @@ def test_names_keep_their_case_only_between_backticks(box: TDengineBox) -> None:
     assert [row[0] for row in box.execute("describe d.mixed")] == ["ts", "VaL"]
 
 
+def test_backticks_in_names_come_in_pairs_and_stay(tdengine_3: TDengineBox) -> None:
+    """As 3.0.5.2 and 3.3.3.0 do it: both backticks are in the name, and INSERT alone takes two of them for one."""
+    box = tdengine_3
+    box.execute("create database `d``1` keep 36500")
+    box.execute("create table `d``1`.`n``1` (`t``s` timestamp, `v``` int)")
+    assert box.execute("show `d``1`.tables") == [("n``1",)]
+    assert [row[0] for row in box.execute("describe `d``1`.`n``1`")] == ["t``s", "v``"]
+    box.execute(f"insert into `d````1`.`n````1` (`t````s`, `v`````) values ({T}, 1)")
+    box.execute("create stable `d``1`.s (ts timestamp, v int) tags (`g``1` int)")
+    box.execute("create table `d``1`.`c``1` using `d``1`.s (`g``1`) tags (5)")
+    box.execute(f"insert into `d````1`.`c````2` using `d````1`.s (`g````1`) tags (6) values ({T}, 2)")
+    assert box.execute("select `v``` from `d``1`.`n``1` where `t``s` > 0") == [(1,)]
+    assert box.execute("select tags tbname, `g``1` from `d``1`.s") == [("c``1", 5), ("c``2", 6)]
+    for wrong in (
+        f"insert into `d``1`.`n``1` values ({T}, 1)",
+        f"insert into `d````1`.`n````1` (`t``s`) values ({T})",
+        "create table `d``1`.`a`b` (ts timestamp, v int)",
+        "create table `d``1`.a (ts timestamp, `v`` int)",
+    ):
+        with pytest.raises(BoxError):
+            box.execute(wrong)
+
+
+def test_2x_takes_no_backtick_in_a_name(tdengine_2: TDengineBox) -> None:
+    tdengine_2.execute("create database d")
+    tdengine_2.execute("create stable d.s (ts timestamp, v int) tags (g int)")
+    for wrong in ("`n``1` (ts timestamp, v int)", "n (ts timestamp, `v``1` int)", "`n``1` using d.s tags (1)"):
+        with pytest.raises(BoxError, match="syntax error"):
+            tdengine_2.execute(f"create table d.{wrong}")
+
+
 def test_databases_without_prefix(box: TDengineBox) -> None:
     assert box.execute("select count(*) from s", database="d") == [(6,)]
     with pytest.raises(BoxError, match="Database not specified"):

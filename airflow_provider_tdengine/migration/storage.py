@@ -1,0 +1,123 @@
+"""What a migration keeps: files that are whole or not there, values with their types, and a sentence where that fails.
+
+A path is any that has the methods of `pathlib.Path`, such as Airflow's `ObjectStoragePath`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.findings import Finding
+
+_T = TypeVar("_T")
+
+_LONGEST = 500_000_000
+"""Bytes of a file of names that are read, at most: two names of 192 bytes for each of a million tables."""
+
+# What waiting does not cure; a full disk, and a storage behind a network, may be there again.
+_LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+class StorageFailed(TDengineError):
+    """A file or folder cannot be read or written."""
+
+
+@contextmanager
+def storage(what: str, path: Path) -> Iterator[None]:
+    """Do something with a file or folder.
+
+    Parameters:
+        what: which one it is, for people, such as "The certificate".
+        path: where it is.
+
+    Raises:
+        StorageFailed: in place of an OSError, or of text that is not UTF-8.
+    """
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        failed = StorageFailed(f"{what} {path} cannot be read or written ({reason})")
+        failed.retryable = isinstance(error, OSError) and not isinstance(error, _LASTING)
+        raise failed from error
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file, or replace it as a whole: a process may end in the middle of writing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
+
+
+def folder_findings(folders: Mapping[str, str], path: Callable[[str], Path] = Path) -> Iterator[Finding]:
+    """Options whose folders cannot be written; those that can are there afterwards.
+
+    Parameters:
+        folders: by option, as it says them; empty where it says none.
+        path: what a text names.
+    """
+    for option, folder in folders.items():
+        if not folder:
+            continue
+        try:
+            there = path(folder)
+            there.mkdir(parents=True, exist_ok=True)
+            probe = there / ".tdengine-probe"
+            probe.write_text("written and removed\n", encoding="utf-8")
+            probe.unlink()
+        except (OSError, ValueError, ImportError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            found = f"the folder {folder!r} cannot be written ({reason})"
+            yield Finding(f"Option {option!r}", found, "Give a folder with room that this account may write")
+
+
+def read_names(path: str) -> bytes:
+    """What is in a file of names that an option says.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has no end.
+    """
+    file = Path(path)
+    if file.exists() and not file.is_file():
+        raise OSError("it is no regular file")
+    with file.open("rb") as opened:
+        content = opened.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise OSError(f"it has more than {_LONGEST:,} bytes")
+    return content
+
+
+def digest(value: object) -> str:
+    """A digest of something that JSON can say: a stored value that another one belongs to is damaged."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def typed(kind: type[_T], stored: object) -> _T:
+    """A dataclass of plain values, from what was stored of it as JSON.
+
+    Raises:
+        TypeError: it is no mapping, or a field is missing, unknown, or of another type.
+    """
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"a {kind.__name__} is {stored!r}")
+    hints = _hints(kind)  # type: ignore[arg-type]
+    for name, value in stored.items():
+        if name in hints and not isinstance(value, (hints[name], int) if hints[name] is float else hints[name]):
+            raise TypeError(f"{name} of a {kind.__name__} is {value!r}")
+    return kind(**stored)
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, type]:
+    return get_type_hints(kind)
