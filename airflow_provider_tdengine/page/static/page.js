@@ -167,3 +167,5 @@ document.querySelector("form[data-trigger]")?.addEventListener("submit", async (
     button.disabled = false;
   }
 });
+
+root.dataset.ready = "";
