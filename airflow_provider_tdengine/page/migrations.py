@@ -13,6 +13,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration.comparing import Kind
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -251,7 +252,7 @@ class Migration:
     @property
     def name(self) -> str:
         """As the run was called, else by its databases."""
-        own = str(self.option("name") or "")
+        own = masked(str(self.option("name") or ""))
         between = self.source if self.target == self.source else f"{self.source} to {self.target}"
         return own or between or self.group or self.run.run_id
 

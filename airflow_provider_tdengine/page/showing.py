@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader
 
+from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.page.migrations import STAGES, Migration
 from airflow_provider_tdengine.page.numbers import Curve
@@ -112,6 +113,7 @@ _PAGES.filters |= {
     "query": _query,
     "requests": _requests,
     "unmarked": _unmarked,
+    "masked": lambda value: masked(value) if isinstance(value, str) else value,
     "clock": _clock,
     "area": _area,
     "quoted": lambda text: quote(text, safe=""),

@@ -148,6 +148,18 @@ def test_what_is_not_there_is_said(client: TestClient) -> None:
     assert (answer.status_code, "sort is color; it can be name, source" in answer.text) == (400, True)
 
 
+def test_a_password_in_an_option_is_not_shown(client: TestClient, metadata: Metadata) -> None:
+    log_in("VIEWER")
+    url = "s3://key:hush-hush@letters"
+    given = {"source_database": "plant", "dead_letter_path": url, "name": url}
+    metadata.run("m", "open", 7, conf=given)
+    metadata.tasks("m", "open", {"resolve": "failed"})
+    metadata.session.commit()
+    for path in ("/migrations", "/migrations/m/open"):
+        text = client.get(path).text
+        assert ("letters" in text, "hush" in text) == (True, False)
+
+
 def test_the_list_leads_to_each_migration(client: TestClient) -> None:
     log_in("VIEWER")
     text = client.get("/migrations").text
