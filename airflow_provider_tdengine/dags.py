@@ -38,6 +38,9 @@ With **dry run**, it stops after the plan, whose log shows what would be copied 
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
 
+TAG = "tdengine"
+"""The tag of DAGs with migrations, by which the page Migrations finds their runs."""
+
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
 
 
@@ -119,6 +122,7 @@ def migration(
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
+        group.dag.tags.add(TAG)
         resolve = TDengineResolveOperator(task_id="resolve", options=options, by_interval=by_interval)
         resolved: Any = resolve.output
         sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
@@ -186,7 +190,6 @@ def migration_dag(
     arguments: dict[str, Any] = {
         "schedule": None,
         "catchup": False,
-        "tags": ["tdengine"],
         "doc_md": _DOC,
         **dag_arguments,
         "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},

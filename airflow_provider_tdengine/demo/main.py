@@ -175,7 +175,9 @@ def serve(screen: Screen, home: AirflowHome, servers: Servers) -> NoReturn:
         ui.start(*servers.addresses)
         return ui
 
-    prepare(screen, home, servers, start).serve(screen)
+    ui = prepare(screen, home, servers, start)
+    ui.migrate()
+    ui.serve(screen)
 
 
 # --- The migration

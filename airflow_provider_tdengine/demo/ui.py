@@ -8,7 +8,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +18,12 @@ from airflow_provider_tdengine.client import Address
 from airflow_provider_tdengine.demo.data import DATABASE
 from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome, DemoError, connections_to, shown
 from airflow_provider_tdengine.screen import Screen
+
+_MIGRATIONS: list[dict[str, object]] = [
+    {"name": "transformers", "stables": "Transformers", "target_database": "transformers"},
+    {"name": "what would come", "dry_run": True},
+    {"name": "power, slowly", "target_database": "power_slowly", "max_rows_per_second": 2000},
+]
 
 _USER = "admin"
 _PORT = 8080
@@ -30,6 +36,7 @@ class AirflowUi:
 
     Parameters:
         home: the Airflow home, its database made.
+        users: who may log in besides admin, each with a role.
 
     Attributes:
         address: of the API server, which is the web server, too.
@@ -37,7 +44,7 @@ class AirflowUi:
         parts: the processes, by the names that the command `airflow` gives them.
     """
 
-    def __init__(self, home: AirflowHome) -> None:
+    def __init__(self, home: AirflowHome, users: Mapping[str, str] | None = None) -> None:
         self._home = home
         self.address = f"http://localhost:{_free_port(_PORT, 0)}"
         passwords = home.directory / "password.json"
@@ -52,7 +59,9 @@ class AirflowUi:
             "AIRFLOW__API__PORT": self.address.rpartition(":")[2],
             "AIRFLOW__API__BASE_URL": self.address,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{_USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{user}:{role}" for user, role in {_USER: "admin", **(users or {})}.items()
+            ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         }
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,6 +95,15 @@ class AirflowUi:
         """
         self.parts[name] = self._home.start("-m", "airflow", name, environment=self._environment)
 
+    def migrate(self) -> None:
+        """Begin three migrations, which will be in different states: one is done soon, one only looks, one is slow."""
+        with httpx.Client(base_url=self.address, timeout=30) as api:
+            self._wait(lambda: self._logged_in(api))
+            for options in _MIGRATIONS:
+                conf = {"source_database": DATABASE, **options}
+                answer = api.post(f"/api/v2/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": conf})
+                answer.raise_for_status()
+
     def serve(self, screen: Screen) -> NoReturn:
         """Say where it is, then wait until somebody stops it.
 
@@ -98,11 +116,11 @@ class AirflowUi:
         screen.line(f"  user      {_USER}")
         screen.line(f"  password  {self.password}")
         screen.line()
-        screen.line(f"  1. Log in and open {self.address}/dags/{DAG_ID}")
-        screen.line(f"  2. Press Trigger, open the section Source, write {DATABASE} as Source database, press Trigger")
+        screen.line(f"  1. Log in and open {self.address}/plugin/migrations")
         screen.line(
-            "  3. Press the arrow of the group migration, and watch: resolve, sync_schema, plan, copy, verify, certify"
+            "  2. Watch three migrations: one is soon done, one is a dry run, one is slow; pause it and resume it"
         )
+        screen.line(f"  3. Press New migration, choose {DAG_ID}, write {DATABASE} as Source database, press Trigger")
         screen.line("  The two connections are under Admin, Connections; the button with the pulse tests them.")
         screen.line()
         screen.line("Ctrl-C stops all of it.")

@@ -101,7 +101,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             raise AirflowSkipException("Nothing is compared: verify is none")
         refused = self.refused(options, context) if copied.tally.rejected else {}
         self._stop = threading.Event()
-        with clear_failures():
+        with clear_failures(context):
             source, target = self.source(options), self.target(options)
             try:
                 # A task that is cleared compares what the source holds by then; its copy may be of days ago.
@@ -137,6 +137,8 @@ class TDengineVerifyOperator(ComparingOperator):
         compared: what the tasks `TDengineVerifyBatchOperator` returned.
         options: as of all stages.
 
+    The verdict is the XCom `verdict`, too, and what proves it the XCom `certificate`, whether it is different or not.
+
     Returns:
         What was compared, see `migration.comparing.Comparison`.
     """
@@ -170,6 +172,7 @@ class TDengineVerifyOperator(ComparingOperator):
             why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
             verdict = Verdict(not_compared=why)
             log.warning("%s", verdict.words)
+            context["ti"].xcom_push("verdict", verdict.to_dict())
             return {"verdict": verdict.to_dict()}
         self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
@@ -177,11 +180,14 @@ class TDengineVerifyOperator(ComparingOperator):
                 comparison = self._compared(source, target, options, context)
             except Stopped:
                 raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+            began = context["dag_run"].start_date or context["dag_run"].run_after
+            proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
             if options.certificate_path:
-                began = context["dag_run"].start_date or context["dag_run"].run_after
-                proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
         verdict = comparison.verdict
+        # Pushed before it may fail: the page Migrations shows them.
+        context["ti"].xcom_push("verdict", verdict.to_dict())
+        context["ti"].xcom_push("certificate", proof)
         if verdict.kind is Kind.DIFFERENT:
             cure = (
                 "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import kept, known, replay
+from airflow_provider_tdengine.migration.copying import first_letters, kept, known, replay
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class TDengineDeadLettersOperator(MigrationOperator):
     the copy tasks say: files of a `file://` path are not seen from another host. A task of its own, so that the grid
     shows at once why a run is red whose rows have else arrived.
 
+    The XCom `letters` has the folder, the number of rows that wait, and the first of them.
+
     Parameters:
         copied: what each copy task returned, templated; None where that is not known, and only files count.
         options: as of all stages.
@@ -69,11 +71,14 @@ class TDengineDeadLettersOperator(MigrationOperator):
             waiting = {table: len(times) for table, times in kept(folder).items()}
             unseen = [batch for batch in map(_held_against_files, rejecting) if batch.seen < batch.rejected]
             refused = max(reported, known(folder))
+            examples = first_letters(folder, _SHOWN)
         if not refused:
             raise AirflowSkipException("There are no dead letters")
         if not waiting and not unseen:
             log.info("The target refused %d rows; all of them have been brought back", refused)
             return
+        letters = {"folder": str(folder), "rows": sum(waiting.values()), "first": examples}
+        context["ti"].xcom_push("letters", letters)
         said = _waiting_in_words(waiting, folder) if waiting else []
         said += _unseen_in_words(unseen, reported, folder) if unseen else []
         raise AirflowFailException("\n".join(said))

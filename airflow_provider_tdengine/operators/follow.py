@@ -24,7 +24,7 @@ from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures
-from airflow_provider_tdengine.operators.progress import asset_progress, task_progress
+from airflow_provider_tdengine.operators.progress import Pace, asset_progress, task_progress
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class FollowingOperator(MigrationOperator):
             save=save,
             dead_letters=(lambda name: DeadLetters(folder / place / short_name(name))) if folder else None,
         )
-        metrics = Metrics(context)
+        metrics, pace = Metrics(context), Pace(context)
         try:
             position = follower.position(stored, remembers=remembers)
             while True:
@@ -109,6 +109,7 @@ class FollowingOperator(MigrationOperator):
                 if done.rejected:
                     log.warning("The target refused %d rows; they are dead letters in %s", done.rejected, folder)
                 metrics.followed(done.rows, done.position.lag)
+                pace.add(done.position.rows, done.position.lag)
                 position = done.position
                 if position.has_caught_up(options):
                     return position

@@ -25,6 +25,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import (
@@ -43,7 +44,7 @@ from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.progress import plan_store, task_progress
+from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -164,16 +165,35 @@ def client(connection_id: str, option: str) -> Client:
 
 
 @contextmanager
-def clear_failures() -> Iterator[None]:
-    """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry."""
+def clear_failures(context: Context | None = None) -> Iterator[None]:
+    """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry.
+
+    Parameters:
+        context: of a task whose XCom `findings` is to say why, for the page Migrations; None for no XCom.
+    """
     try:
         yield
     except MigrationStopped as error:
+        if context:
+            context["ti"].xcom_push("findings", sent(error.findings))
         raise AirflowFailException(str(error)) from None
     except TDengineError as error:
+        if context:
+            context["ti"].xcom_push("findings", [_finding_of(context["ti"].task_id, error)])
         if error.retryable:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+def _finding_of(task_id: str, error: TDengineError) -> dict[str, str]:
+    """A failure as `migration.findings.sent` gives findings."""
+    found = wording.beginning(str(error), 500)
+    return {
+        "object": f"Task {task_id}",
+        "found": found,
+        "action": "Its log has more",
+        "severity": Severity.BLOCKER.value,
+    }
 
 
 class TDengineResolveOperator(MigrationOperator):
@@ -211,7 +231,7 @@ class TDengineResolveOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, str | int | bool | None]:
         """Check; nothing is written but a trace in the folders of options, which is removed again."""
-        with clear_failures():
+        with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
             if not options.dry_run:
@@ -243,7 +263,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
         if options.schema == "none" or options.dry_run:
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
             return {}
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
+        with clear_failures(context), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run_patiently()
         if report.changed:
             log.info(
@@ -262,6 +282,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
 class TDenginePlanOperator(MigrationOperator):
     """Cuts the migration into batches, for the mapped copy tasks.
 
+    What it adds up to is the XCom `planned`: rows and batches.
+
     Returns:
         A `migration.planning.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
     """
@@ -276,9 +298,10 @@ class TDenginePlanOperator(MigrationOperator):
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
             return []
         kept = plan_store(context, options)
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
+        with clear_failures(context), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
+        context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
 
     def _preview(self, options: MigrationOptions, context: Context) -> None:
@@ -287,6 +310,7 @@ class TDenginePlanOperator(MigrationOperator):
             found = preview(source, target, options)
         log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
         context["ti"].xcom_push("preview", found.to_dict())
+        context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
         with clear_failures():
             stop_on(found.blockers)
 
@@ -329,11 +353,12 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        metrics = Metrics(context)
+        metrics, pace = Metrics(context), Pace(context)
 
         def report(checkpoint: Checkpoint) -> None:
             _report(batch, checkpoint)
             metrics.copied(checkpoint)
+            pace.add(checkpoint.tally.rows)
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
         folder = self.dead_letter_folder(options, context)
@@ -341,7 +366,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         if folder:
             letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
         self._stop = threading.Event()
-        with clear_failures():
+        with clear_failures(context):
             try:
                 copied = copy_batch(
                     self.source(options),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KEY = "checkpoint"
+CHECKPOINT, PACE = "checkpoint", "pace"
+"""Keys of a task's state store; the page Migrations reads them."""
+
 _POSITION = "watermark"
 _PLAN = "plan"
+
+_POINTS, _APART = 60, 5.0
+"""Of the pace of a task: how many points are kept, and how many seconds apart they are at first."""
 
 _BATCHES_A_PART = 50
 """A value of the store has 64 KiB at most; a batch takes a kilobyte if its names are as long as they may be."""
@@ -51,19 +57,19 @@ class TaskStateProgress:
         self._store = store
 
     def load(self) -> dict[str, object] | None:
-        stored = self._store.get(_KEY)
+        stored = self._store.get(CHECKPOINT)
         return dict(stored) if isinstance(stored, dict) else None
 
     def save(self, checkpoint: dict[str, object]) -> None:
         # The default would forget it after 30 days; a migration may be paused for longer.
         try:
-            self._store.set(_KEY, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+            self._store.set(CHECKPOINT, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
         except AirflowRuntimeError as error:
             raise ProgressNotSaved(str(error)) from error
 
     def forget(self) -> None:
         """Be without a checkpoint."""
-        self._store.delete(_KEY)
+        self._store.delete(CHECKPOINT)
 
 
 class AssetStateProgress:
@@ -165,6 +171,59 @@ def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     return PlanStore(store, digest(options.to_dict()))
+
+
+class Pace:
+    """Keeps how fast a task is, and has been, for the page Migrations; without a store (Airflow 3.3 has one) nothing.
+
+    The value `pace` of the task's state store is `{"rate": rows/s, "lag": seconds, "points": [[moment, rows, lag]]}`,
+    moments in seconds since 1970 by the worker's clock, rows over all tries. It has at most `_POINTS` points: when it
+    is full, every second one goes, and later ones are twice as far apart. It is forgotten after 30 days.
+
+    Parameters:
+        context: of the task.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._store: TaskStateStoreAccessor | None = context.get("task_state_store")
+        self._points: list[list[float | None]] | None = None
+        self._apart = _APART
+        self._last: tuple[float, int] | None = None
+
+    def add(self, rows: int, lag: float | None = None) -> None:
+        """Say how far it is.
+
+        Parameters:
+            rows: of the task so far.
+            lag: seconds from the watermark to the newest row, for those who follow.
+        """
+        if self._store is None:
+            return
+        moment = time.time()
+        if self._last and moment - self._last[0] < 1:
+            return
+        since, before = self._last or (moment, rows)
+        rate = max(0, rows - before) / (moment - since) if self._last else 0.0
+        self._last = moment, rows
+        points = self._known()
+        if not points or moment - cast(float, points[-1][0]) >= self._apart:
+            points.append([round(moment, 1), rows, lag])
+        if len(points) > _POINTS:
+            del points[1::2]
+            self._apart *= 2
+        try:
+            value = {"rate": round(rate, 1), "lag": lag, "points": points}
+            self._store.set(PACE, cast("dict[str, JsonValue]", value))
+        except AirflowRuntimeError as error:
+            log.debug("The pace was not kept: %s", error)
+
+    def _known(self) -> list[list[float | None]]:
+        """The points of earlier tries, and those of this one."""
+        if self._points is None:
+            stored = self._store.get(PACE) if self._store else None
+            points = stored.get("points") if isinstance(stored, dict) else None
+            self._points = cast("list[list[float | None]]", points) if isinstance(points, list) else []
+        return self._points
 
 
 def _digest_of(batches: Sequence[Batch]) -> str:

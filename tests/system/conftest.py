@@ -126,6 +126,9 @@ class Airflow:
             time.sleep(0.1)
 
 
+VIEWER = "vera"
+"""Somebody who may see everything and change nothing."""
+
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 """DAGs as users have them."""
 
@@ -194,7 +197,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         PostgresHome(directory, database) as home,
     ):
         home.make_database()
-        ui = AirflowUi(home)
+        ui = AirflowUi(home, {VIEWER: "viewer"})
         ui.start(*(Address.from_url(box.url) for box in (source, target)))
         with httpx.Client(base_url=ui.address, timeout=30) as api:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()

@@ -78,7 +78,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     far.clear(run, "dead_letters")
     far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "success", 60)
     far.wait_for(lambda: far.state(run) == "success", 60)
-    assert far.xcom(run, "certify")["verdict"]["words"] == "Equal as copied: 302 rows in 3 tables"
+    assert far.xcom(run, "certify")["verdict"]["words"] == "Equal: 302 rows in 3 tables"
     assert far.asset_events(run) == {"near/meters": 302}
 
     # Letters that only another host has: none is seen, and the copy task says that there are some.

@@ -45,6 +45,7 @@ def test_entry_points_load() -> None:
     assert info["package-name"] == PACKAGE
     assert info["versions"] == [airflow_provider_tdengine.__version__]
     points["pytest11"].load()
+    assert points["airflow.plugins"].load().external_views[0]["name"] == "Migrations"
 
 
 def test_extras() -> None:

@@ -7,6 +7,7 @@ from airflow_provider_tdengine.migration.copying.copy import Copied, choose_stra
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
     batch_folder,
+    first_letters,
     kept,
     known,
     replay,
@@ -59,6 +60,7 @@ __all__ = [
     "count",
     "expired_findings",
     "find_expired",
+    "first_letters",
     "group_query",
     "groups",
     "kept",

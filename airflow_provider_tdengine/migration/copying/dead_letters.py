@@ -185,6 +185,16 @@ def kept(folder: Path) -> dict[str, list[int]]:
     return {table: sorted(times.values()) for table, times in rows.items()}
 
 
+def first_letters(folder: Path, count: int) -> list[dict[str, str]]:
+    """Some of the dead letters, for people: `table`, `row` by its primary key, and `reason`."""
+    letters = (letter for file in _files(folder, _WAITING) for letter in _read(file))
+    return [
+        {"table": table, "row": ", ".join(key), "reason": letter["reason"]}
+        for letter in islice(letters, count)
+        for table, *key in [_key(letter)]
+    ]
+
+
 def known(folder: Path) -> int:
     """How many refused rows a folder knows of: those that wait, and those that were brought back."""
     files = (*_files(folder, _WAITING), *_files(folder, _ARRIVED))

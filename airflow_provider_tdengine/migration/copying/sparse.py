@@ -105,9 +105,9 @@ def copy_groups(
         result = sessions.source.query(group_query(source, table, group, is_needle=is_needle))
         if [field.type for field in result.fields[1:]] != [column.type for column in table.columns]:
             raise StructureChanged(f"the columns of {table.name!r} have changed since the batch began")
-        counts, rows = _by_table(table, group, result.blocks())
+        counts, rows, blocks = _by_table(table, group, result.blocks())
         names = [target_name(unit.table) for unit in group]
-        read = rows.rows
+        read, points = rows.rows, rows.rows * (len(rows.columns) - 1)
         owners = np.repeat(np.arange(len(names)), counts)
         if transcode.time.cuts:
             staying = last_ones(rows, transcode.time, transcode.second_key, owners)
@@ -119,7 +119,7 @@ def copy_groups(
             sent.append(confirm)
             yield from _confirmed(sent, _IN_FLIGHT)
         size, digest = sessions.target.bytes_sent - before, Digest.of(row_hashes(wanted, name_hashes(names)[owners]))
-        tally = Tally(read, size, collisions=read - rows.rows, hashes=digest.sum)
+        tally = Tally(read, size, 0, 0, read - rows.rows, digest.sum, points, blocks)
         sent.append(Step(group[-1].table, group[-1].behind, tally))
     yield from _confirmed(sent, 0)
 
@@ -159,7 +159,7 @@ def group_query(catalog: Catalog, table: Table, group: list[Unit], *, is_needle:
     return f"SELECT {columns} FROM {catalog.table(table.name)}{where(conditions)}"
 
 
-def _by_table(table: Table, group: list[Unit], blocks: Iterable[Block]) -> tuple[Ints, Block]:
+def _by_table(table: Table, group: list[Unit], blocks: Iterable[Block]) -> tuple[Ints, Block, int]:
     """The rows of a group's subtables, one subtable after the other, each subtable's in the order in which they came.
 
     Parameters:
@@ -168,7 +168,7 @@ def _by_table(table: Table, group: list[Unit], blocks: Iterable[Block]) -> tuple
         blocks: rows of these subtables and maybe others, with the subtable's name in the first column.
 
     Returns:
-        How many rows each subtable has, and the rows without the name.
+        How many rows each subtable has, the rows without the name, and in how many blocks they came.
 
     Raises:
         IncompleteResult: a subtable has fewer than the source counted.
@@ -182,7 +182,7 @@ def _by_table(table: Table, group: list[Unit], blocks: Iterable[Block]) -> tuple
         raise _incomplete(table, group, rows.rows)
     if (np.diff(owners) < 0).any():
         rows = rows.take(np.argsort(owners, kind="stable"))
-    return counts, rows
+    return counts, rows, len(parts)
 
 
 def rows_of(blocks: Iterable[Block], names: Sequence[str]) -> Iterator[tuple[Block, Ints]]:

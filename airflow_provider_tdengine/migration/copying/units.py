@@ -52,6 +52,8 @@ class Tally:
         expired: of the rows, those that were let go since they are older than the target keeps.
         collisions: of the rows, those for which a later one stands, since the target counts coarser steps.
         hashes: sum of the hashes of all others, which the target has, modulo 2^64.
+        points: values of the rows, their timestamps left out.
+        blocks: in how many blocks the source gave them.
     """
 
     rows: int = 0
@@ -60,6 +62,8 @@ class Tally:
     expired: int = 0
     collisions: int = 0
     hashes: int = 0
+    points: int = 0
+    blocks: int = 0
 
     @property
     def confirmed(self) -> int:

@@ -34,6 +34,7 @@ class Written:
         times: (rows,) its timestamps, in steps of the source.
         hashes: (rows,) of each row as the target has it, 0 where it refused the row.
         bytes: what was sent.
+        points: values of a row, without its timestamp.
         refused: what became of the rows that the target refused.
         collisions: for how many other rows these stand.
     """
@@ -41,13 +42,15 @@ class Written:
     times: Ints
     hashes: Hashes
     bytes: int
+    points: int
     refused: Refused = NONE_REFUSED
     collisions: int = 0
 
     @property
     def besides(self) -> Tally:
         """What is counted with the block, and with none of its rows."""
-        return Tally(rows=self.collisions, bytes=self.bytes, collisions=self.collisions)
+        points = self.collisions * self.points
+        return Tally(self.collisions, self.bytes, collisions=self.collisions, points=points, blocks=1)
 
     def tally(self, start: int, end: int) -> Tally:
         """Of the rows from a number on and before one."""
@@ -56,7 +59,7 @@ class Written:
             for numbers in (self.refused.rejected, self.refused.expired)
         )
         hashes = int(self.hashes[start:end].sum(dtype=np.uint64))
-        return Tally(end - start, 0, rejected, expired, 0, hashes)
+        return Tally(end - start, 0, rejected, expired, 0, hashes, points=(end - start) * self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class TableWriter:
         return self._confirmed(self._send_raw(raw, fields, names) for raw in result.raw_blocks())
 
     def _send(self, block: Block, collisions: int) -> _Sent:
-        times, before = times_of(block), self._session.bytes_sent
+        times, before, points = times_of(block), self._session.bytes_sent, len(block.columns) - 1
         try:
             wanted = self._transcode(block)
             hashes = row_hashes(wanted, self._hash)
@@ -133,9 +136,9 @@ class TableWriter:
                 requests = []
                 write_block(self._session, self._target, self._table, wanted)
         except RowRejected:
-            return _Sent(None, block, Written(times, np.zeros(block.rows, np.uint64), 0, collisions=collisions))
+            return _Sent(None, block, Written(times, np.zeros(block.rows, np.uint64), 0, points, collisions=collisions))
         size = self._session.bytes_sent - before
-        return _Sent(requests, block, Written(times, hashes, size, collisions=collisions))
+        return _Sent(requests, block, Written(times, hashes, size, points, collisions=collisions))
 
     def _send_raw(self, raw: memoryview, fields: bytes, names: list[str]) -> _Sent:
         assert isinstance(self._session, WebSocketSession)
@@ -146,7 +149,8 @@ class TableWriter:
         # Sent before it is hashed: the target works meanwhile.
         request = self._session.write_raw_block(self._table, raw, fields)
         size = self._session.bytes_sent - before
-        return _Sent([request], block, Written(times_of(block), row_hashes(block, self._hash), size))
+        written = Written(times_of(block), row_hashes(block, self._hash), size, len(block.columns) - 1)
+        return _Sent([request], block, written)
 
     def _confirmed(self, sent: Iterable[_Sent]) -> Iterator[Written]:
         pending: deque[_Sent] = deque()

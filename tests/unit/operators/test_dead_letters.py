@@ -34,9 +34,16 @@ FAR = 9_999_999_999_999
 """A moment that milliseconds can count, and nanoseconds cannot."""
 
 
-def context() -> Any:
+def context(pushed: dict[str, Any] | None = None) -> Any:
+    said = {} if pushed is None else pushed
     instance = SimpleNamespace(
-        dag_id="m", task_id="copy", map_index=0, try_number=1, max_tries=0, task=SimpleNamespace(retries=0)
+        dag_id="m",
+        task_id="copy",
+        map_index=0,
+        try_number=1,
+        max_tries=0,
+        task=SimpleNamespace(retries=0),
+        xcom_push=lambda key, value: said.update({key: value}),
     )
     run = dag_run(datetime.now(timezone.utc) + timedelta(hours=1))
     return {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
@@ -93,8 +100,8 @@ class Refusing:
         operator = TDengineVerifyOperator(task_id="verify", options={**self.options, **options})
         return operator.execute({**context(), "outlet_events": events}), events.said
 
-    def look(self, copied: Any = None, task_id: str = "dead_letters") -> None:
-        TDengineDeadLettersOperator(task_id=task_id, options=self.options, copied=copied).execute(context())
+    def look(self, copied: Any = None, task_id: str = "dead_letters", pushed: dict[str, Any] | None = None) -> None:
+        TDengineDeadLettersOperator(task_id=task_id, options=self.options, copied=copied).execute(context(pushed))
 
     def correct(self) -> None:
         """Somebody writes another moment into each letter."""
@@ -126,6 +133,12 @@ def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureF
         assert "The target refused 3 rows; they are dead letters in " in text
         assert "/m/r:\n  w0: 1\n  w1: 1\n  w2: 1\nEach line says why" in text
         assert "on this host" not in text
+    pushed: dict[str, Any] = {}
+    with pytest.raises(AirflowFailException):
+        refusing.look(refusing.copied, pushed=pushed)
+    letters = pushed["letters"]
+    assert (letters["rows"], letters["folder"].endswith("/m/r")) == (3, True)
+    assert [(one["table"], one["row"]) for one in letters["first"]] == [(f"w{i}", str(T + i)) for i in range(3)]
     with pytest.raises(AirflowFailException, match="0 rows arrived, 3 are still refused"):
         refusing.replay()
     refusing.correct()

@@ -37,7 +37,8 @@ CREATED = datetime(2022, 1, 1, tzinfo=timezone.utc)
 
 
 def context(**params: object) -> Any:
-    return {"params": params, "dag_run": SimpleNamespace(run_after=CREATED)}
+    task = SimpleNamespace(task_id="t", xcom_push=lambda key, value: None)
+    return {"params": params, "dag_run": SimpleNamespace(run_after=CREATED), "ti": task}
 
 
 @pytest.mark.parametrize(

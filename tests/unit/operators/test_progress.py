@@ -13,7 +13,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_tdengine.migration.copying import ProgressNotSaved
 from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
-from airflow_provider_tdengine.operators.progress import TaskStateProgress, task_progress
+from airflow_provider_tdengine.operators.progress import Pace, TaskStateProgress, task_progress
 
 from .conftest import Plant, Store, dag_run
 
@@ -31,7 +31,13 @@ def context(store: Store | None, attempt: int = 1, attempts: int = 1 + RETRIES) 
     """
     task = SimpleNamespace(retries=RETRIES)
     instance = SimpleNamespace(
-        task=task, dag_id="m", task_id="copy", map_index=0, try_number=attempt, max_tries=attempts - 1
+        task=task,
+        dag_id="m",
+        task_id="copy",
+        map_index=0,
+        try_number=attempt,
+        max_tries=attempts - 1,
+        xcom_push=lambda key, value: None,
     )
     run = dag_run(datetime.now(timezone.utc) + timedelta(hours=1))
     given = {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
@@ -87,3 +93,26 @@ def test_a_task_outlives_an_api_server_but_not_its_supervisor(error: Exception, 
 
     with pytest.raises(expected):
         TaskStateProgress(Broken()).save(SAVED)  # type: ignore[arg-type]
+
+
+def test_the_pace_of_a_task_takes_little_room_however_long_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, moment = Store(), [1_000_000.0]
+    monkeypatch.setattr("airflow_provider_tdengine.operators.progress.time.time", lambda: moment[0])
+    given: Any = {"task_state_store": store}
+    pace = Pace(given)
+    for step in range(3000):
+        pace.add(100 * step, lag=step / 10)
+        moment[0] += 3
+    kept = store.get("pace")
+    assert (kept["rate"], kept["lag"]) == (33.3, 299.9)
+    assert 30 <= len(kept["points"]) <= 60
+    assert kept["points"][0] == [1_000_000.0, 0, 0.0]
+    assert [at for at, _, _ in kept["points"]] == sorted(at for at, _, _ in kept["points"])
+    assert len(store.text["pace"]) < 3000
+    # Another try goes on, and says nothing of the time in between.
+    again = Pace(given)
+    moment[0] += 1000
+    again.add(299_900)
+    assert store.get("pace")["rate"] == 0
+    assert store.get("pace")["points"][:3] == kept["points"][:3]
+    Pace({}).add(5)  # type: ignore[typeddict-item]

@@ -36,7 +36,7 @@ def reconcile(plant: Plant, map_index: int = -1, **values: Any) -> dict[str, Any
     context: Any = {
         "dag_run": dag_run(),
         "outlet_events": Events(),
-        "ti": SimpleNamespace(map_index=map_index),
+        "ti": SimpleNamespace(map_index=map_index, xcom_push=lambda key, value: None),
     }
     return operator.execute(context)
 

@@ -223,6 +223,10 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     (file,) = tmp_path.rglob("certificate.json")
     certificate = json.loads(file.read_text(encoding="utf-8"))
     assert (certificate["equal"], certificate["different"]) == (False, 1)
+    # The page Migrations shows what the failure would have taken away.
+    assert run.xcoms["certify", -1, "certificate"] == certificate
+    assert run.xcoms["certify", -1, "verdict"]["kind"] == "different"
+    assert run.xcoms["plan", -1, "planned"] == {"rows": 900, "batches": 3}
     # Mended by clearing that task alone, with what follows.
     del run.options["repair_rounds"]
     run.resolve()

@@ -299,6 +299,7 @@ def resolve(pair: BoxPair, **params: object) -> object:
     context = {
         "params": {"source_database": SOURCE, "target_database": TARGET, **params},
         "dag_run": SimpleNamespace(run_after=datetime(2022, 1, 1, tzinfo=timezone.utc)),
+        "ti": SimpleNamespace(task_id="resolve", xcom_push=lambda key, value: None),
     }
     return TDengineResolveOperator(task_id="resolve").execute(context)
 
