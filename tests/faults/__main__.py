@@ -10,11 +10,9 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from airflow_provider_tdengine.testing import TDengineBox
-
 from ..unit.client.conftest import make_certificate
+from ..wild.driver import opened
 from ..wild.generator import SIZES, fill
-from ..wild.server import Server
 from .proxy import KINDS
 from .trial import SOURCE, TARGET, Outcome, Trials
 
@@ -23,7 +21,7 @@ def main() -> int:
     arguments = _arguments()
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
-        source, target = (_server(url, stack) for url in (arguments.source, arguments.target))
+        source, target = (opened(url, stack) for url in (arguments.source, arguments.target))
         source.run(f"drop database if exists {SOURCE}")
         fill(source, SOURCE, arguments.data, SIZES["small"], target.version)
         certificate = None
@@ -64,15 +62,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no trial after so many")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of faults (default: all)")
     return parser.parse_args()
-
-
-def _server(url: str, stack: ExitStack) -> Server:
-    if url.startswith("box:"):
-        box = stack.enter_context(TDengineBox(version=url.removeprefix("box:"), block_rows=400))
-        url = box.url.replace("http://", "ws://root:taosdata@")
-    server = Server(url)
-    stack.callback(server.close)
-    return server
 
 
 def _summary(outcomes: list[Outcome]) -> int:

@@ -14,11 +14,9 @@ from types import FrameType
 
 import httpx
 
-from airflow_provider_tdengine.testing import TDengineBox
-
-from .driver import Driver, Outcome, alone
+from .driver import Driver, Outcome, alone, opened
 from .generator import SIZES
-from .server import Refused, Server
+from .server import Refused
 
 _SECONDS = 900
 """A seed that takes longer is stuck."""
@@ -31,7 +29,7 @@ _GIVES_UP = 3
 def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
-        source, target = (_server(url, stack) for url in (arguments.source, arguments.target))
+        source, target = (opened(url, stack) for url in (arguments.source, arguments.target))
         driver = Driver(source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep)
         print(f"{source.version_text} to {target.version_text}, {len(arguments.seeds)} seeds", flush=True)
         outcomes = []
@@ -86,16 +84,6 @@ def _seeds(text: str) -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
-
-
-def _server(url: str, stack: ExitStack) -> Server:
-    """The server of a URL, or a box."""
-    if url.startswith("box:"):
-        box = stack.enter_context(TDengineBox(version=url.removeprefix("box:"), block_rows=400))
-        url = box.url.replace("http://", "ws://root:taosdata@")
-    server = Server(url)
-    stack.callback(server.close)
-    return server
 
 
 def _stuck(_number: int, _frame: FrameType | None) -> None:

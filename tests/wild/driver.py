@@ -11,12 +11,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 
 from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.testing import TDengineBox
 
 from .comparer import Period, differences, exists, read
 from .faults import inject
@@ -158,6 +159,16 @@ class Driver:
             if not self.keep:
                 _drop(databases)
         return outcome
+
+
+def opened(url: str, stack: ExitStack) -> Server:
+    """The server of a URL, or a box of `box:VERSION`, until the stack ends."""
+    if url.startswith("box:"):
+        box = stack.enter_context(TDengineBox(version=url.removeprefix("box:"), block_rows=400))
+        url = box.url.replace("http://", "ws://root:taosdata@")
+    server = Server(url)
+    stack.callback(server.close)
+    return server
 
 
 def _drop(databases: dict[Server, str]) -> None:
