@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, get_type_hints
+from uuid import uuid4
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.findings import Finding
@@ -73,7 +74,8 @@ def folder_findings(folders: Mapping[str, str], path: Callable[[str], Path] = Pa
         try:
             there = path(folder)
             there.mkdir(parents=True, exist_ok=True)
-            probe = there / ".tdengine-probe"
+            # Runs that begin at the same time may share a folder.
+            probe = there / f".tdengine-probe-{uuid4().hex}"
             probe.write_text("written and removed\n", encoding="utf-8")
             probe.unlink()
         except (OSError, ValueError, ImportError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.copying import Batch, Checkpoint, copy_batch
+from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.following import Position
-from airflow_provider_tdengine.migration.storage import typed
+from airflow_provider_tdengine.migration.storage import folder_findings, typed
 
 from .conftest import SOURCE, TARGET, BoxPair, T, address
 from .test_cli import run
@@ -248,3 +250,14 @@ def test_positions_and_batches_have_their_types() -> None:
         Position.from_dict({**position, "watermark": "5"})
     with pytest.raises(TypeError):
         Batch.from_dict({**batch, "first": 7})
+
+
+def test_runs_that_begin_together_probe_one_folder(tmp_path: Path) -> None:
+    """One run's probe is not what another one removes."""
+
+    def probe(_: int) -> list[Finding]:
+        return list(folder_findings({"dead_letter_path": str(tmp_path)}))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [found for found in pool.map(probe, range(400)) if found] == []
+    assert list(tmp_path.iterdir()) == []
