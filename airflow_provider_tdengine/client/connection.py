@@ -15,6 +15,7 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
+from airflow_provider_tdengine.client.subscription import Start, Subscription
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, WebSocketSession
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,17 @@ class Client:
             generation=server.version[0],
             max_message=server.max_message,
         )
+
+    def subscription(self, topic: str, group: str, start: Start = Start.EARLIEST) -> Subscription:
+        """A new consumer of a topic, see `Subscription`.
+
+        Raises:
+            ConnectionFailed: the server has no WebSocket, or no connection came about.
+            TDengineError: see `Subscription`.
+        """
+        if self.server.websocket_path is None:
+            raise ConnectionFailed(f"{self.address} serves no WebSocket")
+        return Subscription(self.address, topic, group, self.server.version, start)
 
     def clock(self) -> datetime | None:
         """The present moment by the server's clock, to the second; None where it does not say it."""

@@ -78,6 +78,17 @@ class Dialect:
         ts = identifier(time_column)
         return ["COUNT(*)", f"FIRST({ts})", f"LAST({ts})"]
 
+    def create_topic(self, topic: str, database: str) -> str:
+        """A topic of all that is written to a database, and of all changes of its tables; 3.x only.
+
+        The database's WAL_RETENTION_PERIOD must not be 0 (code 908), and the account needs the right to read it.
+        """
+        return f"CREATE TOPIC IF NOT EXISTS {identifier(topic)} WITH META AS DATABASE {self.database(database)}"
+
+    def drop_topic(self, topic: str) -> str:
+        """Refused while a topic has consumers; so is DROP DATABASE while it has a topic (code 1005)."""
+        return f"DROP TOPIC IF EXISTS {identifier(topic)}"
+
     def by_table(self, table: str, aggregates: list[str], conditions: str) -> str:
         """Aggregates of each subtable: its name, then these; 2.x appends the name a second time.
 
