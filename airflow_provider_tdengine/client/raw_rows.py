@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.client.block import Block, decode_block, as_fetched, raw_fields, raw_length, raw_rows
+from airflow_provider_tdengine.client.block import Block, as_fetched, decode_block, raw_fields, raw_length, raw_rows
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import Field, Precision
 
