@@ -10,12 +10,13 @@ Measured on 3.0.5.2 and 3.3.3.0 (`tests/contract/subscription-*.jsonl`):
   message calls its `offset` is the position behind it in 3.0; in 3.3 it is that for changes of tables, and the one
   before it for rows. The raw form of rows has both.
 - A position that the log has no longer is no error: reading goes on at the first one that there is, and the adapter
-  says nothing. `seek` looks before, and `refresh` tells where logs begin.
+  says nothing. `seek` looks before, and `assignments` tells where logs begin.
 - Adapters leave errors of a poll unsaid: it has no message then. A consumer that lost its place gets none, ever.
 - Within a group, consumers share vgroups, each read by one of them. Where one leaves or is cut off, the others have
   its vgroups some seconds later, at the last position that was committed or sought.
-- 3.0 goes back to the last position committed or sought whenever it is asked for `assignment`: it is asked
-  once, before the first poll. Seeking needs that in both.
+- 3.0 goes back to the last position committed or sought whenever it is asked for its assignments, and where there is
+  none, and the log begins later than 0, it then passes over the first version of the log. Seeking needs them in both.
+- 3.0 tells an empty text as NULL, in rows of any form.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Subscription(Exchange):
         topic: its name.
         group: consumers of the same group share vgroups, and what was committed.
         version: of the server, such as (3, 3, 3, 0).
-        start: where a group begins that has committed nothing.
+        start: where a group begins that has committed nothing, found out by the first poll. 3.0 begins at the second
+            version of a log that is cut where `assignments` is asked before that; with `LATEST` nothing is lost.
 
     Raises:
         TopicMissing: there is no such topic.
@@ -122,6 +124,7 @@ class Subscription(Exchange):
         self._counts_next = version >= _NEXT_SINCE
         self._reads_raw = True
         self._timeout = address.timeout
+        self._assignments: dict[int, Assignment] = {}
         try:
             self._ask(
                 "subscribe",
@@ -137,28 +140,22 @@ class Subscription(Exchange):
                 auto_commit="false",
                 with_table_name="true",
             )
-            self._assignments = {each.vgroup: each for each in self._ask_assignments()}
         except BaseException:
             self.close()
             raise
 
     # --- Positions
 
-    @property
     def assignments(self) -> tuple[Assignment, ...]:
-        """The vgroups that this subscription reads, as they were when it began."""
-        return tuple(self._assignments.values())
-
-    def refresh(self) -> tuple[Assignment, ...]:
-        """The vgroups that this subscription reads, as they are now; in 3.0, as they were when it began.
+        """The vgroups that this subscription reads, as they are now; in 3.0, as they were when this was asked first.
 
         Raises:
             TDengineError: it has lost its place in the group.
         """
         # 3.0 would read again what has not been committed.
-        if self._counts_next:
+        if self._counts_next or not self._assignments:
             self._assignments = {each.vgroup: each for each in self._ask_assignments()}
-        return self.assignments
+        return tuple(self._assignments.values())
 
     def seek(self, vgroup: int, position: int) -> None:
         """Go on at a position, which becomes the group's, too. Only before the first poll: 3.3 brings once more what
@@ -172,11 +169,15 @@ class Subscription(Exchange):
             PositionGone: the vgroup's log has not all that comes behind the position, or the vgroup is another's.
             TDengineError: the server refuses it.
         """
+        if not self._assignments:
+            self.assignments()
         there = self._assignments.get(vgroup)
         if there is None:
             raise PositionGone(f"Topic {self.topic!r} at {self._address} has no vgroup {vgroup} for this subscription")
-        first = there.begin if self._counts_next else there.begin - 1
-        if position < first:
+        if position < there.begin:
+            # 3.0 goes on at the beginning of the log by itself from what is before it, and takes no such position.
+            if not self._counts_next and there.position <= position == there.begin - 1:
+                return
             raise PositionGone(
                 f"The log of vgroup {vgroup} of topic {self.topic!r} at {self._address} begins at {there.begin}; "
                 f"what was written behind {position} is gone"

@@ -235,6 +235,10 @@ class _Session:
         assigned = []
         for vgroup in consumer.vgroups:
             log = consumer.topic.logs[vgroup]
+            is_fresh = vgroup not in consumer.group.committed and consumer.position(vgroup) == log.begin > 0
+            if is_fresh and not self.counts_next:
+                # From here on 3.0 takes the first version of the log for one that has been read (measured 3.0.5.2).
+                consumer.go_to(vgroup, log.begin + 1)
             position = self.starts.get(vgroup, consumer.position(vgroup))
             assigned.append(
                 {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_tdengine.client import subscription
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.answers import Answer
 from airflow_provider_tdengine.client.block import decode_block, encode_block
@@ -26,11 +28,25 @@ from airflow_provider_tdengine.client.changes import (
     Unknown,
     changes_in,
 )
-from airflow_provider_tdengine.client.errors import AnswerError, BlockError
+from airflow_provider_tdengine.client.channel import PathMissing
+from airflow_provider_tdengine.client.connection import Client
+from airflow_provider_tdengine.client.errors import (
+    AnswerError,
+    BlockError,
+    PositionGone,
+    ServerBusy,
+    StatementRejected,
+    TDengineError,
+    Timeout,
+    TopicMissing,
+)
 from airflow_provider_tdengine.client.raw_rows import TableRows, rows_in
+from airflow_provider_tdengine.client.subscription import Message, Start, Subscription
 from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.testing import TDengineBox
 
 from .client_recordings import frame
+from .conftest import answer, running_websocket
 
 VERSIONS = ("3.0.5.2", "3.3.3.0")
 T = 1700000000000
@@ -85,13 +101,13 @@ def test_raw_rows_are_those_of_the_blocks(version: str) -> None:
     for _, raw, blocks in messages:
         _, found = rows_in(raw)
         assert [(rows.table, rows.rows) for rows in found] == [
-            (answer["table_name"], answer["rows"]) for answer, _ in blocks
+            (announced["table_name"], announced["rows"]) for announced, _ in blocks
         ]
-        for rows, (answer, block) in zip(found, blocks, strict=True):
-            assert [field.name for field in rows.fields] == answer["fields_names"]
-            assert [field.type for field in rows.fields] == answer["fields_types"]
-            assert rows.precision is Precision.of_number(answer["precision"])
-            assert rows_of(rows) == list(decode_block(block, answer["fields_names"]).to_rows())
+        for rows, (announced, block) in zip(found, blocks, strict=True):
+            assert [field.name for field in rows.fields] == announced["fields_names"]
+            assert [field.type for field in rows.fields] == announced["fields_types"]
+            assert rows.precision is Precision.of_number(announced["precision"])
+            assert rows_of(rows) == list(decode_block(block, announced["fields_names"]).to_rows())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -248,3 +264,203 @@ def test_a_table_whose_name_has_backticks() -> None:
         Answer({"type": "delete", "sql": "delete from `a` where `b` where `c` >= -5 and `c` <= 7"}, _SERVER)
     )
     assert change == RowsDeleted("a` where `b", "c", -5, 7)
+
+
+# --- A consumer, and a box
+
+
+@pytest.fixture(params=VERSIONS)
+def source(request: pytest.FixtureRequest) -> Iterator[TDengineBox]:
+    """A box with a database of two vgroups, and a topic over it."""
+    with TDengineBox(version=request.param) as box:
+        for sql in (
+            "create database d vgroups 2 keep 36500",
+            "create topic t with meta as database d",
+            "create stable d.st (ts timestamp, v int, s nchar(10)) tags (g int)",
+        ):
+            box.execute(sql)
+        yield box
+
+
+def client_of(box: TDengineBox, **settings: Any) -> Client:
+    return Client(Address(scheme="ws", host="127.0.0.1", port=box.port, timeout=10, **settings))
+
+
+def messages(consumer: Subscription) -> list[Message]:
+    """All that there is."""
+    found = []
+    while message := consumer.poll(0.02):
+        found.append(message)
+    return found
+
+
+def written(found: list[Message]) -> list[tuple[str, object]]:
+    return sorted((rows.table, row) for message in found for rows in message.rows for row in rows.block().to_rows())
+
+
+def test_rows_and_changes_arrive(source: TDengineBox) -> None:
+    with client_of(source).subscription("t", "g") as consumer:
+        assert [type(message.changes[0]) for message in messages(consumer)] == [StableCreated, StableCreated]
+        source.execute(f"insert into d.a using d.st tags (1) values ({T},1,'x') ({T + 1},null,'你')")
+        source.execute(f"insert into d.b using d.st tags (2) (ts, v) values ({T},7)")
+        found = messages(consumer)
+        assert written(found) == [("a", (T, 1, "x")), ("a", (T + 1, None, "你")), ("b", (T, 7))]
+        created = {change for message in found for change in message.changes}
+        assert created == {TableCreated("a", "st"), TableCreated("b", "st")}
+        source.execute("drop table d.a")
+        [dropped] = messages(consumer)
+        assert dropped.changes == (TablesDropped(("a",)),)
+        assert dropped.rows == ()
+
+
+def test_what_is_written_during_a_poll_ends_it(source: TDengineBox) -> None:
+    with client_of(source).subscription("t", "g", Start.LATEST) as consumer:
+        # Where the end of the logs is, is found out by the first poll, not before.
+        assert messages(consumer) == []
+        request = consumer._send_text("poll", blocking_time=60_000)
+        source.execute(f"insert into d.a using d.st tags (1) values ({T},1,'x')")
+        assert consumer._take_answer(request, None).flag("have_message")
+
+
+def test_latest_is_behind_all_that_there_is(source: TDengineBox) -> None:
+    source.execute(f"insert into d.a using d.st tags (1) values ({T},1,'x')")
+    with client_of(source).subscription("t", "g", Start.LATEST) as consumer:
+        assert messages(consumer) == []
+        source.execute(f"insert into d.a values ({T + 1},2,'y')")
+        assert written(messages(consumer)) == [("a", (T + 1, 2, "y"))]
+
+
+@pytest.mark.parametrize("read_before", range(5))
+def test_going_on_at_a_position_brings_the_rest(source: TDengineBox, read_before: int) -> None:
+    """Wherever a consumer ends, the next one that seeks brings what is behind, once, of each vgroup."""
+    for number in range(3):
+        source.execute(f"insert into d.a{number} using d.st tags (1) values ({T},{number},'x')")
+        source.execute(f"create table d.n{number} (ts timestamp, v int)")
+    client = client_of(source)
+    with client.subscription("t", "all") as consumer:
+        everything = messages(consumer)
+    positions: dict[int, int] = {}
+    found: list[Message] = []
+    with client.subscription("t", "one") as consumer:
+        for _ in range(read_before):
+            message = consumer.poll(1)
+            assert message is not None
+            found.append(message)
+            positions[message.vgroup] = message.position
+    with client.subscription("t", "another") as consumer:
+        for vgroup, position in positions.items():
+            consumer.seek(vgroup, position)
+        found += messages(consumer)
+    assert written(found) == written(everything)
+    changes = [change for message in found for change in message.changes]
+    assert sorted(map(repr, changes)) == sorted(repr(c) for message in everything for c in message.changes)
+
+
+def test_a_group_goes_on_where_it_committed(source: TDengineBox) -> None:
+    client = client_of(source)
+    source.execute(f"insert into d.a using d.st tags (1) values ({T},1,'x')")
+    with client.subscription("t", "g") as consumer:
+        last = messages(consumer)
+        for message in last:
+            # 3.0 commits the vgroup of a message, 3.3 all of them.
+            consumer.commit(message)
+        source.execute(f"insert into d.a values ({T + 1},2,'y')")
+        assert written(messages(consumer)) == [("a", (T + 1, 2, "y"))]
+    with client.subscription("t", "g") as consumer:
+        assert written(messages(consumer)) == [("a", (T + 1, 2, "y"))]
+
+
+def test_a_position_that_the_log_has_no_longer_is_an_error(source: TDengineBox) -> None:
+    client = client_of(source)
+    with client.subscription("t", "g") as consumer:
+        found = messages(consumer)
+        positions = {message.vgroup: message.position for message in found}
+        for message in found:
+            consumer.commit(message)
+    for second in range(2):
+        source.execute(f"insert into d.a using d.st tags (1) values ({T + second},1,'x')")
+    [(vgroup_of_a,)] = source.execute("select vgroup_id from information_schema.ins_tables where table_name = 'a'")
+    source.forget_log("d")
+    with client.subscription("t", "g") as consumer:
+        lost = positions.pop(vgroup_of_a)
+        with pytest.raises(PositionGone, match=f"behind {lost} is gone"):
+            consumer.seek(vgroup_of_a, lost)
+        # The other vgroup's log is as empty, but had nothing more.
+        [(vgroup, position)] = positions.items()
+        consumer.seek(vgroup, position)
+        with pytest.raises(PositionGone, match="no vgroup 99"):
+            consumer.seek(99, 5)
+
+
+def test_consumers_of_a_group_share_vgroups(source: TDengineBox) -> None:
+    client = client_of(source)
+    rows = " ".join(f"d.c{i} using d.st tags (1) values ({T},{i},'x')" for i in range(20))
+    with client.subscription("t", "g") as first, client.subscription("t", "g") as second:
+        assert [len(consumer.assignments()) for consumer in (first, second)] == [1, 1]
+        source.execute(f"insert into {rows}")
+        halves = [messages(first), messages(second)]
+        assert all(written(half) for half in halves)
+        assert len(written(halves[0] + halves[1])) == 20
+        second.unsubscribe()
+        # Nothing was committed.
+        assert written(messages(first)) == written(halves[1])
+
+
+def test_block_by_block_where_the_raw_form_is_not_known(
+    source: TDengineBox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(raw: memoryview) -> tuple[int, list[TableRows]]:
+        raise BlockError("of another age")
+
+    rows = " ".join(f"d.c{i} using d.st tags (1) values ({T},{i},'x')" for i in range(5))
+    source.execute(f"insert into {rows}")
+    with client_of(source).subscription("t", "raw") as consumer:
+        expected = messages(consumer)
+    monkeypatch.setattr(subscription, "rows_in", unknown)
+    with client_of(source).subscription("t", "blocks") as consumer:
+        found = messages(consumer)
+    assert written(found) == written(expected)
+    assert [replace(m, rows=()) for m in found] == [replace(m, rows=()) for m in expected]
+    assert [(r.table, r.fields) for m in found for r in m.rows] == [
+        (r.table, r.fields) for m in expected for r in m.rows
+    ]
+    [said] = [record.getMessage() for record in caplog.records if record.name.endswith("subscription")]
+    assert said.endswith("sends rows in a form that is not known (of another age); going on block by block")
+
+
+def test_a_topic_is_dropped_after_its_consumers(source: TDengineBox) -> None:
+    client = client_of(source)
+    with client.subscription("t", "g") as consumer:
+        with pytest.raises(ServerBusy, match="subscribed"):
+            client.execute(client.dialect.drop_topic("t"))
+        consumer.unsubscribe()
+        client.execute(client.dialect.drop_topic("t"))
+    with pytest.raises(TopicMissing):
+        client.subscription("t", "g")
+    client.execute(client.dialect.create_topic("A Topic", "d"))
+    assert client.rows("show topics") == [("A Topic",)]
+
+
+def test_an_account_that_may_not(source: TDengineBox) -> None:
+    client = client_of(source)
+    assert client.server
+    with pytest.raises(StatementRejected, match="new consumer return nil"):
+        Subscription(replace(client.address, password="wrong"), "t", "g", client.server.version)
+
+
+def test_a_source_of_2x_has_no_subscriptions(box: Callable[..., Address]) -> None:
+    with pytest.raises(PathMissing):
+        Client(box("2.6.0.27")).subscription("t", "g")
+
+
+def test_a_poll_that_is_not_answered_ends() -> None:
+    def silent(connection: Any, peer: Any) -> None:
+        answer(connection, json.loads(connection.recv()))
+
+    with running_websocket(silent, login=False) as peer:
+        address = replace(peer.address, timeout=0.2)
+        consumer = Subscription(address, "t", "g", (3, 3, 3, 0))
+        with pytest.raises(Timeout, match="did not answer a poll"):
+            consumer.poll(0.1)
+        with pytest.raises(TDengineError):
+            consumer.poll(0.1)
