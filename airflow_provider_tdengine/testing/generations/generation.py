@@ -63,7 +63,7 @@ _DATABASE_OPTIONS_2: Mapping[str, str] = {
     "update": "0",
 }
 
-_DATABASE_OPTIONS_3: Mapping[str, str] = {
+_DATABASE_OPTIONS_3: dict[str, str] = {
     "buffer": "256",
     "cachesize": "1",
     "cachemodel": "none",
@@ -323,6 +323,8 @@ def generation_of(version: str) -> Generation:
         distinct_json=not is_current,
         counts_empty_tables=is_current,
         strays_in_lists=numbers < (3, 3, 5),
+        # 3.0 keeps no log for subscriptions unless it is told to (measured 3.0.5.2, 3.3.3.0).
+        database_options=_DATABASE_OPTIONS_3 | {"wal_retention_period": "3600" if is_current else "0"},
         counts_next=is_current,
         tells_empty_text=is_current,
         errors=ERRORS_3 if is_current else ERRORS_30,

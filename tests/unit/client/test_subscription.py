@@ -274,7 +274,7 @@ def source(request: pytest.FixtureRequest) -> Iterator[TDengineBox]:
     """A box with a database of two vgroups, and a topic over it."""
     with TDengineBox(version=request.param) as box:
         for sql in (
-            "create database d vgroups 2 keep 36500",
+            "create database d vgroups 2 keep 36500 wal_retention_period 3600",
             "create topic t with meta as database d",
             "create stable d.st (ts timestamp, v int, s nchar(10)) tags (g int)",
         ):
