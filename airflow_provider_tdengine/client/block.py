@@ -659,6 +659,11 @@ def times_of(block: Block) -> Ints:
     return column.values.astype(np.int64, copy=False)
 
 
+def raw_heads(raw: memoryview) -> bytes:
+    """What an unopened block of 3.x, which has at least its head, says of its columns: equal bytes, equal columns."""
+    return bytes(raw[_HEAD.size : _HEAD.size + _HEAD.unpack_from(raw)[3] * _COLUMN_HEAD.size])
+
+
 def as_fetched(raw: memoryview) -> memoryview:
     """A block of 3.x as the native client hands it out, from what servers send to it.
 

@@ -11,7 +11,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from airflow_provider_tdengine.client.block import Block, as_fetched, decode_block, raw_fields, raw_length, raw_rows
+from airflow_provider_tdengine.client.block import (
+    Block,
+    as_fetched,
+    decode_block,
+    raw_fields,
+    raw_heads,
+    raw_length,
+    raw_rows,
+)
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import Field, Precision
 
@@ -80,9 +88,11 @@ class _Message:
         if raw[0] == _NEW_STYLE:
             self.place = 5
             self.head = _NEW_HEAD
-        self.columns: memoryview = raw[:0]
-        """Of the block before, where most blocks have the same."""
+        # Most blocks have the columns of the one before.
+        self.columns: bytes = b""
         self.names: list[str] = []
+        self.heads: bytes = b""
+        self.fields: tuple[Field, ...] = ()
 
     def read(self) -> tuple[int, list[TableRows]]:
         positions = [self.unpack(_POSITION) for _ in range(2)]
@@ -99,11 +109,17 @@ class _Message:
         raw = raw[self.head.size :]
         if raw_length(raw) != len(raw):
             raise ValueError(f"a block of {raw_length(raw)} bytes stands in {len(raw)}")
-        names = self.column_names()
-        return TableRows(self.text(), raw_fields(raw, names), precision, as_fetched(raw))
+        fields = self.fields_of(raw)
+        return TableRows(self.text(), fields, precision, as_fetched(raw))
+
+    def fields_of(self, block: memoryview) -> tuple[Field, ...]:
+        """The columns of a block: their names from behind it, types and sizes from the block itself."""
+        names, heads = self.column_names(), raw_heads(block)
+        if names is not self.names or heads != self.heads:
+            self.names, self.heads, self.fields = names, heads, raw_fields(block, names)
+        return self.fields
 
     def column_names(self) -> list[str]:
-        """The names of a block's columns; types and sizes are in the block itself, too."""
         known = len(self.columns)
         if known and self.raw[self.place : self.place + known] == self.columns:
             self.place += known
@@ -111,14 +127,14 @@ class _Message:
         start = self.place
         count = self.number() >> 1
         self.number()
-        self.names = []
+        names = []
         for _ in range(count):
             self.place += 2
             self.number()
             self.number()
-            self.names.append(self.text())
-        self.columns = self.raw[start : self.place]
-        return self.names
+            names.append(self.text())
+        self.columns = bytes(self.raw[start : self.place])
+        return names
 
     def unpack(self, kind: struct.Struct) -> tuple[int, ...]:
         values: tuple[int, ...] = kind.unpack_from(self.raw, self.place)
