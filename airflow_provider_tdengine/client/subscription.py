@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -68,12 +68,14 @@ class Assignment:
         position: where reading goes on.
         begin: the first version that its log has.
         end: the last one in 3.0, the one behind it in 3.3.
+        first: the position before all that its log has.
     """
 
     vgroup: int
     position: int
     begin: int
     end: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,17 @@ class Subscription(Exchange):
             self._assignments = {each.vgroup: each for each in self._ask_assignments()}
         return tuple(self._assignments.values())
 
+    def positions(self) -> dict[int, int]:
+        """Where reading goes on, by vgroup; nothing in 3.0.
+
+        Behind the last message, or further: logs also have what is not told. Only where the last poll brought nothing:
+        3.3 may have fetched ahead.
+
+        Raises:
+            TDengineError: the server refuses to say.
+        """
+        return self._positions_of([each.vgroup for each in self.assignments()]) if self._counts_next else {}
+
     def seek(self, vgroup: int, position: int) -> None:
         """Go on at a position, which becomes the group's, too. Only before the first poll: 3.3 brings once more what
         it has fetched ahead.
@@ -174,10 +187,10 @@ class Subscription(Exchange):
         there = self._assignments.get(vgroup)
         if there is None:
             raise PositionGone(f"Topic {self.topic!r} at {self._address} has no vgroup {vgroup} for this subscription")
+        # 3.0 goes on at the beginning of a log by itself from what is before it, and takes no such position.
+        if there.position <= position == there.first < there.begin:
+            return
         if position < there.begin:
-            # 3.0 goes on at the beginning of the log by itself from what is before it, and takes no such position.
-            if not self._counts_next and there.position <= position == there.begin - 1:
-                return
             raise PositionGone(
                 f"The log of vgroup {vgroup} of topic {self.topic!r} at {self._address} begins at {there.begin}; "
                 f"what was written behind {position} is gone"
@@ -238,13 +251,14 @@ class Subscription(Exchange):
 
     def _behind(self, vgroup: int, offset: int) -> int:
         """The position behind rows whose `offset` is known."""
-        if not self._counts_next:
-            return offset
-        asked = [{"topic": self.topic, "vgroup_id": vgroup}]
+        return self._positions_of([vgroup])[vgroup] if self._counts_next else offset
+
+    def _positions_of(self, vgroups: Sequence[int]) -> dict[int, int]:
+        asked = [{"topic": self.topic, "vgroup_id": vgroup} for vgroup in vgroups]
         positions = self._ask("position", "tell its position", topic_vgroup_ids=asked).wholes("position")
-        if len(positions) != 1:
-            raise AnswerError(f"{self._address} answers with {len(positions)} positions where one was asked for")
-        return positions[0]
+        if len(positions) != len(vgroups):
+            raise AnswerError(f"{self._address} answers with {len(positions)} positions, {len(vgroups)} were asked for")
+        return dict(zip(vgroups, positions, strict=True))
 
     def _raw(self, message: int) -> memoryview:
         frame = self._frame("fetch_raw", message)
@@ -282,8 +296,9 @@ class Subscription(Exchange):
 
     def _ask_assignments(self) -> Iterator[Assignment]:
         for part in self._ask("assignment", "assign vgroups", topic=self.topic).parts("assignment"):
-            numbers = (part.whole(name) for name in ("vgroup_id", "offset", "begin", "end"))
-            yield Assignment(*numbers)
+            begin = part.whole("begin")
+            first = begin if self._counts_next else begin - 1
+            yield Assignment(part.whole("vgroup_id"), part.whole("offset"), begin, part.whole("end"), first)
 
     def unsubscribe(self) -> None:
         """Leave the group, so that the topic can be dropped; nothing can be polled any more.
