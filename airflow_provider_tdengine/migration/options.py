@@ -466,8 +466,8 @@ class MigrationOptions:
         "Rows a second",
         _COPYING,
         "The most rows a second that the whole migration copies; 0 for no limit. Each of the batches that may be "
-        "copied at the same time has an equal part. Without limits, too, a task goes slower while a server says that it "
-        "is busy, or takes ever longer to confirm what is written.",
+        "copied at the same time has an equal part. Without limits, too, a task goes slower while a server says that "
+        "it is busy, or takes ever longer to confirm what is written.",
         minimum=0,
         examples=("100000",),
     )
