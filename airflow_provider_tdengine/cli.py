@@ -42,7 +42,14 @@ from airflow_provider_tdengine.migration.copying import (
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.following import Follower, Position, rounds
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.planning import (
+    assessment,
+    make_plan,
+    preflight,
+    preview,
+    requested,
+    write_assessment,
+)
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
@@ -172,7 +179,10 @@ class Command:
         """Show what would be done."""
         with self._source, self._target:
             found = preview(self._source, self._target, self._options)
-        self._show(found.to_dict(), list(found.lines()))
+        document = assessment(self._options.label, [found], datetime.now(timezone.utc))
+        self._show(document, list(found.lines()))
+        if self._options.certificate_path:
+            self._screen.line(f"    {write_assessment(document, self._documents)}")
         return _FAILED if found.blockers else 0
 
     def migrate(self) -> int:
@@ -349,7 +359,7 @@ class Command:
         self._show(comparison.to_dict(), lines)
         if proof:
             # Where that fails, the result has been said.
-            self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
+            self._screen.line(f"    {write(proof, self._documents)}")
         return verdict
 
     def status(self) -> int:
@@ -399,6 +409,11 @@ class Command:
         else:
             for line in lines:
                 self._screen.line(line)
+
+    @property
+    def _documents(self) -> Path:
+        """Where certificate and assessment are written."""
+        return Path(self._options.certificate_path) / self._state.name
 
     def _letters(self) -> Path | None:
         """Where refused rows are kept."""

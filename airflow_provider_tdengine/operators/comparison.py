@@ -7,9 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -35,7 +33,7 @@ from airflow_provider_tdengine.migration.comparing import (
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.wording import number
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -183,7 +181,7 @@ class TDengineVerifyOperator(ComparingOperator):
             began = context["dag_run"].start_date or context["dag_run"].run_after
             proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
             if options.certificate_path:
-                log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
+                log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         verdict = comparison.verdict
         # Pushed before it may fail: the page Migrations shows them.
         context["ti"].xcom_push("verdict", verdict.to_dict())
@@ -241,12 +239,6 @@ class TDengineVerifyOperator(ComparingOperator):
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
         )
-
-    def _certificate_folder(self, options: MigrationOptions, context: Context) -> Path:
-        """A folder of its own for each task of a run that compares, and for each mapped instance of one."""
-        index = context["ti"].map_index
-        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
-        return run_folder(options.certificate_path, context) / quote(name, safe="")
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         server = self.target(options).client.address

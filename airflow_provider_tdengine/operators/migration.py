@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -39,7 +40,14 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.planning import (
+    assessment,
+    make_plan,
+    preflight,
+    preview,
+    requested,
+    write_assessment,
+)
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
@@ -120,6 +128,12 @@ class MigrationOperator(BaseOperator):
         # A DAG may have several migrations, each with its own task `dead_letters`.
         group = self.task_id.rpartition(".")[0]
         return folder / quote(group, safe="") if group else folder
+
+    def document_folder(self, options: MigrationOptions, context: Context) -> Path:
+        """Where a task leaves documents: a folder of its own in that of its run, and one for each mapped instance."""
+        index = context["ti"].map_index
+        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
+        return run_folder(options.certificate_path, context) / quote(name, safe="")
 
     def is_end_implied(self, options: MigrationOptions, context: Context) -> bool:
         """Whether history ends at the run's creation only since nobody has said otherwise."""
@@ -305,13 +319,17 @@ class TDenginePlanOperator(MigrationOperator):
         return [batch.to_dict() for batch in batches]
 
     def _preview(self, options: MigrationOptions, context: Context) -> None:
-        """Say what a run would do, and push it as XCom `preview`; what stands in the way fails the task."""
+        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             found = preview(source, target, options)
+        document = assessment(options.label, [found], datetime.now(timezone.utc))
         log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
-        context["ti"].xcom_push("preview", found.to_dict())
+        context["ti"].xcom_push("assessment", document)
         context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
         with clear_failures():
+            if options.certificate_path:
+                place = write_assessment(document, self.document_folder(options, context))
+                log.info("The assessment is %s", place)
             stop_on(found.blockers)
 
 

@@ -67,10 +67,10 @@ def _page_of(migration: Migration) -> str:
     return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
 
 
-def _certificate_of(address: str, kind: str) -> str:
-    """Where the certificate is of the migration that is shown at an address."""
+def _document_of(address: str, file: str) -> str:
+    """Where a document is, such as certificate.html, of the migration that is shown at an address."""
     place, mark, rest = address.partition("?")
-    return f"{place}/certificate.{kind}{mark}{rest}"
+    return f"{place}/{file}{mark}{rest}"
 
 
 def _requests(requests: Sequence[Request]) -> str:
@@ -120,6 +120,6 @@ _PAGES.filters |= {
 }
 _PAGES.globals |= {
     "count_of": wording.number,
-    "certificate_of": _certificate_of,
+    "document_of": _document_of,
     "stage_names": list(STAGES.values()),
 }

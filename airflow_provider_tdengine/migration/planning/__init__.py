@@ -1,5 +1,7 @@
 """What is to be done, and what stands in its way: batches, and findings before anything is written."""
 
+from airflow_provider_tdengine.migration.planning.assessment import assessment, write_assessment
+from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
 from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
@@ -10,6 +12,8 @@ __all__ = [
     "MOST_BATCHES",
     "Preview",
     "Request",
+    "assessment",
+    "assessment_page",
     "cut_batches",
     "make_batches",
     "make_plan",
@@ -18,4 +22,5 @@ __all__ = [
     "requested",
     "row_of",
     "row_on_disk",
+    "write_assessment",
 ]
