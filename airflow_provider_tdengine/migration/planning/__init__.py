@@ -2,16 +2,19 @@
 
 from airflow_provider_tdengine.migration.planning.assessment import assessment, write_assessment
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
-from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
-from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
+from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
+from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, Sample, preview
 from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.request import Request, requested
 
 __all__ = [
     "MOST_BATCHES",
+    "Disk",
+    "Part",
     "Preview",
     "Request",
+    "Sample",
     "assessment",
     "assessment_page",
     "cut_batches",

@@ -222,6 +222,7 @@ def test_totals() -> None:
     }
 
 
+FINDING = ("object", "found", "action", "severity")
 EVIL = "</script><img src=x onerror=alert(1)>'\"&"
 
 
@@ -246,8 +247,16 @@ def test_names_and_errors_cannot_inject() -> None:
         options={},
         replays=[EVIL],
         now=NOW,
-        findings=[{"object": EVIL, "found": EVIL, "action": EVIL, "severity": EVIL}],
-        preview=None,
+        findings=[],
+        assessment={
+            "kind": EVIL,
+            "words": EVIL,
+            "tables": 1,
+            "rows": 1,
+            "seconds": 1,
+            "disk": 1,
+            "databases": [{"batches_in_all": 1, "findings": [dict.fromkeys(FINDING, EVIL)]}],
+        },
         created=None,
         certificate={"differences": [{"table": EVIL, "what": EVIL, "source": EVIL, "target": EVIL}], "different": 1},
         letters={"rows": 1, "folder": EVIL, "first": [{"table": EVIL, "row": EVIL, "reason": EVIL}]},
