@@ -84,6 +84,8 @@ def test_every_number_has_its_name_beside_it(show: Show, name: str, head: str, w
     assert heads is not None
     if width < 700:
         assert f'"{head}"' in labels
+        # A long one would lie under its number.
+        assert page.locator("td.number").first.evaluate("it => getComputedStyle(it).whiteSpace") == "normal"
         assert heads["width"] <= 1
     else:
         assert set(labels) == {"none"}

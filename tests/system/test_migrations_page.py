@@ -207,6 +207,9 @@ def test_a_viewer_sees_and_may_not_steer(hall: Airflow, pages: Callable[[str], P
     has_state(frame, "dry run")
     expect(frame.get_by_text("What a run would do")).to_be_visible()
     expect(frame.get_by_role("button")).to_have_count(0)
+    frame.get_by_role("link", name="Assessment").click()
+    expect(page.get_by_role("heading", name="What would be copied")).to_be_visible()
+    assert page.locator(".banner").evaluate("it => getComputedStyle(it).borderLeftStyle") == "solid"
     headers = {"Authorization": f"Bearer {log_in(hall, VIEWER)}"}
     answer = httpx.patch(
         f"{hall.ui.address}/api/v2/dags/{DAG}/dagRuns/{run}", json={"state": "failed"}, headers=headers
