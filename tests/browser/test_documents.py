@@ -62,7 +62,8 @@ def test_nothing_is_cut_off_or_squeezed(show: Show, name: str, width: int) -> No
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     boxes = page.evaluate(
         "[...document.querySelectorAll('td, .cards th[scope=row], dd, .ends div')].map(it => { const box = "
-        "(it.querySelector('span') ?? it).getBoundingClientRect(); return [it.innerText, box.left, box.right, box.height]; })"
+        "(it.querySelector('span') ?? it).getBoundingClientRect(); "
+        "return [it.innerText, box.left, box.right, box.height]; })"
     )
     assert len(boxes) > 40
     for text, left, right, height in boxes:
