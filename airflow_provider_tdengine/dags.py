@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
+from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
@@ -37,9 +38,6 @@ With **dry run**, it stops after the plan, whose log shows what would be copied 
 """
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
-
-TAG = "tdengine"
-"""The tag of DAGs with migrations, by which the page Migrations finds their runs."""
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
 
