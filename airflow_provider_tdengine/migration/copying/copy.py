@@ -29,6 +29,7 @@ from airflow_provider_tdengine.client.errors import (
     TableMissing,
     TDengineError,
 )
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count, meet
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
@@ -106,6 +107,24 @@ class Copied:
     def rows(self) -> int:
         """Rows whose fate is known."""
         return self.tally.rows
+
+    def facts(self) -> wording.Facts:
+        """What people read."""
+        tally = self.tally
+        earlier = f" ({self.tried:,} of them in this try)" if self.tried != tally.rows else ""
+        return [
+            ("rows", f"{tally.rows:,}{earlier}"),
+            ("tables with rows", f"{self.tables:,}"),
+            ("points", f"{tally.points:,}"),
+            ("blocks", f"{tally.blocks:,}"),
+            ("written", wording.size(tally.bytes)),
+            ("refused", f"{tally.rejected:,}" if tally.rejected else ""),
+            ("too old, left out", f"{self.left_behind:,}" if self.left_behind else ""),
+            ("replaced by a later row", f"{tally.collisions:,}" if tally.collisions else ""),
+            ("tables that have gone", f"{self.vanished:,}" if self.vanished else ""),
+            ("way", self.strategy),
+            ("time", f"{wording.duration(self.seconds)}, {self.tried / max(self.seconds, 0.001):,.0f} rows/s"),
+        ]
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -243,7 +262,8 @@ def _copy(
             log.info("The workers of batch %s waited because of %s", brief.batch.label, waited)
     _do(workers.check_structure, stop)
     if checkpoint.vanished:
-        log.warning("%d tables of batch %s have gone from the source", checkpoint.vanished, brief.batch.label)
+        gone = wording.number(checkpoint.vanished, "table")
+        log.warning("Gone from the source: %s of batch %s", gone, brief.batch.label)
     return Copied(
         checkpoint.tally,
         workers.tables,
@@ -286,7 +306,7 @@ def _resumed(brief: Brief, progress: ProgressStore, stop: threading.Event) -> Ch
     if checkpoint.is_done and not _do(partial(_has_arrived, brief, checkpoint, stop), stop):
         log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
         return None
-    log.info("Batch %s goes on after %d rows", label, checkpoint.tally.rows)
+    log.info("Batch %s goes on after %s", label, wording.number(checkpoint.tally.rows, "row"))
     return checkpoint
 
 
@@ -366,7 +386,8 @@ class _Workers:
         rows = max(0, found.total - left.total)
         if checkpoint and since is not None:
             rows = _do(partial(self._not_copied, checkpoint, found, left, since), self._stop)
-        log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, brief.batch.label)
+        left_behind = wording.number(rows, "row")
+        log.warning("Left behind: %s of batch %s, about to expire", left_behind, brief.batch.label)
         return since, rows, left
 
     def _not_copied(self, checkpoint: Checkpoint, found: Holdings, left: Holdings, since: int) -> int:
@@ -410,7 +431,8 @@ class _Workers:
         """Dense or sparse; the log says why."""
         rows, tables, label = self._holdings.total, len(self._holdings), self.brief.batch.label
         chosen, why = choose_strategy(self._options.strategy, table, tables, rows)
-        log.info("Batch %s: %d rows of %d tables: %s (%s)", label, rows, tables, chosen, why)
+        there = f"{wording.number(rows, 'row')} of {wording.number(tables, 'table')}"
+        log.info("Batch %s: %s: %s (%s)", label, there, chosen, why)
         return chosen
 
     def _lies_in_hay(self, *, is_part: bool) -> bool:
@@ -536,7 +558,8 @@ class _Workers:
         with self.lock:
             created = SchemaSync(self.brief.source, self.brief.target, options, self.brief.scope).run().tables
         if created:
-            log.info("%d subtables are new in batch %s, and were created", created, self.brief.batch.label)
+            new = wording.number(created, "new subtable")
+            log.info("Created: %s of batch %s", new, self.brief.batch.label)
 
     def _copy_remaining(self, span: Span, pair: Sessions) -> None:
         # A list: `_remaining` reads the span, which moves while its units are worked on.
