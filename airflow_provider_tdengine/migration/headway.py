@@ -1,11 +1,11 @@
-"""How far something is that takes long: one line every ten seconds, the same in a task's log and on the command line."""
+"""How far something is that takes long: a line every ten seconds, the same in a task's log and on the command line."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -28,16 +28,18 @@ class Headway:
         what: is going on.
         total: when it is complete; 0 where that is not known.
         unit: what is counted.
+        tell: takes each line.
 
     Attributes:
         note: what there is to say besides.
     """
 
-    def __init__(self, what: str, total: int = 0, unit: str = "row") -> None:
+    def __init__(self, what: str, total: int = 0, unit: str = "row", tell: Callable[[str], object] = log.info) -> None:
         self.what = what
         self.total = total
         self.note = ""
         self._unit = unit
+        self._tell = tell
         self._done = 0
         self._earlier = 0
         self._started = time.monotonic()
@@ -47,7 +49,7 @@ class Headway:
     def __enter__(self) -> Self:
         self._done, self._earlier, self._started = 0, 0, time.monotonic()
         self._ended = threading.Event()
-        threading.Thread(target=self._tell, args=(self._ended,), name="headway", daemon=True).start()
+        threading.Thread(target=self._watch, args=(self._ended,), name="headway", daemon=True).start()
         return self
 
     def __exit__(
@@ -55,9 +57,9 @@ class Headway:
     ) -> None:
         self._ended.set()
 
-    def _tell(self, ended: threading.Event) -> None:
+    def _watch(self, ended: threading.Event) -> None:
         while not ended.wait(EVERY):
-            log.info("%s", self)
+            self._tell(str(self))
 
     @property
     def done(self) -> int:

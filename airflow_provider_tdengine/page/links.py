@@ -1,6 +1,6 @@
 """Links from Airflow's task instances to the page Migrations.
 
-The API server makes them when somebody looks at a task instance: they are there as soon as the task is, and need no XCom.
+The API server makes them when somebody looks at a task instance: they are there as soon as that is, without XComs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class _MigrationLink(BaseOperatorLink):
     """A link to something of the migration that a task belongs to; none where there is no such thing yet."""
 
-    name: ClassVar[str]  # type: ignore[misc]
+    name: ClassVar[str]
     stages: ClassVar[tuple[str, ...]] = ()
     """Of which stages the tasks have it, see `page.migrations.STAGES`; all for none."""
     document: ClassVar[tuple[str, str] | None] = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from airflow.models.dagrun import DagRunNote
 from airflow.utils.session import create_session
+from sqlalchemy import insert
 
 from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration import wording
@@ -44,9 +45,7 @@ def renew(number: int, values: Mapping[str, object]) -> None:
         if note:
             note.content = text
         else:
-            note = DagRunNote(text)
-            note.dag_run_id = number
-            session.add(note)
+            session.execute(insert(DagRunNote).values(dag_run_id=number, content=text))
 
 
 def noted(note: str, migrations: Sequence[Migration], why: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """The note of a run, as a listener of Airflow keeps it: source, target and mode, and at the end what it came to.
 
-A task cannot write it: Airflow's task SDK has no call for it, and REST API wants somebody's login. So it is written where
-a run changes its state, in the scheduler or the API server, after that change is committed, in a transaction of its own:
-nothing that goes wrong with a note can hold up a run.
+A task cannot write it: Airflow's task SDK has no call for it, and its REST API wants somebody's login. So it is written
+where a run changes its state, in the scheduler or the API server, after that change is committed, in a transaction of
+its own: nothing that goes wrong with a note can hold up a run.
 """
 
 from __future__ import annotations

@@ -166,7 +166,9 @@ class Comparison:
 
     def facts(self) -> wording.Facts:
         """What people read."""
-        levels = ", ".join(f"{wording.number(count, 'batch', 'batches')} by {how}" for how, count in self.levels.items())
+        levels = ", ".join(
+            f"{wording.number(count, 'batch', 'batches')} by {how}" for how, count in self.levels.items()
+        )
         counts = [
             ("tables that differ", self.different),
             ("rows missing", self.missing),
@@ -399,9 +401,7 @@ def _conclude_pair(
         with Headway(f"Comparing tags of {pair.wanted.name}", unit="table") as headway:
             found = compare_tags(
                 structure.tags(pair),
-                lambda: map(
-                    structure.transform.subtable, headway.each(source.subtables(pair.source, structure.scope))
-                ),
+                lambda: map(structure.transform.subtable, headway.each(source.subtables(pair.source, structure.scope))),
                 lambda: target.subtables(pair.wanted, scope),
             )
         return found.differences, found.others

@@ -414,4 +414,6 @@ def _runs(keys: Sequence[Key], extra: set[Key]) -> Iterator[tuple[int, int]]:
 
 
 def _incomplete(table: str, rows: int, expected: int) -> IncompleteResult:
-    return IncompleteResult(f"{wording.number(rows, 'row')} of {table!r} and others arrived where the source counts {expected:,}")
+    return IncompleteResult(
+        f"{wording.number(rows, 'row')} of {table!r} and others arrived where the source counts {expected:,}"
+    )

@@ -10,8 +10,8 @@ import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -108,24 +108,6 @@ class Copied:
         """Rows whose fate is known."""
         return self.tally.rows
 
-    def facts(self) -> wording.Facts:
-        """What people read."""
-        tally = self.tally
-        earlier = f" ({self.tried:,} of them in this try)" if self.tried != tally.rows else ""
-        return [
-            ("rows", f"{tally.rows:,}{earlier}"),
-            ("tables with rows", f"{self.tables:,}"),
-            ("points", f"{tally.points:,}"),
-            ("blocks", f"{tally.blocks:,}"),
-            ("written", wording.size(tally.bytes)),
-            ("refused", f"{tally.rejected:,}" if tally.rejected else ""),
-            ("too old, left out", f"{self.left_behind:,}" if self.left_behind else ""),
-            ("replaced by a later row", f"{tally.collisions:,}" if tally.collisions else ""),
-            ("tables that have gone", f"{self.vanished:,}" if self.vanished else ""),
-            ("way", self.strategy),
-            ("time", f"{wording.duration(self.seconds)}, {self.tried / max(self.seconds, 0.001):,.0f} rows/s"),
-        ]
-
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return {**asdict(self), "tally": self.tally.to_dict()}
@@ -148,6 +130,37 @@ class Copied:
         return self.expired + self.tally.expired
 
 
+def copied_facts(batches: Sequence[Copied], seconds: float) -> wording.Facts:
+    """What people read of batches that were copied.
+
+    Parameters:
+        batches: what each came to.
+        seconds: how long this try took.
+    """
+    total = sum((one.tally for one in batches), Tally())
+    tried, left_behind, vanished = (
+        sum(getattr(one, name) for one in batches) for name in ("tried", "left_behind", "vanished")
+    )
+    ways = ", ".join(f"{count:,} {way}" if len(batches) > 1 else way for way, count in _ways(batches))
+    return [
+        ("rows", f"{total.rows:,}" + (f", {tried:,} of them in this try" if tried != total.rows else "")),
+        ("tables with rows", f"{sum(one.tables for one in batches):,}"),
+        ("points", f"{total.points:,}"),
+        ("blocks", f"{total.blocks:,}"),
+        ("written", wording.size(total.bytes)),
+        ("refused", f"{total.rejected:,}" if total.rejected else ""),
+        ("too old, left out", f"{left_behind:,}" if left_behind else ""),
+        ("a later row stands", f"{total.collisions:,}" if total.collisions else ""),
+        ("tables that have gone", f"{vanished:,}" if vanished else ""),
+        ("way", ways),
+        ("time", f"{wording.duration(seconds)}, {tried / max(seconds, 0.001):,.0f} rows/s"),
+    ]
+
+
+def _ways(batches: Sequence[Copied]) -> list[tuple[str, int]]:
+    return sorted(Counter(one.strategy for one in batches).items())
+
+
 def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> tuple[str, str]:
     """Dense or sparse, and why.
 
@@ -164,7 +177,10 @@ def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> 
     if any(column.type in TEXTLESS for column in table.columns):
         return "dense", "a column has values that no text carries"
     values = rows * len(table.columns) / tables
-    return "sparse" if values < SPARSE_BELOW else "dense", f"{values:.0f} values a table, the limit is {SPARSE_BELOW}"
+    return (
+        "sparse" if values < SPARSE_BELOW else "dense",
+        f"{values:,.0f} values a table, the limit is {SPARSE_BELOW:,}",
+    )
 
 
 def copy_batch(

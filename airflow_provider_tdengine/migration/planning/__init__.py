@@ -2,7 +2,13 @@
 
 from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
-from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan, plan_facts
+from airflow_provider_tdengine.migration.planning.plan import (
+    MOST_BATCHES,
+    cut_batches,
+    make_batches,
+    make_plan,
+    plan_facts,
+)
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.request import Request, requested
 

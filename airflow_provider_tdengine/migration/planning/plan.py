@@ -107,8 +107,8 @@ def make_batches(source: Catalog, structure: Structure, period: Period, planned:
             [
                 Finding(
                     "Option 'stables'",
-                    f"{len(groups):,} super tables make {len(batches):,} batches, more than the {MOST_BATCHES:,} tasks that "
-                    "Airflow maps by default",
+                    f"{len(groups):,} super tables make {len(batches):,} batches, more than the {MOST_BATCHES:,} tasks "
+                    "that Airflow maps by default",
                     "Migrate them in several runs, some super tables each",
                 )
             ]
