@@ -196,9 +196,10 @@ class TDengineVerifyOperator(ComparingOperator):
                 else "Clear this task to mend and compare once more"
             )
             raise failure(_in_words(comparison, cure))
+        level = logging.INFO if verdict.is_equal else logging.WARNING
         for note in verdict.notes:
-            log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", wording.folded([note]))
-        told("Compared: the whole migration", comparison.facts())
+            log.log(level, "%s", wording.folded([note]))
+        told("Compared: the whole migration", comparison.facts(), level)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
 

@@ -166,9 +166,9 @@ def client(connection_id: str, option: str) -> Client:
         raise MigrationStopped([finding]) from error
 
 
-def told(title: str, facts: wording.Facts) -> None:
+def told(title: str, facts: wording.Facts, level: int = logging.INFO) -> None:
     """Log what a stage came to."""
-    log.info("%s", wording.folded(wording.facts(title, facts)))
+    log.log(level, "%s", wording.folded(wording.facts(title, facts)))
 
 
 def failure(lines: Sequence[str], *, retryable: bool = False) -> AirflowException:

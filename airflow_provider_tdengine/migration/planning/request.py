@@ -58,7 +58,7 @@ class Request:
             *((f"only {name}", text or "") for name, text in scope.items()),
             ("schema", options.schema),
             ("verify", options.verify),
-            ("refused rows", "dead letters" if options.on_error == "dead_letter" else "fail the copy"),
+            ("on error", "rows become dead letters" if options.on_error == "dead_letter" else "the copy fails"),
         ]
 
     @staticmethod
