@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from queue import Queue
 
 import pytest
@@ -52,8 +51,8 @@ def test_it_speaks_while_a_server_is_silent_and_not_afterwards(monkeypatch: pyte
 
 
 @pytest.fixture
-def lines() -> Iterator[list[str]]:
-    yield wording.facts("The plan", [("rows", "80,000"), ("refused", ""), ("super tables", "1")])
+def lines() -> list[str]:
+    return wording.facts("The plan", [("rows", "80,000"), ("refused", ""), ("super tables", "1")])
 
 
 def test_facts_are_two_columns(lines: list[str]) -> None:
