@@ -190,7 +190,7 @@ def test_buttons_ask_airflow(hall: Airflow, page: Page) -> None:
 
 
 def test_the_certificate_is_shown_and_links_lead_into_airflow(hall: Airflow, page: Page) -> None:
-    run = hall.run({"source_database": "hall", "target_database": "proven", "name": "proof"})
+    hall.run({"source_database": "hall", "target_database": "proven", "name": "proof"})
     frame = opened(page)
     frame.get_by_role("link", name="proof", exact=True).click()
     frame.get_by_role("link", name="certify", exact=True).click()

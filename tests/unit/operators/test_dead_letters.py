@@ -131,7 +131,7 @@ def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureF
             refusing.look(known)
         text = str(failed.value)
         assert "The target refused 3 rows; dead letters keep them in\n  " in text
-        assert "/m/r:\n  w0: 1\n  w1: 1\n  w2: 1\nEach line says why" in text
+        assert "/m/r\n  w0: 1 row\n  w1: 1 row\n  w2: 1 row\n  → Each line of its files says why" in text
         assert "on this host" not in text
     pushed: dict[str, Any] = {}
     with pytest.raises(AirflowFailException):
