@@ -365,7 +365,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        metrics, pace, headway = Metrics(context), Pace(context), Headway(f"Batch {batch.label}", batch.rows)
+        metrics, pace, headway = Metrics(context), Pace(context), Headway("Copying", batch.rows)
         earlier: int | None = None
 
         def report(checkpoint: Checkpoint) -> None:

@@ -190,7 +190,7 @@ def compare_batch(
     stop = stop or threading.Event()
     with source, target:
         meet(source, target, stop)
-        own = Headway(f"Comparing batch {batch.label}", copied.rows if copied else batch.rows)
+        own = Headway("Comparing", copied.rows if copied else batch.rows)
         with nullcontext(headway) if headway else own as telling:
             compare = partial(
                 _compare, source, target, batch, options, copied, again, refused or {}, structure, stop, telling

@@ -20,11 +20,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_it_says_how_much_how_fast_and_how_long(clock: list[float]) -> None:
-    making = Headway("Batch meters", 1_200_000)
-    assert str(making) == "Batch meters: 0 %, 0 of about 1,200,000 rows, 0 rows/s"
+    making = Headway("Copying", 1_200_000)
+    assert str(making) == "Copying: 0 %, 0 of about 1,200,000 rows, 0 rows/s"
     clock[0] += 10
     making.at(400_000, earlier=100_000)
-    assert str(making) == "Batch meters: 33 %, 400,000 of about 1,200,000 rows, 30,000 rows/s, 27 s left"
+    assert str(making) == "Copying: 33 %, 400,000 of about 1,200,000 rows, 30,000 rows/s, 27 s left"
     making.at(1_199_999)
     assert making.percent == 99, "of 100 % nothing is left to do"
     making.at(1_300_000)
