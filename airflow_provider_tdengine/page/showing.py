@@ -61,9 +61,9 @@ def _slug(text: str) -> str:
     return text.replace("_", "-").replace(" ", "-") or "none"
 
 
-def _page_of(migration: Migration) -> str:
-    """Where a migration is shown, from the place of the page."""
-    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}"
+def page_of(migration: Migration, below: str = "") -> str:
+    """Where a migration is shown, or something below it, from the place of the page."""
+    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}{below}"
     return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
 
 
@@ -109,7 +109,7 @@ _PAGES.filters |= {
     "duration": _duration,
     "size": wording.size,
     "slug": _slug,
-    "page_of": _page_of,
+    "page_of": page_of,
     "query": _query,
     "requests": _requests,
     "unmarked": _unmarked,

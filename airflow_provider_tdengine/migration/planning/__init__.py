@@ -4,7 +4,13 @@ from airflow_provider_tdengine.migration.planning.assessment import assessment, 
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, Sample, preview
-from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
+from airflow_provider_tdengine.migration.planning.plan import (
+    MOST_BATCHES,
+    cut_batches,
+    make_batches,
+    make_plan,
+    plan_facts,
+)
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.request import Request, requested
 
@@ -20,6 +26,7 @@ __all__ = [
     "cut_batches",
     "make_batches",
     "make_plan",
+    "plan_facts",
     "preflight",
     "preview",
     "requested",

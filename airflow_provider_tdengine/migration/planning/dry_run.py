@@ -167,11 +167,12 @@ class Preview:
     def lines(self) -> Iterator[str]:
         """What people read."""
         yield (
-            f"{self.tables:,} tables, {self.rows:,} rows, about {wording.size(self.bytes)} of values, "
-            f"in {len(self.batches):,} batches"
+            f"{wording.number(self.tables, 'table')}, {wording.number(self.rows, 'row')}, about "
+            f"{wording.size(self.bytes)} of values, in {wording.number(len(self.batches), 'batch', 'batches')}"
         )
         for batch, strategy in self.batches[:_SHOWN]:
-            yield f"  {batch.label}: {batch.tables:,} tables, {batch.rows:,} rows, {strategy}"
+            tables, rows = wording.number(batch.tables, "table"), wording.number(batch.rows, "row")
+            yield f"  {batch.label}: {tables}, {rows}, {strategy}"
         if len(self.batches) > _SHOWN:
             yield f"  and {len(self.batches) - _SHOWN:,} more batches"
         yield (
@@ -184,7 +185,7 @@ class Preview:
         for severity, heading in HEADINGS.items():
             if found := [finding for finding in self.findings if finding.severity is severity]:
                 yield f"{heading} ({len(found):,}):"
-                yield from (f"  {finding}" for finding in found[:_SHOWN])
+                yield from (f"  {line}" for finding in found[:_SHOWN] for line in finding.lines())
                 if len(found) > _SHOWN:
                     yield f"  and {len(found) - _SHOWN:,} more"
 

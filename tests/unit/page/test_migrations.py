@@ -137,7 +137,9 @@ def test_a_pause_is_a_note_before_the_old_one_and_a_resume_takes_it_away() -> No
     (pause,) = buttons(migration(replace(RUN, note="ours"), copy="running"))["Pause"].requests
     assert (pause.method, pause.body) == ("PATCH", {"state": "failed", "note": "Paused by eve\nours"})
     assert pause.path == "/api/v2/dags/m/dagRuns/manual__2026-11-27T08%3A00%3A00%2B00%3A00"
-    paused = migration(replace(RUN, state="failed", note="Paused by eve\nours"), copy="failed failed")
+    paused = migration(
+        replace(RUN, state="failed", note="Paused by eve\nours\nplant → plant, history: paused"), copy="failed failed"
+    )
     done, clear, note = buttons(paused)["Resume"].requests
     assert done.path == f"{pause.path}/taskInstances/copy"
     assert done.body == {"new_state": "success"}
@@ -149,7 +151,7 @@ def test_a_pause_is_a_note_before_the_old_one_and_a_resume_takes_it_away() -> No
         "reset_dag_runs": True,
         "task_ids": [("copy", 1), "certify"],
     }
-    assert note.body == {"note": "ours"}
+    assert note.body == {"note": "ours\nplant → plant, history"}
 
 
 def test_start_over_forgets_checkpoints_where_airflow_keeps_them() -> None:
