@@ -234,6 +234,21 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     assert run.certify(batches, compared)["mended"] == 1
 
 
+def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:
+    run.options |= {"dry_run": True, "certificate_path": f"file://{tmp_path}", "database_options": "KEEP 30"}
+    run.resolve()
+    run.sync()
+    with pytest.raises(AirflowFailException, match="are older than the 30 days"):
+        run.plan()
+    found = run.xcoms["plan", -1, "assessment"]
+    assert (found["kind"], found["rows"], found["databases"][0]["batches_in_all"]) == ("blocked", 900, 3)
+    assert run.xcoms["plan", -1, "planned"] == {"rows": 900, "batches": 3}
+    (file,) = tmp_path.glob("m/r/plan/assessment.json")
+    assert json.loads(file.read_text(encoding="utf-8")) == found
+    assert "1 thing stands in the way" in file.with_suffix(".html").read_text(encoding="utf-8")
+    assert ("follower",) not in run.plant.target.execute("show databases")
+
+
 def test_batches_that_were_not_compared_are_named(run: Run) -> None:
     run.resolve()
     run.sync()
