@@ -109,7 +109,7 @@ def facts(title: str, found: Facts) -> list[str]:
 
 
 _FIRST, _OTHERS = 100, 125
-"""Characters of a message that Airflow's log view shows on a screen of 1400 pixels; the moment is before the first line."""
+"""Characters of a message that Airflow's log view shows at 1400 pixels; the moment is before its first line."""
 
 
 def folded(lines: Iterable[str]) -> str:
