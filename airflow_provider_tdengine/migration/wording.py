@@ -108,26 +108,20 @@ def facts(title: str, found: Facts) -> list[str]:
     return [title, *(f"  {name:<{width}}  {text}" for name, text in told)]
 
 
-_WIDTH = 100
-"""Characters that Airflow's log view shows of a line, on a screen of 1400 pixels."""
+_FIRST, _OTHERS = 100, 125
+"""Characters of a message that Airflow's log view shows at 1400 pixels; the moment is before its first line."""
 
 
 def folded(lines: Iterable[str]) -> str:
-    """Lines as one text, long ones broken between words, and what follows of them indented."""
-    return "\n".join(
-        part
-        for line in lines
-        for part in textwrap.wrap(
-            line,
-            _WIDTH,
-            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4),
-            break_long_words=False,
-            break_on_hyphens=False,
-            replace_whitespace=False,
-            drop_whitespace=True,
-        )
-        or [""]
-    )
+    """Lines as one message, long ones broken between words, and what follows of them indented."""
+    found: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        width = _OTHERS if found else _FIRST
+        found += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(found)
 
 
 def share(there: int, rows: int) -> str:

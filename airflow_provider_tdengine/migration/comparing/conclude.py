@@ -167,7 +167,7 @@ class Comparison:
     def facts(self) -> wording.Facts:
         """What people read."""
         levels = ", ".join(
-            f"{wording.number(count, 'batch', 'batches')} by {how}" for how, count in self.levels.items()
+            f"{wording.number(count, 'batch', 'batches')} by {_MEANS[how]}" for how, count in self.levels.items()
         )
         counts = [
             ("tables that differ", self.different),
@@ -238,6 +238,10 @@ class Comparison:
         total.different += number
         self.different += number
         self.differences += differences
+
+
+_MEANS = {"digest": "the digest of the copy", "full": "all rows", "aggregate": "aggregates", "count": "counts"}
+"""What batches were compared by, see `BatchComparison.level`."""
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

@@ -17,6 +17,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
 
 from airflow_provider_tdengine.dags import migration
+from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
@@ -187,6 +188,41 @@ def test_each_batch_is_compared_by_a_task_of_its_own_which_reads_the_target_alon
     assert read(run.plant, lambda: certified.append(run.certify(batches, compared))) == (0, 0)
     assert certified[0]["verdict"]["words"] == "Equal as copied: 900 rows in 9 tables"
     assert run.events.said == {"m": TABLES * ROWS}
+
+
+SUMMARIES = {
+    "This is what was asked for": r"source +plant on ws:.*\n  target +follower on .*, to be created\n  mode +history",
+    "The target has all tables now": r"super tables created +1\n  tables created +9\n",
+    "The plan": r"batches +3\n  super tables +1\n  tables with rows +9\n  rows +900$",
+    "Copied: batch m d0…d2 · 2021-01-01": r"rows +300\n  tables with rows +3\n  points +300\n.*rows/s$",
+    "Compared: batch m d0…d2 · 2021-01-01": r"verdict +Equal as copied: 300 rows in 3 tables\n",
+    "Compared: the whole migration": r"rows in the target +900\n.*compared +3 batches by the digest of the copy$",
+}
+GOING_ON = [
+    "Looking at tables and tags",
+    "Creating tables",
+    "Counting the rows",
+    "Copying",
+    "Comparing",
+    "Comparing tags",
+]
+
+
+def test_each_stage_says_how_far_it_is_and_what_it_came_to(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headway, "EVERY", 0.001)
+    caplog.set_level(logging.INFO)
+    run.plant.source.faults.delay(0.01)
+    run.all()
+    for title, expected in SUMMARIES.items():
+        (text, *_) = [text for text in caplog.messages if text.startswith(f"{title}\n")]
+        assert re.search(expected, text, re.DOTALL), text
+    for what in GOING_ON:
+        assert [text for text in caplog.messages if text.startswith(what)], f"nothing was said of {what}"
+    # Copying, rows are as many as the batch has.
+    (last, *_) = [text for text in caplog.messages[::-1] if text.startswith("Copying: ")]
+    assert " of about 300 rows, " in last
 
 
 def test_one_that_is_cleared_reads_both_sides(run: Run) -> None:
