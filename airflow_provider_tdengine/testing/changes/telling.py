@@ -13,6 +13,7 @@ from airflow_provider_tdengine.testing.language import AlterTable
 from airflow_provider_tdengine.testing.stored import (
     Access,
     Database,
+    Named,
     Part,
     Schema,
     SuperTable,
@@ -117,14 +118,15 @@ def dropped(access: Access, database: Database, tables: Iterable[Table | SuperTa
 # --- Subtables
 
 
-def _child(table: Table) -> dict[str, object]:
+def child(table: Table, values: Sequence[Value]) -> Told:
+    """What is told of a subtable that is there, with the values that its tags have or had."""
     assert table.stable is not None
     tags = [
         {"name": tag.name, "type": int(tag.type), "value": _tag_value(tag, value)}
-        for tag, value in zip(table.schema.tags, table.tags, strict=True)
+        for tag, value in zip(table.schema.tags, values, strict=False)
         if value is not None
     ]
-    return {"tableName": table.name, "using": table.stable.name, "tagNum": len(table.tags), "tags": tags}
+    return {"tableName": table.name, "using": table.stable.name, "tagNum": len(values), "tags": tags}
 
 
 def _tag_value(tag: Field, value: Value) -> object:
@@ -151,7 +153,7 @@ def children(access: Access, made: Iterable[tuple[Database, Table]]) -> None:
     by_vgroup: dict[tuple[Database, int], list[Told]] = {}
     for database, table in made:
         if access.store.logs(database):
-            by_vgroup.setdefault((database, table.spot), []).append(_child(table))
+            by_vgroup.setdefault((database, table.spot), []).append(child(table, table.tags))
     for (database, vgroup), told in by_vgroup.items():
         access.store.logs(database)[vgroup].add(children_created(told))
 
@@ -169,13 +171,13 @@ def written(
         named: the tables of which the statement said USING.
         parts: rows of tables.
     """
-    created_in: dict[tuple[Database, int], dict[Table, Told]] = {}
+    named_in: dict[tuple[Database, int], list[Named]] = {}
     rows_in: dict[tuple[Database, int], dict[Table, list[Part]]] = {}
     schemas: dict[Schema, Sequence[Field]] = {}
     for database, table in named:
         if access.store.logs(database):
             place = database, table.spot
-            created_in.setdefault(place, {})[table] = _child(table)
+            named_in.setdefault(place, []).append(Named(table, tuple(table.tags)))
     for database, table, part in parts:
         if access.store.logs(database):
             place = database, table.spot
@@ -186,7 +188,7 @@ def written(
     for place, tables in rows_in.items():
         database, vgroup = place
         rows = [Written(table, schemas[table.schema], pieces) for table, pieces in tables.items()]
-        access.store.logs(database)[vgroup].add(created=tuple(created_in.get(place, {}).items()), rows=rows)
+        access.store.logs(database)[vgroup].add(named=named_in.get(place, ()), rows=rows)
 
 
 def deleted(

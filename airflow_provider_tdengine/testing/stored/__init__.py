@@ -2,7 +2,7 @@
 
 from airflow_provider_tdengine.testing.stored.access import CHANGE, DELETE, LOOK, QUERY, Access, Session, Store
 from airflow_provider_tdengine.testing.stored.accounts import Accounts, Right
-from airflow_provider_tdengine.testing.stored.log import Consumer, Entry, Group, Log, Start, Told, Topic, Written
+from airflow_provider_tdengine.testing.stored.log import Consumer, Entry, Group, Log, Named, Start, Told, Topic, Written
 from airflow_provider_tdengine.testing.stored.order import murmur, slot_of
 from airflow_provider_tdengine.testing.stored.storage import (
     Database,
@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "Group",
     "Log",
+    "Named",
     "Part",
     "Right",
     "Rows",

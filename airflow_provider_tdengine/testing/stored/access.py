@@ -49,7 +49,9 @@ class Store:
         """The logs of a database's vgroups; 2.x has none."""
         if self.generation.number == 2:
             return []
-        return self._logs.setdefault(database, [Log() for _ in range(int(database.options["vgroups"]))])
+        if database not in self._logs:
+            self._logs[database] = [Log() for _ in range(int(database.options["vgroups"]))]
+        return self._logs[database]
 
     def forget_database(self, name: str) -> None:
         """Let go of a database, its owner and its logs."""

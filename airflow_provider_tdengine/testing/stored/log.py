@@ -9,21 +9,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import islice
 
+from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.testing.stored.storage import OnDuplicate, Part, Rows, Table
 
 Told = Mapping[str, object]
 """A change of tables, as subscriptions tell it in JSON."""
 
-_KEPT_UNREAD = 100
-"""Entries of a log that no topic reads; the box lets go of older ones, and of the rows in them."""
-
-_KEPT = 100_000
+_KEPT_UNREAD, _KEPT = 1_000, 1_000_000
+"""Changes and tables with rows that a log keeps while no topic reads it, and else; the box lets go of older ones."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Written:
     """Rows as they were written to a table.
 
@@ -51,6 +49,19 @@ class Written:
         return rows.read(self.columns, keys, OnDuplicate.UPSERT)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Named:
+    """A subtable that an INSERT said USING of, known or not.
+
+    Parameters:
+        table: the subtable.
+        tags: their values then.
+    """
+
+    table: Table
+    tags: Sequence[Value]
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """What one statement did in a vgroup.
@@ -58,14 +69,19 @@ class Entry:
     Parameters:
         version: its number in the log.
         change: of tables, None where rows were written.
-        created: the subtables that an INSERT said USING of, known or not, and what is told of each.
+        named: the subtables that an INSERT said USING of.
         rows: table by table.
     """
 
     version: int
     change: Told | None = None
-    created: Sequence[tuple[Table, Told]] = ()
+    named: Sequence[Named] = ()
     rows: Sequence[Written] = ()
+
+    @property
+    def size(self) -> int:
+        """How much it counts for what a log keeps."""
+        return 1 + len(self.rows)
 
 
 class Log:
@@ -82,28 +98,29 @@ class Log:
         self.next = 1
         self.is_read = False
         self._entries: dict[int, Entry] = {}
+        self._size = 0
 
     def add(
         self,
         change: Told | None = None,
-        created: Sequence[tuple[Table, Told]] = (),
+        named: Sequence[Named] = (),
         rows: Sequence[Written] = (),
     ) -> None:
         """Remember what a statement did."""
-        self._entries[self.next] = Entry(self.next, change, created, rows)
+        entry = self._entries[self.next] = Entry(self.next, change, named, rows)
         self.next += 1
+        self._size += entry.size
         self._keep(_KEPT if self.is_read else _KEPT_UNREAD)
 
     def forget(self) -> None:
         """Let go of all that there is, as if it were older than WAL_RETENTION_PERIOD."""
         self._keep(0)
 
-    def _keep(self, entries: int) -> None:
-        surplus = len(self._entries) - entries
-        if surplus > 0:
-            for version in list(islice(self._entries, surplus)):
-                del self._entries[version]
-            self.begin = self.next - len(self._entries)
+    def _keep(self, size: int) -> None:
+        while self._size > size:
+            oldest = next(iter(self._entries))
+            self._size -= self._entries.pop(oldest).size
+            self.begin = oldest + 1
 
     def at(self, version: int) -> Entry | None:
         """The entry of a version, if the log has it."""

@@ -333,7 +333,7 @@ class _Session:
             if entry is not None and (entry.change is not None or self.there(entry)):
                 entries.append(entry)
                 rows += sum(part.rows for written in entry.rows for part in written.parts)
-                if entry.change is not None or (entry.created and not self.counts_next):
+                if entry.change is not None or (entry.named and not self.counts_next):
                     break
         consumer.go_to(vgroup, position)
         if not entries:
@@ -353,7 +353,8 @@ class _Session:
     def told(self, consumer: Consumer, entries: Sequence[Entry]) -> tuple[Told | None, list[TableBlock]]:
         if entries[0].change is not None:
             return entries[0].change, []
-        created = [told for entry in entries for table, told in entry.created if self.is_there(table)]
+        named = {each.table: each for entry in entries for each in entry.named if self.is_there(each.table)}
+        created = [changes.child(each.table, each.tags) for each in named.values()]
         precision = self.engine.store.databases[consumer.topic.database].precision
         blocks = [
             TableBlock(written.table.name, self.block(written), precision)
