@@ -35,6 +35,7 @@ from airflow_provider_tdengine.migration.comparing import (
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class TDengineVerifyOperator(ComparingOperator):
             if options.certificate_path:
                 log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
         verdict = comparison.verdict
+        Metrics(context).compared(comparison.different)
         # Pushed before it may fail: the page Migrations shows them.
         context["ti"].xcom_push("verdict", verdict.to_dict())
         context["ti"].xcom_push("certificate", proof)

@@ -108,7 +108,7 @@ class FollowingOperator(MigrationOperator):
                 _report(done)
                 if done.rejected:
                     log.warning("The target refused %d rows; they are dead letters in %s", done.rejected, folder)
-                metrics.followed(done.rows, done.position.lag)
+                metrics.followed(done.rows, done.rejected, done.position.lag)
                 pace.add(done.position.rows, done.position.lag)
                 position = done.position
                 if position.has_caught_up(options):

@@ -265,6 +265,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             return {}
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run_patiently()
+        Metrics(context).created(report)
         if report.changed:
             log.info(
                 "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",
@@ -301,6 +302,7 @@ class TDenginePlanOperator(MigrationOperator):
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
+        Metrics(context).planned(batches)
         context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
 
@@ -357,7 +359,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
         def report(checkpoint: Checkpoint) -> None:
             _report(batch, checkpoint)
-            metrics.copied(checkpoint)
+            metrics.copied(batch, checkpoint, options.workers)
             pace.add(checkpoint.tally.rows)
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
@@ -380,6 +382,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 )
             except Stopped as stopped:
                 raise AirflowException(str(stopped)) from None
+            finally:
+                metrics.idle()
+        metrics.finished(batch)
         self._copied = copied
         rate = copied.tried / copied.seconds if copied.seconds else 0
         log.info("Batch %s: %d rows arrived, %.0f rows/s in this try", batch.label, copied.tally.confirmed, rate)

@@ -24,7 +24,7 @@ from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, T
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
 
-from .conftest import SECRET, Plant, Store
+from .conftest import SECRET, Plant, Store, dag_run
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Task:
         return TDengineFollowOperator(task_id="follow", options=self.options, shard=self.shard)
 
     def context(self) -> Any:
-        run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
+        run = dag_run()
         ti = SimpleNamespace(dag_id="d", try_number=self.tries, task_id="follow", map_index=0)
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
