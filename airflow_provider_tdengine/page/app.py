@@ -117,6 +117,7 @@ def list_migrations(
     database: str = "",
     sort: str = "-created",
     page: Annotated[int, Query(ge=1)] = 1,
+    skipped: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
 ) -> Response:
     """All migrations that somebody may see."""
     column = sort.removeprefix("-")
@@ -124,16 +125,23 @@ def list_migrations(
         raise HTTPException(400, f"sort is {sort}; it can be {', '.join(SORTS)}, with a - before it for the other way")
     wanted = Wanted(state, mode, name, database, column, sort.startswith("-"), page)
     now = datetime.now(timezone.utc)
-    known = reading.newest(session, _visible(user))
-    found = wanted.of(known, now)
-    shown = reading.with_progress(session, found[(page - 1) * PAGE : page * PAGE])
+    visible = _visible(user)
+    if wanted.is_plain:
+        found = reading.newest_places(session, visible, skipped)
+        known = len(found)
+    else:
+        migrations = reading.newest(session, visible, skipped)
+        found = [one.place for one in wanted.of(migrations, now)]
+        known = len(migrations)
     return _html(
         request,
         "list.html",
-        migrations=shown,
+        migrations=reading.with_progress(session, found[(page - 1) * PAGE : page * PAGE]),
         count=len(found),
-        known=len(known),
-        most=reading.NEWEST,
+        known=known,
+        skipped=skipped,
+        newer=max(0, skipped - reading.NEWEST),
+        older=skipped + reading.NEWEST if reading.has_older(session, visible, skipped) else None,
         pages=-(-len(found) // PAGE),
         triggers=_triggers(user),
         wanted=wanted,

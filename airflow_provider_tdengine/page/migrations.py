@@ -240,6 +240,11 @@ class Migration:
         return "/".join([self.run.dag_id, self.run.run_id, self.group])
 
     @property
+    def place(self) -> tuple[int, str]:
+        """Where it is read again."""
+        return self.run.number, self.group
+
+    @property
     def source(self) -> str:
         """The source database, empty while it is not known."""
         return str(self.option("source_database") or "")
@@ -361,6 +366,11 @@ class Migration:
     def words(self) -> str:
         """The verdict in a sentence."""
         return str(self.verdict.get("words", ""))
+
+    @property
+    def compared_rows(self) -> int:
+        """Rows of the source that were compared; 0 while nothing has been."""
+        return int(str(self.verdict.get("rows") or 0))
 
     @property
     def is_good(self) -> bool:

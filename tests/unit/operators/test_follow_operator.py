@@ -295,7 +295,7 @@ def test_refused_rows_are_kept_and_the_others_arrive(
     time.sleep(0.01)
     task.start()
     assert plant.target.execute("select count(*) from nano.w") == [(1,)]
-    assert f"The target refused 1 rows; they are dead letters in file://{tmp_path}/d/r" in caplog.text
+    assert f"The target refused 1 rows; they are dead letters in file://{tmp_path}/m/r" in caplog.text
     (file,) = tmp_path.rglob("*.jsonl")
     assert len(file.read_text(encoding="utf-8").splitlines()) == 1
     assert task.is_waiting()
