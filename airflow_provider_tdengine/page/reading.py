@@ -24,7 +24,7 @@ from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.findings import Severity
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
-from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
+from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage, State
 from airflow_provider_tdengine.page.steering import Unfinished
 
 try:
@@ -275,6 +275,8 @@ def with_progress(session: Session, places: Sequence[Place]) -> list[Migration]:
     runs = _runs().where(DagRun.id.in_({number for number, _ in places}))
     found = [one for one in _migrations(session, runs, whole="shown") if one.place in order]
     found.sort(key=lambda one: order[one.place])
+    reasons = _reasons(session, [one for one in found if one.state is State.FAILED])
+    found = [replace(one, reason=reasons.get(one.place, "")) for one in found]
     # Where all has been compared, the verdict says it.
     known = {one.key: Progress(rows=one.compared_rows) for one in found if _is_done(one) and one.compared_rows}
     read = iter(_with_progress(session, [one for one in found if one.key not in known], ("rows",)))
@@ -432,6 +434,41 @@ def _followed(session: Session, runs: Collection[int], tasks: Collection[str]) -
     }
 
 
+def _reasons(session: Session, migrations: Sequence[Migration]) -> dict[Place, str]:
+    """What the first failed task of each has found that stands in its way."""
+    runs = {migration.run.number for migration in migrations}
+    first = (
+        select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, func.min(XComModel.map_index).label("map_index"))
+        .where(XComModel.dag_run_id.in_(runs), XComModel.key.in_(("findings", "preview")))
+        .group_by(XComModel.dag_run_id, XComModel.task_id, XComModel.key)
+        .subquery()
+    )
+    own = [column == getattr(XComModel, column.name) for column in first.c]
+    values = {
+        (row.dag_run_id, row.task_id, row.key): row.value
+        for row in session.execute(
+            select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, XComModel.value).join(first, and_(*own))
+        )
+    }
+    found: dict[Place, str] = {}
+    for migration in migrations:
+        for name in STAGES.values():
+            for key in ("findings", "preview"):
+                task = migration.stages[name].task_id if name in migration.stages else ""
+                value = values.get((migration.run.number, task, key))
+                if blocker := _blocker(value["findings"] if isinstance(value, dict) else value):
+                    found.setdefault(migration.place, blocker)
+    return found
+
+
+def _blocker(findings: object) -> str:
+    """The first finding that stands in the way; empty for none."""
+    for one in findings if isinstance(findings, list) else ():
+        if one["severity"] == Severity.BLOCKER.value:
+            return f"{one['object']}: {one['found']}"
+    return ""
+
+
 # --- One of them
 
 
@@ -503,6 +540,10 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
             ).where(XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "return_value")
         )
     }
+    findings = select(XComModel.map_index, XComModel.value).where(
+        XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "findings"
+    )
+    why = {row.map_index: _blocker(row.value) for row in session.execute(findings.limit(_MOST_FINDINGS))}
     states = _cell_states(session, migration, task, len(instances))
     planned = document(session, migration, "plan", "return_value") if stage == "copy" else None
     batches = planned if isinstance(planned, list) else []
@@ -512,12 +553,13 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
             batches[row.map_index] if row.map_index < len(batches) else {},
             done.get(row.map_index),
             states.get(row.map_index, {}),
+            why.get(row.map_index, ""),
         )
         for row in instances
     ]
 
 
-def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json]) -> Cell:
+def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json], why: str) -> Cell:
     checkpoint, pace = stored.get(CHECKPOINT, {}), stored.get(PACE, {})
     tally = checkpoint.get("tally") or checkpoint
     label = Batch.from_dict(batch).label if batch else ""
@@ -534,6 +576,7 @@ def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json]) -> Cell:
         rejected=int((done.rejected if done else tally.get("rejected")) or 0),
         seconds=float(done.seconds or 0) if done else 0.0,
         pace=pace,
+        why=why,
     )
 
 

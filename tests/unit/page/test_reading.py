@@ -139,6 +139,29 @@ def test_rows_of_what_was_compared_are_those_of_the_verdict(metadata: Metadata) 
     assert found.average(NOW) == 310 / 120
 
 
+def test_a_failed_migration_says_why(metadata: Metadata) -> None:
+    """The first thing that stood in the way; without one, which task failed."""
+    metadata.dag("m", "tdengine")
+    failed = {"copy": "success failed failed", "certify": "failed"}
+    minor = {"object": "Database plant", "found": "KEEP is short", "action": "", "severity": "warning"}
+    grave = {"object": "Task copy", "found": "The target refuses a row of d7\nof many", "severity": "blocker"}
+    for number, run in enumerate(("said", "unsaid", "dry")):
+        metadata.run("m", run, number, "failed")
+        metadata.tasks("m", run, {**DONE, **failed, **({"plan": "failed"} if run == "dry" else {})})
+    metadata.xcom("m", 0, "resolve", "findings", [minor])
+    for index, finding in ((2, {**grave, "found": "another"}), (1, grave)):
+        metadata.xcom("m", 0, "copy", "findings", [minor, finding], index)
+    metadata.xcom("m", 1, "resolve", "findings", [minor])
+    metadata.xcom("m", 2, "plan", "preview", {"findings": [{**grave, "object": "Database far"}]})
+    assert [one.failure for one in listed(metadata)] == [
+        "Task copy: The target refuses a row of d7",
+        "copy and certify failed; the log says why",
+        "Database far: The target refuses a row of d7",
+    ]
+    why = [cell.why for cell in reading.cells(metadata.session, listed(metadata)[0], "copy")]
+    assert why == ["", "Task copy: The target refuses a row of d7\nof many", "Task copy: another"]
+
+
 def test_older_runs_are_there_in_parts(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "NEWEST", 2)
     metadata.dag("m", "tdengine")
