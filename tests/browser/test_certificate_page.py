@@ -51,6 +51,7 @@ DOCUMENT: dict[str, object] = {
     "mended": {"tables": 2, "rows": 39_600_000, "deleted": 0, "tags": 4},
     "findings": [{"severity": "warning", "object": f"Table {LONG}", "found": "a long story " * 9, "action": "Wait"}],
     "dead_letters": {f"{number}{LONG[1:]}": 1 for number in range(30)},
+    "dead_letter_tables": 30,
     "other_tables_in_target": 1,
     "package": "airflow-provider-tdengine 0.1.0",
     "sha256": "0123456789abcdef" * 4,
