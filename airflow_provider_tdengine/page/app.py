@@ -186,7 +186,8 @@ def show_form(request: Request, dag_id: str, user: GetUserDep, session: SessionD
 def _form(request: Request, form: reading.Form, given: Mapping[str, object]) -> Response:
     fields = {name: {**field, "filled": given.get(name, field["value"])} for name, field in form.fields.items()}
     sections = {str(field.get("section") or ""): None for field in fields.values()}
-    return _html(request, "form.html", form=form, fields=fields, sections=list(sections), changed=bool(given))
+    migrates = form.fields.keys() >= _MIGRATES
+    return _html(request, "form.html", form=form, fields=fields, sections=list(sections), migrates=migrates)
 
 
 _ONE = "/migrations/{dag_id}/{run_id}"
