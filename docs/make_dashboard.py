@@ -13,7 +13,7 @@ from airflow_provider_tdengine.operators.metrics import METRICS
 FILE = Path(__file__).parent / "grafana" / "tdengine-migrations.json"
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-_CHOSEN = '{dag_id=~"$dag_id", run_id=~"$run_id"}'
+_CHOSEN = '{dag_id=~"$dag_id", run=~"$run"}'
 _WIDTH = 24
 
 # Title, unit, kind of panel, width, and expressions by their legends, in which [rows] stands for the series of rows.
@@ -35,22 +35,22 @@ _PANELS: list[tuple[str, str, str, int, Mapping[str, str]]] = [
         "short",
         "timeseries",
         12,
-        {"{{run_id}}": "sum by (run_id) (rate([rows][$__rate_interval]))"},
+        {"{{run}}": "sum by (run) (rate([rows][$__rate_interval]))"},
     ),
     (
         "Copied, of all rows",
         "percent",
         "timeseries",
         12,
-        {"{{run_id}}": "sum by (run_id) ([percent]) / sum by (run_id) ([batches])"},
+        {"{{run}}": "sum by (run) ([percent]) / sum by (run) ([batches])"},
     ),
-    ("Lag", "s", "timeseries", 12, {"{{run_id}}, shard {{map_index}}": "max by (run_id, map_index) ([lag])"}),
+    ("Lag", "s", "timeseries", 12, {"{{run}}, shard {{map_index}}": "max by (run, map_index) ([lag])"}),
     (
         "Written",
         "Bps",
         "timeseries",
         12,
-        {"{{run_id}}": "sum by (run_id) (rate([bytes][$__rate_interval]))"},
+        {"{{run}}": "sum by (run) (rate([bytes][$__rate_interval]))"},
     ),
     (
         "Errors that were retried, and rows that were refused",
@@ -62,7 +62,7 @@ _PANELS: list[tuple[str, str, str, int, Mapping[str, str]]] = [
             "rows": "sum(increase([refused_rows][$__rate_interval]))",
         },
     ),
-    ("Sessions that read", "short", "timeseries", 12, {"{{run_id}}": "sum by (run_id) ([sessions])"}),
+    ("Sessions that read", "short", "timeseries", 12, {"{{run}}": "sum by (run) ([sessions])"}),
     (
         "Totals over all tries",
         "short",
@@ -167,7 +167,7 @@ def dashboard() -> dict[str, Any]:
             "list": [
                 data,
                 _variable("dag_id", "DAG", f"label_values({known}, dag_id)"),
-                _variable("run_id", "Run", f'label_values({known}{{dag_id=~"$dag_id"}}, run_id)'),
+                _variable("run", "Run", f'label_values({known}{{dag_id=~"$dag_id"}}, run)'),
             ]
         },
         "panels": list(_panels()),

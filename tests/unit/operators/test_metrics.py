@@ -20,7 +20,7 @@ from airflow_provider_tdengine.operators.metrics import METRICS, Metrics
 from .conftest import dag_run, task_instance
 
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana" / "tdengine-migrations.json"
-TAGS = {"dag_id": "m", "run_id": "manual__2026-11-27T12_00_00_00_00", "task_id": "copy"}
+TAGS = {"dag_id": "m", "run": "manual__2026-11-27T12_00_00_00_00", "task_id": "copy"}
 BATCH = Batch("meters", None, None, tables=3, start=None, end=None, rows=310)
 
 
