@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
@@ -64,17 +64,16 @@ def _param(name: str, default: object) -> Param:
     option = OPTIONS[name]
     own = MigrationOptions().to_dict()[name]
     kind = "string" if own is None else _TYPES[type(own)]
-    schema: dict[str, Any] = {
-        "title": option.title,
-        "section": option.section,
-        "description_md": _description(option),
-    }
+    schema: dict[str, Any] = {"title": option.title, "description_md": _description(option, own)}
+    if option.section != FIRST:  # Airflow opens the section of those that name none.
+        schema["section"] = option.section
     optional = kind == "string" and not option.required and not option.choices
     schema["type"] = [kind, "null"] if optional else kind
     if option.choices:
         schema["enum"] = list(option.choices)
     if option.examples:
-        schema["examples"] = list(option.examples)
+        # Not "examples", which Airflow announces with "Start typing to see options", as if there were no others.
+        schema["placeholder"] = option.examples[0]
     if option.format:
         schema["format"] = option.format
     if option.minimum is not None:
@@ -88,10 +87,22 @@ def _param(name: str, default: object) -> Param:
     return Param(default or None if optional else default, **schema)
 
 
-def _description(option: Option) -> str:
-    """What the form says under a field."""
-    lines = [f"{option.explanation} Default: {option.default}. {option.change}"]
-    lines += [f"- `{value}`: {meaning}" for value, meaning in option.choices.items()]
+def _description(option: Option, default: object) -> str:
+    """What the form says under a field, in Markdown.
+
+    Parameters:
+        option: whose field it is.
+        default: its default value, which the field shows unless it is empty.
+    """
+    said = f"Required. {option.explanation}" if option.required else option.explanation
+    if default in ("", None):
+        said += "" if option.required else f" Empty: {option.default}."
+    elif not isinstance(default, bool) and not option.choices:
+        said += f" Default: {option.default}."
+    lines = [said]
+    lines += [
+        f"- `{value}`{' (default)' if value == default else ''}: {meaning}" for value, meaning in option.choices.items()
+    ]
     parts = [_CODE.sub(lambda code: _bold(code[1]), line) for line in lines]
     if option.examples:
         parts.append(f"For example {', '.join(map(_bold, option.examples))}.")

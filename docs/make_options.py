@@ -24,7 +24,7 @@ def render() -> str:
         if option.section != section:
             section = option.section
             lines += ["", f"## {section}", "", _HEAD, "|---|---|---|"]
-        explanation = f"{option.explanation} {option.change}"
+        explanation = option.explanation
         for value, meaning in option.choices.items():
             explanation += f"<br>`{value}`: {meaning}"
         if option.minimum is not None:

@@ -7,12 +7,17 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 
+_SHARED = ("tests/browser", "tests/system")
+"""Folders whose tests share an Airflow of the session; the demo has its own."""
+
+
 class Scheduling(LoadScopeScheduling):
-    """Tests with a whole Airflow stay together: they share one, and mostly wait for it while other files run."""
+    """Tests of a file stay together, and those that share an Airflow."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "airflow" if file.startswith(("tests/browser/", "tests/system/")) else file
+        folder = file.rpartition("/")[0]
+        return folder if folder in _SHARED and not file.endswith("test_demo.py") else file
 
 
 @pytest.hookimpl(optionalhook=True)

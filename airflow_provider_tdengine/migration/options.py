@@ -27,9 +27,8 @@ class Option:
     Parameters:
         title: its name in the form.
         section: where it stands in the form.
-        explanation: what it does.
+        explanation: what it does, and when to change it.
         default: its default, in words.
-        change: when to change it.
         choices: the values that it takes, with what each means; empty where any value of the type will do.
         examples: values to show.
         format: `date-time` for a moment, `multiline` for lines.
@@ -42,7 +41,6 @@ class Option:
     section: str
     explanation: str
     default: str
-    change: str
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     examples: tuple[str, ...] = ()
     format: str | None = None
@@ -59,7 +57,6 @@ def _option(
     title: str,
     section: str,
     explanation: str,
-    change: str,
     *,
     empty: str = "",
     choices: Mapping[str, str] | None = None,
@@ -71,16 +68,17 @@ def _option(
 ) -> _T:
     """A field with its `Option`; `empty` says what an empty default means."""
     said = empty or f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    option = Option(
-        title, section, explanation, said, change, choices or {}, examples, format, minimum, maximum, required
-    )
+    option = Option(title, section, explanation, said, choices or {}, examples, format, minimum, maximum, required)
     field: _T = dataclasses.field(default=default, metadata={"option": option})
     return field
 
 
-_MIGRATION, _SOURCE, _TARGET, _SCOPE = "Migration", "Source", "Target", "Scope"
-_READING, _WRITING, _REALTIME = "Reading", "Writing", "Realtime"
-_TRANSFORM, _VERIFICATION = "Transform", "Verification"
+# In the order in which people decide.
+FIRST = "What to migrate"
+"""The section that a form shows open."""
+
+_SCOPE, _TARGET, _RENAMING = "Scope", "Target tables", "Names and tags"
+_REFUSED, _VERIFICATION, _REALTIME, _COPYING = "Rows that do not fit", "Verification", "Realtime", "Copying"
 _LINES = "multiline"
 
 
@@ -91,137 +89,78 @@ class MigrationOptions:
     Each field is explained in `OPTIONS`.
     """
 
-    name: str = _option(
+    source_database: str = _option(
         "",
-        "Name",
-        _MIGRATION,
-        "What this migration is called in logs and reports.",
-        "Give one when several migrations run side by side.",
-        empty="source and target database",
-        examples=("plant north to centre",),
+        "Source database",
+        FIRST,
+        "The database that is read.",
+        empty="none",
+        examples=("power",),
+        required=True,
+    )
+    target_database: str = _option(
+        "",
+        "Target database",
+        FIRST,
+        "The database that is written. Another name renames it; several runs with one name bring databases together.",
+        empty="the source database's name",
+        examples=("power_archive",),
+    )
+    source_conn_id: str = _option(
+        "tdengine_source",
+        "Source connection",
+        FIRST,
+        "The Airflow connection (type TDengine) of the server that is read: 2.4 or later, 3.0 or later.",
+        examples=("tdengine_north",),
+    )
+    target_conn_id: str = _option(
+        "tdengine_target",
+        "Target connection",
+        FIRST,
+        "The Airflow connection (type TDengine) of the server that is written: 3.0 or later.",
+        examples=("tdengine_centre",),
     )
     mode: str = _option(
         "history",
         "Mode",
-        _MIGRATION,
-        "Which rows are copied.",
-        "Choose both to move while devices go on writing, realtime when the old rows are there already.",
+        FIRST,
+        "Which rows are copied. Choose both to move while devices go on writing.",
         choices={
             "history": "all rows of a period, then it ends",
             "realtime": "rows that arrive from the creation of the run on, until somebody stops it",
             "both": "history, then realtime",
         },
     )
-    schema: str = _option(
-        "always",
-        "Schema",
-        _MIGRATION,
-        "What happens to databases, super tables and tables before rows are copied.",
-        "Choose none where somebody else makes the tables, only to look at them before rows follow.",
-        choices={
-            "always": "what is missing in the target is created, then rows are copied",
-            "none": "the target has all tables already; only rows are copied",
-            "only": "tables are created, no rows are copied",
-        },
-    )
     dry_run: bool = _option(
         False,
         "Dry run",
-        _MIGRATION,
-        "Stop after the plan and show it: tables, rows, bytes, batches, strategy, estimated duration, and all that "
-        "stands in the way. Nothing is written.",
-        "Switch it on before the first run of a migration.",
+        FIRST,
+        "Advised for the first run: nothing is written. It shows tables, rows, size, duration, and all that stands in "
+        "the way.",
     )
-    force: bool = _option(
-        False,
-        "Start over",
-        _MIGRATION,
-        "A copy task that is cleared after its end begins its batch anew, instead of going on from its checkpoint. "
-        "Retries go on all the same; a new run copies all rows anyway.",
-        "Switch it on when values may change in the source, which a checkpoint cannot see. For a run without it, clear "
-        "the Task State Store of the copy task first, a tab of the task instance in Airflow 3.3.",
-    )
-    source_conn_id: str = _option(
-        "tdengine_source",
-        "Source connection",
-        _SOURCE,
-        "The Airflow connection (type TDengine) of the server that is read: TDengine 2.4 or later, 3.0 or later.",
-        "Give another one when you move from several servers.",
-        examples=("tdengine_source", "tdengine_north"),
-    )
-    source_database: str = _option(
+    name: str = _option(
         "",
-        "Source database",
-        _SOURCE,
-        "The database that is read.",
-        "Each run says which one.",
-        empty="none",
-        examples=("power",),
-        required=True,
-    )
-    target_conn_id: str = _option(
-        "tdengine_target",
-        "Target connection",
-        _TARGET,
-        "The Airflow connection (type TDengine) of the server that is written: TDengine 3.0 or later.",
-        "Give another one when you move to several servers, or within one.",
-        examples=("tdengine_target", "tdengine_centre"),
-    )
-    target_database: str = _option(
-        "",
-        "Target database",
-        _TARGET,
-        "The database that is written.",
-        "Give a name to rename the database, or to bring several into one.",
-        empty="the source database's name",
-        examples=("power_archive",),
-    )
-    create_database: bool = _option(
-        True,
-        "Create the target database",
-        _TARGET,
-        "Create the target database when it is missing, with the source's PRECISION and KEEP.",
-        "Switch it off where databases are made by somebody else; then a missing one stops the migration.",
-    )
-    database_options: str = _option(
-        "",
-        "Database options",
-        _TARGET,
-        "Options of the target database when it is created, as SQL says them.",
-        "Give some to size the new cluster's database; schema sync logs which options of the source are not kept, and "
-        "what to give here to keep them.",
-        empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
-        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
-    )
-    update_tags: bool = _option(
-        False,
-        "Correct tags",
-        _TARGET,
-        "Subtables that the target has already are those of this migration: give them the source's tag values where "
-        "they differ.",
-        "Switch it on when tags have changed in the source since the tables were made. Without it, a subtable that the "
-        "target has with rows and other tags may be another device's: then nothing is written. Following, and "
-        "TDengineReconcileOperator, do it by themselves.",
+        "Name",
+        FIRST,
+        "What this migration is called in lists, logs and reports.",
+        empty="source and target database",
+        examples=("plant north to centre",),
     )
     stables: str = _option(
         "",
         "Super tables",
         _SCOPE,
-        "Only these super tables, separated by commas; `*` stands for any characters, `?` for one, and `@` and a path "
-        "for the names in a file (see Tables).",
-        "Name some to move a database piece by piece.",
+        "Only these, separated by commas; `*` stands for any characters, `?` for one, `@` and a path for the names in "
+        "a file.",
         empty="all super tables and normal tables",
-        examples=("meters", "meters, sensor_*"),
+        examples=("meters, sensor_*",),
     )
     tables: str = _option(
         "",
         "Tables",
         _SCOPE,
-        "Only these subtables and normal tables, separated by commas; `*` stands for any characters, `?` for one. One "
-        "with a dot is compared with a subtable's name and with `super table.subtable`. `@` and a path stands for what "
-        "a file on the workers says: UTF-8, a name or pattern a line (commas belong to the name); empty lines and "
-        "lines that begin with # are passed over. It is read when a run begins; a run whose file changes stops.",
-        "Name some to try a migration with a few devices first.",
+        "Only these subtables and normal tables, written as above; `super table.subtable` names the subtables of one "
+        "super table. Try a migration with a few of them first.",
         empty="all",
         examples=("d1001, d1002", "d10*, meters.*_old", "@/opt/airflow/tables.txt"),
     )
@@ -229,9 +168,7 @@ class MigrationOptions:
         "",
         "Exclude",
         _SCOPE,
-        "Not these super tables (with their subtables), subtables and normal tables, separated by commas; `*`, `?`, "
-        "dots and `@` as in Tables.",
-        "Name what may stay behind, such as tables of tests.",
+        "Not these super tables (with their subtables), subtables and normal tables, written as above.",
         empty="none",
         examples=("test_*, d9999",),
     )
@@ -240,7 +177,6 @@ class MigrationOptions:
         "Start",
         _SCOPE,
         "Rows from this moment on. A time without zone is UTC.",
-        "Give one to leave old rows behind, or to copy period by period.",
         empty="the first row",
         format="date-time",
         examples=("2021-01-01T00:00:00Z",),
@@ -250,84 +186,115 @@ class MigrationOptions:
         "End",
         _SCOPE,
         "Rows before this moment. A time without zone is UTC.",
-        "Give one to copy period by period.",
         empty="the moment at which the run was created, so that a retry sees the same rows",
         format="date-time",
         examples=("2022-01-01T00:00:00Z",),
     )
-    workers: int = _option(
-        2,
-        "Workers",
-        _READING,
-        "Threads of each copy task; each holds one session at the source and one at the target.",
-        "Give more when the servers are far away or have many cores, 1 for a small adapter of 2.6: its connection pool "
-        "must hold workers x parallel tasks.",
-        minimum=1,
-        maximum=64,
-        examples=("1", "8"),
-    )
-    strategy: str = _option(
-        "auto",
-        "Strategy",
-        _READING,
-        "How rows are read and written.",
-        "Choose one only if you have measured that it is faster with your tables.",
-        choices={
-            "auto": "decided a batch, from its rows a subtable",
-            "dense": "one query a subtable, rows as binary blocks",
-            "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
-        },
-    )
-    max_rows_per_second: int = _option(
-        0,
-        "Rows a second",
-        _WRITING,
-        "At most so many rows a second, of the whole migration; 0 for no limit. Copy tasks cannot talk to each other: "
-        "each has an equal part, the limit divided by the number of batches that may be copied at the same time. So "
-        "the last ones do not use all of it. Without limits, too, a task goes slower by itself while a server says "
-        "that it is busy, or takes ever longer to confirm what is written.",
-        "Give a limit when others work with the servers and must not notice.",
-        minimum=0,
-        examples=("100000",),
-    )
-    max_bytes_per_second: int = _option(
-        0,
-        "Bytes a second",
-        _WRITING,
-        "At most so many bytes a second, of the blocks and statements that are written, of the whole migration; "
-        "divided like the rows. 0 for no limit.",
-        "Give a limit when the network between the servers is shared.",
-        minimum=0,
-        examples=("10000000",),
-    )
-    on_error: str = _option(
-        "fail",
-        "Refused rows",
-        _WRITING,
-        "What happens to a row that the target refuses: older than its KEEP, or a value that is too long.",
-        "Choose dead_letter when a few bad rows must not hold up all others.",
-        choices={
-            "fail": "the copy task fails and names table, timestamp, column and value of the first one",
-            "dead_letter": "such rows are kept as JSON lines at the dead letter path, all others arrive; the run ends "
-            "red with their number, and TDengineReplayDeadLettersOperator brings them back later",
-        },
-    )
-    dead_letter_path: str = _option(
+    where: str = _option(
         "",
-        "Dead letter path",
-        _WRITING,
-        "Where refused rows are kept: a folder, or any URL of Airflow's object storage that all workers reach. Each "
-        "run has a folder of its own in it.",
-        "Give one with refused rows set to dead_letter, which needs it.",
+        "Row filter",
+        _SCOPE,
+        "Only rows that meet this condition on columns and tags, in the SQL of the source. Source and target are "
+        "compared for these rows, so the target should hold no others.",
+        empty="all rows",
+        examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
+    )
+    columns: str = _option(
+        "",
+        "Columns",
+        _SCOPE,
+        "Only these columns, separated by commas, and the primary key; `*` and `?` stand for any characters, "
+        "`table.column` names a column of one table.",
+        empty="all",
+        examples=("current, voltage", "meters.v*"),
+    )
+    exclude_columns: str = _option(
+        "",
+        "Exclude columns",
+        _SCOPE,
+        "Not these columns, written as above.",
         empty="none",
-        examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
+        examples=("debug_*",),
+    )
+    schema: str = _option(
+        "always",
+        "Schema",
+        _TARGET,
+        "What happens to databases, super tables and tables before rows are copied.",
+        choices={
+            "always": "what is missing in the target is created, then rows are copied",
+            "none": "the target has all tables already; only rows are copied",
+            "only": "tables are created, no rows are copied",
+        },
+    )
+    create_database: bool = _option(
+        True,
+        "Create the target database",
+        _TARGET,
+        "Create it when it is missing, with the source's PRECISION and KEEP. Switched off, a missing one stops the "
+        "migration.",
+    )
+    database_options: str = _option(
+        "",
+        "Database options",
+        _TARGET,
+        "Options of the target database when it is created, as SQL says them. The log of `sync_schema` names the "
+        "source's options that are not kept, and what to write here to keep them.",
+        empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
+        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
+    )
+    update_tags: bool = _option(
+        False,
+        "Correct tags",
+        _TARGET,
+        "Give subtables that the target has already the source's tag values. Switched off, one with rows and other "
+        "tags stops the migration before anything is written, since it may be another device's.",
+    )
+    rename_stables: str = _option(
+        "",
+        "Rename super tables",
+        _RENAMING,
+        "One rule a line: `old -> new`; `* -> site_*`, a prefix; `/^old_/ -> new_`, a regular expression with `\\1` "
+        "for groups; `@names.csv`, a file with the columns old and new. Names come before patterns; the first pattern "
+        "that matches counts.",
+        empty="the names of the source",
+        format=_LINES,
+        examples=("meters -> power_meters", "* -> beijing_*"),
+    )
+    rename_tables: str = _option(
+        "",
+        "Rename tables",
+        _RENAMING,
+        "New names of subtables and normal tables, with rules as above; needed for names that TDengine 3 refuses (with "
+        "a dot, of more than 192 bytes), and to merge databases that use the same names.",
+        empty="the names of the source",
+        format=_LINES,
+        examples=("* -> beijing_*", "/\\./ -> _", "@names.csv"),
+    )
+    rename_columns: str = _option(
+        "",
+        "Rename columns and tags",
+        _RENAMING,
+        "New names of columns and tags, with rules as above. A rule for one table says `table.column`.",
+        empty="the names of the source",
+        format=_LINES,
+        examples=("meters.current -> amperes", "/^f_/ -> "),
+    )
+    add_tags: str = _option(
+        "",
+        "Constant tags",
+        _RENAMING,
+        "Tags that all subtables get, one a line: `site=beijing`, or with a type `line:INT=3`. They say where rows "
+        "came from when several databases become one.",
+        empty="none",
+        format=_LINES,
+        examples=("site=beijing", "line:INT=3"),
     )
     on_expired: str = _option(
         "fail",
         "Expired rows",
-        _WRITING,
-        "What happens to rows that are older than the target's KEEP; they are counted before anything is copied.",
-        "Choose skip or raise_keep after a run has said how many rows they are.",
+        _REFUSED,
+        "What happens to rows that are older than the target's KEEP. They are counted before anything is copied.",
         choices={
             "fail": "the migration stops and says how many rows of which tables they are",
             "skip": "they stay behind, and their number is in the log",
@@ -337,170 +304,37 @@ class MigrationOptions:
     allow_lossy_precision: bool = _option(
         False,
         "Allow coarser timestamps",
-        _WRITING,
-        "Copy into a database of a coarser precision, such as from ns to ms. Timestamps are cut; where rows of a table "
-        "have one timestamp then, the last of them arrives, and the others are counted.",
-        "Switch it on when the target is meant to be coarser; else such a target stops the migration.",
+        _REFUSED,
+        "Copy into a database of a coarser precision, such as from ns to ms. Timestamps are cut; of rows that then "
+        "have the same one, the last arrives, and the others are counted. Switched off, such a target stops the "
+        "migration.",
     )
-    start_from: str | None = _option(
-        None,
-        "Start from",
-        _REALTIME,
-        "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
-        "UTC.",
-        "Give an earlier one when older rows are still arriving, or are missing in the target.",
-        empty="the moment at which the run was created",
-        format="date-time",
-        examples=("2025-01-01T00:00:00Z",),
-    )
-    poll_interval: int = _option(
-        5,
-        "Poll interval",
-        _REALTIME,
-        "Seconds between two looks for new rows. A look is one query a super table or normal table.",
-        "Give more seconds to spare the source, 1 for rows that must arrive soon.",
-        minimum=1,
-        maximum=86_400,
-        examples=("1", "60"),
-    )
-    delay: int = _option(
-        0,
-        "Delay",
-        _REALTIME,
-        "Rows are copied when they are so many seconds old, by the clock of the Airflow worker.",
-        "Give some for sources whose rows arrive out of order.",
-        minimum=0,
-        maximum=31_536_000,
-        examples=("30",),
-    )
-    lookback: int = _option(
-        10,
-        "Lookback",
-        _REALTIME,
-        "So many seconds before those that were copied last are read and written again each time, which brings over "
-        "rows that arrived late and values that were changed. Rows that are later still are not noticed.",
-        "Set it to how late rows of your devices may be, but no longer, since all rows of that time are copied each "
-        "time.",
-        minimum=0,
-        maximum=31_536_000,
-        examples=("300",),
-    )
-    follow_shards: int = _option(
-        1,
-        "Shards",
-        _REALTIME,
-        "How many tasks follow, each a range of subtables by name, with a watermark of its own.",
-        "Give more only where one task falls behind, which its log says.",
-        minimum=1,
-        maximum=64,
-        examples=("4",),
-    )
-    schema_poll_interval: int = _option(
-        5,
-        "Schema poll interval",
-        _REALTIME,
-        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
-        "of all subtables. They are rarer than that where a look takes longer than a tenth of it.",
-        "Give more seconds where tables are seldom added.",
-        minimum=1,
-        maximum=86_400,
-        examples=("60",),
-    )
-    on_schema_change: str = _option(
-        "evolve",
-        "Schema changes",
-        _REALTIME,
-        "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
-        "followed.",
-        "Choose fail where somebody has to agree to each change.",
+    on_error: str = _option(
+        "fail",
+        "Refused rows",
+        _REFUSED,
+        "What happens to a row that the target refuses, such as one with a value that is too long.",
         choices={
-            "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
-            "fail": "following stops and names each change",
+            "fail": "the copy task fails and names table, timestamp, column and value of the first one",
+            "dead_letter": "such rows are kept as JSON lines at the dead letter path, all others arrive; the run ends "
+            "red with their number, and TDengineReplayDeadLettersOperator brings them back later",
         },
     )
-    rename_stables: str = _option(
+    dead_letter_path: str = _option(
         "",
-        "Rename super tables",
-        _TRANSFORM,
-        "New names of super tables, one rule a line: `old -> new`; `* -> site_*` (a prefix, `*` and `?` stand for "
-        "what they matched); `/^old_/ -> new_` (a regular expression and its replacement, with `\\1` for groups); or "
-        "`@names.csv`, a file with two columns, old and new. Names come before patterns; the first pattern that "
-        "matches counts.",
-        "Give rules when the new cluster has other names, or to keep several sources apart.",
-        empty="the names of the source",
-        format=_LINES,
-        examples=("meters -> power_meters", "* -> beijing_*"),
-    )
-    rename_tables: str = _option(
-        "",
-        "Rename tables",
-        _TRANSFORM,
-        "New names of subtables and normal tables, with rules as for super tables.",
-        "Give rules for names that TDengine 3 refuses (with a dot, of more than 192 bytes), and to merge databases "
-        "that use the same names.",
-        empty="the names of the source",
-        format=_LINES,
-        examples=("* -> beijing_*", "/\\./ -> _", "@names.csv"),
-    )
-    rename_columns: str = _option(
-        "",
-        "Rename columns and tags",
-        _TRANSFORM,
-        "New names of columns and tags, with rules as for super tables. A rule for one table says `table.column`.",
-        "Give rules when the target's tables have other names for them.",
-        empty="the names of the source",
-        format=_LINES,
-        examples=("meters.current -> amperes", "/^f_/ -> "),
-    )
-    add_tags: str = _option(
-        "",
-        "Constant tags",
-        _TRANSFORM,
-        "Tags that all subtables have in the target with one value, one a line: `site=beijing`, or with a type "
-        "`line:INT=3`. A subtable with rows that the target has with another value of it belongs to another site: then "
-        "nothing is written.",
-        "Give one to say where rows came from when several databases become one.",
+        "Dead letter path",
+        _REFUSED,
+        "Where refused rows are kept, if they are to become dead letters: a folder, or any URL of Airflow's object "
+        "storage that all workers reach. Each run has a folder of its own in it.",
         empty="none",
-        format=_LINES,
-        examples=("site=beijing", "line:INT=3"),
-    )
-    columns: str = _option(
-        "",
-        "Columns",
-        _TRANSFORM,
-        "Only these columns (the primary key is always copied), separated by commas; `*` and `?` stand for any "
-        "characters, `table.column` names a column of one table.",
-        "Name some when only they are needed in the target.",
-        empty="all",
-        examples=("current, voltage", "meters.v*"),
-    )
-    exclude_columns: str = _option(
-        "",
-        "Exclude columns",
-        _TRANSFORM,
-        "Not these columns, named as above.",
-        "Name those that may stay behind.",
-        empty="none",
-        examples=("debug_*",),
-    )
-    where: str = _option(
-        "",
-        "Row filter",
-        _TRANSFORM,
-        "Only rows that meet this condition on columns and tags, in the SQL of the source. Source and target are "
-        "compared for these rows, so the target should hold no others.",
-        "Give one to leave bad or unneeded rows behind.",
-        empty="all rows",
-        examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
+        examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
     verify: str = _option(
         "full",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying. A difference that no repair mends fails the run. Tags are compared at all "
-        "levels, unless schema is none.",
-        "Choose aggregate or count for comparisons without a copy that must be cheap, none only where something else "
-        "compares.",
+        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair mends "
+        "fails the run.",
         choices={
             "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "
             "without a copy both sides are read",
@@ -514,11 +348,16 @@ class MigrationOptions:
         2,
         "Repair rounds",
         _VERIFICATION,
-        "How often tables that differ are mended and compared again: the part that differs is found by halving the "
-        "period, and copied again.",
-        "Choose 0 to leave differences as they are.",
+        "How often the rows that differ are copied again, and compared once more; 0 leaves them as they are.",
         minimum=0,
         maximum=10,
+    )
+    delete_extra: bool = _option(
+        False,
+        "Delete extra rows",
+        _VERIFICATION,
+        "A repair deletes rows of migrated tables that only the target has in the period. Leave it off where anything "
+        "else writes into these tables.",
     )
     certificate_path: str = _option(
         "",
@@ -526,16 +365,126 @@ class MigrationOptions:
         _VERIFICATION,
         "Where the result is kept as certificate.json and certificate.html: a folder, or any URL of Airflow's object "
         "storage. Each run has a folder of its own there, and in it each task that compares.",
-        "Give one where somebody will ask for a proof.",
         empty="none is written",
         examples=("s3://aws_default@migrations/certificates", "file:///var/lib/airflow/certificates"),
     )
-    delete_extra: bool = _option(
+    start_from: str | None = _option(
+        None,
+        "Start from",
+        _REALTIME,
+        "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
+        "UTC.",
+        empty="the moment at which the run was created",
+        format="date-time",
+        examples=("2025-01-01T00:00:00Z",),
+    )
+    poll_interval: int = _option(
+        5,
+        "Poll interval",
+        _REALTIME,
+        "Seconds between two looks for new rows. A look is one query a super table or normal table.",
+        minimum=1,
+        maximum=86_400,
+        examples=("1", "60"),
+    )
+    delay: int = _option(
+        0,
+        "Delay",
+        _REALTIME,
+        "How many seconds old rows are when they are copied, by the clock of the Airflow worker. Give some for sources "
+        "whose rows arrive out of order.",
+        minimum=0,
+        maximum=31_536_000,
+        examples=("30",),
+    )
+    lookback: int = _option(
+        10,
+        "Lookback",
+        _REALTIME,
+        "How many seconds before the rows that were copied last are read and written again each time, for rows that "
+        "arrived late and values that were changed. Rows that are later still are not noticed: set it to how late rows "
+        "of your devices may be, but no longer.",
+        minimum=0,
+        maximum=31_536_000,
+        examples=("300",),
+    )
+    follow_shards: int = _option(
+        1,
+        "Shards",
+        _REALTIME,
+        "How many tasks follow, each a range of subtables by name. Give more only where one falls behind, which its "
+        "log says.",
+        minimum=1,
+        maximum=64,
+        examples=("4",),
+    )
+    schema_poll_interval: int = _option(
+        5,
+        "Schema poll interval",
+        _REALTIME,
+        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
+        "of all subtables. They are rarer where a look takes longer than a tenth of it.",
+        minimum=1,
+        maximum=86_400,
+        examples=("60",),
+    )
+    on_schema_change: str = _option(
+        "evolve",
+        "Schema changes",
+        _REALTIME,
+        "What happens when tables, columns or tags come up in the source, or a tag's value changes, while it is "
+        "followed.",
+        choices={
+            "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
+            "fail": "following stops and names each change",
+        },
+    )
+    workers: int = _option(
+        2,
+        "Workers",
+        _COPYING,
+        "Threads of each copy task, each with one session at the source and one at the target. Give more when servers "
+        "are far away or have many cores, 1 for a small adapter of 2.6: its connection pool must hold workers x "
+        "parallel tasks.",
+        minimum=1,
+        maximum=64,
+        examples=("1", "8"),
+    )
+    strategy: str = _option(
+        "auto",
+        "Strategy",
+        _COPYING,
+        "How rows are read and written. Choose one only if you have measured that it is faster with your tables.",
+        choices={
+            "auto": "decided a batch, from its rows a subtable",
+            "dense": "one query a subtable, rows as binary blocks",
+            "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
+        },
+    )
+    max_rows_per_second: int = _option(
+        0,
+        "Rows a second",
+        _COPYING,
+        "The most rows a second that the whole migration copies; 0 for no limit. Each of the batches that may be "
+        "copied at the same time has an equal part. Without limits, too, a task goes slower while a server says that "
+        "it is busy, or takes ever longer to confirm what is written.",
+        minimum=0,
+        examples=("100000",),
+    )
+    max_bytes_per_second: int = _option(
+        0,
+        "Bytes a second",
+        _COPYING,
+        "The most bytes a second that are written, in blocks and statements; divided like the rows. 0 for no limit.",
+        minimum=0,
+        examples=("10000000",),
+    )
+    force: bool = _option(
         False,
-        "Delete extra rows",
-        _VERIFICATION,
-        "Whether a repair deletes rows of migrated tables that only the target has in the period.",
-        "Leave it off where anything else writes into these tables of the target.",
+        "Start over",
+        _COPYING,
+        "A copy task that is cleared after its end begins its batch anew, instead of going on from its checkpoint; for "
+        "values that changed in the source. Retries go on all the same; a new run copies all rows anyway.",
     )
 
     @classmethod

@@ -17,7 +17,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.copying import Batch
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions
 from airflow_provider_tdengine.operators.comparison import (
     TDengineReconcileOperator,
     TDengineVerifyBatchOperator,
@@ -76,7 +76,9 @@ def test_two_migrations_in_a_dag_of_ones_own() -> None:
 
 
 def test_an_unknown_default_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no option sourcedb; the options are name, mode"):
+    with pytest.raises(
+        ValueError, match="there is no option sourcedb; the options are source_database, target_database"
+    ):
         migration_dag("m", defaults={"sourcedb": "x"})
 
 
@@ -85,11 +87,14 @@ def test_the_form_explains_every_option() -> None:
     assert list(params) == list(OPTIONS)
     for name, param in params.items():
         assert param.schema["title"] == OPTIONS[name].title
-        assert param.schema["section"] == OPTIONS[name].section
-    assert (
-        params["mode"].schema["description_md"].startswith("Which rows are copied. Default: **history**. Choose both")
-    )
-    assert "\n\n- **both**: history, then realtime" in params["mode"].schema["description_md"]
+        assert param.schema.get("section", FIRST) == OPTIONS[name].section
+    mode, start = (params[name].schema["description_md"] for name in ("mode", "start"))
+    assert mode.startswith("Which rows are copied. Choose both")
+    assert "\n\n- **history** (default): all rows of a period" in mode
+    assert "\n\n- **both**: history, then realtime" in mode
+    assert "Empty: the first row." in start
+    assert params["source_database"].schema["description_md"].startswith("Required.")
+    assert params["workers"].schema["description_md"].count("Default: **2**.") == 1
     assert (
         params["tables"]
         .schema["description_md"]
