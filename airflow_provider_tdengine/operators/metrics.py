@@ -82,7 +82,7 @@ METRICS = {
 _TALLIED = {"rows": "confirmed", "refused_rows": "rejected", "points": "points", "blocks": "blocks", "bytes": "bytes"}
 """Counters of a copy, by what `migration.copying.Tally` calls them."""
 
-# With InfluxDB's tags, Airflow drops what has other characters, such as the colons of a run's id. A tag `run_id` it leaves
+# With InfluxDB's tags, Airflow drops what has other characters: the colons of a run's id. A tag `run_id` it leaves
 # out, unless somebody has changed `statsd_disabled_tags`.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
