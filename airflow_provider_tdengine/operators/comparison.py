@@ -32,6 +32,7 @@ from airflow_provider_tdengine.migration.comparing import (
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class TDengineVerifyOperator(ComparingOperator):
             if options.certificate_path:
                 log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         verdict = comparison.verdict
+        Metrics(context).compared(comparison.different)
         # Pushed before it may fail: the page Migrations shows them.
         context["ti"].xcom_push("verdict", verdict.to_dict())
         context["ti"].xcom_push("certificate", proof)

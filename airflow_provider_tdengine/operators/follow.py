@@ -115,7 +115,7 @@ class FollowingOperator(MigrationOperator):
                     if done.rejected:
                         refused = wording.number(done.rejected, "row")
                         log.warning("The target refused %s; dead letters keep them in\n  %s", refused, folder)
-                    metrics.followed(done.rows, position.lag)
+                    metrics.followed(done.rows, done.rejected, position.lag)
                     pace.add(position.rows, position.lag)
                     if position.has_caught_up(options):
                         _report(done, position.rows - begin.rows)

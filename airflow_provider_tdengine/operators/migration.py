@@ -300,6 +300,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
             return {}
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run_patiently()
+        Metrics(context).created(report)
         told("The target has all tables now" if report.changed else "The target had all tables already", report.facts())
         return report.to_dict()
 
@@ -326,6 +327,7 @@ class TDenginePlanOperator(MigrationOperator):
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
+        Metrics(context).planned(batches)
         told("The plan", plan_facts(batches))
         context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
@@ -392,7 +394,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             # At the beginning, it is what earlier tries have copied.
             earlier = checkpoint.tally.rows if earlier is None else earlier
             headway.at(checkpoint.tally.rows, earlier)
-            metrics.copied(checkpoint)
+            metrics.copied(batch, checkpoint, options.workers)
             pace.add(checkpoint.tally.rows)
 
         progress: ProgressStore = task_progress(context, "copies its batch from the beginning", force=options.force)
@@ -415,6 +417,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 )
             except Stopped as stopped:
                 raise failure([str(stopped)], retryable=True) from None
+            finally:
+                metrics.idle()
+        metrics.finished(batch)
         self._copied = copied
         if copied.tally.rejected:
             refused = wording.number(copied.tally.rejected, "row")

@@ -118,6 +118,7 @@ def list_migrations(
     database: str = "",
     sort: str = "-created",
     page: Annotated[int, Query(ge=1)] = 1,
+    skipped: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
 ) -> Response:
     """All migrations that somebody may see."""
     column = sort.removeprefix("-")
@@ -125,16 +126,23 @@ def list_migrations(
         raise HTTPException(400, f"sort is {sort}; it can be {', '.join(SORTS)}, with a - before it for the other way")
     wanted = Wanted(state, mode, name, database, column, sort.startswith("-"), page)
     now = datetime.now(timezone.utc)
-    known = reading.newest(session, _visible(user))
-    found = wanted.of(known, now)
-    shown = reading.with_progress(session, found[(page - 1) * PAGE : page * PAGE])
+    visible = _visible(user)
+    if wanted.is_plain:
+        found = reading.newest_places(session, visible, skipped)
+        known = len(found)
+    else:
+        migrations = reading.newest(session, visible, skipped)
+        found = [one.place for one in wanted.of(migrations, now)]
+        known = len(migrations)
     return _html(
         request,
         "list.html",
-        migrations=shown,
+        migrations=reading.with_progress(session, found[(page - 1) * PAGE : page * PAGE]),
         count=len(found),
-        known=len(known),
-        most=reading.NEWEST,
+        known=known,
+        skipped=skipped,
+        newer=max(0, skipped - reading.NEWEST),
+        older=skipped + reading.NEWEST if reading.has_older(session, visible, skipped) else None,
         pages=-(-len(found) // PAGE),
         triggers=_triggers(user),
         wanted=wanted,
@@ -179,7 +187,8 @@ def show_form(request: Request, dag_id: str, user: GetUserDep, session: SessionD
 def _form(request: Request, form: reading.Form, given: Mapping[str, object]) -> Response:
     fields = {name: {**field, "filled": given.get(name, field["value"])} for name, field in form.fields.items()}
     sections = {str(field.get("section") or ""): None for field in fields.values()}
-    return _html(request, "form.html", form=form, fields=fields, sections=list(sections), changed=bool(given))
+    migrates = form.fields.keys() >= _MIGRATES
+    return _html(request, "form.html", form=form, fields=fields, sections=list(sections), migrates=migrates)
 
 
 _ONE = "/migrations/{dag_id}/{run_id}"

@@ -191,6 +191,7 @@ class Cell:
         rejected: of the rows, those that the target refused.
         seconds: that its last try took.
         pace: see `operators.progress.Pace`; empty where there is none.
+        why: what it has failed of, empty where that is not known.
     """
 
     index: int
@@ -205,6 +206,7 @@ class Cell:
     rejected: int = 0
     seconds: float = 0.0
     pace: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ class Migration:
         planned: what the plan adds up to: rows and batches.
         verdict: what the comparison came to, see `migration.comparing.Verdict.to_dict`.
         progress: how far it is; None where it was not read.
+        reason: what it has failed of, empty where no task has said it, or it was not read.
     """
 
     run: Run
@@ -228,6 +231,7 @@ class Migration:
     planned: Mapping[str, int] = field(default_factory=dict)
     verdict: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
+    reason: str = ""
 
     def option(self, name: str) -> object:
         """An option's value, its default where it is not given."""
@@ -238,6 +242,11 @@ class Migration:
     def key(self) -> str:
         """What tells it from all others."""
         return "/".join([self.run.dag_id, self.run.run_id, self.group])
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it is read again."""
+        return self.run.number, self.group
 
     @property
     def source(self) -> str:
@@ -376,6 +385,20 @@ class Migration:
     def words(self) -> str:
         """The verdict in a sentence."""
         return str(self.verdict.get("words", ""))
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in a line; empty where it did not."""
+        if self.state is not State.FAILED:
+            return ""
+        failed = [name for name in STAGES.values() if name in self.stages and "failed" in self.stages[name].states]
+        where = f"{' and '.join(failed)} failed; the log says why" if failed else ""
+        return self.words or self.reason.partition("\n")[0] or where
+
+    @property
+    def compared_rows(self) -> int:
+        """Rows of the source that were compared; 0 while nothing has been."""
+        return int(str(self.verdict.get("rows") or 0))
 
     @property
     def is_good(self) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import JSON, ColumnElement, Select, and_, exists, func, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, and_, exists, func, or_, select, true, type_coerce
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,7 @@ from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.findings import Severity
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
-from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage
+from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage, State
 from airflow_provider_tdengine.page.steering import Unfinished
 
 try:
@@ -44,33 +44,60 @@ _MOST_CELLS, _FEW_CELLS = 2000, 64
 Json: TypeAlias = Mapping[str, Any]
 
 
-def newest(session: Session, dag_ids: Collection[str]) -> list[Migration]:
+Place: TypeAlias = tuple[int, str]
+"""A migration: the number of its run, and its group."""
+
+
+def newest(session: Session, dag_ids: Collection[str], skipped: int = 0) -> list[Migration]:
     """The migrations of the newest runs, without progress, the newest first.
 
     Parameters:
         session: of the metadata database.
         dag_ids: DAGs that may be seen.
+        skipped: how many runs are left out that are newer.
     """
-    statement = (
+    return _migrations(session, _newest(dag_ids, skipped), whole="few")
+
+
+def newest_places(session: Session, dag_ids: Collection[str], skipped: int = 0) -> list[Place]:
+    """Where these are, and nothing else of them: for a list that is neither filtered nor sorted."""
+    rows = session.execute(_newest(dag_ids, skipped)).all()
+    resolves = {task for task, stage in _tasks(session, _examples(rows)).items() if stage == "resolve"}
+    instances = select(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id).where(
+        *_of({(row.dag_id, row.run_id) for row in rows}, resolves), TaskInstance.map_index == -1
+    )
+    groups: dict[_Key, list[str]] = defaultdict(list)
+    for row in session.execute(instances):
+        groups[row.dag_id, row.run_id].append(row.task_id.rpartition(".")[0])
+    return [(row.id, group) for row in rows for group in sorted(groups[row.dag_id, row.run_id])]
+
+
+def has_older(session: Session, dag_ids: Collection[str], skipped: int = 0) -> bool:
+    """Whether there are runs that are older than these."""
+    return session.execute(_newest(dag_ids, skipped + NEWEST).limit(1)).first() is not None
+
+
+def _newest(dag_ids: Collection[str], skipped: int) -> Select[Any]:
+    return (
         _runs()
         .join(DagTag, and_(DagTag.dag_id == DagRun.dag_id, DagTag.name == TAG))
         .where(DagRun.dag_id.in_(sorted(dag_ids)))
         .order_by(DagRun.run_after.desc(), DagRun.id.desc())
+        .offset(skipped)
         .limit(NEWEST)
     )
-    return _migrations(session, statement)
 
 
 def one(session: Session, dag_id: str, run_id: str, group: str) -> Migration | None:
     """One migration with its progress, None where there is none."""
     statement = _runs().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
-    found = [migration for migration in _migrations(session, statement, whole=True) if migration.group == group]
+    found = [migration for migration in _migrations(session, statement, whole="whole") if migration.group == group]
     return _with_progress(session, found, _COUNTS)[0] if found else None
 
 
 def of_run(session: Session, number: int) -> list[Migration]:
     """The migrations of a run, by its key in Airflow's database, without progress; none where it is of another kind."""
-    return _migrations(session, _runs().where(DagRun.id == number), whole=True)
+    return _migrations(session, _runs().where(DagRun.id == number), whole="whole")
 
 
 def _runs() -> Select[Any]:
@@ -89,13 +116,17 @@ def _runs() -> Select[Any]:
     ).outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
 
 
-def _migrations(session: Session, runs: Select[Any], *, whole: bool = False) -> list[Migration]:
+_Whole: TypeAlias = Literal["few", "shown", "whole"]
+"""How much is asked of tasks: what filters need; what a row of a list shows, too; all."""
+
+
+def _migrations(session: Session, runs: Select[Any], *, whole: _Whole) -> list[Migration]:
     """The migrations of some runs.
 
     Parameters:
         session: of the metadata database.
         runs: which.
-        whole: whether all mapped tasks are counted; else those that say what a migration is doing.
+        whole: how much is asked of their tasks.
     """
     rows = session.execute(runs).all()
     found = {
@@ -113,19 +144,18 @@ def _migrations(session: Session, runs: Select[Any], *, whole: bool = False) -> 
         for row in rows
     }
     given = {row.id: {name: value for name, value in (row.conf or {}).items() if name in OPTIONS} for row in rows}
-    # One run of a version of a DAG has the tasks of all others.
-    examples = {(row.dag_id, row.created_dag_version_id): row.run_id for row in rows}
-    tasks = _tasks(session, {(dag_id, run_id) for (dag_id, _), run_id in examples.items()})
+    tasks = _tasks(session, _examples(rows))
     stages = _stages(session, found, tasks, whole=whole)
     known = _small_xcoms(session, [run.number for run in found.values()], tasks)
+    names = {(task.rpartition(".")[0], stage): task for task, stage in tasks.items()}
     return [
         Migration(
             run,
             group,
             own,
             known.get((run.number, own["resolve"].task_id, "return_value"), given[run.number]),
-            known.get((run.number, own["plan"].task_id, "planned"), {}) if "plan" in own else {},
-            known.get((run.number, own["certify"].task_id, "verdict"), {}) if "certify" in own else {},
+            known.get((run.number, names.get((group, "plan"), ""), "planned"), {}),
+            known.get((run.number, names.get((group, "certify"), ""), "verdict"), {}),
         )
         for key, run in found.items()
         for group, own in sorted(stages[key].items())
@@ -135,6 +165,11 @@ def _migrations(session: Session, runs: Select[Any], *, whole: bool = False) -> 
 
 _Key: TypeAlias = tuple[str, str]
 """A run: its DAG and its own id."""
+
+
+def _examples(runs: Sequence[Any]) -> set[_Key]:
+    """One run of each version of a DAG: it has the tasks of all others."""
+    return set({(row.dag_id, row.created_dag_version_id): (row.dag_id, row.run_id) for row in runs}.values())
 
 
 def _tasks(session: Session, runs: Collection[_Key]) -> dict[str, str]:
@@ -155,17 +190,20 @@ def _tasks(session: Session, runs: Collection[_Key]) -> dict[str, str]:
 
 
 def _stages(
-    session: Session, runs: Mapping[_Key, Run], tasks: Mapping[str, str], *, whole: bool
+    session: Session, runs: Mapping[_Key, Run], tasks: Mapping[str, str], *, whole: _Whole
 ) -> Mapping[_Key, Mapping[str, Mapping[str, Stage]]]:
-    """The stages by run, then by group, then by name."""
-    goes_on = [key for key, run in runs.items() if whole or run.state not in ("success", "failed")]
-    failed = [key for key, run in runs.items() if not whole and run.state == "failed"]
-    wanted = [
-        # The indexes of Airflow's database make all three quick, however many mapped tasks there are.
-        (list(runs), TaskInstance.map_index == -1),
-        (goes_on, TaskInstance.map_index >= 0),
-        (failed, and_(TaskInstance.map_index >= 0, TaskInstance.state.in_(FAILED))),
-    ]
+    """The stages by run, then by group, then by name; of "few", those that ended well are left out."""
+    over = {key for key, run in runs.items() if run.state in ("success", "failed") and whole != "whole"}
+    single, failed = TaskInstance.map_index == -1, TaskInstance.state.in_(FAILED)
+    resolves = [task for task, stage in tasks.items() if stage == "resolve"]
+    copies = [task for task, stage in tasks.items() if stage in ("copy", "follow")]
+    # The indexes of Airflow's database make all of them quick, however many mapped tasks there are.
+    wanted: list[tuple[set[_Key], ColumnElement[bool]]] = [(runs.keys() - over, true())]
+    if whole == "few":
+        wanted.append((over, and_(single, or_(failed, TaskInstance.task_id.in_(resolves)))))
+        wanted.append(({key for key in over if runs[key].state == "failed"}, and_(~single, failed)))
+    else:
+        wanted.append((over, or_(single, failed, TaskInstance.task_id.in_(copies))))
     rows = [row for keys, condition in wanted if keys for row in _counted(session, keys, tasks, condition)]
     by_task: dict[_Key, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -195,17 +233,21 @@ def _counted(
             func.min(TaskInstance.start_date).label("started"),
             func.max(TaskInstance.end_date).label("ended"),
         )
-        .where(
-            TaskInstance.dag_id.in_({dag_id for dag_id, _ in runs}),
-            TaskInstance.run_id.in_({run_id for _, run_id in runs}),
-            TaskInstance.task_id.in_(tasks),
-            condition,
-        )
+        .where(*_of(runs, tasks), condition)
         .group_by(*columns)
     )
     # Two DAGs may have runs of one name, of which only one was asked for.
     asked = set(runs)
     return [row for row in session.execute(statement) if (row.dag_id, row.run_id) in asked]
+
+
+def _of(runs: Collection[_Key], tasks: Collection[str]) -> list[ColumnElement[bool]]:
+    """Instances of tasks in runs; of two DAGs whose runs are called the same, both."""
+    return [
+        TaskInstance.dag_id.in_({dag_id for dag_id, _ in runs}),
+        TaskInstance.run_id.in_({run_id for _, run_id in runs}),
+        TaskInstance.task_id.in_(tasks),
+    ]
 
 
 _SMALL = {"resolve": "return_value", "plan": "planned", "certify": "verdict"}
@@ -232,13 +274,18 @@ def _small_xcoms(session: Session, runs: Collection[int], tasks: Mapping[str, st
 # --- How far they are
 
 
-def with_progress(session: Session, migrations: Sequence[Migration]) -> list[Migration]:
-    """The same with all their tasks counted and with their rows, for as many as a page shows."""
-    order = {migration.key: place for place, migration in enumerate(migrations)}
-    runs = _runs().where(DagRun.id.in_([migration.run.number for migration in migrations]))
-    found = [migration for migration in _migrations(session, runs, whole=True) if migration.key in order]
-    found.sort(key=lambda migration: order[migration.key])
-    return _with_progress(session, found, ("rows",))
+def with_progress(session: Session, places: Sequence[Place]) -> list[Migration]:
+    """Migrations with their rows, in the same order, for as many as a page shows."""
+    order = {place: number for number, place in enumerate(places)}
+    runs = _runs().where(DagRun.id.in_({number for number, _ in places}))
+    found = [one for one in _migrations(session, runs, whole="shown") if one.place in order]
+    found.sort(key=lambda one: order[one.place])
+    reasons = _reasons(session, [one for one in found if one.state is State.FAILED])
+    found = [replace(one, reason=reasons.get(one.place, "")) for one in found]
+    # Where all has been compared, the verdict says it.
+    known = {one.key: Progress(rows=one.compared_rows) for one in found if _is_done(one) and one.compared_rows}
+    read = iter(_with_progress(session, [one for one in found if one.key not in known], ("rows",)))
+    return [replace(one, progress=known[one.key]) if one.key in known else next(read) for one in found]
 
 
 def _with_progress(session: Session, migrations: Sequence[Migration], counts: Sequence[str]) -> list[Migration]:
@@ -392,6 +439,41 @@ def _followed(session: Session, runs: Collection[int], tasks: Collection[str]) -
     }
 
 
+def _reasons(session: Session, migrations: Sequence[Migration]) -> dict[Place, str]:
+    """What the first failed task of each has found that stands in its way."""
+    runs = {migration.run.number for migration in migrations}
+    first = (
+        select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, func.min(XComModel.map_index).label("map_index"))
+        .where(XComModel.dag_run_id.in_(runs), XComModel.key.in_(("findings", "preview")))
+        .group_by(XComModel.dag_run_id, XComModel.task_id, XComModel.key)
+        .subquery()
+    )
+    own = [column == getattr(XComModel, column.name) for column in first.c]
+    values = {
+        (row.dag_run_id, row.task_id, row.key): row.value
+        for row in session.execute(
+            select(XComModel.dag_run_id, XComModel.task_id, XComModel.key, XComModel.value).join(first, and_(*own))
+        )
+    }
+    found: dict[Place, str] = {}
+    for migration in migrations:
+        for name in STAGES.values():
+            for key in ("findings", "preview"):
+                task = migration.stages[name].task_id if name in migration.stages else ""
+                value = values.get((migration.run.number, task, key))
+                if blocker := _blocker(value["findings"] if isinstance(value, dict) else value):
+                    found.setdefault(migration.place, blocker)
+    return found
+
+
+def _blocker(findings: object) -> str:
+    """The first finding that stands in the way; empty for none."""
+    for one in findings if isinstance(findings, list) else ():
+        if one["severity"] == Severity.BLOCKER.value:
+            return f"{one['object']}: {one['found']}"
+    return ""
+
+
 # --- One of them
 
 
@@ -463,6 +545,10 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
             ).where(XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "return_value")
         )
     }
+    findings = select(XComModel.map_index, XComModel.value).where(
+        XComModel.dag_run_id == run.number, XComModel.task_id == task, XComModel.key == "findings"
+    )
+    why = {row.map_index: _blocker(row.value) for row in session.execute(findings.limit(_MOST_FINDINGS))}
     states = _cell_states(session, migration, task, len(instances))
     planned = document(session, migration, "plan", "return_value") if stage == "copy" else None
     batches = planned if isinstance(planned, list) else []
@@ -472,12 +558,13 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
             batches[row.map_index] if row.map_index < len(batches) else {},
             done.get(row.map_index),
             states.get(row.map_index, {}),
+            why.get(row.map_index, ""),
         )
         for row in instances
     ]
 
 
-def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json]) -> Cell:
+def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json], why: str) -> Cell:
     checkpoint, pace = stored.get(CHECKPOINT, {}), stored.get(PACE, {})
     tally = checkpoint.get("tally") or checkpoint
     label = Batch.from_dict(batch).label if batch else ""
@@ -494,6 +581,7 @@ def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json]) -> Cell:
         rejected=int((done.rejected if done else tally.get("rejected")) or 0),
         seconds=float(done.seconds or 0) if done else 0.0,
         pace=pace,
+        why=why,
     )
 
 

@@ -31,6 +31,13 @@ class Wanted:
     is_reversed: bool = True
     page: int = 1
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all are wanted, the newest first."""
+        return (self.state, self.mode, self.name, self.database, self.sort) == ("", "", "", "", "created") and (
+            self.is_reversed
+        )
+
     def of(self, migrations: Sequence[Migration], now: datetime) -> list[Migration]:
         """Those that are wanted, of all pages, in order."""
         found = [one for one in migrations if self._has(one)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -187,6 +189,41 @@ def test_buttons_ask_airflow(hall: Airflow, page: Page) -> None:
     expect(frame.get_by_role("heading", name="Migrations")).to_be_visible()
     expect(frame.get_by_role("link", name="mended", exact=True)).to_have_count(0)
     assert run not in hall.runs(DAG)
+
+
+def test_lag_is_drawn_and_dead_letters_are_brought_back(hall: Airflow, page: Page, tmp_path: Path) -> None:
+    """Of a run that follows, whose target refuses a moment that nanoseconds cannot count."""
+    hall.source.execute("create database late precision 'ms' keep 36500 update 1")
+    hall.source.execute("create table late.t (ts timestamp, due timestamp)")
+    hall.source.execute(f"insert into late.t values ({T},{T}) ({T + 1},9999999999999)")
+    conf = {"source_database": "late", "target_database": "nano", "name": "late", "mode": "both", "poll_interval": 1}
+    letters = {"on_error": "dead_letter", "dead_letter_path": f"file://{tmp_path}"}
+    run = hall.trigger({**conf, **letters, "database_options": "PRECISION 'ns'"})
+    hall.unpause("tdengine_dead_letters")
+    frame = opened(page)
+    frame.get_by_role("link", name="late", exact=True).click()
+    has_state(frame, "following")
+    chart = frame.get_by_role("img", name="Lag over time")
+    for _ in range(30):
+        now = int(time.time() * 1000)
+        hall.source.execute(f"insert into late.t values ({now},{now})")
+        page.wait_for_timeout(1000)
+        if chart.count():
+            break
+    expect(chart.locator("path")).to_have_attribute("d", re.compile(r"^M0,120 L0\.0,"))
+
+    expect(frame.get_by_role("heading", name="Dead letters")).to_be_visible()
+    expect(frame.get_by_role("row").filter(has_text="9999999999999")).to_be_visible()
+    (file,) = tmp_path.rglob("*.jsonl")
+    file.write_text(file.read_text().replace("9999999999999", str(T)))
+    frame.get_by_role("link", name="Bring back with tdengine_dead_letters").click()
+    expect(frame.locator("[name=target_database]")).to_have_value("nano")
+    press(frame, "Trigger")
+    page.wait_for_url("**/dags/tdengine_dead_letters/runs/*")
+    (back,) = hall.runs("tdengine_dead_letters")[-1:]
+    hall.wait_for(lambda: hall.state(back, "tdengine_dead_letters") == "success")
+    assert hall.target.execute(f"select count(*) from nano.t where ts <= {(T + 1) * 1_000_000}") == [(2,)]
+    hall.set_state(run, "follow", "success", 0)
 
 
 def test_the_certificate_is_shown_and_links_lead_into_airflow(hall: Airflow, page: Page) -> None:

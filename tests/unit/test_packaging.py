@@ -153,7 +153,7 @@ def test_examples_are_explained(example: Path) -> None:
 # --- Documents
 
 
-@pytest.mark.parametrize("name", ["make_options.py", "make_types.py"])
+@pytest.mark.parametrize("name", ["make_dashboard.py", "make_metrics.py", "make_options.py", "make_types.py"])
 def test_generated_pages_are_up_to_date(name: str) -> None:
     script = runpy.run_path(str(ROOT / "docs" / name))
     page = script["FILE"].read_text(encoding="utf-8")

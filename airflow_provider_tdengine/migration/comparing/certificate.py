@@ -86,6 +86,7 @@ def certificate(
         "findings": [finding.to_dict() for finding in preflight(source, target, structure, options)],
         "refused": comparison.refused,
         "dead_letters": comparison.dead_letters,
+        "dead_letter_tables": comparison.dead_letter_tables,
         "collisions": comparison.collisions,
         "expired": comparison.expired,
         "after_end": comparison.after_end,

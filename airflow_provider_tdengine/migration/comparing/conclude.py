@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,10 @@ from airflow_provider_tdengine.migration.structure import (
 )
 
 log = logging.getLogger(__name__)
+
+
+MOST_LETTERS = 100
+"""Tables whose dead letters a comparison names; it says how many there are."""
 
 
 @dataclass(slots=True)
@@ -96,7 +101,8 @@ class Comparison:
         vanished: tables that the source had when the migration was planned, and has no more.
         reread: batches whose source has other rows than those that were copied; they were read again.
         refused: rows that the target refused and that are kept as dead letters.
-        dead_letters: the same by table, as far as their files are seen here.
+        dead_letters: the same by table, as far as their files are seen here; of many tables those with the most.
+        dead_letter_tables: how many tables have some.
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
@@ -121,6 +127,7 @@ class Comparison:
     reread: int = 0
     refused: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
+    dead_letter_tables: int = 0
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
@@ -284,7 +291,9 @@ def conclude(
             raise MigrationStopped([target.missing("target_database")])
         # Of nothing, everything is equal.
         stop_on([] if batches else nothing_meant(source, structure, options))
-        result = Comparison(dead_letters={name: len(times) for name, times in (refused or {}).items() if times})
+        letters = {name: len(times) for name, times in (refused or {}).items() if times}
+        most = heapq.nlargest(MOST_LETTERS, letters.items(), key=lambda letter: letter[1])
+        result = Comparison(dead_letters=dict(most), dead_letter_tables=len(letters))
         for one in compared:
             result.add(one)
         late = list(_outside(source, structure, options, batches))

@@ -18,16 +18,21 @@ function follow_theme() {
 const is_framed = window.parent !== window;
 if (is_framed) follow_theme();
 
-// Links to Airflow's own pages replace Airflow's page, not what is in the frame. The frame itself may not do that.
+// Airflow's own pages replace Airflow's page, not what is in the frame. The frame itself may not do that.
+function leave(address) {
+  if (!is_framed) return location.assign(address);
+  const outer = window.parent.document.createElement("a");
+  outer.href = address;
+  window.parent.document.body.append(outer);
+  outer.click();
+  outer.remove();
+}
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-top]");
   if (!link || !is_framed || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  const outer = window.parent.document.createElement("a");
-  outer.href = link.href;
-  window.parent.document.body.append(outer);
-  outer.click();
-  outer.remove();
+  leave(link.href);
 });
 
 // --- What has changed
@@ -161,7 +166,9 @@ document.querySelector("form[data-trigger]")?.addEventListener("submit", async (
   try {
     const answer = await send({ method: "POST", path: form.dataset.trigger, body: { logical_date: null, conf } });
     const { dag_run_id } = await answer.json();
-    location.assign(form.dataset.next + encodeURIComponent(dag_run_id));
+    const next = form.dataset.next + encodeURIComponent(dag_run_id);
+    if (form.dataset.top === undefined) location.assign(next);
+    else leave(next);
   } catch (error) {
     said.textContent = `It was not started: ${error.message}`;
     button.disabled = false;

@@ -40,6 +40,7 @@ CERTIFICATE = sealed(
         "mended": {"tables": 2, "rows": 39_600_000, "deleted": 0, "tags": 4},
         "findings": [Finding(LONG, "a story", "Wait", Severity.WARNING).to_dict()],
         "dead_letters": {f"{number}{LONG[1:]}": 1 for number in range(30)},
+        "dead_letter_tables": 30,
         "other_tables_in_target": 1,
     }
 )

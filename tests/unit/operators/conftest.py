@@ -48,6 +48,13 @@ def dag_run(run_after: datetime | None = None) -> SimpleNamespace:
     )
 
 
+def task_instance(task_id: str, map_index: int = -1, **more: Any) -> SimpleNamespace:
+    """An instance of a task in that run, at its first try."""
+    given = {"dag_id": "m", "try_number": 1, "max_tries": 0, "task": SimpleNamespace(retries=0)}
+    given["xcom_push"] = lambda key, value: None
+    return SimpleNamespace(task_id=task_id, map_index=map_index, **{**given, **more})
+
+
 @dataclass
 class Plant:
     """A source and a target, and connections to them."""
@@ -100,6 +107,6 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             "lookback": 0,
             "schema_poll_interval": 3600,
         }
-        context: Any = {"dag_run": dag_run()}
+        context: Any = {"dag_run": dag_run(), "ti": task_instance("sync_schema")}
         TDengineSchemaSyncOperator(task_id="sync_schema", options=options).execute(context)
         yield Plant(source, target, options)

@@ -26,7 +26,7 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineSchemaSyncOperator,
 )
 
-from .conftest import Plant, dag_run
+from .conftest import Plant, dag_run, task_instance
 
 T = 1609459200000
 
@@ -36,15 +36,7 @@ FAR = 9_999_999_999_999
 
 def context(pushed: dict[str, Any] | None = None) -> Any:
     said = {} if pushed is None else pushed
-    instance = SimpleNamespace(
-        dag_id="m",
-        task_id="copy",
-        map_index=0,
-        try_number=1,
-        max_tries=0,
-        task=SimpleNamespace(retries=0),
-        xcom_push=lambda key, value: said.update({key: value}),
-    )
+    instance = task_instance("copy", 0, xcom_push=lambda key, value: said.update({key: value}))
     run = dag_run(datetime.now(timezone.utc) + timedelta(hours=1))
     return {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
 

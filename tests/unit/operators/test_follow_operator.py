@@ -23,7 +23,7 @@ from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, T
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
 
-from .conftest import SECRET, Plant, Store
+from .conftest import SECRET, Plant, Store, dag_run
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Task:
         return TDengineFollowOperator(task_id="follow", options=self.options, shard=self.shard)
 
     def context(self) -> Any:
-        run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
+        run = dag_run()
         ti = SimpleNamespace(dag_id="d", try_number=self.tries, task_id="follow", map_index=0)
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
@@ -294,7 +294,7 @@ def test_refused_rows_are_kept_and_the_others_arrive(
     time.sleep(0.01)
     task.start()
     assert plant.target.execute("select count(*) from nano.w") == [(1,)]
-    assert f"The target refused 1 row; dead letters keep them in\n  file://{tmp_path}/d/r" in caplog.text
+    assert f"The target refused 1 row; dead letters keep them in\n  file://{tmp_path}/m/r" in caplog.text
     (file,) = tmp_path.rglob("*.jsonl")
     assert len(file.read_text(encoding="utf-8").splitlines()) == 1
     assert task.is_waiting()

@@ -17,7 +17,7 @@ from airflow.sdk.module_loading import import_string
 from airflow_provider_tdengine.operators.follow import TDengineIncrementOperator
 from airflow_provider_tdengine.sensors.new_rows import TDengineNewRowsSensor
 
-from .conftest import SECRET, Plant, Store
+from .conftest import SECRET, Plant, Store, dag_run
 
 ASSET = Asset("live")
 
@@ -33,7 +33,7 @@ class Runs:
         del self.options["start_from"]
 
     def context(self) -> Any:
-        run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
+        run = dag_run()
         ti = SimpleNamespace(dag_id="d", try_number=1, task_id="copy", map_index=-1)
         dag = SimpleNamespace(start_date=self.start_date)
         return {"dag": dag, "dag_run": run, "ti": ti} | ({"asset_state_store": self.stores} if self.stores else {})

@@ -15,7 +15,7 @@ from airflow_provider_tdengine.migration.copying import ProgressNotSaved
 from airflow_provider_tdengine.operators.migration import TDenginePlanOperator, TDengineRangeMigrationOperator
 from airflow_provider_tdengine.operators.progress import Pace, TaskStateProgress, task_progress
 
-from .conftest import Plant, Store, dag_run
+from .conftest import Plant, Store, dag_run, task_instance
 
 RETRIES = 3
 SAVED = {"rows": 7}
@@ -30,15 +30,7 @@ def context(store: Store | None, attempt: int = 1, attempts: int = 1 + RETRIES) 
         attempts: how many it has by now; a clear gives it another 1 + RETRIES.
     """
     task = SimpleNamespace(retries=RETRIES)
-    instance = SimpleNamespace(
-        task=task,
-        dag_id="m",
-        task_id="copy",
-        map_index=0,
-        try_number=attempt,
-        max_tries=attempts - 1,
-        xcom_push=lambda key, value: None,
-    )
+    instance = task_instance("copy", 0, task=task, try_number=attempt, max_tries=attempts - 1)
     run = dag_run(datetime.now(timezone.utc) + timedelta(hours=1))
     given = {"ti": instance, "dag_run": run, "dag": SimpleNamespace(dag_id="m", max_active_tasks=16)}
     return given if store is None else {**given, "task_state_store": store}

@@ -6,7 +6,6 @@ import runpy
 import time
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 
-from .conftest import Plant, dag_run
+from .conftest import Plant, dag_run, task_instance
 
 EXAMPLE = Path(__file__).parents[3] / "example_dags" / "tdengine_reconcile.py"
 
@@ -36,7 +35,7 @@ def reconcile(plant: Plant, map_index: int = -1, **values: Any) -> dict[str, Any
     context: Any = {
         "dag_run": dag_run(),
         "outlet_events": Events(),
-        "ti": SimpleNamespace(map_index=map_index, xcom_push=lambda key, value: None),
+        "ti": task_instance("reconcile", map_index),
     }
     return operator.execute(context)
 

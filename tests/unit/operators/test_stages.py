@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineSchemaSyncOperator,
 )
 
-from .conftest import Plant, Store, dag_run
+from .conftest import Plant, Store, dag_run, task_instance
 
 T = 1609459200000
 
@@ -83,16 +82,8 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
-        instance = SimpleNamespace(
-            dag_id="m",
-            task_id=task_id,
-            map_index=index,
-            try_number=self.tries.get(task_id, 1),
-            max_tries=0,
-            task=SimpleNamespace(retries=0),
-            xcom_push=push,
-            get_task_states=states,
-        )
+        attempt = self.tries.get(task_id, 1)
+        instance = task_instance(task_id, index, try_number=attempt, xcom_push=push, get_task_states=states)
         self.events = Events()
         given = {"ti": instance, "dag_run": dag_run(self.created), "dag": self.dag, "outlet_events": self.events}
         if self.has_store:

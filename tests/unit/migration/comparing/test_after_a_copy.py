@@ -244,6 +244,14 @@ def test_rows_behind_the_implied_end_are_counted(devices: BoxPair) -> None:
     assert devices.verify(copied=copied).verdict.is_equal, "somebody has asked for just this end"
 
 
+def test_of_many_tables_with_dead_letters_those_with_the_most_are_named(devices: BoxPair) -> None:
+    """The XComs of a comparison have an end, however many tables a mistake is in."""
+    refused = {f"x{number}": [T] * number for number in range(151)}
+    comparison = devices.verify(copied=devices.copy_batches(), refused=refused)
+    assert (comparison.dead_letter_tables, len(comparison.dead_letters)) == (150, 100)
+    assert comparison.dead_letters == {f"x{number}": number for number in range(150, 50, -1)}
+
+
 def test_the_target_is_asked_for_no_more_than_is_meant(devices: BoxPair) -> None:
     """Its super table may hold hundreds of other sites' subtables."""
     scope = {"tables": "d07"}
