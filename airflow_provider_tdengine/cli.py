@@ -43,6 +43,7 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.following import Follower, Position, rounds
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
@@ -165,8 +166,16 @@ class Command:
         self._state = State(arguments.state, request.options, addresses)
         if request.options.force and arguments.command == "migrate":
             self._state.forget()
+        if not self._state.is_begun:
+            self._state.created = self._present(request.options)
         self._options = request.options.ended(self._state.created)
         self._is_end_implied = request.options.mode == "history" and not request.options.end
+
+    def _present(self, options: MigrationOptions) -> datetime:
+        """The present moment by the source's clock, where history ends: it may be cut to a second."""
+        now = persist(self._source.clock)
+        is_cut = self._source.client.dialect.clock is None
+        return datetime.fromtimestamp(now + (is_cut and not options.follows), timezone.utc)
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -336,7 +345,8 @@ class Command:
             say(verdict.words)
             proof = None
             if options.certificate_path:
-                period = (self._state.created, datetime.now(timezone.utc))
+                now = datetime.now(timezone.utc)
+                period = (min(now, self._state.created), now)
                 proof = certificate(self._source, self._target, options, comparison, period)
         lines = []
         if comparison.mended:
@@ -477,7 +487,7 @@ class State:
     def forget(self) -> None:
         """Remember what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.created = datetime.now(timezone.utc)
+        self.is_begun = False
 
     def plan(self) -> list[Batch]:
         """The batches that were planned when it was begun; none if it was not."""

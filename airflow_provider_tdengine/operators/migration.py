@@ -39,7 +39,7 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.planning import make_plan, on_source_clock, preflight, preview, requested
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
@@ -238,6 +238,8 @@ class TDengineResolveOperator(MigrationOperator):
                 stop_on(folder_findings(options.folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
             with request.source as source, request.target as target:
                 implied = self.is_end_implied(options, context)
+                if implied or options.follows:
+                    options = on_source_clock(source, options, context["dag_run"].run_after)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)

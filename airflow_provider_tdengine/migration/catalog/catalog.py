@@ -21,7 +21,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
     UnsupportedServer,
 )
-from airflow_provider_tdengine.client.result import Session, as_name, as_number, counted
+from airflow_provider_tdengine.client.result import Session, all_rows, as_name, as_number, counted
 from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
 from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
@@ -242,6 +242,21 @@ class Catalog:
         """Whether the server says of an answer when it is complete; one over REST may be cut (measured in 2.x)."""
         with self.session() as session:
             return session.streams(statement)
+
+    def clock(self) -> float:
+        """The present moment by the server's clock, in POSIX seconds; of 2.x cut to a whole second.
+
+        It is the clock of its taosAdapter, in 3.x too.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        statement = self.client.dialect.clock
+        if statement is None:
+            return self.client.date().timestamp()
+        with self.session() as session:
+            result = session.query(statement)
+            return as_number(all_rows(result)[0][0]) / (result.precision or Precision.MS).per_second
 
     def execute(self, statement: str) -> None:
         """Run a statement that changes something."""

@@ -112,7 +112,7 @@ class Follower:
         shard: the tables that are followed.
         save: keeps a position, for the next one who asks for it.
         dead_letters: gives where refused rows of a batch are kept, by a name; with `on_error` dead_letter.
-        clock: POSIX seconds.
+        clock: POSIX seconds; the source's, which has the rows, unless something else is given.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Follower:
         *,
         save: Callable[[Position], None] = lambda position: None,
         dead_letters: Callable[[str], DeadLetters] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
         self._target = target
@@ -132,7 +132,7 @@ class Follower:
         self._scope = (shard or Shard()).of(Scope.of(options))
         self._save = save
         self._dead_letters = dead_letters
-        self._clock = clock
+        self._clock = partial(self._ask, clock or source.clock)
         self._stop = threading.Event()
         self._stopping = False
         self._structure: Structure | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_tdengine.client.types import Precision
@@ -90,7 +89,7 @@ class Lookout:
         options: of the migration.
         shard: the tables that are followed.
         position: up to where the follow has come; None to wait for nothing but answers.
-        clock: POSIX seconds.
+        clock: POSIX seconds; the source's, which has the rows, unless something else is given.
     """
 
     def __init__(
@@ -100,13 +99,13 @@ class Lookout:
         options: MigrationOptions,
         shard: Shard,
         position: Position | None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._options = options
         self._position = position
-        self._clock = clock
+        self._clock = clock or source.clock
         self._scope = shard.of(Scope.of(options))
         self._next_look = position.next_look if position else 0.0
         self._read: tuple[Precision, list[Table]] | None = None

@@ -4,7 +4,7 @@ from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_dis
 from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
 from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
 from airflow_provider_tdengine.migration.planning.preflight import preflight
-from airflow_provider_tdengine.migration.planning.request import Request, requested
+from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
 
 __all__ = [
     "MOST_BATCHES",
@@ -13,6 +13,7 @@ __all__ = [
     "cut_batches",
     "make_batches",
     "make_plan",
+    "on_source_clock",
     "preflight",
     "preview",
     "requested",
