@@ -9,13 +9,14 @@ from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following.position import Position, Shard
+from airflow_provider_tdengine.migration.following.known import counts
+from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.structure import Structure, TablePair, compare
 
 _LOOKING = 10
-"""Looks at the structure take at most one part in so many of the time."""
+"""Looks at the structure, and for rows that are late, take at most one part in so many of the time."""
 
 
 def digest(source: Catalog, scope: Scope) -> str:
@@ -35,9 +36,14 @@ def _sum(things: Iterable[object]) -> int:
     )
 
 
-def next_look(began: float, ended: float, options: MigrationOptions) -> float:
-    """When the structure may be looked at again, after a look that began and ended at these POSIX seconds."""
-    return began + max(options.schema_poll_interval, _LOOKING * (ended - began))
+def next_looks(began: float, ended: float, options: MigrationOptions) -> tuple[float, float]:
+    """When the source is to be looked at again, after a look that began and ended at these POSIX seconds.
+
+    Returns:
+        When it is to be, and when it may be if there is a reason to.
+    """
+    soonest = began + _LOOKING * (ended - began)
+    return max(began + options.schema_poll_interval, soonest), soonest
 
 
 def changes(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> Iterator[Finding]:
@@ -108,6 +114,7 @@ class Lookout:
         self._clock = clock or source.clock
         self._scope = shard.of(Scope.of(options))
         self._next_look = position.next_look if position else 0.0
+        """When it is to look at more than rows behind the watermark."""
         self._read: tuple[Precision, list[Table]] | None = None
 
     def look(self) -> str:
@@ -136,8 +143,18 @@ class Lookout:
         if began < self._next_look:
             return ""
         seen = digest(self._source, self._scope)
-        self._next_look = next_look(began, self._clock(), self._options)
-        return "" if seen == position.structure else "another structure"
+        late = self._late(position.known, tables) if seen == position.structure else 0
+        self._next_look, _ = next_looks(began, self._clock(), self._options)
+        if seen != position.structure:
+            return "another structure"
+        return f"{late} rows more, or fewer, than were before the watermark" if late else ""
+
+    def _late(self, known: Known | None, tables: list[Table]) -> int:
+        """How many rows have come that are later than the lookback, or have gone."""
+        if known is None:
+            return 0
+        now = counts(self._source, tables, self._scope, (known.since, known.until))
+        return sum(abs(one - other) for one, other in zip(now, known.rows, strict=True))
 
     def _tables(self) -> tuple[Precision, list[Table]]:
         """The precision of the source, and what is followed there, as it was at the first look."""
