@@ -36,7 +36,6 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
     kept,
     known,
-    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
@@ -249,7 +248,7 @@ class Command:
             self._target,
             self._options,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / short_name(name))) if folder else None,
+            letters=folder,
         )
         begin = follower.position(stored.load())
         save(begin)
@@ -275,6 +274,11 @@ class Command:
         line += f"was {reached.lag:.1f} s later. The same command goes on from here"
         self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, [line])
 
+    def _letters_of(self, batch: Batch) -> DeadLetters | None:
+        """Where refused rows of a batch are kept; None where they end it."""
+        letters, options = self._letters(), self._options
+        return DeadLetters(batch_folder(letters, batch, options), options.max_rejected) if letters else None
+
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
 
@@ -284,7 +288,6 @@ class Command:
         total, done, earlier = sum(batch.rows for batch in batches), 0, 0
         resumed: int | None = None
         started = time.monotonic()
-        letters = self._letters()
         found: dict[str, Copied] = {}
 
         def say(checkpoint: Checkpoint) -> None:
@@ -303,7 +306,7 @@ class Command:
                     batch,
                     self._options,
                     self._state.of_batch(batch),
-                    dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
+                    dead_letters=self._letters_of(batch),
                     report=say,
                 )
                 found[batch.identity] = copied

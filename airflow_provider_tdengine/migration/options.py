@@ -329,6 +329,15 @@ class MigrationOptions:
         empty="none",
         examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
+    max_rejected: int = _option(
+        10_000,
+        "Most refused rows",
+        _REFUSED,
+        "How many rows of a copied batch, or of a shard that is followed, may become dead letters; with one more the "
+        "task fails, since so many are no matter of single rows. 0 for any number.",
+        minimum=0,
+        examples=("100", "0"),
+    )
     verify: str = _option(
         "full",
         "Verification",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
@@ -12,11 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.copying import (
-    DeadLetters,
     MemoryProgress,
     ProgressNotSaved,
     ProgressStore,
-    short_name,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, shards
@@ -90,15 +89,14 @@ class FollowingOperator(MigrationOperator):
             except ProgressNotSaved as error:
                 log.warning("The watermark was not saved: %s", error)
 
-        folder = self.dead_letter_folder(options, context)
-        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
+        folder = self.letters_folder(options, context)
         self._follower = follower = Follower(
             self.source(options),
             self.target(options),
             options,
             shard,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / place / short_name(name))) if folder else None,
+            letters=folder,
         )
         metrics, pace = Metrics(context), Pace(context)
         try:
@@ -115,6 +113,11 @@ class FollowingOperator(MigrationOperator):
                     return position
         except Stopped:
             raise AirflowException("Following was stopped; it goes on from its watermark") from None
+
+    def letters_folder(self, options: MigrationOptions, context: Context) -> Path | None:
+        """Where this task keeps refused rows; None where they fail it."""
+        folder = self.dead_letter_folder(options, context)
+        return folder / f"{context['ti'].task_id}-{context['ti'].map_index}" if folder else None
 
     def on_kill(self) -> None:
         """Let the round end; the watermark stays where it was before."""

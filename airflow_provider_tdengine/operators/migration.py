@@ -366,7 +366,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         folder = self.dead_letter_folder(options, context)
         letters = None
         if folder:
-            letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
+            own = batch_folder(folder / self.task_id, batch, self.migration_options(context))
+            letters = DeadLetters(own, options.max_rejected)
         self._stop = threading.Event()
         with clear_failures(context):
             try:

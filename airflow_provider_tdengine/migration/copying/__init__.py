@@ -7,6 +7,7 @@ from airflow_provider_tdengine.migration.copying.copy import Copied, choose_stra
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
     batch_folder,
+    check_refused,
     first_letters,
     kept,
     known,
@@ -55,6 +56,7 @@ __all__ = [
     "Unit",
     "batch_folder",
     "brief_of",
+    "check_refused",
     "choose_strategy",
     "copy_batch",
     "count",

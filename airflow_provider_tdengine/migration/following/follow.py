@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -42,9 +43,11 @@ from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
     MemoryProgress,
     StructureOutdated,
+    check_refused,
     copy_batch,
     kept_since,
     settle,
+    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
@@ -114,7 +117,7 @@ class Follower:
         options: of the migration; history ends, and following begins, at `window_end`.
         shard: the tables that are followed.
         save: keeps a position, for the next one who asks for it.
-        dead_letters: gives where refused rows of a batch are kept, by a name; with `on_error` dead_letter.
+        letters: where refused rows are kept; None where the first one ends it.
         clock: POSIX seconds; the source's, which has the rows, unless something else is given.
     """
 
@@ -126,7 +129,7 @@ class Follower:
         shard: Shard | None = None,
         *,
         save: Callable[[Position], None] = lambda position: None,
-        dead_letters: Callable[[str], DeadLetters] | None = None,
+        letters: Path | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
@@ -134,7 +137,7 @@ class Follower:
         self._options = options
         self._scope = (shard or Shard()).of(Scope.of(options))
         self._save = save
-        self._dead_letters = dead_letters
+        self._letters = letters
         self._clock = partial(self._ask, clock or source.clock)
         self._stop = threading.Event()
         self._stopping = False
@@ -259,6 +262,9 @@ class Follower:
                         raise
                     log.info("%s", outdated)
                     self._adapt(outdated)
+        if counts.rejected and self._letters:
+            # Those of earlier rounds, too; rows that the lookback reads again are refused again, and count once.
+            check_refused(self._letters, self._options.max_rejected)
         seconds = time.monotonic() - began
         watermark = self._moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
@@ -383,7 +389,7 @@ class Follower:
                     MemoryProgress(),
                     structure=self._current(),
                     known=known if batch.period == period else None,
-                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}") if self._dead_letters else None,
+                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}"),
                     stop=self._new_stop(),
                 )
             except StructureOutdated as outdated:
@@ -393,6 +399,9 @@ class Follower:
                 counts.rejected += result.tally.rejected
                 return result.rows
         return 0
+
+    def _dead_letters(self, batch: str) -> DeadLetters | None:
+        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected) if self._letters else None
 
     @property
     def _evolves(self) -> bool:
