@@ -131,8 +131,8 @@ def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
         text = f"Airflow connection, or URL such as ws://root:taosdata@host:6041 (default: {option.default})"
     if isinstance(default, bool):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-    elif isinstance(default, int):
-        group.add_argument(flag, type=int, help=text, metavar="NUMBER")
+    elif isinstance(default, (int, float)):
+        group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
     elif option.choices:
         group.add_argument(flag, choices=list(option.choices), help=text)
     else:

@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 _LEVELS = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
-OptionValues = Mapping[str, str | int | bool | None]
+OptionValues = Mapping[str, str | float | bool | None]
 
 
 class MigrationOperator(BaseOperator):
@@ -229,7 +229,7 @@ class TDengineResolveOperator(MigrationOperator):
             options = options.of_interval(run.data_interval_start, run.data_interval_end)
         return options.ended(run.run_after)
 
-    def execute(self, context: Context) -> dict[str, str | int | bool | None]:
+    def execute(self, context: Context) -> dict[str, str | float | bool | None]:
         """Check; nothing is written but a trace in the folders of options, which is removed again."""
         with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))

@@ -1,6 +1,6 @@
 """One batch of rows brought over: read, converted, written, confirmed, and remembered."""
 
-from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, slices, window
+from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, at_or_after, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
 from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copy_batch
@@ -54,6 +54,7 @@ __all__ = [
     "Tally",
     "TokenBucket",
     "Unit",
+    "at_or_after",
     "batch_folder",
     "brief_of",
     "check_refused",

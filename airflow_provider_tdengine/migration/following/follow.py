@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -45,6 +45,7 @@ from airflow_provider_tdengine.migration.copying import (
     StructureOutdated,
     check_refused,
     copy_batch,
+    kept,
     kept_since,
     settle,
     short_name,
@@ -53,7 +54,7 @@ from airflow_provider_tdengine.migration.copying import (
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.following.known import NOTHING_KNOWN, bucket, gaps, lacks, lowest, of_table
 from airflow_provider_tdengine.migration.following.known import counts as counts_of
-from airflow_provider_tdengine.migration.following.lookout import changes, digest, next_looks, steps
+from airflow_provider_tdengine.migration.following.lookout import changes, digest, last, next_looks, steps
 from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
@@ -144,6 +145,8 @@ class Follower:
         self._structure: Structure | None = None
         self._lacking: set[str] = set()
         """Tables that the target was seen not to have: they wait until the structure is looked at."""
+        self._refused: Mapping[str, Sequence[int]] = {}
+        """Timestamps of refused rows, by table of the target."""
 
     def stop(self) -> None:
         """End the round that runs soon; the position that was saved last is where to go on."""
@@ -230,8 +233,17 @@ class Follower:
     def _now(self) -> int:
         """The end of a round that begins now; of rows that are one in a coarser target, all are before it or none."""
         structure = self._current()
-        step = structure.time.denominator
-        return steps(self._clock() - self._options.delay, structure.source.precision) // step * step
+        step, end = structure.time.denominator, last(self._options, structure.source.precision)
+        now = steps(self._clock() - self._options.delay, structure.source.precision)
+        return (now if end is None else min(now, end)) // step * step
+
+    def is_at_end(self, position: Position) -> bool:
+        """Whether all rows before the moment at which following is to stop have been copied."""
+        structure = self._current()
+        end = last(self._options, structure.source.precision)
+        if end is None or position.counted is None:
+            return False
+        return position.watermark >= end // structure.time.denominator * structure.time.denominator
 
     # --- Rounds
 
@@ -514,6 +526,7 @@ class Follower:
             changed = {group for group, rows in enumerate(before) if rows != known.rows[group]}
             fresh = counted(known.until, until) if until > known.until else NOTHING_KNOWN
             now, until = tuple(map(sum, zip(before, fresh, strict=True))), max(until, known.until)
+        self._refused = kept(self._letters) if self._letters else {}
         rows = 0
         for pair in structure.pairs:
             is_changed = changed is None or bucket(pair.source.name) in changed
@@ -544,7 +557,7 @@ class Follower:
         for one in ours:
             name = rename(one.name)
             expected = Holding(name, one.rows, time.apply(one.first), time.apply(one.last))
-            if lacks(expected, theirs.get(name)):
+            if lacks(expected, theirs.get(name), self._refused_in(name, start, end)):
                 (odd if name in theirs and not time.cuts else new).append(one)
         copied = self._copy({pair.source.name: Holdings.of(new)}, start, end, counts) if new else 0
         for one in odd:
@@ -552,6 +565,10 @@ class Follower:
                 part = {pair.source.name: Holdings.of([replace(one, first=low, last=high - 1)])}
                 copied += self._copy(part, low, high, counts)
         return copied
+
+    def _refused_in(self, table: str, start: int | None, end: int) -> int:
+        """How many rows of a table of the target were refused, and wait as dead letters, in a period of the source."""
+        return sum((start is None or start <= time) and time < end for time in self._refused.get(table, ()))
 
     def _theirs(self, pair: TablePair, start: int | None, end: int) -> dict[str, Holding]:
         """What the target holds of a table's subtables in a period of the source; of others, too, where they mix."""
@@ -570,7 +587,8 @@ class Follower:
         target = of_table(replace(pair.wanted, where=""), structure.transform.tables(table.name))
 
         def ours(low: int, high: int) -> int:
-            return self._ask(lambda: count(self._source, source, EVERYTHING, (low, high)))
+            refused = self._refused_in(target.name, low, high)
+            return self._ask(lambda: count(self._source, source, EVERYTHING, (low, high))) - refused
 
         def theirs(low: int, high: int) -> int:
             return self._ask(lambda: count(self._target, target, EVERYTHING, structure.time.window(low, high)))

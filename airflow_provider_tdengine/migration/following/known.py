@@ -78,16 +78,18 @@ def _spare(border: int, watermark: int, precision: Precision) -> int:
     return max(0, min(_DAY * precision.per_second, (watermark - border) // 8))
 
 
-def lacks(ours: Holding, theirs: Holding | None) -> bool:
+def lacks(ours: Holding, theirs: Holding | None, refused: int) -> bool:
     """Whether the target has fewer rows of a table, or none from as early on, or up to as late.
 
     Parameters:
-        ours: what it should hold, in steps of the target.
-        theirs: what it holds, None for nothing.
+        ours: what the source holds, in steps of the target.
+        theirs: what the target holds, None for nothing.
+        refused: how many of the rows the target refused.
     """
+    rows = ours.rows - refused
     if theirs is None:
-        return True
-    return ours.rows > theirs.rows or ours.first < theirs.first or ours.last > theirs.last
+        return rows > 0
+    return rows > theirs.rows or (not refused and (ours.first < theirs.first or ours.last > theirs.last))
 
 
 def gaps(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
+from airflow_provider_tdengine.migration.copying import at_or_after
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.known import counts
 from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
@@ -86,6 +87,11 @@ def steps(seconds: float, precision: Precision) -> int:
     return int(seconds * 1000) * precision.per_second // 1000
 
 
+def last(options: MigrationOptions, precision: Precision) -> int | None:
+    """Before which timestamp rows are followed, None for no end."""
+    return at_or_after(options.follows_until, precision)
+
+
 class Lookout:
     """What a follow that has caught up waits for: rows that its last round has not seen, or another structure.
 
@@ -134,6 +140,8 @@ class Lookout:
     def _found(self, position: Position) -> str:
         precision, tables = self._tables()
         end = steps(self._clock() - self._options.delay, precision)
+        if (stop := last(self._options, precision)) is not None and end >= stop:
+            return "it is time to stop"
         period = position.since, max(end, position.watermark)
         found = (together(self._source, table, self._scope, period) for table in tables)
         rows = sum(one.rows for one in found if one)
