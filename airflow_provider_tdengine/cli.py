@@ -37,7 +37,6 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
     kept,
     known,
-    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
@@ -52,6 +51,7 @@ from airflow_provider_tdengine.migration.planning import (
     requested,
     write_assessment,
 )
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
@@ -142,8 +142,8 @@ def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
         text = f"Airflow connection, or URL such as ws://root:taosdata@host:6041 (default: {option.default})"
     if isinstance(default, bool):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-    elif isinstance(default, int):
-        group.add_argument(flag, type=int, help=text, metavar="NUMBER")
+    elif isinstance(default, (int, float)):
+        group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
     elif option.choices:
         group.add_argument(flag, choices=list(option.choices), help=text)
     else:
@@ -177,8 +177,16 @@ class Command:
         self._state = State(arguments.state, request.options, addresses)
         if request.options.force and arguments.command == "migrate":
             self._state.forget()
+        if not self._state.is_begun:
+            self._state.created = self._present(request.options)
         self._options = request.options.ended(self._state.created)
         self._is_end_implied = request.options.mode == "history" and not request.options.end
+
+    def _present(self, options: MigrationOptions) -> datetime:
+        """The present moment by the source's clock, where history ends: it may be cut to a second."""
+        now = persist(self._source.clock)
+        is_cut = self._source.client.dialect.clock is None
+        return datetime.fromtimestamp(now + (is_cut and not options.follows), timezone.utc)
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -260,7 +268,7 @@ class Command:
             self._target,
             self._options,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / short_name(name))) if folder else None,
+            letters=folder,
         )
         begin = follower.position(stored.load())
         save(begin)
@@ -289,6 +297,11 @@ class Command:
         ]
         self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, lines)
 
+    def _letters_of(self, batch: Batch) -> DeadLetters | None:
+        """Where refused rows of a batch are kept; None where they end it."""
+        letters, options = self._letters(), self._options
+        return DeadLetters(batch_folder(letters, batch, options), options.max_rejected) if letters else None
+
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
 
@@ -298,7 +311,6 @@ class Command:
         total, done, earlier = sum(batch.rows for batch in batches), 0, 0
         resumed: int | None = None
         started = time.monotonic()
-        letters = self._letters()
         found: dict[str, Copied] = {}
 
         def say(checkpoint: Checkpoint) -> None:
@@ -317,7 +329,7 @@ class Command:
                     batch,
                     self._options,
                     self._state.of_batch(batch),
-                    dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
+                    dead_letters=self._letters_of(batch),
                     report=say,
                 )
                 found[batch.identity] = copied
@@ -360,7 +372,8 @@ class Command:
             say(verdict.words)
             proof = None
             if options.certificate_path:
-                period = (self._state.created, datetime.now(timezone.utc))
+                now = datetime.now(timezone.utc)
+                period = (min(now, self._state.created), now)
                 proof = certificate(self._source, self._target, options, comparison, period)
         self._tell(comparison.facts())
         lines = list(verdict.notes)
@@ -510,7 +523,7 @@ class State:
     def forget(self) -> None:
         """Remember what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.created = datetime.now(timezone.utc)
+        self.is_begun = False
 
     def plan(self) -> list[Batch]:
         """The batches that were planned when it was begun; none if it was not."""

@@ -126,10 +126,14 @@ class Client:
             raise ConnectionFailed(f"{self.address} serves no WebSocket")
         return Subscription(self.address, topic, group, self.server.version, start)
 
-    def clock(self) -> datetime | None:
-        """The present moment by the server's clock, to the second; None where it does not say it."""
+    def date(self) -> datetime:
+        """The moment that an HTTP answer of the server says, cut to the second.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
         with RestSession(self.address, self.generation) as session:
-            return session.clock()
+            return session.date()
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small, in a session of its own."""

@@ -26,6 +26,7 @@ class Dialect:
         has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
+        clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
     """
 
     generation: int
@@ -35,6 +36,7 @@ class Dialect:
     confuses_tbname: bool
     has_virtual_tables: bool
     describes_geometry: bool
+    clock: str | None
 
     @classmethod
     @cache
@@ -49,6 +51,7 @@ class Dialect:
             has_virtual_tables=version >= (3, 3, 6),
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
+            clock="SELECT NOW()" if version >= (3,) else None,
         )
 
     def database(self, name: str) -> str:

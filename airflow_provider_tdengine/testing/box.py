@@ -50,7 +50,7 @@ class TDengineBox:
         self.host = host
         self.port = port
         self.faults = Faults()
-        self._engine = Engine(version, password, checked=not community)
+        self._engine = Engine(version, password, checked=not community, ahead=lambda: self.faults.clock)
         self._ssl = ssl_context
         self._interfaces = (
             RestInterface(self._engine, self.faults, token),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from airflow_provider_tdengine.testing.language import (
     UseDatabase,
     is_create_children,
     is_insert,
+    now,
     parse,
 )
 from airflow_provider_tdengine.testing.queries import (
@@ -82,6 +84,8 @@ class Engine:
     Parameters:
         version: such as "2.4.0.18" or "3.3.3.0"; its first number says which generation it is.
         password: of root.
+        checked: whether privileges are checked.
+        ahead: how many seconds its clock is ahead.
 
     Attributes:
         statements: those that ran, at least the latest 50,000.
@@ -90,11 +94,14 @@ class Engine:
         lock: held by who reads or changes what is stored.
     """
 
-    def __init__(self, version: str, password: str, checked: bool = True) -> None:
+    def __init__(
+        self, version: str, password: str, checked: bool = True, ahead: Callable[[], float] = lambda: 0.0
+    ) -> None:
         generation = generation_of(version)
         self.generation = generation
         self.store = Store(version, generation, Accounts(generation, password, checked))
         self.statements: list[str] = []
+        self._ahead = ahead
         self.rows_read = 0
         self.rows_written = 0
         self.lock = threading.RLock()
@@ -130,7 +137,7 @@ class Engine:
             if is_create_children(sql):
                 changes.create_children(access, BulkStatement(sql, self.generation))
                 return 0
-            return _Execution(access, sql).carry_out(parse(sql, self.generation))
+            return _Execution(access, sql, self._ahead()).carry_out(parse(sql, self.generation))
 
     def write_block(self, session: Session, table: str, block: bytes, fields: bytes | None) -> int:
         """Take a raw block of 3.x; raises as `execute` does."""
@@ -146,11 +153,12 @@ class Engine:
 
 
 class _Execution:
-    """One statement of one session."""
+    """One statement of one session, by a clock that is so many seconds ahead."""
 
-    def __init__(self, access: Access, sql: str) -> None:
+    def __init__(self, access: Access, sql: str, ahead: float) -> None:
         self.access = access
         self.sql = sql
+        self.ahead = ahead
         self.generation = access.generation
         self.functions = self.session_functions()
 
@@ -215,6 +223,7 @@ class _Execution:
             "client_version": text_vector("", store.version),
             "server_status": number_vector("", 1, Type.INT),
             "database": text_vector("", session.database or "", 64),
+            "now": number_vector("", now(Precision.NS) + round(self.ahead * 10**9), Type.TIMESTAMP),
         }
         if self.generation.number > 2:
             functions["timezone"] = text_vector("", "UTC (UTC, +0000)", 94)
