@@ -319,6 +319,7 @@ class Finish:
 
     options: dict[str, Any]
     positions: list[dict[str, Any] | None]
+    store: Store = field(default_factory=Store)
     pushed: dict[str, Any] = field(default_factory=dict)
 
     def execute(self) -> dict[str, object]:
@@ -335,7 +336,7 @@ class Finish:
             xcom_push=self.pushed.__setitem__,
             xcom_pull=lambda task_ids, key, map_indexes: self.positions[map_indexes],
         )
-        context: Any = {"dag_run": run, "ti": ti}
+        context: Any = {"dag_run": run, "ti": ti, "task_state_store": self.store}
         return operator.execute(context)
 
 
@@ -352,6 +353,11 @@ def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
     assert finish.execute()["rows"] == 3
     assert plant.is_equal
     assert finish.pushed["verdict"]["kind"] == "equal"
+    plant.insert("d3")
+    time.sleep(0.01)
+    assert finish.execute()["rows"] == 3, "a retry has the same end"
+    finish.positions = [None]
+    assert finish.execute()["rows"] == 4, "somebody has followed on"
 
 
 @pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
