@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, verify
 from airflow_provider_tdengine.migration.copying import (
     MemoryProgress,
@@ -25,6 +26,7 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, follow_facts, shards
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure, told
@@ -270,12 +272,13 @@ class TDengineFinishOperator(FollowingOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
         options = self.migration_options(context)
+        shards = [Shard(**shard) for shard in self.shards]
+        reached = [self._position(context, number) for number in range(len(shards))]
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
-            end = options.follows_until or datetime.fromtimestamp(source.clock(), timezone.utc)
+            end = options.follows_until or self._end(context, source, digest(reached))
             last = replace(options, stop_at=end.isoformat(), delay=0.0)
-            for number, shard in enumerate(self.shards):
-                stored = context["ti"].xcom_pull(task_ids=self.followed, key=POSITION, map_indexes=number)
-                self.catch_up(context, last, Shard(**shard), MemoryProgress(), stored, remembers=False)
+            for shard, position in zip(shards, reached, strict=True):
+                self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False)
             begin = options.window_end
             assert begin is not None
             verdict, lines = Verdict(not_compared="verify is none"), list[str]()
@@ -292,6 +295,29 @@ class TDengineFinishOperator(FollowingOperator):
             raise AirflowFailException("\n".join([verdict.words, *lines, cure]))
         self._check_letters(options, context)
         return verdict.to_dict()
+
+    def _position(self, context: Context, number: int) -> Mapping[str, object] | None:
+        """How far one of those that followed has come; None where it does not say."""
+        found = context["ti"].xcom_pull(task_ids=self.followed, key=POSITION, map_indexes=number)
+        return found if isinstance(found, Mapping) else None
+
+    def _end(self, context: Context, source: Catalog, reached: str) -> datetime:
+        """The present moment of the source; that of an earlier try, if nobody has followed any further since.
+
+        Parameters:
+            context: of the task.
+            source: the source database.
+            reached: a digest of how far they came.
+        """
+        progress = task_progress(context, "copies what has arrived by then")
+        if (stored := progress.load()) and stored.get("of") == reached:
+            return datetime.fromisoformat(str(stored["end"]))
+        end = datetime.fromtimestamp(source.clock(), timezone.utc)
+        try:
+            progress.save({"of": reached, "end": end.isoformat()})
+        except ProgressNotSaved as error:
+            log.warning("The end was not saved: %s", error)
+        return end
 
     def _check_letters(self, options: MigrationOptions, context: Context) -> None:
         """Fail while refused rows wait.

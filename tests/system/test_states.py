@@ -19,7 +19,7 @@ FAR = 9_999_999_999_999
 
 SOURCE = "shop"
 
-ORDER = ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters", "shards", "follow", "finish"]
+ORDER = ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters", "shards", "follow"]
 
 
 @dataclass(frozen=True)

@@ -240,10 +240,11 @@ class Follower:
 
     def is_at_end(self, position: Position) -> bool:
         """Whether all rows before the moment at which following is to stop have been copied."""
+        if self._options.follows_until is None or position.counted is None:
+            return False
         structure = self._current()
         end = last(self._options, structure.source.precision)
-        if end is None or position.counted is None:
-            return False
+        assert end is not None
         return position.watermark >= end // structure.time.denominator * structure.time.denominator
 
     # --- Rounds

@@ -318,6 +318,7 @@ class Finish:
 
     options: dict[str, Any]
     positions: list[dict[str, Any] | None]
+    store: Store = field(default_factory=Store)
     pushed: dict[str, Any] = field(default_factory=dict)
 
     def execute(self) -> dict[str, object]:
@@ -325,7 +326,7 @@ class Finish:
         operator = TDengineFinishOperator(
             task_id="finish", options=json.loads(json.dumps(self.options)), shards=shards, followed="follow"
         )
-        run = SimpleNamespace(run_after=datetime.now(timezone.utc), dag_id="d", run_id="r")
+        run = dag_run()
         ti = SimpleNamespace(
             dag_id="d",
             try_number=1,
@@ -334,7 +335,7 @@ class Finish:
             xcom_push=self.pushed.__setitem__,
             xcom_pull=lambda task_ids, key, map_indexes: self.positions[map_indexes],
         )
-        context: Any = {"dag_run": run, "ti": ti}
+        context: Any = {"dag_run": run, "ti": ti, "task_state_store": self.store}
         return operator.execute(context)
 
 
@@ -351,6 +352,11 @@ def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
     assert finish.execute()["rows"] == 3
     assert plant.is_equal
     assert finish.pushed["verdict"]["kind"] == "equal"
+    plant.insert("d3")
+    time.sleep(0.01)
+    assert finish.execute()["rows"] == 3, "a retry has the same end"
+    finish.positions = [None]
+    assert finish.execute()["rows"] == 4, "somebody has followed on"
 
 
 @pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
