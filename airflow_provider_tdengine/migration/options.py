@@ -391,6 +391,28 @@ class MigrationOptions:
         format="moment",
         examples=("2025-01-01T00:00:00Z", "-2h"),
     )
+    follow_by: str = _option(
+        "auto",
+        "Follow by",
+        _REALTIME,
+        "How what is new in the source is noticed.",
+        choices={
+            "auto": "by subscription where the source is 3.x and keeps its log for an hour, else by poll; the log says "
+            "which, and why",
+            "subscription": "3.x tells of each change: rows however late, overwritten ones, deleted ones, tables",
+            "poll": "the source is asked again and again for rows by their timestamps",
+        },
+    )
+    on_delete: str = _option(
+        "ignore",
+        "On delete",
+        _REALTIME,
+        "What happens when rows are deleted, or tables dropped, in a source that is followed by subscription.",
+        choices={
+            "ignore": "they stay in the target",
+            "apply": "they are deleted in the target, too; super tables stay",
+        },
+    )
     stop_at: str | None = _option(
         None,
         "Stop at",

@@ -407,11 +407,16 @@ class Catalog:
 
     def those_of(self, names: Collection[str]) -> set[str]:
         """Which of some subtables and normal tables there are."""
-        ordered, found = list(names), set[str]()
+        return set(self.owners_of(names))
+
+    def owners_of(self, names: Collection[str]) -> dict[str, str | None]:
+        """Those of some subtables and normal tables that there are, with their super table, None for normal tables."""
+        ordered, found = list(names), dict[str, str | None]()
         for start in range(0, len(ordered), _NAMES):
             part = ordered[start : start + _NAMES]
-            found.update(name for name, _ in self._all_tables(part))
-        return found.intersection(ordered)
+            found.update(self._all_tables(part))
+        wanted = set(ordered)
+        return {name: owner for name, owner in found.items() if name in wanted}
 
     def has_table(self, name: str, stable: str | None) -> bool:
         """Whether there is a subtable of a super table, or a normal table (None), of that name."""

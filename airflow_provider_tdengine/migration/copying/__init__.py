@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.copying.dense import read_unit
 from airflow_provider_tdengine.migration.copying.expired import (
     MARGIN,
     Border,
+    SkipExpired,
     expired_findings,
     find_expired,
     kept_since,
@@ -29,9 +30,17 @@ from airflow_provider_tdengine.migration.copying.progress import (
     ProgressNotSaved,
     ProgressStore,
 )
-from airflow_provider_tdengine.migration.copying.rejected import Refused
-from airflow_provider_tdengine.migration.copying.sparse import group_query, groups, rows_a_group, rows_of
+from airflow_provider_tdengine.migration.copying.rejected import Fail, Refused, Rejections, isolate
+from airflow_provider_tdengine.migration.copying.sparse import (
+    Confirm,
+    group_query,
+    groups,
+    rows_a_group,
+    rows_of,
+    send_rows,
+)
 from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit, count, sessions
+from airflow_provider_tdengine.migration.copying.writing import write_block
 
 __all__ = [
     "BURST",
@@ -42,13 +51,17 @@ __all__ = [
     "Brakes",
     "Brief",
     "Checkpoint",
+    "Confirm",
     "Copied",
     "DeadLetters",
+    "Fail",
     "MemoryProgress",
     "ProgressNotSaved",
     "ProgressStore",
     "Refused",
+    "Rejections",
     "Sessions",
+    "SkipExpired",
     "Step",
     "StructureOutdated",
     "Tally",
@@ -67,6 +80,7 @@ __all__ = [
     "first_letters",
     "group_query",
     "groups",
+    "isolate",
     "kept",
     "kept_since",
     "known",
@@ -74,9 +88,11 @@ __all__ = [
     "replay",
     "rows_a_group",
     "rows_of",
+    "send_rows",
     "sessions",
     "settle",
     "short_name",
     "slices",
     "window",
+    "write_block",
 ]

@@ -115,7 +115,7 @@ def copy_groups(
             counts = np.bincount(owners, minlength=len(names))
         before = sessions.target.bytes_sent
         wanted = transcode(rows)
-        for confirm in _write(sessions.target, target, names, counts, wanted):
+        for confirm in send_rows(sessions.target, target, names, counts, wanted):
             sent.append(confirm)
             yield from _confirmed(sent, _IN_FLIGHT)
         size, digest = sessions.target.bytes_sent - before, Digest.of(row_hashes(wanted, name_hashes(names)[owners]))
@@ -224,15 +224,15 @@ def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:
 # --- Writing
 
 
-def _write(session: Session, target: Catalog, names: list[str], counts: Ints, rows: Block) -> Iterator[Confirm]:
-    """Send the rows of subtables: as statements, or as blocks what no text carries.
+def send_rows(session: Session, target: Catalog, names: list[str], counts: Ints, rows: Block) -> Iterator[Confirm]:
+    """Send the rows of tables of the same columns: as statements, or as blocks what no text carries.
 
     Parameters:
         session: where to write; one over REST takes all as text, and refuses what it cannot take.
         target: the target database.
-        names: the subtables in the target.
+        names: the tables in the target.
         counts: how many of the rows each of them has.
-        rows: as the target takes them, one subtable after the other.
+        rows: as the target takes them, one table after the other.
     """
     if isinstance(session, WebSocketSession) and (textless := has_no_text(rows)).any():
         owners = np.repeat(np.arange(len(names)), counts)

@@ -1,13 +1,16 @@
 """Rows and structure that change while a migration runs."""
 
+from airflow_provider_tdengine.migration.following.choice import Choice, choose, topic_of
 from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.lookout import Lookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards
 from airflow_provider_tdengine.migration.following.rounds import rounds
+from airflow_provider_tdengine.migration.following.subscriber import Subscriber, dropped
 from airflow_provider_tdengine.migration.following.topic import Topic
 
 __all__ = [
+    "Choice",
     "Feed",
     "Follower",
     "Lookout",
@@ -15,8 +18,12 @@ __all__ = [
     "Positions",
     "Round",
     "Shard",
+    "Subscriber",
     "Topic",
+    "choose",
+    "dropped",
     "follow_facts",
     "rounds",
     "shards",
+    "topic_of",
 ]

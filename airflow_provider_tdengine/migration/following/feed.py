@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -15,6 +16,10 @@ Positions = Mapping[int, int]
 """Where reading goes on, by vgroup."""
 
 
+_PAUSE, _LONGEST = 0.1, 1.0
+"""Seconds without a message after which those that were taken are handed on, and seconds after the first one."""
+
+
 class Feed:
     """The one consumer of a topic, over all of its vgroups.
 
@@ -26,7 +31,8 @@ class Feed:
         topic: its name.
         group: the group, of which there is no other consumer.
         vgroups: how many there are.
-        stored: the positions that were saved; None to begin with what is written from now on.
+        stored: the positions that were saved; None to begin where the group's last feed did, or, where there was none,
+            with what is written from now on.
 
     Attributes:
         gaps: vgroups whose log has not all that comes behind the stored position; what is left of it is read.
@@ -81,8 +87,12 @@ class Feed:
             TDengineError: see `Subscription.poll`.
         """
         taken: list[Message] = []
-        rows = 0
-        while rows < most and (message := self._consumer.poll(0 if taken else wait)):
+        rows, until = 0, 0.0
+        while rows < most and (not taken or time.monotonic() < until):
+            message = self._consumer.poll(_PAUSE if taken else wait)
+            if message is None:
+                break
+            until = until or time.monotonic() + _LONGEST
             taken.append(message)
             rows += sum(each.rows for each in message.rows)
             self._positions[message.vgroup] = message.position

@@ -481,9 +481,13 @@ class Follower:
         if outdated:
             raise outdated
 
-    def _evolve(self) -> None:
-        """Bring the source's structure into the target."""
-        report = self._synced()
+    def _evolve(self, scope: Scope | None = None) -> None:
+        """Bring the source's structure into the target.
+
+        Parameters:
+            scope: of what; None for all that is followed.
+        """
+        report = self._synced(scope or self._scope)
         if report.changed:
             log.info(
                 "The source's structure has changed; brought over: %s",
@@ -500,9 +504,9 @@ class Follower:
             )
         self._structure = None
 
-    def _synced(self) -> SchemaReport:
+    def _synced(self, scope: Scope) -> SchemaReport:
         options = replace(self._options, create_database=False, update_tags=self._options.schema != "none")
-        sync = SchemaSync(self._source, self._target, options, self._scope)
+        sync = SchemaSync(self._source, self._target, options, scope)
         for _ in range(_CURES):
             try:
                 return self._ask(sync.run)

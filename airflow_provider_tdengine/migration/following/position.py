@@ -115,6 +115,7 @@ class Position:
         soonest: when it may be, if there is a reason to.
         lag: seconds from the watermark to the newest row that the source had when it was moved.
         rows: rows that were copied so far; what was copied again counts again.
+        vgroups: where a subscription goes on, by vgroup; None where rows are asked for by their timestamps.
     """
 
     of: str
@@ -127,6 +128,7 @@ class Position:
     soonest: float = 0.0
     lag: float = 0.0
     rows: int = 0
+    vgroups: dict[str, int] | None = None
 
     def has_caught_up(self, options: MigrationOptions) -> bool:
         """Whether what is left is what the next round would have had to wait for."""
@@ -143,4 +145,18 @@ class Position:
         Raises:
             TypeError: not what `to_dict` gives.
         """
-        return replace(typed(cls, {**stored, "known": None}), known=Known.from_stored(stored.get("known")))
+        read = typed(cls, {**stored, "known": None, "vgroups": None})
+        return replace(read, known=Known.from_stored(stored.get("known")), vgroups=_vgroups(stored.get("vgroups")))
+
+
+def _vgroups(stored: object) -> dict[str, int] | None:
+    """Where a subscription goes on, as it was stored.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if stored is None:
+        return None
+    if not isinstance(stored, Mapping) or not all(isinstance(place, int) for place in stored.values()):
+        raise TypeError(f"positions of vgroups are {stored!r}")
+    return dict(stored)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator
 
 from airflow_provider_tdengine.client.errors import AlreadyExists
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.findings import Finding, Severity
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 
 log = logging.getLogger(__name__)
 
 _FOREVER = -1
+
+_READABLE = 40
+"""Characters of a label in a topic's name."""
 
 
 class Topic:
@@ -21,11 +26,14 @@ class Topic:
     Parameters:
         source: the source database; 3.x only.
         owner: whose it is, such as the identity of a migration; another one has another topic.
+        label: what people read in its name, such as the target database.
     """
 
-    def __init__(self, source: Catalog, owner: str) -> None:
+    def __init__(self, source: Catalog, owner: str, label: str = "") -> None:
         self._source = source
-        self.name = f"airflow_{hashlib.sha256(f'{source.name}/{owner}'.encode()).hexdigest()[:16]}"
+        readable = re.sub(r"\W+", "_", label, flags=re.ASCII)[:_READABLE]
+        digest = hashlib.sha256(f"{source.name}/{owner}".encode()).hexdigest()[:16]
+        self.name = "_".join(filter(None, ("airflow", readable, digest)))
         self.group = self.name
 
     def findings(self, seconds: int) -> Iterator[Finding]:
@@ -55,6 +63,22 @@ class Topic:
                 f"Run ALTER DATABASE {name} WAL_RETENTION_SIZE 0 there if more is written while history is copied",
                 Severity.WARNING,
             )
+
+    @property
+    def vgroups(self) -> int:
+        """How many vgroups tell of changes.
+
+        Raises:
+            MigrationStopped: there is no such database.
+        """
+        database = self._source.database()
+        if database is None:
+            raise MigrationStopped([self._source.missing("source_database")])
+        return int(database.options["vgroups"])
+
+    def feed(self, stored: Positions | None) -> Feed:
+        """What it tells from stored positions on, see `Feed`."""
+        return Feed(self._source.client, self.name, self.group, self.vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.

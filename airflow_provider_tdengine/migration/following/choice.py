@@ -1,0 +1,92 @@
+"""How a source is followed: by a subscription, which tells every change, or by asking for rows by their timestamps."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.catalog import Catalog, patiently
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.following.topic import Topic
+from airflow_provider_tdengine.migration.options import MigrationOptions
+
+log = logging.getLogger(__name__)
+
+LEAST_RETENTION = 3600
+"""Seconds for which the source's log has to last: a worker that is away, or a queue, takes that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a source is followed.
+
+    Parameters:
+        topic: what is subscribed to; None where rows are asked for.
+        why: a sentence that says so.
+    """
+
+    topic: Topic | None
+    why: str
+
+
+def choose(source: Catalog, target: Catalog, options: MigrationOptions) -> Choice:
+    """Whether the source is followed by subscription; its topic is made then, and reading begins where it is now.
+
+    Parameters:
+        source: the source database.
+        target: the target database, which need not exist.
+        options: of the migration, with the end of history.
+
+    Raises:
+        MigrationStopped: `follow_by` is subscription, and something stands in the way.
+        TDengineError: what no retry cured.
+    """
+    if options.follow_by == "poll":
+        return Choice(None, "Rows are asked for by their timestamps, as follow_by says")
+    found = patiently(source, target, lambda: _obstacle(source, options))
+    topic = None
+    if found is None:
+        topic = topic_of(source, target, options)
+        try:
+            patiently(source, target, lambda: _begin(topic))
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            action = f"Let an account that may run {source.client.dialect.create_topic(topic.name, source.name)}"
+            found = Finding(f"Database {source.name!r} of the source", f"no topic can be made of it ({error})", action)
+    if found is None:
+        assert topic is not None
+        end = f"It is dropped at the end; if the migration is given up: DROP TOPIC {topic.name}"
+        return Choice(topic, f"The source tells of each change by the topic {topic.name}. {end}")
+    if options.follow_by == "subscription":
+        raise MigrationStopped([found])
+    return Choice(None, f"Rows are asked for by their timestamps. {found.object}: {found.found}. {found.action}")
+
+
+def topic_of(source: Catalog, target: Catalog, options: MigrationOptions) -> Topic:
+    """The topic of a migration, whether it is there or not."""
+    sides = f"{target.client.address}/{target.name}"
+    means = (options.stables, options.tables, options.exclude, options.start, options.window_end)
+    return Topic(source, f"{sides}/{means}", target.name)
+
+
+def _obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
+    """What stands in the way of a subscription, as far as it can be known without making the topic."""
+    server = source.client.server
+    if source.client.generation == 2 or server.websocket_path is None:
+        found = f"TDengine {server.version_text} at {source.client.address} serves no subscriptions"
+        return Finding("Option 'follow_by'", found, "Set it to auto or poll")
+    if options.follow_shards > 1:
+        found = f"follow_shards is {options.follow_shards}, and one task reads a subscription"
+        return Finding("Option 'follow_by'", found, "Set follow_shards to 1, or follow_by to poll")
+    topic = Topic(source, "", "")
+    blockers = (finding for finding in topic.findings(LEAST_RETENTION) if finding.severity is Severity.BLOCKER)
+    return next(blockers, None)
+
+
+def _begin(topic: Topic) -> None:
+    """Make the topic, and keep in it where reading begins; where it was kept before, it stays."""
+    topic.create()
+    with topic.feed(None):
+        log.debug("Reading of topic %s begins here", topic.name)

@@ -1,0 +1,494 @@
+"""Following by subscription: all that the source tells is written into the target, in the order in which it happened.
+
+What was written before anybody listened is brought by rounds that ask for rows by their timestamps (`Follower`), and so
+is what a log has lost. From then on a round takes what has been told, brings structure over first, then rows, waits
+until the target has confirmed them, and saves where reading goes on: each change arrives at least once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from airflow_provider_tdengine.client.changes import (
+    Alteration,
+    Kind,
+    RowsDeleted,
+    StableCreated,
+    StableDropped,
+    TableAltered,
+    TableCreated,
+    TablesDropped,
+    Unknown,
+)
+from airflow_provider_tdengine.client.errors import TableMissing, TDengineError
+from airflow_provider_tdengine.client.sql import string
+from airflow_provider_tdengine.client.subscription import Message
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.background import until_stopped
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holdings, Patterns, count, meet, together
+from airflow_provider_tdengine.migration.copying import Brakes, Fail, Rejections, SkipExpired, check_refused
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.following.applying import Applier, Marks
+from airflow_provider_tdengine.migration.following.feed import Feed
+from airflow_provider_tdengine.migration.following.follow import _CURES, _OUTDATED, Follower, Round, _Counts
+from airflow_provider_tdengine.migration.following.known import of_table
+from airflow_provider_tdengine.migration.following.lookout import last, steps
+from airflow_provider_tdengine.migration.following.position import Position
+from airflow_provider_tdengine.migration.following.topic import Topic
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.structure import TablePair
+
+log = logging.getLogger(__name__)
+
+ROWS_A_TURN = 50_000
+"""Rows after which a round takes no more messages."""
+
+QUIET = 1.0
+"""Seconds without a message after which all is told: on an idle database it takes up to 0.5 s (3.0.5.2, 3.3.3.0)."""
+
+_APART = 60
+"""Seconds between rows that are read again, from which on they are asked for one by one."""
+
+_STRUCTURAL = frozenset(
+    {
+        *(Alteration.ADD_TAG, Alteration.RENAME_TAG, Alteration.ADD_COLUMN, Alteration.WIDEN_COLUMN),
+        *(Alteration.WIDEN_TAG, Alteration.RENAME_COLUMN, Alteration.ADD_COLUMN_COMPRESSED),
+    }
+)
+"""What the target's tables get, too. Columns and tags that are dropped stay there."""
+
+
+class Subscriber(Follower):
+    """Copies what a subscription tells.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: of the migration; history ends, and following begins, at `window_end`.
+        topic: of this migration; it is made where it is not there.
+        save: keeps a position, for the next one who asks for it.
+        letters: where refused rows are kept; None where the first one ends it.
+    """
+
+    def __init__(
+        self,
+        source: Catalog,
+        target: Catalog,
+        options: MigrationOptions,
+        topic: Topic,
+        *,
+        save: Callable[[Position], None] = lambda position: None,
+        letters: Path | None = None,
+    ) -> None:
+        super().__init__(source, target, options, save=save, letters=letters)
+        self._topic = topic
+        self._feed: Feed | None = None
+        self._owners: dict[str, str | None] = {}
+        """Tables of the source that were told of, with their super table."""
+        self._there: set[str] = set()
+        """Those of them that the target has."""
+        self._dropped: set[str] = set()
+        """Those that were dropped: where they come again, they may have other tags."""
+        self._brakes = Brakes(options.max_rows_per_second, options.max_bytes_per_second, self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        """Let some time pass, unless somebody wants it to stop; each action has an event of its own for that."""
+        self._stop.wait(seconds)
+
+    def close(self) -> None:
+        """Leave the topic, so that others can read it; harmless when it has been left."""
+        if self._feed:
+            self._feed.close()
+            self._feed = None
+
+    def is_at_end(self, position: Position) -> bool:
+        """Whether following is to stop, and all that was told before that moment has been copied."""
+        structure = self._current()
+        end = last(self._options, structure.source.precision)
+        if end is None or position.vgroups is None:
+            return False
+        return position.watermark >= end // structure.time.denominator * structure.time.denominator
+
+    def round(self, position: Position) -> Round:
+        """Copy what was told; before anything was, what is there."""
+        try:
+            if position.vgroups is None:
+                return self._caught_up(position)
+            return self._followed(position)
+        except BaseException:
+            self.close()
+            raise
+
+    # --- What nobody has told
+
+    def _caught_up(self, position: Position) -> Round:
+        """A round by timestamps; the one that has brought all is the last one."""
+        # First of all: what is written from now on is told.
+        self._opened(None)
+        done = super().round(position)
+        if not done.position.has_caught_up(self._options):
+            return done
+        counts = _Counts()
+        with self._source, self._target:
+            self._copy_future(done.position.watermark, counts)
+            feed = self._opened(None)
+            places = {str(vgroup): place for vgroup, place in feed.positions.items()}
+            rows = done.position.rows + counts.rows
+            reached = replace(done.position, vgroups=places, counted=None, rows=rows)
+            self._save(reached)
+        return replace(done, position=reached, rows=done.rows + counts.rows)
+
+    def _copy_future(self, watermark: int, counts: _Counts) -> None:
+        """Copy rows that were written before anybody listened, and whose time is yet to come."""
+        end = last(self._options, self._current().source.precision)
+        for pair in self._current().pairs:
+            table, period = pair.source, (watermark, end)
+            found = self._ask(partial(together, self._source, table, self._scope, period))
+            if found:
+                behind = found.last + 1
+                self._copy({table.name: self._holdings(pair, watermark, behind)}, watermark, behind, counts)
+
+    def _opened(self, stored: dict[str, int] | None) -> Feed:
+        if self._feed is None:
+            positions = None if stored is None else {int(vgroup): place for vgroup, place in stored.items()}
+
+            def opened() -> Feed:
+                self._topic.create()
+                return self._topic.feed(positions)
+
+            self._feed = self._ask(opened)
+        return self._feed
+
+    # --- What is told
+
+    def _followed(self, position: Position) -> Round:
+        began, clock = time.monotonic(), self._clock()
+        with self._source, self._target:
+            stop = self._new_stop()
+            messages = self._ask(partial(self._taken, position.vgroups or {}))
+            assert self._feed is not None
+            if lost := sorted(self._feed.gaps):
+                log.warning(
+                    "The source's log has lost what was written since the last round (vgroups %s): its "
+                    "WAL_RETENTION_PERIOD is too short. What was written is looked for by its timestamps",
+                    ", ".join(map(str, lost)),
+                )
+                self._feed.gaps.clear()
+                return self._again(position, began)
+            if any(isinstance(change, Unknown) for message in messages for change in message.changes):
+                log.warning("The source tells of something that is not known; both sides are compared")
+                self.close()
+                return self._again(position, began)
+            until_stopped(partial(meet, self._source, self._target, stop), stop)
+            applier, counts = self._applied(messages)
+        if self._letters and counts.rejected:
+            check_refused(self._letters, self._options.max_rejected)
+        reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
+        self._save(reached)
+        seconds = time.monotonic() - began
+        return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
+
+    def _again(self, position: Position, began: float) -> Round:
+        """What a position comes to from which rows are to be asked for by their timestamps."""
+        reached = replace(position, vgroups=None, known=None, counted=None)
+        self._save(reached)
+        return Round(reached, self._moment(reached.watermark), 0, 0, 0, time.monotonic() - began)
+
+    def _taken(self, stored: dict[str, int]) -> list[Message]:
+        try:
+            return self._opened(stored).take(ROWS_A_TURN, QUIET)
+        except BaseException:
+            # What was taken before is told again.
+            self.close()
+            raise
+
+    def _reached(
+        self, position: Position, clock: float, applier: Applier, counts: _Counts, *, is_quiet: bool
+    ) -> Position:
+        assert self._feed is not None
+        precision = self._current().source.precision
+        end, step = last(self._options, precision), self._current().time.denominator
+        newest = steps(clock, precision) if is_quiet else applier.newest
+        now = self._clock()
+        watermark = position.watermark
+        if newest is not None:
+            watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
+        watermark = watermark if end is None else min(watermark, max(end, position.watermark))
+        lag = 0.0 if is_quiet or newest is None else max(0.0, now - newest / precision.per_second)
+        return replace(
+            position,
+            watermark=watermark,
+            since=watermark,
+            counted=0 if is_quiet else None,
+            lag=lag,
+            rows=position.rows + counts.rows,
+            vgroups={str(vgroup): place for vgroup, place in self._feed.positions.items()},
+        )
+
+    def _applied(self, messages: Sequence[Message]) -> tuple[Applier, _Counts]:
+        """Bring over what was told; once more where the target's structure turns out to be another one."""
+        for cures in range(_CURES + 1):
+            try:
+                marks = self._structure_of(messages)
+                return self._ask(partial(self._written, messages, marks))
+            except _OUTDATED as outdated:
+                if cures == _CURES:
+                    raise
+                log.info("%s", outdated)
+                self._there.clear()
+                self._adapt(outdated)
+        raise AssertionError
+
+    def _written(self, messages: Sequence[Message], marks: Marks) -> tuple[Applier, _Counts]:
+        counts = _Counts()
+        applier = self._applier()
+        for message in messages:
+            for change in message.changes:
+                if isinstance(change, (RowsDeleted, TablesDropped, StableDropped)):
+                    applier.flush()
+                    self._removed(change, message.vgroup, applier)
+            for told in message.rows:
+                applier.add(told)
+        if applier.oldest is not None:
+            # What is older than the target keeps is treated as the options say, before the target refuses it.
+            self._kept(applier.oldest, applier.oldest + 1)
+        applier.flush()
+        counts.rows, counts.rejected, counts.tables = applier.rows, applier.rejected, len(applier.tables)
+        marks |= applier.marks
+        self._read_again(marks, counts)
+        return applier, counts
+
+    def _applier(self) -> Applier:
+        structure = self._current()
+        begin, _ = self._period
+        rejections: Rejections = self._dead_letters("subscription") or Fail()
+        if self._options.on_expired == "skip" and structure.target:
+            rejections = SkipExpired(structure.target, rejections)
+        period = begin, last(self._options, structure.source.precision)
+        return Applier(
+            self._source,
+            self._target,
+            structure,
+            self._scope,
+            period,
+            self._owners,
+            rejections,
+            self._brakes,
+            self._stop,
+        )
+
+    # --- Structure
+
+    def _structure_of(self, messages: Sequence[Message]) -> Marks:
+        """Bring the structure over that rows are told of, as the source has it now.
+
+        Returns:
+            What is to be read again besides.
+        """
+        altered, tagged, created, marks = set[str](), set[str](), set[str](), Marks()
+        for change in (change for message in messages for change in message.changes):
+            match change:
+                case StableCreated(name):
+                    altered.add(name)
+                case TableCreated(name, stable):
+                    self._owners[name] = stable
+                    created.add(name)
+                    if name in self._dropped:
+                        tagged.add(name)
+                case TableAltered(name, Kind.CHILD, Alteration.SET_TAG | Alteration.SET_TAGS):
+                    tagged.add(name)
+                case TableAltered(name, kind, how) if kind is not Kind.CHILD and how in _STRUCTURAL:
+                    altered.add(name)
+                    if how is Alteration.RENAME_COLUMN:
+                        marks.tables.add(name)
+                case TablesDropped(names):
+                    self._dropped.update(names)
+                    self._there.difference_update(names)
+        told = {each.table for message in messages for each in message.rows}
+        if unknown := told - self._owners.keys():
+            self._owners |= self._ask(partial(self._source.owners_of, unknown))
+        in_scope = {name for name in created | told if self._is_meant(name)}
+        lacking = self._lacking_of(in_scope - self._there)
+        if any(map(self._is_new, altered)) or (lacking | tagged and not self._evolves):
+            self._adapt()
+            lacking_now = self._lacking_of(lacking)
+        elif wanted := lacking | {name for name in tagged if self._is_meant(name)}:
+            lacking_now = self._brought(wanted)
+        else:
+            lacking_now = set()
+        # Of tables of which nobody told that they were made, there may be rows from before.
+        marks.tables |= lacking - created
+        marks.tables -= lacking_now
+        self._there |= in_scope - lacking_now
+        return marks
+
+    def _is_meant(self, name: str) -> bool:
+        if name not in self._owners:
+            return False
+        stable = self._owners[name]
+        if stable is None:
+            return self._scope.has_normal_table(name)
+        return self._scope.has_stable(stable) and self._scope.has_subtable(name, stable)
+
+    def _is_new(self, table: str) -> bool:
+        """Whether the source has other columns or tags of a super table or normal table than were read."""
+        pair = next((pair for pair in self._current().pairs if pair.source.name == table), None)
+        if not self._scope.has_stable(table) and not self._scope.has_normal_table(table):
+            return False
+        try:
+            now = self._current().transform.selected(self._ask(partial(self._source.describe, table)))
+        except TableMissing:
+            return False
+        return pair is None or pair.target is None or now != pair.source
+
+    def _lacking_of(self, names: Iterable[str]) -> set[str]:
+        """Which of some tables the target does not have."""
+        rename = self._current().transform.tables
+        by_name = {rename(name): name for name in names}
+        if not by_name:
+            return set()
+        there = self._ask(partial(self._target.those_of, list(by_name)))
+        return {name for target, name in by_name.items() if target not in there}
+
+    def _brought(self, names: set[str]) -> set[str]:
+        """Bring over subtables and normal tables, with their tags.
+
+        Returns:
+            Those of them that the source does not have any more.
+        """
+        for tries in range(_CURES + 1):
+            there = set(self._ask(partial(self._source.owners_of, names)))
+            if not there:
+                break
+            try:
+                self._evolve(replace(self._scope, tables=Patterns(tuple(sorted(there)))))
+                break
+            except MigrationStopped:
+                # It may have gone meanwhile.
+                if tries == _CURES or set(self._ask(partial(self._source.owners_of, names))) == there:
+                    raise
+        return names - there
+
+    # --- What has gone
+
+    def _removed(self, change: RowsDeleted | TablesDropped | StableDropped, vgroup: int, applier: Applier) -> None:
+        """Do with what was deleted or dropped what the option `on_delete` says."""
+        if self._options.on_delete != "apply":
+            return
+        structure = self._current()
+        match change:
+            case RowsDeleted(table, _, first, end):
+                for name in self._tables_of(table, vgroup):
+                    if (pair := applier.pair_of(name)) and pair.target:
+                        self._delete(pair, name, first, end, applier.marks)
+            case TablesDropped(names):
+                there = self._ask(partial(self._source.owners_of, names))
+                for name in names:
+                    if name not in there and self._is_meant(name):
+                        self._target.execute(
+                            f"DROP TABLE IF EXISTS {self._target.table(structure.transform.tables(name))}"
+                        )
+            case StableDropped(name):
+                log.warning(
+                    "The source has dropped the super table %s; the target's stays, drop it by hand", wording.name(name)
+                )
+
+    def _tables_of(self, table: str, vgroup: int) -> list[str]:
+        """The tables that a deletion means: of a super table, those of one vgroup."""
+        if not any(pair.source.name == table and pair.source.is_super for pair in self._current().pairs):
+            if table not in self._owners:
+                self._owners |= self._ask(partial(self._source.owners_of, [table]))
+            return [table]
+        view = "SELECT table_name FROM information_schema.ins_tables"
+        where = f"db_name = {string(self._source.name)} AND stable_name = {string(table)} AND vgroup_id = {vgroup}"
+        names = [str(name) for (name,) in self._ask(partial(self._source.rows, f"{view} WHERE {where}", 1))]
+        self._owners |= dict.fromkeys(names, table)
+        return names
+
+    def _delete(self, pair: TablePair, name: str, first: int, end: int, marks: Marks) -> None:
+        """Delete a table's rows of a period; those that the source still has, or has again, are read again."""
+        begin, until = self._period[0], last(self._options, self._current().source.precision)
+        low = first if begin is None else max(first, begin)
+        high = end + 1 if until is None else min(end + 1, until)
+        if low >= high:
+            return
+        structure = self._current()
+        theirs = of_table(replace(pair.wanted, where=""), structure.transform.tables(name))
+        there, behind = structure.time.window(low, high)
+        if not self._ask(partial(count, self._target, theirs, EVERYTHING, (there, behind))):
+            return
+        column = theirs.period(there, behind)
+        self._ask(
+            partial(self._target.execute, f"DELETE FROM {self._target.table(theirs.name)} WHERE {' AND '.join(column)}")
+        )
+        if self._ask(partial(count, self._source, of_table(pair.source, name), EVERYTHING, (low, high))):
+            marks.rows[name].append((low, high - 1))
+
+    # --- What is read again
+
+    def _read_again(self, marks: Marks, counts: _Counts) -> None:
+        begin, _ = self._period
+        step = self._current().time.denominator
+        for start, end, names in self._windows(marks):
+            low = start // step * step if begin is None else max(begin, start // step * step)
+            self._copy_tables(names, low, -(-end // step) * step, counts)
+        if marks.tables:
+            self._copy_tables(marks.tables, begin, None, counts)
+
+    def _windows(self, marks: Marks) -> Iterator[tuple[int, int, set[str]]]:
+        """Periods in which rows are read again, and of which tables."""
+        apart = _APART * self._current().source.precision.per_second
+        periods = sorted((first, end + 1, name) for name, each in marks.rows.items() for first, end in each)
+        start: int | None = None
+        behind, names = 0, set[str]()
+        for first, end, name in periods:
+            if start is not None and first > behind + apart:
+                yield start, behind, names
+                start, names = None, set()
+            start = first if start is None else start
+            behind = max(behind, end) if names else end
+            names.add(name)
+        if start is not None:
+            yield start, behind, names
+
+    def _copy_tables(self, names: set[str], start: int | None, end: int | None, counts: _Counts) -> None:
+        """Copy what some tables have in a period, as the source has it now."""
+        owners = {self._owners.get(name) or name for name in names}
+        until = last(self._options, self._current().source.precision)
+        found: dict[str, Holdings] = {}
+        for pair in self._current().pairs:
+            if pair.source.name not in owners:
+                continue
+            behind = until if end is None else end if until is None else min(end, until)
+            if behind is None:
+                whole = self._ask(partial(together, self._source, pair.source, self._scope, (start, None)))
+                if not whole:
+                    continue
+                behind = whole.last + 1
+            there = self._holdings(pair, start, behind)
+            found[pair.source.name] = there.take(np.array([name in names for name in there.names], np.bool_))
+            end = behind if end is None else end
+        if found and end is not None:
+            self._copy(found, start, end, counts)
+        if self._lacking:
+            lacking, self._lacking = self._lacking, set()
+            raise TableMissing(f"The target lacks {wording.number(len(lacking), 'table')}")
+
+
+def dropped(topic: Topic) -> None:
+    """Drop a topic that nobody needs any more; what cannot be dropped is said."""
+    try:
+        topic.drop()
+    except TDengineError as error:
+        log.warning(
+            "The topic %s could not be dropped (%s); DROP DATABASE is refused while it is there", topic.name, error
+        )
+    else:
+        log.info("The topic %s was dropped", topic.name)
