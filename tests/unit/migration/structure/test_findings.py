@@ -870,7 +870,7 @@ CASES = (
     Case(
         "expired.expired_findings",
         older_than_the_target_keeps,
-        "Table 't': 1 rows from 2001-09-09 on are older than the 3650 days that 'mig_dst' keeps. "
+        "Table 't': 1 rows from 2001-09-09 on are older than the 3,650 days that 'mig_dst' keeps. "
         "Set on_expired to raise_keep or skip, or give a later start.",
     ),
     Case(
