@@ -23,7 +23,7 @@ from typing import NoReturn, cast
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.client.secrets import masked, secrets_in
-from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration import headway, wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
@@ -33,16 +33,25 @@ from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
     ProgressNotSaved,
     batch_folder,
+    copied_facts,
     copy_batch,
     kept,
     known,
     short_name,
     window,
 )
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.following import Follower, Position, rounds
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
+from airflow_provider_tdengine.migration.following import Follower, Position, follow_facts, rounds
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.planning import (
+    assessment,
+    make_plan,
+    plan_facts,
+    preflight,
+    preview,
+    requested,
+    write_assessment,
+)
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
@@ -72,11 +81,13 @@ def main(given: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
     logging.getLogger("airflow_provider_tdengine").setLevel(logging.NOTSET)
     screen = Screen(stderr=arguments.json)
+    if not screen.is_terminal:
+        logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
         try:
             command = Command(arguments, screen)
         except TDengineError as error:
-            screen.failure(str(error))
+            screen.failure("\n".join(in_lines(error)))
             return _USAGE
         actions: dict[str, Callable[[], int]] = {
             "plan": command.plan,
@@ -86,7 +97,7 @@ def main(given: Sequence[str] | None = None) -> int:
         }
         return actions[arguments.command]()
     except TDengineError as error:
-        screen.failure(str(error))
+        screen.failure("\n".join(in_lines(error)))
         return _FAILED
     except KeyboardInterrupt:
         screen.failure("Stopped; the same command goes on from here")
@@ -158,6 +169,7 @@ class Command:
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
         request = requested(given, lambda _, option: _client(sides[option]))
+        self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
         self._as_json = arguments.json
@@ -172,7 +184,10 @@ class Command:
         """Show what would be done."""
         with self._source, self._target:
             found = preview(self._source, self._target, self._options)
-        self._show(found.to_dict(), list(found.lines()))
+        document = assessment(self._options.label, [found], datetime.now(timezone.utc))
+        self._show(document, list(found.lines()))
+        if self._options.certificate_path:
+            self._screen.line(f"    {write_assessment(document, self._documents)}")
         return _FAILED if found.blockers else 0
 
     def migrate(self) -> int:
@@ -186,7 +201,9 @@ class Command:
             findings = preflight(self._source, self._target, self._structure, options, is_end_implied=implied)
         stop_on(findings)
         for finding in findings:
-            self._screen.line(f"  {finding.severity.value}: {finding}")
+            for line in finding.lines():
+                self._screen.line(f"  {line}")
+        self._tell(self._request.facts(options))
         self._state.keep()
         is_done, status = self._up_to_following()
         if is_done and options.follows:
@@ -207,18 +224,21 @@ class Command:
         if options.schema != "none":
             with self._stage("schema") as say, self._source, self._target:
                 report = SchemaSync(self._source, self._target, options).run_patiently()
-                say(f"{len(report.stables)} super tables and {report.tables} tables created")
+                tables = wording.number(report.tables, "table")
+                say(f"{wording.number(len(report.stables), 'super table')} and {tables} created")
+            self._tell(report.facts())
         if not options.copies_history:
             return True, 0
         with self._stage("plan") as say, self._source, self._target:
             batches = make_plan(self._source, self._target, options, self._state.plan())
             self._state.keep_plan(batches)
-            say(f"{len(batches)} batches")
+            say(wording.number(len(batches), "batch", "batches"))
+        self._tell(plan_facts(batches))
         with self._source, self._target:
             copied = self._copy(batches)
             verdict = self._compare(batches, copied)
         if rejected := sum(one.tally.rejected for one in copied.values()):
-            self._screen.failure(f"The target refused {rejected:,} rows; they are in {self._letters()}")
+            self._screen.failure(f"The target refused {wording.number(rejected, 'row')}; they are in {self._letters()}")
         return verdict.kind is not Kind.DIFFERENT, _FAILED if rejected else _status(verdict)
 
     def _follow(self) -> int:
@@ -246,25 +266,28 @@ class Command:
         save(begin)
         has_refused = False
         self._screen.line("  Rows are copied as they arrive, until Ctrl-C")
-        with self._screen.live("follow") as say, suppress(KeyboardInterrupt):
+        with self._screen.headway("follow") as making, suppress(KeyboardInterrupt):
             for done in rounds(self._source, self._target, self._options, follower, begin):
                 has_refused |= bool(done.rejected)
-                say(f"{done.position.rows - begin.rows:,} rows, the newest is {done.position.lag:.1f} s behind")
+                making.at(done.position.rows - begin.rows)
+                making.note = f"the newest row is {done.position.lag:,.1f} s behind"
         follower.stop()
         # Rows that the lookback reads again are refused again.
         refused = known(folder) if folder and has_refused else 0
         self._say_how_far(reached or begin, begin, refused)
         if refused:
-            self._screen.failure(f"The target refused {refused:,} rows; they are in {folder}")
+            self._screen.failure(f"The target refused {wording.number(refused, 'row')}; they are in {folder}")
         return _FAILED if refused else 0
 
     def _say_how_far(self, reached: Position, begin: Position, refused: int) -> None:
         precision, rows = self._structure.source.precision, reached.rows - begin.rows
         moment = datetime.fromtimestamp(reached.watermark / precision.per_second, timezone.utc)
         watermark = moment.isoformat(timespec="seconds")
-        line = f"  All rows before {watermark} have been copied, {rows:,} by this call; the newest row of the source "
-        line += f"was {reached.lag:.1f} s later. The same command goes on from here"
-        self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, [line])
+        lines = [
+            *wording.facts("  Followed", follow_facts(moment, rows, reached.lag)),
+            f"  All rows before {watermark} have been copied. The same command goes on from here",
+        ]
+        self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, lines)
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
@@ -303,6 +326,7 @@ class Command:
         seconds, tried = time.monotonic() - started, sum(copied.tried for copied in found.values())
         said = f"{done:,} rows" if tried == done else f"{done:,} rows, {tried:,} of them now"
         self._screen.stage("copy", seconds, f"{said}, {tried / max(seconds, 0.001):,.0f} rows/s")
+        self._tell(copied_facts(list(found.values()), seconds))
         return found
 
     def verify(self) -> int:
@@ -338,10 +362,8 @@ class Command:
             if options.certificate_path:
                 period = (self._state.created, datetime.now(timezone.utc))
                 proof = certificate(self._source, self._target, options, comparison, period)
-        lines = []
-        if comparison.mended:
-            lines.append(f"Mended: {comparison.mended_rows:,} rows of {comparison.mended:,} tables")
-        lines += verdict.notes
+        self._tell(comparison.facts())
+        lines = list(verdict.notes)
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
@@ -349,7 +371,7 @@ class Command:
         self._show(comparison.to_dict(), lines)
         if proof:
             # Where that fails, the result has been said.
-            self._screen.line(f"    {write(proof, Path(options.certificate_path) / self._state.name)}")
+            self._screen.line(f"    {write(proof, self._documents)}")
         return verdict
 
     def status(self) -> int:
@@ -393,12 +415,23 @@ class Command:
         if not self._as_json:
             self._screen.stage(name, time.monotonic() - started, said)
 
+    def _tell(self, facts: wording.Facts) -> None:
+        """Show what a stage came to, below its line."""
+        if not self._as_json:
+            for line in wording.facts("", facts)[1:]:
+                self._screen.line(f"    {line}")
+
     def _show(self, result: object, lines: Sequence[str]) -> None:
         if self._as_json:
             print(json.dumps(result, default=str))
         else:
             for line in lines:
                 self._screen.line(line)
+
+    @property
+    def _documents(self) -> Path:
+        """Where certificate and assessment are written."""
+        return Path(self._options.certificate_path) / self._state.name
 
     def _letters(self) -> Path | None:
         """Where refused rows are kept."""

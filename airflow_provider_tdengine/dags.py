@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
+from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
@@ -21,25 +22,35 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineSchemaSyncOperator,
 )
 
+_DESCRIPTION = "Copies a TDengine database into another one, and proves that every row arrived"
+
 _DOC = """
 Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or later).
 
-**resolve** checks the options and both servers, **sync_schema** creates what the target lacks, **plan** cuts the
-work into batches, **copy** copies them side by side, **verify** compares each of them, copies again what differs, and
-compares once more; **certify** adds up, and compares what no batch holds: tags, structure, tables that came later. A
-difference that stays makes the run red. **dead_letters** is red while rows that the target refused lie aside, and
-skipped when it took all of them.
+**What to do**
 
-With mode realtime or both, **follow** then copies rows as they arrive. While there are none it is deferred, which costs
-no worker. To end it, mark it as success; cleared, it goes on where it stopped.
+1. Make two connections of type TDengine under Admin, Connections: `tdengine_source` and `tdengine_target`.
+2. Press **Trigger**, give the source database, and switch **dry run** on: the log of `plan` says what would be copied,
+   how long that takes, and what stands in the way. Nothing is written.
+3. Trigger it again without dry run. **Migrations**, in the navigation, shows how far it is; pause and resume it there.
+4. Green: every row arrived; `certify` has the certificate. Red: the log of the red task says why, and what to do. A
+   task that is cleared goes on where it stopped.
 
-With **dry run**, it stops after the plan, whose log shows what would be copied and what stands in the way.
+**What the tasks do**
+
+- `resolve` checks the options and both servers.
+- `sync_schema` creates what the target lacks.
+- `plan` cuts the work into batches.
+- `copy` copies the batches side by side.
+- `verify` compares each of them, copies again what differs, and compares once more.
+- `certify` adds up, and compares what no batch holds: tags, structure, tables that came later. A difference that stays
+  makes the run red.
+- `dead_letters` is red while rows wait that the target refused, and skipped when it took all of them.
+- `follow`, with mode realtime or both, then copies rows as they arrive. While there are none it is deferred, which
+  costs no worker. To end it, mark it as success; cleared, it goes on where it stopped.
 """
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
-
-TAG = "tdengine"
-"""The tag of DAGs with migrations, by which the page Migrations finds their runs."""
 
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
 
@@ -193,7 +204,7 @@ def migration_dag(
         defaults: values by option name that the form shows first.
         by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
-        dag_arguments: of `DAG`, such as schedule or default_args.
+        dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
 
     Raises:
         ValueError: `defaults` names an option that does not exist.
@@ -201,6 +212,7 @@ def migration_dag(
     arguments: dict[str, Any] = {
         "schedule": None,
         "catchup": False,
+        "description": _DESCRIPTION,
         "doc_md": _DOC,
         **dag_arguments,
         "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-_PLAIN_STEPS = 5
-"""Without a terminal, a stage says this often how far it is."""
-
-_PLAIN_SECONDS = 60.0
-"""The same for a stage without an end: seconds between two lines."""
+from airflow_provider_tdengine.migration.headway import Headway
 
 
 class Report(Protocol):
@@ -26,7 +23,7 @@ class Report(Protocol):
         earlier: how many of them were done before it began, which count for no rate.
     """
 
-    def __call__(self, done: int, earlier: int = 0) -> None: ...
+    def __call__(self, done: int, earlier: int | None = None) -> None: ...
 
 
 class Screen:
@@ -72,33 +69,10 @@ class Screen:
         grid.add_row(table)
         self._console.print(grid)
 
-    @contextmanager
-    def live(self, name: str) -> Iterator[Callable[[str], None]]:
-        """A stage without an end; the function that it gives says how far it is.
-
-        Without a terminal it says so once a minute.
-
-        Parameters:
-            name: the stage.
-        """
-        if not self._console.is_terminal:
-            yield self._now_and_then(name)
-            return
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[text]}")]
-        with Progress(TextColumn(" "), *columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(f"{name:<12}", total=None, text="")
-            yield lambda text: progress.update(task, text=text)
-
-    def _now_and_then(self, name: str) -> Callable[[str], None]:
-        said: float | None = None
-
-        def say(text: str) -> None:
-            nonlocal said
-            if said is None or time.monotonic() - said >= _PLAIN_SECONDS:
-                said = time.monotonic()
-                self.line(f"    {name:<12} {text}")
-
-        return say
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person may be looking on."""
+        return self._console.is_terminal
 
     @contextmanager
     def bar(self, name: str, total: int | None = None, what: str = "") -> Iterator[Report]:
@@ -109,38 +83,39 @@ class Screen:
             total: when it is complete; None for a stage without a measure.
             what: what is going on, for a stage without a measure.
         """
-        started = time.monotonic()
+        with self.headway(name, total or 0, what if not total else None) as headway:
+            yield headway.at
 
-        def text(done: int, earlier: int = 0) -> str:
-            if not total:
-                return what
-            rate = (done - earlier) / max(time.monotonic() - started, 0.001)
-            return f"{done:,} of {total:,} rows, {rate:,.0f} rows/s"
+    @contextmanager
+    def headway(self, name: str, total: int = 0, what: str | None = None) -> Iterator[Headway]:
+        """Something that goes on: a bar on a terminal, elsewhere a line every ten seconds.
 
+        Parameters:
+            name: the stage.
+            total: when it is complete; 0 where that is not known.
+            what: what is going on, for something that nobody measures; None for something that is measured.
+        """
+        headway = Headway(f"    {name}", total, tell=self.line)
         if not self._console.is_terminal:
-            yield self._plain(name, text, total)
+            with headway if what is None else nullcontext():
+                yield headway
             return
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        columns: list[ProgressColumn] = [TextColumn(" "), SpinnerColumn(), TextColumn(f"{name:<12}")]
         if total:
-            columns += [BarColumn(30), TextColumn("{task.fields[share]}")]
-        columns.append(TextColumn("{task.fields[text]}"))
-        with Progress(TextColumn(" "), *columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(f"{name:<12}", total=total, text=text(0), share="")
+            columns.append(_Seen(lambda: ProgressBar(total, headway.done, 30)))
+            columns.append(_Seen(lambda: Text(f"{headway.percent} %".rjust(5))))
+        columns.append(_Seen(lambda: Text(headway.amount if what is None else what)))
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            progress.add_task(name, total=None)
+            yield headway
 
-            def say(done: int, earlier: int = 0) -> None:
-                # Never rounded up.
-                share = f"{min(100, 100 * done // total)} %" if total else ""
-                progress.update(task, completed=done, text=text(done, earlier), share=f"{share:>5}")
 
-            yield say
+class _Seen(ProgressColumn):
+    """A column that shows what something is at each moment."""
 
-    def _plain(self, name: str, text: Callable[[int, int], str], total: int | None) -> Report:
-        said = 0
+    def __init__(self, seen: Callable[[], RenderableType]) -> None:
+        super().__init__()
+        self._seen = seen
 
-        def say(done: int, earlier: int = 0) -> None:
-            nonlocal said
-            if total and done < total and (step := done * _PLAIN_STEPS // total) > said:
-                said = step
-                self.line(f"    {name:<12} {100 * done // total:3} %     {text(done, earlier)}")
-
-        return say
+    def render(self, task: Task) -> RenderableType:
+        return self._seen()

@@ -1,4 +1,9 @@
-"""A day of all tables a run, compared: press Trigger, Backfill, and choose the days."""
+"""Copies a day of all tables a run, and compares it: a long history goes over in parts that can be repeated.
+
+1. Write your database below, in place of `power`, and make the connections `tdengine_source` and `tdengine_target`.
+2. Press **Trigger**, choose **Backfill**, and give the days. Each run copies one of them.
+3. A run that is red says in its log why; run the backfill again for those days, or clear the red task.
+"""
 
 from datetime import datetime, timezone
 
@@ -11,6 +16,8 @@ dag = migration_dag(
     "tdengine_backfill",
     by_interval=True,
     defaults={"source_database": "power", "workers": 1},
+    description="Copies a TDengine database day by day: press Trigger, Backfill",
+    doc_md=__doc__,
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(2021, 1, 1, tzinfo=timezone.utc),
 )

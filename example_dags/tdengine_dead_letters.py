@@ -1,4 +1,10 @@
-"""Rows that a target refused, brought back after the cause is mended: trigger it with the folder that the run named."""
+"""Brings back rows that a target refused, once the cause is mended.
+
+1. The task `dead_letters` of a migration is red, and names a folder. Each line of its files says why a row was refused.
+2. Mend the cause: widen a column, raise KEEP.
+3. Press **Trigger** with that folder; or press the button **Bring back** of the migration, under **Migrations**.
+4. Clear `verify` and `dead_letters` of the migration: both turn green.
+"""
 
 from airflow.sdk import DAG, Param
 
@@ -6,6 +12,8 @@ from airflow_provider_tdengine.operators.dead_letters import TDengineReplayDeadL
 
 with DAG(
     "tdengine_dead_letters",
+    description="Brings back rows that a TDengine target refused, once the cause is mended",
+    doc_md=__doc__,
     schedule=None,
     catchup=False,
     tags=["tdengine"],

@@ -1,7 +1,8 @@
-"""Rows as they arrive, a run for each increment: give your databases below, then unpause the DAG; pause it to stop.
+"""Copies rows as they arrive, a run for each increment, so that other DAGs can be scheduled on them.
 
-Each run waits without a worker until there are new rows, copies them, and updates the asset, so that other DAGs can be
-scheduled on it. Rows from START on are copied; rows of a run that failed come with the next one.
+1. Write your databases and START below: rows from then on are copied.
+2. Switch the DAG on. Each run waits without a worker until there are new rows, copies them, and updates the asset.
+3. Switch it off to stop. Rows of a run that failed come with the next one.
 """
 
 from datetime import datetime, timedelta, timezone
@@ -16,6 +17,8 @@ OPTIONS = {"source_database": "power", "target_database": "power_live"}
 
 with DAG(
     "tdengine_realtime",
+    description="Copies new rows of a TDengine database, and tells other DAGs",
+    doc_md=__doc__,
     schedule="@continuous",
     start_date=START,
     max_active_runs=1,

@@ -1,6 +1,8 @@
-"""Every night, the last seven days of two databases are compared; what came late, was changed or deleted, is mended.
+"""Compares the last seven days of two databases every night, and mends what came late, was changed or deleted.
 
-Set the databases and the connections, and unpause it. Rows that only the target has are deleted with `delete_extra`.
+1. Write your database below, in place of `power`, and make the connections `tdengine_source` and `tdengine_target`.
+2. Switch the DAG on. A run is red where a difference stays, and its log names the tables.
+3. Rows that only the target has are deleted with `delete_extra`.
 """
 
 from datetime import datetime, timedelta, timezone
@@ -11,6 +13,8 @@ from airflow_provider_tdengine.operators.comparison import TDengineReconcileOper
 
 with DAG(
     "tdengine_reconcile",
+    description="Compares two TDengine databases every night, and mends what differs",
+    doc_md=__doc__,
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,

@@ -6,7 +6,6 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-
 _SHARED = ("tests/browser", "tests/system")
 """Folders whose tests share an Airflow of the session; the demo has its own."""
 

@@ -150,7 +150,7 @@ def _discover(address: Address) -> Server:
             )
         binary = isinstance(session, WebSocketSession) and version >= _BINARY_SINCE and session.supports_binary()
     way = "REST" if path is None else f"WebSocket {path}" + (", binary frames" if binary else ", fetch in two steps")
-    log.info("%s is TDengine %s, read and written over %s", address, text, way)
+    log.info("%s is TDengine %s, over %s", address, text, way)
     max_message = MAX_MESSAGE_24 if version < _LONG_MESSAGES_SINCE else MAX_MESSAGE
     return Server(text, version, path, binary, max_message)
 

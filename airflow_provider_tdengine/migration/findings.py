@@ -70,6 +70,10 @@ class Finding:
         said = {name: masked(value) for name, value in asdict(self).items() if name != "kind"}
         return {**said, "severity": self.severity.value}
 
+    def lines(self) -> list[str]:
+        """What was found, and below it what to do."""
+        return [masked(f"{self.object}: {self.found}."), masked(f"  → {self.action}.")]
+
     def __str__(self) -> str:
         return masked(f"{self.object}: {self.found}. {self.action}.")
 
@@ -150,8 +154,18 @@ class MigrationStopped(TDengineError):
         count = len(self.findings)
         lines = [str(finding) for finding in self.findings[:_SHOWN]]
         if count > _SHOWN:
-            lines.append(f"and {count - _SHOWN} more")
-        super().__init__(lines[0] if count == 1 else "\n".join([f"{count} findings:", *lines]))
+            lines.append(f"and {count - _SHOWN:,} more")
+        super().__init__(lines[0] if count == 1 else "\n".join([f"{count:,} findings:", *lines]))
+
+
+def in_lines(error: TDengineError) -> list[str]:
+    """An error for people: of findings, each cause and each remedy is a line of its own."""
+    if not isinstance(error, MigrationStopped):
+        return str(error).splitlines()
+    found = error.findings
+    more = [f"and {len(found) - _SHOWN:,} more"] if len(found) > _SHOWN else []
+    heading = [f"{len(found):,} findings:"] if len(found) > 1 else []
+    return [*heading, *(line for finding in found[:_SHOWN] for line in finding.lines()), *more]
 
 
 def stop_on(findings: Iterable[Finding]) -> None:

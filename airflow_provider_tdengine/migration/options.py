@@ -363,8 +363,9 @@ class MigrationOptions:
         "",
         "Certificate",
         _VERIFICATION,
-        "Where the result is kept as certificate.json and certificate.html: a folder, or any URL of Airflow's object "
-        "storage. Each run has a folder of its own there, and in it each task that compares.",
+        "Where the result is kept as certificate.json and certificate.html, that of a dry run as assessment.json and "
+        "assessment.html: a folder, or any URL of Airflow's object storage. Each run has a folder of its own there, "
+        "and in it each task that compares, or looks.",
         empty="none is written",
         examples=("s3://aws_default@migrations/certificates", "file:///var/lib/airflow/certificates"),
     )
@@ -626,6 +627,12 @@ class MigrationOptions:
         """Where history ends, and realtime begins."""
         end = self.start_from if self.follows else self.end
         return None if not end else _moment(end)
+
+    @property
+    def given(self) -> dict[str, str | int | bool | None]:
+        """What is not as it is by default, and what every migration must say."""
+        own = MigrationOptions().to_dict()
+        return {name: value for name, value in self.to_dict().items() if value != own[name] or OPTIONS[name].required}
 
     def ended(self, created: datetime) -> MigrationOptions:
         """The same with an end of history: the moment of creation where none was given."""

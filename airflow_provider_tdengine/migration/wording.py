@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_tdengine.client.types import Precision
@@ -93,6 +95,33 @@ def number(count: int, one: str, many: str = "") -> str:
         many: what several are called, where that is not just an s more.
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+Facts = list[tuple[str, str]]
+"""What something came to: names, each with what there is to say of it."""
+
+
+def facts(title: str, found: Facts) -> list[str]:
+    """Facts as lines under a title, in two columns; those that say nothing are left out."""
+    told = [(name, text) for name, text in found if text]
+    width = max((len(name) for name, _ in told), default=0)
+    return [title, *(f"  {name:<{width}}  {text}" for name, text in told)]
+
+
+_FIRST, _OTHERS = 100, 125
+"""Characters of a message that Airflow's log view shows at 1400 pixels; the moment is before its first line."""
+
+
+def folded(lines: Iterable[str]) -> str:
+    """Lines as one message, long ones broken between words, and what follows of them indented."""
+    found: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        width = _OTHERS if found else _FIRST
+        found += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(found)
 
 
 def share(there: int, rows: int) -> str:

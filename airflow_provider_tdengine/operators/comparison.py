@@ -7,18 +7,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
     AirflowSkipException,
     AssetAlias,
 )
 
 from airflow_provider_tdengine.assets import MIGRATED, create_asset
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import (
@@ -36,12 +33,14 @@ from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, run_folder
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
+
+_STOPPED = "The comparison was stopped; cleared, it begins anew"
 
 _SHOWN = 20
 """Differences, rows and batches that a message names."""
@@ -111,15 +110,15 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                     source, target, batch, options, copied=copied, again=again, refused=refused, stop=self._stop
                 )
             except Stopped:
-                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+                raise failure([_STOPPED], retryable=True) from None
         # Pushed before it may fail: the task that adds up reads it.
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
         if whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
-            raise AirflowFailException(_in_words(whole, cure))
-        log.info("Batch %s (%s): %s", batch.label, result.level, whole.verdict.words)
+            raise failure(_in_words(whole, cure))
+        told(f"Compared: batch {batch.label}", whole.facts())
         return result.to_dict()
 
 
@@ -180,11 +179,11 @@ class TDengineVerifyOperator(ComparingOperator):
             try:
                 comparison = self._compared(source, target, options, context)
             except Stopped:
-                raise AirflowException("The comparison was stopped; cleared, it begins anew") from None
+                raise failure([_STOPPED], retryable=True) from None
             began = context["dag_run"].start_date or context["dag_run"].run_after
             proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
             if options.certificate_path:
-                log.info("The certificate is %s", write(proof, self._certificate_folder(options, context)))
+                log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         verdict = comparison.verdict
         Metrics(context).compared(comparison.different)
         # Pushed before it may fail: the page Migrations shows them.
@@ -196,10 +195,11 @@ class TDengineVerifyOperator(ComparingOperator):
                 if self._is_last
                 else "Clear this task to mend and compare once more"
             )
-            raise AirflowFailException(_in_words(comparison, cure))
-        log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", verdict.words)
+            raise failure(_in_words(comparison, cure))
+        level = logging.INFO if verdict.is_equal else logging.WARNING
         for note in verdict.notes:
-            log.log(logging.INFO if verdict.is_equal else logging.WARNING, "%s", note)
+            log.log(level, "%s", wording.folded([note]))
+        told("Compared: the whole migration", comparison.facts(), level)
         self._tell_assets(options, comparison, context)
         return comparison.to_dict()
 
@@ -217,7 +217,7 @@ class TDengineVerifyOperator(ComparingOperator):
         idle = [task for task in upstream if task in failed or any(_instances(task, failed))]
         if idle or self.batches is None:
             names = f" ({', '.join(idle)} did not run)" if idle else ""
-            raise AirflowFailException(f"Nothing was compared: a task before this one failed{names}. Clear that one")
+            raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
@@ -229,26 +229,18 @@ class TDengineVerifyOperator(ComparingOperator):
             # Of a plan that had more batches, the XComs of the last ones are still there.
             known.setdefault(one.batch, one)
         if missing := [batch.label for batch in batches if batch.identity not in known]:
-            raise AirflowFailException(
-                "\n".join(
-                    [
-                        f"{len(missing)} of {number(len(batches), 'batch', 'batches')} have not been compared:",
-                        *(f"  {label}" for label in missing[:_SHOWN]),
-                        *([f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []),
-                        "The logs of their tasks say why; clear those",
-                    ]
-                )
+            raise failure(
+                [
+                    f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared:",
+                    *(f"  {label}" for label in missing[:_SHOWN]),
+                    *([f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []),
+                    "  → The logs of their tasks say why; clear those",
+                ]
             )
         compared = [known[batch.identity] for batch in batches]
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
         )
-
-    def _certificate_folder(self, options: MigrationOptions, context: Context) -> Path:
-        """A folder of its own for each task of a run that compares, and for each mapped instance of one."""
-        index = context["ti"].map_index
-        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
-        return run_folder(options.certificate_path, context) / quote(name, safe="")
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         server = self.target(options).client.address
@@ -310,7 +302,7 @@ def _instances(task: str, names: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _in_words(comparison: Comparison, cure: str) -> str:
+def _in_words(comparison: Comparison, cure: str) -> list[str]:
     """What differs, where, and what to do about it."""
     mended = f", after {number(comparison.mended, 'table')} had been copied again" if comparison.mended else ""
     lines = [f"{comparison.verdict.words}{mended}", *(f"  {one}" for one in comparison.differences[:_SHOWN])]
@@ -319,6 +311,5 @@ def _in_words(comparison: Comparison, cure: str) -> str:
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
     if comparison.extra:
-        lines.append("Rows that only the target has are deleted with the option delete_extra")
-    lines.append(cure)
-    return "\n".join(lines)
+        lines.append("  → Rows that only the target has are deleted with the option delete_extra")
+    return [*lines, f"  → {cure}"]

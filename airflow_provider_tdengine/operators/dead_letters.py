@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import first_letters, kept, known, replay
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client
+from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -74,34 +75,44 @@ class TDengineDeadLettersOperator(MigrationOperator):
             examples = first_letters(folder, _SHOWN)
         if not refused:
             raise AirflowSkipException("There are no dead letters")
+        rows = sum(waiting.values())
+        counts = [("refused by the target", refused), ("waiting here", rows), ("on other hosts", _elsewhere(unseen))]
+        told("Dead letters", [*((name, f"{count:,}") for name, count in counts), ("folder", str(folder))])
         if not waiting and not unseen:
-            log.info("The target refused %d rows; all of them have been brought back", refused)
+            log.info("All of them have been brought back")
             return
-        letters = {"folder": str(folder), "rows": sum(waiting.values()), "first": examples}
+        letters = {"folder": str(folder), "rows": rows, "first": examples}
         context["ti"].xcom_push("letters", letters)
         said = _waiting_in_words(waiting, folder) if waiting else []
         said += _unseen_in_words(unseen, reported, folder) if unseen else []
-        raise AirflowFailException("\n".join(said))
+        raise failure(said)
 
 
 def _waiting_in_words(waiting: Mapping[str, int], folder: Path) -> list[str]:
     return [
-        f"The target refused {sum(waiting.values())} rows; they are dead letters in {folder}:",
-        *_first([f"{table}: {rows}" for table, rows in sorted(waiting.items())], "tables"),
-        "Each line says why. Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear "
-        "verify and this task",
+        f"The target refused {number(sum(waiting.values()), 'row')}; dead letters keep them in",
+        f"  {folder}",
+        *_first([f"{table}: {number(rows, 'row')}" for table, rows in sorted(waiting.items())], "tables"),
+        "  → Each line of its files says why. Mend the cause",
+        "  → Run TDengineReplayDeadLettersOperator on that folder, then clear verify and this task",
     ]
 
 
 def _unseen_in_words(unseen: Sequence[_Unseen], reported: int, folder: Path) -> list[str]:
-    here = reported - sum(batch.rejected - batch.seen for batch in unseen)
+    here = reported - _elsewhere(unseen)
+    places = [f"{one.place}: {number(one.rejected, 'row')}, {one.seen:,} of them here" for one in unseen]
     return [
-        f"The copy tasks report {reported} refused rows; {here} of them are in {folder} on this host "
+        f"The copy tasks report {number(reported, 'refused row')}; {here:,} of them are in {folder} on this host "
         f"({platform.node()}). The others were kept on the hosts of the copy tasks, in:",
-        *_first([f"{batch.place}: {batch.rejected} rows, {batch.seen} of them here" for batch in unseen], "folders"),
-        "Bring them back on those hosts and mark this task as success, or run the migration again with a "
+        *_first(places, "folders"),
+        "  → Bring them back on those hosts and mark this task as success, or run the migration again with a "
         "dead_letter_path that all workers share, such as the URL of an object storage",
     ]
+
+
+def _elsewhere(unseen: Sequence[_Unseen]) -> int:
+    """Refused rows that are not seen here."""
+    return sum(batch.rejected - batch.seen for batch in unseen)
 
 
 def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
@@ -110,7 +121,7 @@ def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
 
 
 def _first(lines: Sequence[str], what: str) -> list[str]:
-    more = [f"and {len(lines) - _SHOWN} more {what}"] if len(lines) > _SHOWN else []
+    more = [f"and {len(lines) - _SHOWN:,} more {what}"] if len(lines) > _SHOWN else []
     return [f"  {line}" for line in (*lines[:_SHOWN], *more)]
 
 
@@ -143,9 +154,7 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
             target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)
         if done.remaining:
-            reasons = "\n".join(f"  {reason}" for reason in done.reasons)
-            raise AirflowFailException(
-                f"{done.arrived} rows arrived, {done.remaining} are still refused, the first ones:\n{reasons}"
-            )
-        log.info("%d rows arrived", done.arrived)
+            still = f"{number(done.arrived, 'row')} arrived, {done.remaining:,} are still refused, the first ones:"
+            raise failure([still, *(f"  {reason}" for reason in done.reasons)])
+        log.info("Arrived: %s", number(done.arrived, "row"))
         return done.arrived

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException, Asset
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
@@ -19,11 +20,12 @@ from airflow_provider_tdengine.migration.copying import (
     short_name,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, shards
+from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, follow_facts, shards
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures
+from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure, told
 from airflow_provider_tdengine.operators.progress import Pace, asset_progress, task_progress
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait
 
@@ -100,21 +102,28 @@ class FollowingOperator(MigrationOperator):
             save=save,
             dead_letters=(lambda name: DeadLetters(folder / place / short_name(name))) if folder else None,
         )
-        metrics, pace = Metrics(context), Pace(context)
+        metrics, pace, headway = Metrics(context), Pace(context), Headway("Following")
+        done: Round | None = None
         try:
-            position = follower.position(stored, remembers=remembers)
-            while True:
-                done = follower.round(position)
-                _report(done)
-                if done.rejected:
-                    log.warning("The target refused %d rows; they are dead letters in %s", done.rejected, folder)
-                metrics.followed(done.rows, done.rejected, done.position.lag)
-                pace.add(done.position.rows, done.position.lag)
-                position = done.position
-                if position.has_caught_up(options):
-                    return position
+            with headway:
+                position = begin = follower.position(stored, remembers=remembers)
+                while True:
+                    done = follower.round(position)
+                    position = done.position
+                    headway.at(position.rows - begin.rows)
+                    headway.note = f"the newest row is {position.lag:.1f} s behind"
+                    if done.rejected:
+                        refused = wording.number(done.rejected, "row")
+                        log.warning("The target refused %s; dead letters keep them in\n  %s", refused, folder)
+                    metrics.followed(done.rows, done.rejected, position.lag)
+                    pace.add(position.rows, position.lag)
+                    if position.has_caught_up(options):
+                        _report(done, position.rows - begin.rows)
+                        return position
         except Stopped:
-            raise AirflowException("Following was stopped; it goes on from its watermark") from None
+            if done:
+                told("Followed", follow_facts(done.watermark, done.position.rows - begin.rows, done.position.lag))
+            raise failure(["Following was stopped; it goes on from its watermark"], retryable=True) from None
 
     def on_kill(self) -> None:
         """Let the round end; the watermark stays where it was before."""
@@ -287,12 +296,7 @@ def the_asset(assets: Sequence[object]) -> Asset:
     return found[0]
 
 
-def _report(done: Round) -> None:
-    log.info(
-        "%d rows of %d tables in %.1f s; all rows before %s have been copied, the newest one is %.1f s later",
-        done.rows,
-        done.tables,
-        done.seconds,
-        done.watermark.isoformat(),
-        done.position.lag,
-    )
+def _report(done: Round, rows: int) -> None:
+    """Say what a pass came to; there is one each time that rows have come."""
+    copied = f"{wording.number(rows, 'row')} copied; all rows before {done.watermark.isoformat()} have been copied"
+    log.info("%s", wording.folded([f"{copied}, the newest one is {done.position.lag:,.1f} s later"]))

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -35,11 +36,21 @@ from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
     ProgressStore,
     batch_folder,
+    copied_facts,
     copy_batch,
 )
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, in_lines, sent, stop_on
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
-from airflow_provider_tdengine.migration.planning import make_plan, preflight, preview, requested
+from airflow_provider_tdengine.migration.planning import (
+    assessment,
+    make_plan,
+    plan_facts,
+    preflight,
+    preview,
+    requested,
+    write_assessment,
+)
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
@@ -121,6 +132,12 @@ class MigrationOperator(BaseOperator):
         group = self.task_id.rpartition(".")[0]
         return folder / quote(group, safe="") if group else folder
 
+    def document_folder(self, options: MigrationOptions, context: Context) -> Path:
+        """Where a task leaves documents: a folder of its own in that of its run, and one for each mapped instance."""
+        index = context["ti"].map_index
+        name = self.task_id if index is None or index < 0 else f"{self.task_id}-{index}"
+        return run_folder(options.certificate_path, context) / quote(name, safe="")
+
     def is_end_implied(self, options: MigrationOptions, context: Context) -> bool:
         """Whether history ends at the run's creation only since nobody has said otherwise."""
         run = context["dag_run"]
@@ -164,9 +181,30 @@ def client(connection_id: str, option: str) -> Client:
         raise MigrationStopped([finding]) from error
 
 
+def told(title: str, facts: wording.Facts, level: int = logging.INFO) -> None:
+    """Log what a stage came to."""
+    log.log(level, "%s", wording.folded(wording.facts(title, facts)))
+
+
+def failure(lines: Sequence[str], *, retryable: bool = False) -> AirflowException:
+    """What to raise where sentences say all about a failure.
+
+    They are logged before, as lines of their own: of an exception, Airflow's log view shows the beginning of a line,
+    and a traceback that no task can leave out.
+
+    Parameters:
+        lines: what has happened, and what to do.
+        retryable: whether Airflow may try again.
+    """
+    log.error("%s", wording.folded(lines))
+    return (AirflowException if retryable else AirflowFailException)("\n".join(lines))
+
+
 @contextmanager
 def clear_failures(context: Context | None = None) -> Iterator[None]:
     """Failures that a retry cannot cure end the task at once; the others are Airflow's to retry.
+
+    What is known says all in sentences; where it came from is in the log of level DEBUG. All else is raised on.
 
     Parameters:
         context: of a task whose XCom `findings` is to say why, for the page Migrations; None for no XCom.
@@ -176,13 +214,12 @@ def clear_failures(context: Context | None = None) -> Iterator[None]:
     except MigrationStopped as error:
         if context:
             context["ti"].xcom_push("findings", sent(error.findings))
-        raise AirflowFailException(str(error)) from None
+        raise failure(in_lines(error)) from None
     except TDengineError as error:
         if context:
             context["ti"].xcom_push("findings", [_finding_of(context["ti"].task_id, error)])
-        if error.retryable:
-            raise
-        raise AirflowFailException(str(error)) from error
+        log.debug("It came from here", exc_info=error)
+        raise failure(in_lines(error), retryable=error.retryable) from None
 
 
 def _finding_of(task_id: str, error: TDengineError) -> dict[str, str]:
@@ -242,11 +279,9 @@ class TDengineResolveOperator(MigrationOperator):
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
         for finding in findings:
-            log.log(_LEVELS[finding.severity], "%s", finding)
+            log.log(_LEVELS[finding.severity], "%s", wording.folded(finding.lines()))
         context["ti"].xcom_push("findings", sent(findings))
-        begin = options.start_from if options.mode == "realtime" else options.start or "the first"
-        end = "a stop" if options.follows else options.end
-        log.info("Migration %s: rows from %s up to %s", options.label, begin, end)
+        told("This is what was asked for", request.facts(options))
         return options.to_dict()
 
 
@@ -266,17 +301,7 @@ class TDengineSchemaSyncOperator(MigrationOperator):
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             report = SchemaSync(source, target, options).run_patiently()
         Metrics(context).created(report)
-        if report.changed:
-            log.info(
-                "Created: %d super tables, %d tables, %d columns; %d tags corrected; %d tables were there",
-                len(report.stables),
-                report.tables,
-                len(report.columns),
-                report.tags,
-                report.existing,
-            )
-        else:
-            log.info("Nothing to do: the target has all %d tables already", report.existing)
+        told("The target has all tables now" if report.changed else "The target had all tables already", report.facts())
         return report.to_dict()
 
 
@@ -303,17 +328,23 @@ class TDenginePlanOperator(MigrationOperator):
             batches = make_plan(source, target, options, kept.load())
         kept.save(batches)
         Metrics(context).planned(batches)
+        told("The plan", plan_facts(batches))
         context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
 
     def _preview(self, options: MigrationOptions, context: Context) -> None:
-        """Say what a run would do, and push it as XCom `preview`; what stands in the way fails the task."""
+        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             found = preview(source, target, options)
-        log.info("Dry run, nothing is written. Migration %s:\n%s", options.label, "\n".join(found.lines()))
-        context["ti"].xcom_push("preview", found.to_dict())
+        document = assessment(options.label, [found], datetime.now(timezone.utc))
+        heading = f"Dry run, nothing is written. Migration {options.label}:"
+        log.info("%s", wording.folded([heading, *found.lines()]))
+        context["ti"].xcom_push("assessment", document)
         context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
         with clear_failures():
+            if options.certificate_path:
+                place = write_assessment(document, self.document_folder(options, context))
+                log.info("The assessment is %s", place)
             stop_on(found.blockers)
 
 
@@ -355,10 +386,14 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Copy the batch."""
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
-        metrics, pace = Metrics(context), Pace(context)
+        metrics, pace, headway = Metrics(context), Pace(context), Headway("Copying", batch.rows)
+        earlier: int | None = None
 
         def report(checkpoint: Checkpoint) -> None:
-            _report(batch, checkpoint)
+            nonlocal earlier
+            # At the beginning, it is what earlier tries have copied.
+            earlier = checkpoint.tally.rows if earlier is None else earlier
+            headway.at(checkpoint.tally.rows, earlier)
             metrics.copied(batch, checkpoint, options.workers)
             pace.add(checkpoint.tally.rows)
 
@@ -368,7 +403,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         if folder:
             letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
         self._stop = threading.Event()
-        with clear_failures(context):
+        with clear_failures(context), headway:
             try:
                 copied = copy_batch(
                     self.source(options),
@@ -381,19 +416,21 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                     report=report,
                 )
             except Stopped as stopped:
-                raise AirflowException(str(stopped)) from None
+                raise failure([str(stopped)], retryable=True) from None
             finally:
                 metrics.idle()
         metrics.finished(batch)
         self._copied = copied
-        rate = copied.tried / copied.seconds if copied.seconds else 0
-        log.info("Batch %s: %d rows arrived, %.0f rows/s in this try", batch.label, copied.tally.confirmed, rate)
         if copied.tally.rejected:
-            log.warning("The target refused %d rows; they are dead letters in %s", copied.tally.rejected, folder)
+            refused = wording.number(copied.tally.rejected, "row")
+            log.warning("The target refused %s; dead letters keep them in\n  %s", refused, folder)
         if copied.left_behind:
-            log.warning("%d rows were left behind: they are, or are about to be, too old", copied.left_behind)
+            left = wording.number(copied.left_behind, "row")
+            log.warning("Left behind: %s that are, or are about to be, too old", left)
         if copied.tally.collisions:
-            log.warning("%d of the rows have the timestamp of a later one when it is cut", copied.tally.collisions)
+            cut = wording.number(copied.tally.collisions, "row")
+            log.warning("With the timestamp of a later one when it is cut: %s", cut)
+        told(f"Copied: batch {batch.label}", copied_facts([copied], copied.seconds))
         return {
             "batch": batch.to_dict(),
             "copied": copied.to_dict(),
@@ -422,10 +459,3 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         """Let the workers end; what the target has confirmed is in the checkpoint."""
         if self._stop:
             self._stop.set()
-
-
-def _report(batch: Batch, checkpoint: Checkpoint) -> None:
-    rows = checkpoint.tally.rows
-    # Never rounded up: of 100 % nothing is left to do.
-    share = min(100, 100 * rows // batch.rows) if batch.rows else 100
-    log.info("Batch %s: %d of about %d rows, %d %%", batch.label, rows, batch.rows, share)

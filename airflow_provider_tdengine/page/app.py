@@ -28,7 +28,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.migration.comparing import page as certificate_page
+from airflow_provider_tdengine.migration.documents import COLORS
 from airflow_provider_tdengine.migration.options import OPTIONS
+from airflow_provider_tdengine.migration.planning import assessment_page
 from airflow_provider_tdengine.page import reading
 from airflow_provider_tdengine.page.migrations import Migration, State
 from airflow_provider_tdengine.page.numbers import lags, speed, totals
@@ -43,12 +45,17 @@ if TYPE_CHECKING:
 
 app = FastAPI(title="Migrations", docs_url=None, redoc_url=None, openapi_url=None)
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC = {file.name: file for file in (*(Path(__file__).parent / "static").iterdir(), COLORS)}
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'{style}; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
+
+_POLICY_OF_A_DOCUMENT = (
+    "default-src 'none'; style-src 'sha256-{digest}'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+"""Of a document that stands alone: nothing but its own style element."""
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
@@ -66,17 +73,11 @@ def _html(request: Request, template: str, status: int = 200, **values: object) 
     return _safe(HTMLResponse(text, status))
 
 
-def _safe(response: Response, style: str = "") -> Response:
-    """With the headers that forbid what the page does not do.
-
-    Parameters:
-        response: to a browser.
-        style: the content of its own style element, for a document that stands alone.
-    """
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _safe(response: Response, policy: str = _POLICY) -> Response:
+    """With the headers that forbid what the page does not do."""
     response.headers.update(
         {
-            "Content-Security-Policy": _POLICY.format(style=f" 'sha256-{digest}'" if style else ""),
+            "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "same-origin",
             "Cache-Control": "no-store",
@@ -99,9 +100,9 @@ async def _say_why(request: Request, error: AnyHTTPException) -> Response:
 @app.get("/static/{name}")
 def static(name: str, user: GetUserDep) -> Response:
     """A file of the page."""
-    if name not in {file.name for file in _STATIC.iterdir()}:
+    if name not in _STATIC:
         raise HTTPException(404, f"There is no file {name}")
-    response = _safe(FileResponse(_STATIC / name))
+    response = _safe(FileResponse(_STATIC[name]))
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 
@@ -204,7 +205,7 @@ def show_migration(
     shown = {
         name: reading.document(session, migration, stage, key)
         for name, stage, key in (
-            ("preview", "plan", "preview"),
+            ("assessment", "plan", "assessment"),
             ("created", "sync_schema", "return_value"),
             ("certificate", "certify", "certificate"),
             ("letters", "dead_letters", "letters"),
@@ -238,24 +239,42 @@ def show_migration(
     )
 
 
-@app.get(_ONE + "/certificate.{kind}", dependencies=_OF_A_RUN)
-def show_certificate(
-    request: Request, dag_id: str, run_id: str, kind: Literal["html", "json"], session: SessionDep, group: str = ""
+_DOCUMENTS = {
+    "certificate": ("certify", certificate_page, "nothing has been compared yet"),
+    "assessment": ("plan", assessment_page, "only a dry run makes one"),
+}
+"""Of each document, the stage whose XCom it is, its page, and why there is none."""
+
+
+@app.get(_ONE + "/{name}.{kind}", dependencies=_OF_A_RUN)
+def show_document(
+    request: Request,
+    dag_id: str,
+    run_id: str,
+    name: Literal["certificate", "assessment"],
+    kind: Literal["html", "json"],
+    session: SessionDep,
+    group: str = "",
 ) -> Response:
-    """What proves a migration, as a page that stands alone, or as the document that it is made of."""
-    migration = _found(session, dag_id, run_id, group)
-    document = reading.document(session, migration, "certify", "certificate")
+    """What proves a migration, or what a dry run found: as a page that stands alone, or as what it is made of."""
+    stage, page, why = _DOCUMENTS[name]
+    document = reading.document(session, _found(session, dag_id, run_id, group), stage, name)
     if document is None:
-        raise HTTPException(404, "There is no certificate: nothing has been compared yet")
+        raise HTTPException(404, f"There is no {name}: {why}")
     if kind == "json":
         text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         response = _safe(Response(text, media_type="application/json"))
     else:
-        text = certificate_page(document)
-        style = _STYLE.search(text)
-        response = _safe(HTMLResponse(text), style[1] if style else "")
-    response.headers["Content-Disposition"] = f'inline; filename="certificate.{kind}"'
+        response = _alone(page(document))
+    response.headers["Content-Disposition"] = f'inline; filename="{name}.{kind}"'
     return response
+
+
+def _alone(text: str) -> Response:
+    """A document that stands alone, as an answer."""
+    style = "".join(_STYLE.findall(text)[:1])
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _safe(HTMLResponse(text), _POLICY_OF_A_DOCUMENT.format(digest=digest))
 
 
 def _found(session: Session, dag_id: str, run_id: str, group: str) -> Migration:

@@ -270,6 +270,21 @@ class Migration:
         return str(self.option("mode"))
 
     @property
+    def heading(self) -> str:
+        """How the line of the run's note begins that is about it."""
+        what = [f"{self.source} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
+        return masked(", ".join(what) if not self.group else f"{self.group}: {', '.join(what)}")
+
+    @property
+    def remarks(self) -> str:
+        """What people have written about the run."""
+        return "\n".join(line for line in self.run.note.split("\n") if not self.is_own(line))
+
+    def is_own(self, line: str) -> bool:
+        """Whether a line of the run's note is about this migration, and of its own making."""
+        return line == self.heading or line.startswith(f"{self.heading}: ")
+
+    @property
     def is_dry(self) -> bool:
         """Whether it only looks."""
         return self.option("dry_run") is True

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_provider_tdengine.page import notes
+from airflow_provider_tdengine.page.links import CertificateLink, DeadLettersLink, MigrationLink
+
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
@@ -21,7 +24,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class TDenginePlugin(AirflowPlugin):
-    """The page Migrations."""
+    """The page Migrations, links to it, and the notes of runs."""
 
     name = "tdengine"
     fastapi_apps: list[Any] = [{"name": "tdengine", "app": application, "url_prefix": PREFIX}]  # noqa: RUF012
@@ -36,3 +39,5 @@ class TDenginePlugin(AirflowPlugin):
             "nav_top_level": True,
         }
     ]
+    operator_extra_links: list[Any] = [MigrationLink(), CertificateLink(), DeadLettersLink()]  # noqa: RUF012
+    listeners: list[Any] = [notes]  # noqa: RUF012

@@ -19,7 +19,7 @@ from sqlalchemy import JSON, ColumnElement, Select, and_, exists, func, or_, sel
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
-from airflow_provider_tdengine.dags import TAG
+from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.findings import Severity
 from airflow_provider_tdengine.migration.options import OPTIONS
@@ -93,6 +93,11 @@ def one(session: Session, dag_id: str, run_id: str, group: str) -> Migration | N
     statement = _runs().where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
     found = [migration for migration in _migrations(session, statement, whole="whole") if migration.group == group]
     return _with_progress(session, found, _COUNTS)[0] if found else None
+
+
+def of_run(session: Session, number: int) -> list[Migration]:
+    """The migrations of a run, by its key in Airflow's database, without progress; none where it is of another kind."""
+    return _migrations(session, _runs().where(DagRun.id == number), whole="whole")
 
 
 def _runs() -> Select[Any]:

@@ -61,16 +61,16 @@ def _slug(text: str) -> str:
     return text.replace("_", "-").replace(" ", "-") or "none"
 
 
-def _page_of(migration: Migration) -> str:
-    """Where a migration is shown, from the place of the page."""
-    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}"
+def page_of(migration: Migration, below: str = "") -> str:
+    """Where a migration is shown, or something below it, from the place of the page."""
+    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}{below}"
     return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
 
 
-def _certificate_of(address: str, kind: str) -> str:
-    """Where the certificate is of the migration that is shown at an address."""
+def _document_of(address: str, file: str) -> str:
+    """Where a document is, such as certificate.html, of the migration that is shown at an address."""
     place, mark, rest = address.partition("?")
-    return f"{place}/certificate.{kind}{mark}{rest}"
+    return f"{place}/{file}{mark}{rest}"
 
 
 def _requests(requests: Sequence[Request]) -> str:
@@ -109,7 +109,7 @@ _PAGES.filters |= {
     "duration": _duration,
     "size": wording.size,
     "slug": _slug,
-    "page_of": _page_of,
+    "page_of": page_of,
     "query": _query,
     "requests": _requests,
     "unmarked": _unmarked,
@@ -120,6 +120,6 @@ _PAGES.filters |= {
 }
 _PAGES.globals |= {
     "count_of": wording.number,
-    "certificate_of": _certificate_of,
+    "document_of": _document_of,
     "stage_names": list(STAGES.values()),
 }

@@ -109,7 +109,9 @@ def _pause(migration: Migration, user: str) -> Action:
 
 
 def _resume(migration: Migration, unfinished: Unfinished) -> Action:
-    _, _, note = migration.run.note.partition("\n")
+    _, *lines = migration.run.note.split("\n")
+    # That it is paused is no longer so, there either.
+    note = "\n".join(migration.heading if migration.is_own(line) else line for line in lines)
     # What was done is not done again: it is said to have ended well before the others are cleared.
     well = [
         Request("PATCH", _place(migration, "taskInstances", task), {"new_state": "success"}) for task in unfinished.done

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -71,14 +72,13 @@ class TDengineCutoverSensor(BaseSensorOperator):
                 log.warning("Waiting until it answers again: %s", error)
                 return False
         if comparison.different:
-            log.info(
-                "Not yet: %d tables differ, the first difference is %s", comparison.different, comparison.differences[0]
-            )
+            differ = wording.number(comparison.different, "table")
+            log.info("Not yet: %s not equal; the first difference is %s", differ, comparison.differences[0])
             return False
         log.info(
-            "Readers and writers can be switched: %d rows of %d tables up to %s are equal%s",
-            comparison.rows,
-            comparison.tables,
+            "Readers and writers can be switched: %s of %s up to %s are equal%s",
+            wording.number(comparison.rows, "row"),
+            wording.number(comparison.tables, "table"),
             end,
             "" if options.schema == "none" else ", and all tags",
         )

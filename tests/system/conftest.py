@@ -35,9 +35,10 @@ class Airflow:
     source: TDengineBox
     target: TDengineBox
 
-    def trigger(self, conf: dict[str, object], dag: str = DAG) -> str:
+    def trigger(self, conf: dict[str, object], dag: str = DAG, note: str | None = None) -> str:
         """Start a run; its id."""
-        answer = self.api.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})
+        body = {"logical_date": None, "conf": conf, "note": note}
+        answer = self.api.post(f"/api/v2/dags/{dag}/dagRuns", json=body)
         assert answer.is_success, answer.text
         return str(answer.json()["dag_run_id"])
 
@@ -76,6 +77,27 @@ class Airflow:
             params={"map_index": map_index, "deserialize": True},
         )
         return answer.raise_for_status().json()["value"]
+
+    def stored(self, run_id: str, task: str, key: str, map_index: int = -1, dag: str = DAG) -> Any:
+        """A value in a task's state store; None where there is none."""
+        answer = self.api.get(
+            f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/state-store/{key}",
+            params={"map_index": map_index},
+        )
+        return answer.json()["value"] if answer.is_success else None
+
+    def note(self, run_id: str, dag: str = DAG) -> str | None:
+        """What a run's note says."""
+        note = self.api.get(f"/api/v2/dags/{dag}/dagRuns/{run_id}").raise_for_status().json()["note"]
+        return None if note is None else str(note)
+
+    def links(self, run_id: str, task: str, map_index: int = -1, dag: str = DAG) -> dict[str, str | None]:
+        """Where the buttons of a task instance lead, by what they say."""
+        answer = self.api.get(
+            f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/links", params={"map_index": map_index}
+        )
+        links: dict[str, str | None] = answer.raise_for_status().json()["extra_links"]
+        return links
 
     def states(self, run_id: str, dag: str = DAG) -> dict[str, set[str]]:
         """The states of each task's instances."""

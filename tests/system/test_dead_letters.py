@@ -50,9 +50,13 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     }
     assert far.state(run) == "failed"
     assert (far.xcom(run, "copy", 0)["rows"], far.xcom(run, "copy", 0)["rejected"]) == (300, 2)
-    far.wait_for(lambda: "The target refused 2 rows; they are dead letters in " in far.log(run, "dead_letters"), 10)
+    far.wait_for(lambda: "The target refused 2 rows; dead letters keep them in" in far.log(run, "dead_letters"), 10)
     assert "m1: 2" in far.log(run, "dead_letters")
     assert far.xcom(run, "certify")["verdict"]["words"] == "300 of 302 rows arrived, 2 refused"
+    ending = "completed with dead letters: 300 of 302 rows arrived, 2 refused"
+    far.wait_for(lambda: far.note(run) == f"far → near, history: {ending}", 10)
+    for task, index in (("copy", 0), ("dead_letters", -1)):
+        assert str(far.links(run, task, index)["Dead letters"]).endswith("#letters")
     assert far.asset_events(run) == {}
     assert far.target.execute("select count(*) from near.meters") == [(300,)]
 

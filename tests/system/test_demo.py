@@ -246,5 +246,4 @@ def test_a_bar_without_a_terminal_says_little(capsys: pytest.CaptureFixture[str]
     with Screen().bar("copy", 1000) as report:
         for done in range(0, 1001, 10):
             report(done)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["20", "40", "60", "80"]
+    assert capsys.readouterr().out == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from .conftest import Airflow
@@ -62,6 +64,11 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert (certified["rows"], certified["target_rows"], certified["different"]) == (80_002, 80_002, 0)
     power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
     assert power.asset_events(run) == {"whole": 2, "whole/meters": 80_000}
+    power.wait_for(lambda: power.note(run) == "power → whole, history: Equal as copied: 80,002 rows in 5 tables", 10)
+    place = f"/tdengine/migrations/quick_migration/{quote(run, safe='')}"
+    assert power.links(run, "resolve") == {"Migration": place}
+    assert power.links(run, "copy", 0) == {"Migration": place, "Dead letters": None}
+    assert power.links(run, "certify") == {"Migration": place, "Certificate": f"{place}/certificate.html"}
 
 
 def test_no_secret_is_shown(power: Airflow) -> None:
@@ -80,15 +87,15 @@ def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
     assert {state for task, state in states.items() if task not in ("resolve", "sync_schema", "plan")} == {"skipped"}
     power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"), 10)
     assert "5 tables, 80,002 rows, about " in power.log(run, "plan")
-    assert power.xcom(run, "plan", key="preview")["strategies"] == {"dense": 2}
+    assert power.xcom(run, "plan", key="assessment")["databases"][0]["strategies"] == {"dense": 2}
     assert ("dry",) not in power.target.execute("show databases")
 
 
 @pytest.mark.parametrize(
     ("conf", "task", "expected"),
     [
-        ({"source_database": "nosuch"}, "resolve", "has no database 'nosuch'. It has "),
-        ({"source_database": "power", "stables": "metres"}, "resolve", "has no super table 'metres'. It has meters"),
+        ({"source_database": "nosuch"}, "resolve", "has no database 'nosuch'."),
+        ({"source_database": "power", "stables": "metres"}, "resolve", "has no super table 'metres'."),
         (
             {"source_database": "power", "start": "2022-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"},
             "resolve",
@@ -105,6 +112,7 @@ def test_a_mistake_fails_at_once_with_one_sentence(
     assert power.state(run) == "failed"
     assert power.tasks(run)[task, -1]["try_number"] == 1
     power.wait_for(lambda: expected in power.log(run, task), 10)
+    power.wait_for(lambda: ", history: failed: " in str(power.note(run)), 10)
     assert "untouched" not in [row[0] for row in power.target.execute("show databases")]
 
 

@@ -110,7 +110,7 @@ def rows(airflow: Airflow) -> int:
 
 
 def test_a_migration_is_watched_paused_and_resumed(hall: Airflow, page: Page) -> None:
-    run = hall.trigger({**SLOW, "name": EVIL})
+    run = hall.trigger({**SLOW, "name": EVIL}, note="ask Ann")
     frame = opened(page)
     row = frame.get_by_role("row").filter(has_text=EVIL)
     expect(row).to_contain_text("hall → slow")
@@ -128,6 +128,7 @@ def test_a_migration_is_watched_paused_and_resumed(hall: Airflow, page: Page) ->
 
     press(frame, "Pause")
     has_state(frame, "paused", timeout=15)
+    hall.wait_for(lambda: hall.note(run) == "Paused by admin\nask Ann\nhall → slow, history: paused")
     # The task hears of it with its next heartbeat.
     page.wait_for_timeout(4000)
     stopped = rows(hall)
@@ -142,7 +143,9 @@ def test_a_migration_is_watched_paused_and_resumed(hall: Airflow, page: Page) ->
     expect(frame.locator(".banner")).to_contain_text(f"{ROWS:,} rows in {LAMPS} tables")
     assert "goes on after" in hall.log(run, "copy", 0, attempt=2)
     assert hall.tasks(run)["resolve", -1]["try_number"] == 1
-    assert not hall.api.get(f"/api/v2/dags/{DAG}/dagRuns/{run}").json()["note"]
+    equal = f"Equal as copied: {ROWS:,} rows in {LAMPS} tables"
+    hall.wait_for(lambda: hall.note(run) == f"ask Ann\nhall → slow, history: {equal}")
+    expect(frame.locator(".note")).to_have_text("ask Ann")
 
 
 def test_buttons_ask_airflow(hall: Airflow, page: Page) -> None:
@@ -224,13 +227,17 @@ def test_lag_is_drawn_and_dead_letters_are_brought_back(hall: Airflow, page: Pag
 
 
 def test_the_certificate_is_shown_and_links_lead_into_airflow(hall: Airflow, page: Page) -> None:
-    run = hall.run({"source_database": "hall", "target_database": "proven", "name": "proof"})
+    hall.run({"source_database": "hall", "target_database": "proven", "name": "proof"})
     frame = opened(page)
     frame.get_by_role("link", name="proof", exact=True).click()
-    frame.get_by_role("link", name="resolve", exact=True).click()
-    page.wait_for_url(f"**/dags/{DAG}/runs/**/tasks/resolve")
-    page.goto(f"/tdengine/migrations/{DAG}/{run.replace('+', '%2B')}")
-    page.get_by_role("link", name="Certificate").click()
+    frame.get_by_role("link", name="certify", exact=True).click()
+    page.wait_for_url(f"**/dags/{DAG}/runs/**/tasks/certify")
+    # From the task instance back to the migration, and to its certificate.
+    page.goto(f"{page.url}/details")
+    page.get_by_role("link", name="Migration", exact=True).click()
+    expect(page.get_by_role("heading", name="proof")).to_be_visible()
+    page.go_back()
+    page.get_by_role("link", name="Certificate", exact=True).click()
     expect(page.get_by_role("heading", name="proof")).to_be_visible()
     assert page.locator(".verdict").evaluate("it => getComputedStyle(it).borderLeftStyle") == "solid"
 
@@ -244,6 +251,9 @@ def test_a_viewer_sees_and_may_not_steer(hall: Airflow, pages: Callable[[str], P
     has_state(frame, "dry run")
     expect(frame.get_by_text("What a run would do")).to_be_visible()
     expect(frame.get_by_role("button")).to_have_count(0)
+    frame.get_by_role("link", name="Assessment").click()
+    expect(page.get_by_role("heading", name="What would be copied")).to_be_visible()
+    assert page.locator(".banner").evaluate("it => getComputedStyle(it).borderLeftStyle") == "solid"
     headers = {"Authorization": f"Bearer {log_in(hall, VIEWER)}"}
     answer = httpx.patch(
         f"{hall.ui.address}/api/v2/dags/{DAG}/dagRuns/{run}", json={"state": "failed"}, headers=headers

@@ -161,6 +161,14 @@ class Catalog:
         while not self._users and self._idle:
             self._idle.popleft()[0].close()
 
+    def to_dict(self) -> dict[str, str]:
+        """Which database of which server it is, for JSON; no secrets."""
+        return {
+            "address": str(self.client.address),
+            "version": self.client.server.version_text,
+            "database": self.name,
+        }
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session for one reading."""

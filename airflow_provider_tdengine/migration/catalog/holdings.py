@@ -236,8 +236,8 @@ def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Ho
         after = _count(catalog, table, scope, period)
         if not min(before, after) <= listed.total <= max(before, after):
             raise IncompleteResult(
-                f"{listed.total} rows of {len(listed)} subtables of {table.name!r} were listed where "
-                f"{catalog.client.address} counts {after}"
+                f"{listed.total:,} rows of {len(listed):,} subtables of {table.name!r} were listed where "
+                f"{catalog.client.address} counts {after:,}"
             )
     return listed
 

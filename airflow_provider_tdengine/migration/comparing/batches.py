@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
@@ -42,9 +43,11 @@ from airflow_provider_tdengine.migration.copying import (
     brief_of,
     copy_batch,
 )
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
+from airflow_provider_tdengine.migration.wording import number
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,8 @@ class Difference:
     target: str | int | None
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.what} {self.source} in the source, {self.target} in the target"
+        ours, theirs = (f"{value:,}" if self.what == "rows" else value for value in (self.source, self.target))
+        return f"{self.table}: {self.what} {ours} in the source, {theirs} in the target"
 
 
 @dataclass(slots=True)
@@ -161,6 +165,7 @@ def compare_batch(
     refused: Mapping[str, Sequence[int]] | None = None,
     structure: Structure | None = None,
     stop: threading.Event | None = None,
+    headway: Headway | None = None,
 ) -> BatchComparison:
     """Compare a batch as the option `verify` says, and mend what differs, as often as `repair_rounds` says.
 
@@ -175,6 +180,7 @@ def compare_batch(
             not mended.
         structure: both sides' structure, where it was read a moment ago; its scope and transform count then.
         stop: set by somebody who wants it to stop soon.
+        headway: of more than this batch; None to say how far this one is.
 
     Raises:
         MigrationStopped: a database is missing, or the target's structure does not take the source's rows.
@@ -184,8 +190,12 @@ def compare_batch(
     stop = stop or threading.Event()
     with source, target:
         meet(source, target, stop)
-        compare = partial(_compare, source, target, batch, options, copied, again, refused or {}, structure, stop)
-        return until_stopped(compare, stop)
+        own = Headway("Comparing", copied.rows if copied else batch.rows)
+        with nullcontext(headway) if headway else own as telling:
+            compare = partial(
+                _compare, source, target, batch, options, copied, again, refused or {}, structure, stop, telling
+            )
+            return until_stopped(compare, stop)
 
 
 def _compare(
@@ -198,6 +208,7 @@ def _compare(
     refused: Mapping[str, Sequence[int]],
     structure: Structure | None,
     stop: threading.Event,
+    headway: Headway,
 ) -> BatchComparison:
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
@@ -215,7 +226,7 @@ def _compare(
         result.vanished = max(result.vanished, copied.tables if copied else 0)
         return result
     if fitting.pairs:
-        comparison = _BatchComparer(fitting, options, copied, refused, result, stop)
+        comparison = _BatchComparer(fitting, options, copied, refused, result, stop, headway)
         if again or fitting.pairs != brief.pairs or not comparison.is_proven():
             comparison.look_closer()
     for name in brief.pairs.keys() - fitting.pairs.keys():
@@ -234,6 +245,7 @@ class _BatchComparer:
         refused: timestamps of refused rows by table of the target.
         result: what is filled in.
         stop: ends the work soon.
+        headway: counts rows that were read.
     """
 
     def __init__(
@@ -244,6 +256,7 @@ class _BatchComparer:
         refused: Mapping[str, Sequence[int]],
         result: BatchComparison,
         stop: threading.Event,
+        headway: Headway,
     ) -> None:
         self._brief = brief
         self._options = options
@@ -261,7 +274,8 @@ class _BatchComparer:
             # Rows that were copied may have expired since, as those that were left behind.
             result.expired = max(result.expired, self._count_of_source(brief.batch.start, self._since))
         self._refused = {name: [time for time in times if self._is_meant(time)] for name, times in refused.items()}
-        self._reader = RowReader(brief, self._period, self._refused, options.workers, stop)
+        self._headway, self._before = headway, headway.done
+        self._reader = RowReader(brief, self._period, self._refused, options.workers, stop, headway)
 
     def _first(self, start: int | None) -> int | None:
         """The first timestamp that the source has of the batch, from one on; None where it has no rows."""
@@ -293,7 +307,8 @@ class _BatchComparer:
         rows = self._count_of_source(*self._period)
         if rows != copied.rows:
             self._result.is_reread = True
-            log.info("Batch %s had %d rows when it was copied, and has %d", self._brief.batch.label, copied.rows, rows)
+            label = self._brief.batch.label
+            log.info("Batch %s had %s when it was copied, and has %s", label, number(copied.rows, "row"), f"{rows:,}")
             return False
         scope = self._brief.target_scope
         if scope is None:
@@ -309,6 +324,7 @@ class _BatchComparer:
 
     def look_closer(self) -> None:
         """Compare table by table, mend what differs, and compare that again."""
+        self._headway.at(self._before)
         ours, theirs = self._listings()
         odd = self._suspects(ours, theirs)
         self._result.tables = len(ours)
@@ -318,7 +334,8 @@ class _BatchComparer:
         while pieces and rounds < self._options.repair_rounds:
             rounds += 1
             tables = sorted({piece.table for piece in pieces})
-            log.warning("Batch %s: %d tables differ; repair round %d", self._brief.batch.label, len(tables), rounds)
+            differ = f"{number(len(tables), 'table')} {'differs' if len(tables) == 1 else 'differ'}"
+            log.warning("Batch %s: %s; repair round %d", self._brief.batch.label, differ, rounds)
             try:
                 if not self._mend(pieces, ours):
                     break
@@ -469,7 +486,7 @@ class _BatchComparer:
             deleted = sum(self._delete(piece) for piece in kept if piece.runs)
         again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
         for batch, known in self._parts(again, ours):
-            log.info("Copying again: %s, %d rows", batch.label, batch.rows)
+            log.info("Copying again: %s, %s", batch.label, number(batch.rows, "row"))
             # A copy that fails sets what stops its workers; the comparison goes on and says what is left.
             ended = threading.Event()
             mend = partial(
@@ -546,7 +563,7 @@ class _BatchComparer:
                 continue
             deleted += persist(partial(delete, f"{time} >= {first} AND {time} <= {last}"), self._stop)
         if deleted:
-            log.warning("Deleted %d rows of %s that only the target had", deleted, name)
+            log.warning("Deleted %s of %s that only the target had", number(deleted, "row"), name)
         return deleted
 
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.comparing.verdict import Kind
+from airflow_provider_tdengine.migration.documents import days, rendered, sealed, write_document
+from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
-from airflow_provider_tdengine.migration.storage import storage, write_whole
 from airflow_provider_tdengine.migration.structure import read_structure
-
-_PAGES = Environment(
-    loader=PackageLoader("airflow_provider_tdengine", "migration/comparing"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 _LEVELS = {
     "count": "rows, first and last timestamp of every table",
@@ -35,6 +23,14 @@ _LEVELS = {
     "digest": "every row of the target, by the digest of what was copied",
 }
 """What is compared where, see `BatchComparison.level`."""
+
+_MEANINGS = {
+    Kind.EQUAL.value: "Nothing differs.",
+    Kind.EQUAL_BUT.value: "What was left out is explained below; nothing else differs.",
+    Kind.DIFFERENT.value: "Source and target are not the same; this page says where.",
+    Kind.NOT_COMPARED.value: "Nothing is known of what arrived.",
+}
+"""Verdicts for somebody who reads the first one, see `_meaning`."""
 
 
 DIFFERENCES = 1000
@@ -62,8 +58,6 @@ def certificate(
     """
     verdict = comparison.verdict
     structure = read_structure(source, target, options)
-    own = MigrationOptions().to_dict()
-    given = {name: value for name, value in options.to_dict().items() if value != own[name] or OPTIONS[name].required}
     level = {"level": options.verify, "batches": comparison.levels, "tags": options.schema != "none"}
     content: dict[str, object] = {
         "migration": options.label,
@@ -71,9 +65,9 @@ def certificate(
         "verdict": {**verdict.to_dict(), "label": verdict.label, "notes": verdict.notes},
         "begin": period[0].isoformat(timespec="seconds"),
         "end": period[1].isoformat(timespec="seconds"),
-        "source": _side(source),
-        "target": _side(target),
-        "options": given,
+        "source": source.to_dict(),
+        "target": target.to_dict(),
+        "options": options.given,
         "compared": level,
         "super_tables": {name or "(normal tables)": asdict(total) for name, total in comparison.stables.items()},
         "tables": comparison.tables,
@@ -99,36 +93,34 @@ def certificate(
         "vanished": comparison.vanished,
         "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
-        "package": f"airflow-provider-tdengine {__version__}",
     }
-    return {**content, "sha256": content_hash(content)}
-
-
-def _side(catalog: Catalog) -> dict[str, str]:
-    client = catalog.client
-    return {"address": str(client.address), "version": client.server.version_text, "database": catalog.name}
-
-
-def content_hash(document: Mapping[str, object]) -> str:
-    """The SHA-256 of a certificate without its own `sha256`."""
-    content = {name: value for name, value in document.items() if name != "sha256"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sealed(content)
 
 
 def page(document: Mapping[str, object]) -> str:
-    """A certificate as HTML: one file, for screen and paper."""
+    """A certificate as HTML."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
     compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
     totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
-    return _PAGES.get_template("certificate.html").render(
+    verdict: dict[str, object] = document["verdict"]  # type: ignore[assignment]
+    return rendered(
+        "certificate.html",
         document,
         took=wording.duration((end - begin).total_seconds()),
         how=_how(compared["batches"]),  # type: ignore[arg-type]
-        number=wording.number,
-        sides=[{"side": side, **document[side]} for side in ("source", "target")],  # type: ignore[dict-item]
-        totals=[{"name": name, "facts": 3 + total["measures"], **total} for name, total in totals.items()],
+        when=days(begin, end),
+        meaning=_meaning(verdict),
+        totals=[{"name": name, **total} for name, total in totals.items()],
     )
+
+
+def _meaning(verdict: Mapping[str, object]) -> str:
+    """What a verdict means, and of what it speaks."""
+    kind = str(verdict["kind"])
+    both = "The target was compared with what was copied. "
+    if verdict["as_of"] is None:
+        both = "Source and target were compared. "
+    return (both if kind in (Kind.EQUAL.value, Kind.EQUAL_BUT.value) else "") + _MEANINGS.get(kind, "")
 
 
 def _how(batches: Mapping[str, int]) -> str:
@@ -141,22 +133,5 @@ def _how(batches: Mapping[str, int]) -> str:
 
 
 def write(document: Mapping[str, object], folder: Path) -> Path:
-    """Write `certificate.json` and `certificate.html`.
-
-    Parameters:
-        document: what `certificate` gives.
-        folder: a folder, or what behaves as one, of any storage.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        StorageFailed: it cannot be written.
-    """
-    text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-    place = folder / "certificate.html"
-    with storage("The certificate", place):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "certificate.json", text)
-        write_whole(place, page(document))
-    return place
+    """Write `certificate.json` and `certificate.html`, see `documents.write_document`."""
+    return write_document("certificate", document, page(document), folder)

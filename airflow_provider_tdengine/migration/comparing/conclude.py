@@ -18,6 +18,7 @@ from airflow_provider_tdengine.migration.comparing.tags import compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import Batch, Copied, window
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_batches
 from airflow_provider_tdengine.migration.retry import persist
@@ -170,6 +171,32 @@ class Comparison:
             as_of=self.as_of,
         )
 
+    def facts(self) -> wording.Facts:
+        """What people read."""
+        levels = ", ".join(
+            f"{wording.number(count, 'batch', 'batches')} by {_MEANS[how]}" for how, count in self.levels.items()
+        )
+        counts = [
+            ("tables that differ", self.different),
+            ("rows missing", self.missing),
+            ("rows with other values", self.changed),
+            ("rows only in the target", self.extra),
+            ("rows refused", self.refused),
+            ("rows too old, left out", self.expired),
+            ("tables mended", self.mended),
+            ("rows copied again", self.mended_rows),
+            ("rows deleted", self.deleted),
+            ("tag values corrected", self.tags),
+        ]
+        return [
+            ("verdict", self.verdict.words),
+            ("rows in the source", f"{self.rows:,}"),
+            ("rows in the target", f"{self.target_rows:,}"),
+            ("tables with rows", f"{self.tables:,}"),
+            ("compared", levels),
+            *((name, f"{count:,}" if count else "") for name, count in counts),
+        ]
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
@@ -218,6 +245,10 @@ class Comparison:
         total.different += number
         self.different += number
         self.differences += differences
+
+
+_MEANS = {"digest": "the digest of the copy", "full": "all rows", "aggregate": "aggregates", "count": "counts"}
+"""What batches were compared by, see `BatchComparison.level`."""
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:
@@ -318,18 +349,17 @@ def verify(
             if structure.target is None:
                 raise MigrationStopped([target.missing("target_database")])
             batches = make_batches(source, structure, window(options, structure.source))
-        compared = [
-            compare_batch(
-                source,
-                target,
-                batch,
-                options,
-                copied=(copied or {}).get(batch.identity),
-                refused=dead_letters,
-                stop=stop,
-            )
-            for batch in batches
-        ]
+        compared = []
+        with Headway("Comparing", sum(batch.rows for batch in batches)) as headway:
+            for batch in batches:
+                own = (copied or {}).get(batch.identity)
+                before = headway.done
+                compared.append(
+                    compare_batch(
+                        source, target, batch, options, copied=own, refused=dead_letters, stop=stop, headway=headway
+                    )
+                )
+                headway.at(before + batch.rows)
         return conclude(
             source,
             target,
@@ -381,11 +411,12 @@ def _conclude_pair(
         scope = scope.between(*names)
 
     def compare() -> tuple[list[Difference], int]:
-        found = compare_tags(
-            structure.tags(pair),
-            lambda: map(structure.transform.subtable, source.subtables(pair.source, structure.scope)),
-            lambda: target.subtables(pair.wanted, scope),
-        )
+        with Headway(f"Comparing tags of {pair.wanted.name}", unit="table") as headway:
+            found = compare_tags(
+                structure.tags(pair),
+                lambda: map(structure.transform.subtable, headway.each(source.subtables(pair.source, structure.scope))),
+                lambda: target.subtables(pair.wanted, scope),
+            )
         return found.differences, found.others
 
     differences, others = persist(compare, stop)

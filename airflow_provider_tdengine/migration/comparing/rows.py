@@ -29,6 +29,7 @@ from airflow_provider_tdengine.migration.copying import (
     rows_of,
     sessions,
 )
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import (
     NOTHING,
@@ -102,13 +103,20 @@ class RowReader:
     """
 
     def __init__(
-        self, brief: Brief, period: Period, refused: Mapping[str, Sequence[int]], workers: int, stop: threading.Event
+        self,
+        brief: Brief,
+        period: Period,
+        refused: Mapping[str, Sequence[int]],
+        workers: int,
+        stop: threading.Event,
+        headway: Headway,
     ) -> None:
         self._brief = brief
         self._period = period
         self._refused = {name: np.array(times, np.int64) for name, times in refused.items() if times}
         self._workers = workers
         self._stop = stop
+        self._headway = headway
         self._time = brief.time
         self._transcoders = brief.transcoders()
 
@@ -155,6 +163,7 @@ class RowReader:
     def _target_unit(self, theirs: Table, unit: Unit, pair: Sessions) -> Digest:
         name, digest = name_hash(unit.table), NOTHING
         for block in read_unit(pair.target, self._brief.target, theirs, unit).blocks():
+            self._headway.add(block.rows)
             digest += Digest.of(row_hashes(block, name))
         return digest
 
@@ -164,6 +173,7 @@ class RowReader:
         statement = f"SELECT {columns} FROM {self._brief.target.table(theirs.name)}{conditions}"
         digest = NOTHING
         for block in pair.target.query(statement).blocks():
+            self._headway.add(block.rows)
             rows = block.select(range(1, len(block.columns)))
             digest += Digest.of(row_hashes(rows, column_hashes(block.columns[0])))
         return digest
@@ -227,6 +237,7 @@ class RowReader:
         for rows, owners in rows_of(session.query(statement).blocks(), [unit.table for unit in read]):
             np.add.at(sums, owners, row_hashes(transcode(rows) if transcode else rows, hashes[owners]))
             counts += np.bincount(owners, minlength=len(units))
+        self._headway.add(0 if at_source else int(counts.sum()))
         return [Digest(*one) for one in zip(counts.tolist(), sums.tolist(), strict=True)]
 
     def _sums(self, pair: Sessions, unit: Unit) -> tuple[Digest, Digest]:
@@ -253,6 +264,7 @@ class RowReader:
             nonlocal rows
             for block in blocks:
                 rows += block.rows
+                self._headway.add(block.rows)
                 yield block
 
         try:
@@ -402,4 +414,6 @@ def _runs(keys: Sequence[Key], extra: set[Key]) -> Iterator[tuple[int, int]]:
 
 
 def _incomplete(table: str, rows: int, expected: int) -> IncompleteResult:
-    return IncompleteResult(f"{rows} rows of {table!r} and others arrived where the source counts {expected}")
+    return IncompleteResult(
+        f"{wording.number(rows, 'row')} of {table!r} and others arrived where the source counts {expected:,}"
+    )

@@ -3,7 +3,7 @@
 from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
-from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copy_batch
+from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copied_facts, copy_batch
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
     batch_folder,
@@ -56,6 +56,7 @@ __all__ = [
     "batch_folder",
     "brief_of",
     "choose_strategy",
+    "copied_facts",
     "copy_batch",
     "count",
     "expired_findings",

@@ -10,8 +10,8 @@ import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from airflow_provider_tdengine.client.errors import (
     TableMissing,
     TDengineError,
 )
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Table, count, meet
 from airflow_provider_tdengine.migration.copying.batch import Batch, slices
@@ -129,6 +130,37 @@ class Copied:
         return self.expired + self.tally.expired
 
 
+def copied_facts(batches: Sequence[Copied], seconds: float) -> wording.Facts:
+    """What people read of batches that were copied.
+
+    Parameters:
+        batches: what each came to.
+        seconds: how long this try took.
+    """
+    total = sum((one.tally for one in batches), Tally())
+    tried, left_behind, vanished = (
+        sum(getattr(one, name) for one in batches) for name in ("tried", "left_behind", "vanished")
+    )
+    ways = ", ".join(f"{count:,} {way}" if len(batches) > 1 else way for way, count in _ways(batches))
+    return [
+        ("rows", f"{total.rows:,}" + (f", {tried:,} of them in this try" if tried != total.rows else "")),
+        ("tables with rows", f"{sum(one.tables for one in batches):,}"),
+        ("points", f"{total.points:,}"),
+        ("blocks", f"{total.blocks:,}"),
+        ("written", wording.size(total.bytes)),
+        ("refused", f"{total.rejected:,}" if total.rejected else ""),
+        ("too old, left out", f"{left_behind:,}" if left_behind else ""),
+        ("a later row stands", f"{total.collisions:,}" if total.collisions else ""),
+        ("tables that have gone", f"{vanished:,}" if vanished else ""),
+        ("way", ways),
+        ("time", f"{wording.duration(seconds)}, {tried / max(seconds, 0.001):,.0f} rows/s"),
+    ]
+
+
+def _ways(batches: Sequence[Copied]) -> list[tuple[str, int]]:
+    return sorted(Counter(one.strategy for one in batches).items())
+
+
 def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> tuple[str, str]:
     """Dense or sparse, and why.
 
@@ -145,7 +177,10 @@ def choose_strategy(asked: str, table: Table | None, tables: int, rows: int) -> 
     if any(column.type in TEXTLESS for column in table.columns):
         return "dense", "a column has values that no text carries"
     values = rows * len(table.columns) / tables
-    return "sparse" if values < SPARSE_BELOW else "dense", f"{values:.0f} values a table, the limit is {SPARSE_BELOW}"
+    return (
+        "sparse" if values < SPARSE_BELOW else "dense",
+        f"{values:,.0f} values a table, the limit is {SPARSE_BELOW:,}",
+    )
 
 
 def copy_batch(
@@ -243,7 +278,8 @@ def _copy(
             log.info("The workers of batch %s waited because of %s", brief.batch.label, waited)
     _do(workers.check_structure, stop)
     if checkpoint.vanished:
-        log.warning("%d tables of batch %s have gone from the source", checkpoint.vanished, brief.batch.label)
+        gone = wording.number(checkpoint.vanished, "table")
+        log.warning("Gone from the source: %s of batch %s", gone, brief.batch.label)
     return Copied(
         checkpoint.tally,
         workers.tables,
@@ -286,7 +322,7 @@ def _resumed(brief: Brief, progress: ProgressStore, stop: threading.Event) -> Ch
     if checkpoint.is_done and not _do(partial(_has_arrived, brief, checkpoint, stop), stop):
         log.warning("Batch %s was finished, but source and target differ by now; it starts anew", label)
         return None
-    log.info("Batch %s goes on after %d rows", label, checkpoint.tally.rows)
+    log.info("Batch %s goes on after %s", label, wording.number(checkpoint.tally.rows, "row"))
     return checkpoint
 
 
@@ -366,7 +402,8 @@ class _Workers:
         rows = max(0, found.total - left.total)
         if checkpoint and since is not None:
             rows = _do(partial(self._not_copied, checkpoint, found, left, since), self._stop)
-        log.warning("Left behind: %d rows of batch %s, which are about to expire", rows, brief.batch.label)
+        left_behind = wording.number(rows, "row")
+        log.warning("Left behind: %s of batch %s, about to expire", left_behind, brief.batch.label)
         return since, rows, left
 
     def _not_copied(self, checkpoint: Checkpoint, found: Holdings, left: Holdings, since: int) -> int:
@@ -410,7 +447,8 @@ class _Workers:
         """Dense or sparse; the log says why."""
         rows, tables, label = self._holdings.total, len(self._holdings), self.brief.batch.label
         chosen, why = choose_strategy(self._options.strategy, table, tables, rows)
-        log.info("Batch %s: %d rows of %d tables: %s (%s)", label, rows, tables, chosen, why)
+        there = f"{wording.number(rows, 'row')} of {wording.number(tables, 'table')}"
+        log.info("Batch %s\n  %s: %s (%s)", label, there, chosen, why)
         return chosen
 
     def _lies_in_hay(self, *, is_part: bool) -> bool:
@@ -536,7 +574,8 @@ class _Workers:
         with self.lock:
             created = SchemaSync(self.brief.source, self.brief.target, options, self.brief.scope).run().tables
         if created:
-            log.info("%d subtables are new in batch %s, and were created", created, self.brief.batch.label)
+            new = wording.number(created, "new subtable")
+            log.info("Created: %s of batch %s", new, self.brief.batch.label)
 
     def _copy_remaining(self, span: Span, pair: Sessions) -> None:
         # A list: `_remaining` reads the span, which moves while its units are worked on.

@@ -16,6 +16,7 @@ from airflow_provider_tdengine.client.errors import IncompleteResult, StructureC
 from airflow_provider_tdengine.client.result import Result, Session
 from airflow_provider_tdengine.client.sql import identifier, literal, where
 from airflow_provider_tdengine.client.websocket import WebSocketResult
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.copying.units import Step, Tally, Unit, count
 from airflow_provider_tdengine.migration.copying.writing import TableWriter, Written
@@ -71,8 +72,9 @@ def copy_unit(
                 if behind in (None, unit.start) or count(session, origin, read) != rows:
                     # Rows may be missing anywhere in the unit, so all of it is read again.
                     yield Step(unit.table, unit.start, Tally() - counted)
-                    raise IncompleteResult(f"{rows} rows of {origin} arrived where the source counts {expected}")
-                log.warning("A result of %s was cut after %d of %d rows; going on behind them", origin, rows, expected)
+                    raise IncompleteResult(f"{rows:,} rows of {origin} arrived where the source counts {expected:,}")
+                part = f"{rows:,} of {wording.number(expected, 'row')}"
+                log.warning("A result of %s was cut after %s; going on behind them", origin, part)
                 unit, counted = replace(unit, start=behind, exact=False), Tally()
                 continue
         yield Step(unit.table, unit.behind, position.rest)

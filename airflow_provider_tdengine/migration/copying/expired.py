@@ -47,7 +47,8 @@ def settle(source: Catalog, target: Catalog, structure: Structure, period: Perio
         _raise_keep(target, structure.target, min(expired.first for expired in found), now, precision)
     elif found:
         for expired in found:
-            log.warning("Skipped: %d rows of %s are older than the target keeps", expired.rows, expired.name)
+            rows = wording.number(expired.rows, "row")
+            log.warning("Skipped: %s of %s, older than the target keeps", rows, expired.name)
 
 
 def find_expired(source: Catalog, structure: Structure, kept: Database, period: Period, now: datetime) -> list[Holding]:
@@ -94,7 +95,7 @@ def expired_findings(
         first = wording.moment(expired.first, precision, "%Y-%m-%d")
         yield Finding(
             f"Table {expired.name!r}",
-            f"{expired.rows} rows from {first} on are older than the {days} days that {target.name!r} keeps",
+            f"{expired.rows:,} rows from {first} on are older than the {days:,} days that {target.name!r} keeps",
             *_TREATED[treatment],
         )
 
@@ -104,7 +105,7 @@ def _raise_keep(target: Catalog, database: Database, first: int, now: datetime, 
     days = math.ceil(age / 86400) + 1
     keep = [f"{minutes}m" for minutes in database.keep[:-1]] + [f"{days * _MINUTES_A_DAY}m"]
     target.execute(f"ALTER DATABASE {target.client.dialect.database(target.name)} KEEP {','.join(keep)}")
-    log.warning("KEEP of %s was raised to %d days, for rows that old", target.name, days)
+    log.warning("KEEP of %s was raised to %s, for rows that old", target.name, wording.number(days, "day"))
 
 
 def kept_since(start: int | None, target: Database, now: datetime, precision: Precision) -> int | None:
@@ -190,7 +191,7 @@ class SkipExpired:
 
         refused = self._others.take(others())
         if skipped:
-            log.warning("Skipped: %d rows have become older than the target keeps", len(skipped))
+            log.warning("Skipped: %s, by now older than the target keeps", wording.number(len(skipped), "row"))
         return replace(refused, expired=(*refused.expired, *skipped))
 
     def _has_expired(self, row: Rejected) -> bool:

@@ -216,8 +216,8 @@ def _owners(block: Block, places: Mapping[bytes, int]) -> Ints:
 
 def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:
     return IncompleteResult(
-        f"{rows} rows of {len(group)} subtables of {table.name!r} from {group[0].table!r} on arrived "
-        f"where the source counted {sum(unit.rows for unit in group)}"
+        f"{rows:,} rows of {len(group):,} subtables of {table.name!r} from {group[0].table!r} on arrived "
+        f"where the source counted {sum(unit.rows for unit in group):,}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.lookout import Lookout
-from airflow_provider_tdengine.migration.following.position import Position, Shard, shards
+from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards
 from airflow_provider_tdengine.migration.following.rounds import rounds
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Position",
     "Round",
     "Shard",
+    "follow_facts",
     "rounds",
     "shards",
 ]

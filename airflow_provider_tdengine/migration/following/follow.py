@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from airflow_provider_tdengine.client.errors import AlreadyExists, StructureChanged, TableMissing
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, until_stopped
 from airflow_provider_tdengine.migration.catalog import (
     EVERYTHING,
@@ -426,11 +427,17 @@ class Follower:
         report = self._synced()
         if report.changed:
             log.info(
-                "The source's structure has changed: %d super tables, %d tables, %d columns, %d tags brought over",
-                len(report.stables),
-                report.tables,
-                len(report.columns),
-                report.tags,
+                "The source's structure has changed; brought over: %s",
+                ", ".join(
+                    wording.number(count, what)
+                    for count, what in (
+                        (len(report.stables), "super table"),
+                        (report.tables, "table"),
+                        (len(report.columns), "column"),
+                        (report.tags, "tag"),
+                    )
+                    if count
+                ),
             )
         if self._created is not None and report.tables:
             owners = self._ask(self._target.owners)
@@ -463,7 +470,7 @@ class Follower:
         found = {pair.source.name: self._missing(pair, start, end) for pair in structure.pairs}
         rows = self._copy(found, start, end, counts)
         if rows:
-            log.info("%d rows of tables that were new, or not equal, have been copied", rows)
+            log.info("Copied: %s of tables that were new, or not equal", wording.number(rows, "row"))
         self._created = {}
         position = replace(position, settled=True, rows=position.rows + rows)
         self._save(position)

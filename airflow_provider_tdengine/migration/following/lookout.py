@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
@@ -132,7 +133,7 @@ class Lookout:
         found = (together(self._source, table, self._scope, period) for table in tables)
         rows = sum(one.rows for one in found if one)
         if rows != position.counted:
-            return f"{rows} rows, {position.counted or 0} of them known"
+            return f"{wording.number(rows, 'row')}, {position.counted or 0:,} of them known"
         began = self._clock()
         if began < self._next_look:
             return ""

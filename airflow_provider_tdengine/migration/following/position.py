@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from typing_extensions import Self
 
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import typed
@@ -52,6 +54,21 @@ def shards(source: Catalog, options: MigrationOptions) -> list[Shard]:
     count = min(options.follow_shards, max(1, len(names)))
     bounds = [names[len(names) * i // count] for i in range(1, count)]
     return [Shard(first, before) for first, before in zip([None, *bounds], [*bounds, None], strict=True)]
+
+
+def follow_facts(watermark: datetime, rows: int, lag: float) -> wording.Facts:
+    """What people read of a follow.
+
+    Parameters:
+        watermark: all rows before this moment have been copied.
+        rows: rows that were copied.
+        lag: seconds from the watermark to the newest row.
+    """
+    return [
+        ("rows copied", f"{rows:,}"),
+        ("all rows before", watermark.isoformat(timespec="seconds")),
+        ("newest row", f"{lag:,.1f} s later"),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,36 @@
 """What is to be done, and what stands in its way: batches, and findings before anything is written."""
 
-from airflow_provider_tdengine.migration.planning.disk import row_of, row_on_disk
-from airflow_provider_tdengine.migration.planning.dry_run import Preview, preview
-from airflow_provider_tdengine.migration.planning.plan import MOST_BATCHES, cut_batches, make_batches, make_plan
+from airflow_provider_tdengine.migration.planning.assessment import assessment, write_assessment
+from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
+from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
+from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, Sample, preview
+from airflow_provider_tdengine.migration.planning.plan import (
+    MOST_BATCHES,
+    cut_batches,
+    make_batches,
+    make_plan,
+    plan_facts,
+)
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.request import Request, requested
 
 __all__ = [
     "MOST_BATCHES",
+    "Disk",
+    "Part",
     "Preview",
     "Request",
+    "Sample",
+    "assessment",
+    "assessment_page",
     "cut_batches",
     "make_batches",
     "make_plan",
+    "plan_facts",
     "preflight",
     "preview",
     "requested",
     "row_of",
     "row_on_disk",
+    "write_assessment",
 ]

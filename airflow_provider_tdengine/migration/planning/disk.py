@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
@@ -42,31 +43,79 @@ def row_of(text: str) -> float | None:
     return float(size[1]) * 1024 / int(stored[1])
 
 
-def disk_findings(
-    source: Catalog, target: Database, rows: Mapping[str, int], row_bytes: Mapping[str, float]
-) -> Iterator[Finding]:
-    """What to say of the disk that a migration needs.
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """How much disk the rows of some tables take.
+
+    Parameters:
+        row_bytes: of each table, how many bytes of disk a row takes in the source.
+        guessed: tables of which the source does not say it; there, they are the bytes of the values.
+        replicas: copies that the target keeps of each row.
+        rows: of each table.
+    """
+
+    row_bytes: Mapping[str, float]
+    guessed: frozenset[str]
+    replicas: int
+    rows: Mapping[str, int]
+
+    def of(self, table: str) -> float:
+        """Bytes in the source of a table's rows."""
+        return self.rows[table] * self.row_bytes[table]
+
+    @property
+    def source(self) -> float:
+        """Bytes in the source, of one copy."""
+        return sum(map(self.of, self.rows))
+
+    @property
+    def target(self) -> float:
+        """Bytes in the target, of all copies, if it compresses them like the source."""
+        return self.source * self.replicas
+
+    @property
+    def how(self) -> str:
+        """What that is taken from, in a few words."""
+        if not self.guessed:
+            return "as compressed in the source"
+        if len(self.guessed) == len(self.rows):
+            return "uncompressed"
+        return f"as compressed in the source, {len(self.guessed)} of {len(self.rows)} tables uncompressed"
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "source": round(self.source),
+            "target": round(self.target),
+            "replicas": self.replicas,
+            "guessed": len(self.guessed),
+            "how": self.how,
+        }
+
+    def findings(self, target: Database) -> Iterator[Finding]:
+        """What to say of the disk that a migration needs."""
+        if not any(self.rows.values()):
+            return
+        found = f"the rows take about {wording.size(round(self.target))} ({self.how}"
+        found += f", {self.replicas} replicas)" if self.replicas > 1 else ")"
+        yield Finding(
+            f"Database {target.name!r}",
+            found,
+            "See that the data directories of the target have that much room, and its WAL some more",
+            Severity.INFO,
+        )
+
+
+def disk_of(source: Catalog, target: Database, rows: Mapping[str, int], values: Mapping[str, float]) -> Disk:
+    """How much disk rows take.
 
     Parameters:
         source: the source database.
         target: the target database, whose replicas count.
         rows: of each super table and normal table of the source that are copied.
-        row_bytes: the length of their values, a row, which stands for what the source does not say.
+        values: the length of their values, a row, which stands for what the source does not say.
     """
-    if not any(rows.values()):
-        return
     sizes = {name: row_on_disk(source, name) for name in rows}
-    stored = [number * (row_bytes[name] if (size := sizes[name]) is None else size) for name, number in rows.items()]
-    guessed = sum(size is None for size in sizes.values())
-    replicas = int(target.options.get("replica") or 1)
-    how = "as compressed in the source" if not guessed else "uncompressed"
-    if 0 < guessed < len(sizes):
-        how = f"as compressed in the source, {guessed} of {len(sizes)} tables uncompressed"
-    found = f"the rows take about {wording.size(round(sum(stored) * replicas))} ({how}"
-    found += f", {replicas} replicas)" if replicas > 1 else ")"
-    yield Finding(
-        f"Database {target.name!r}",
-        found,
-        "See that the data directories of the target have that much room, and its WAL some more",
-        Severity.INFO,
-    )
+    known = {name: values[name] if size is None else size for name, size in sizes.items()}
+    guessed = frozenset(name for name, size in sizes.items() if size is None)
+    return Disk(known, guessed, int(target.options.get("replica") or 1), rows)

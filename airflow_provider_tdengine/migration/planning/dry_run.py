@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
@@ -14,7 +14,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Table, patientl
 from airflow_provider_tdengine.migration.copying import Batch, choose_strategy, kept_since, window
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.planning.disk import disk_findings
+from airflow_provider_tdengine.migration.planning.disk import Disk, disk_of
 from airflow_provider_tdengine.migration.planning.plan import make_batches
 from airflow_provider_tdengine.migration.planning.preflight import preflight, wanted_database
 from airflow_provider_tdengine.migration.structure import (
@@ -28,13 +28,60 @@ from airflow_provider_tdengine.migration.structure import (
 SAMPLE = 10_000
 """Rows that are read of each super table and normal table, to learn how long they are and how fast they come."""
 
-_SHOWN = 50
+_SHOWN, _PARTS = 50, 500
+"""Batches and findings that are said; super tables that are handed over."""
 
-_HEADINGS = {
-    Severity.BLOCKER: "This stands in the way",
-    Severity.WARNING: "This will be missing or otherwise",
+HEADINGS = {
+    Severity.BLOCKER: "What stands in the way",
+    Severity.WARNING: "What will be missing or different",
     Severity.INFO: "Good to know",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows that one session has read.
+
+    Parameters:
+        rows: how many.
+        bytes: of their values.
+        seconds: that it took.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.rows + other.rows, self.bytes + other.bytes, self.seconds + other.seconds)
+
+    def whole(self, rows: int) -> Sample:
+        """So many rows that are like these."""
+        share = rows / max(1, self.rows)
+        return Sample(rows, round(self.bytes * share), self.seconds * share)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What would be copied of a super table, or of all normal tables.
+
+    Parameters:
+        name: of the super table, empty for normal tables.
+        tables: that have rows in the period.
+        rows: of them.
+        bytes: about so many, of the values.
+        disk: bytes that they take in the source, about.
+        guessed: whether the source does not say that of all its tables.
+        seconds: in which one session reads them, about.
+    """
+
+    name: str
+    tables: int
+    rows: int
+    bytes: int
+    disk: int
+    guessed: bool
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +89,70 @@ class Preview:
     """What a migration would do.
 
     Parameters:
-        tables: subtables and normal tables that have rows in the period.
-        rows: of them.
-        bytes: about so many, of the values.
-        seconds: for about so long; see `preview`.
+        options: of the migration.
+        source: see `Catalog.to_dict`.
+        target: the same.
+        exists: whether the target has the database already.
+        parts: by super table, that with the most rows first.
+        sample: all that was read to estimate the duration.
+        disk: that the rows take.
         batches: what would be copied, each with its strategy.
         findings: all that was found, what stands in the way first.
     """
 
-    tables: int
-    rows: int
-    bytes: int
-    seconds: float
+    options: MigrationOptions
+    source: Mapping[str, str]
+    target: Mapping[str, str]
+    exists: bool
+    parts: list[Part]
+    sample: Sample
+    disk: Disk
     batches: list[tuple[Batch, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def tables(self) -> int:
+        """Subtables and normal tables that have rows in the period."""
+        return sum(part.tables for part in self.parts)
+
+    @property
+    def rows(self) -> int:
+        """Of these tables in the period."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """About so many, of the values."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """For about so long one session reads all of it, or longer by the limits; see `how`."""
+        return max([sum(part.seconds for part in self.parts), *self._limits.values()])
+
+    @property
+    def how(self) -> str:
+        """What the duration is estimated from."""
+        limits = self._limits
+        slowest = max(limits, key=lambda name: limits[name], default="")
+        if slowest and limits[slowest] == self.seconds:
+            return f"Option {slowest} allows no more; the source can be read faster."
+        rate = self.sample.rows / max(self.sample.seconds, 1e-6)
+        workers = wording.number(self.options.workers, "session")
+        return (
+            f"Measured: one session read {wording.number(self.sample.rows, 'row')} of the source as a sample, "
+            f"{rate:,.0f} rows a second; the estimate is for one session that reads everything like that. "
+            f"The copy has {workers} for each batch (option workers), and several batches at a time, which makes it "
+            "shorter as far as both servers keep up. How fast the target writes was not measured, since nothing was "
+            "written; a slow one makes it longer."
+        )
+
+    @property
+    def _limits(self) -> dict[str, float]:
+        """Seconds that the limits demand, by option."""
+        amounts = {"max_rows_per_second": self.rows, "max_bytes_per_second": self.bytes}
+        limits = {name: int(getattr(self.options, name)) for name in amounts}
+        return {name: amounts[name] / limit for name, limit in limits.items() if limit}
 
     @property
     def blockers(self) -> list[Finding]:
@@ -70,11 +167,12 @@ class Preview:
     def lines(self) -> Iterator[str]:
         """What people read."""
         yield (
-            f"{self.tables:,} tables, {self.rows:,} rows, about {wording.size(self.bytes)} of values, "
-            f"in {len(self.batches):,} batches"
+            f"{wording.number(self.tables, 'table')}, {wording.number(self.rows, 'row')}, about "
+            f"{wording.size(self.bytes)} of values, in {wording.number(len(self.batches), 'batch', 'batches')}"
         )
         for batch, strategy in self.batches[:_SHOWN]:
-            yield f"  {batch.label}: {batch.tables:,} tables, {batch.rows:,} rows, {strategy}"
+            tables, rows = wording.number(batch.tables, "table"), wording.number(batch.rows, "row")
+            yield f"  {batch.label}: {tables}, {rows}, {strategy}"
         if len(self.batches) > _SHOWN:
             yield f"  and {len(self.batches) - _SHOWN:,} more batches"
         yield (
@@ -84,19 +182,32 @@ class Preview:
         )
         if not self.blockers:
             yield "Nothing stands in the way"
-        for severity, heading in _HEADINGS.items():
+        for severity, heading in HEADINGS.items():
             if found := [finding for finding in self.findings if finding.severity is severity]:
                 yield f"{heading} ({len(found):,}):"
-                yield from (f"  {finding}" for finding in found[:_SHOWN])
+                yield from (f"  {line}" for finding in found[:_SHOWN] for line in finding.lines())
                 if len(found) > _SHOWN:
                     yield f"  and {len(found) - _SHOWN:,} more"
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON; of many batches and findings the first ones."""
+        """For JSON; of many super tables, batches and findings the first ones."""
         first = [{**asdict(batch), "strategy": strategy} for batch, strategy in self.batches[:_SHOWN]]
-        counts = {name: getattr(self, name) for name in ("tables", "rows", "bytes", "seconds")}
-        rest = {"batches": first, "batches_in_all": len(self.batches), "strategies": self.strategies}
-        return {**counts, **rest, "findings": sent(self.findings)}
+        return {
+            "source": self.source,
+            "target": {**self.target, "exists": self.exists},
+            "options": self.options.given,
+            "tables": self.tables,
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "time": {"seconds": self.seconds, "how": self.how, "sample": asdict(self.sample)},
+            "disk": self.disk.to_dict(),
+            "super_tables": [asdict(part) for part in self.parts[:_PARTS]],
+            "super_tables_in_all": len(self.parts),
+            "batches": first,
+            "batches_in_all": len(self.batches),
+            "strategies": self.strategies,
+            "findings": sent(self.findings),
+        }
 
 
 def preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Preview:
@@ -131,25 +242,53 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
             batches = make_batches(source, structure, (start, end))
         except MigrationStopped as stopped:
             findings += [finding for finding in stopped.findings if finding not in findings]
-    rows = sum(batch.rows for batch in batches)
     tables = {pair.source.name: pair.source for pair in structure.pairs}
     counts: Counter[str] = Counter()
     for batch in batches:
         counts[_stands_for(batch, structure)] += batch.rows
     samples = {name: _sample(source, tables[name], (start, end)) for name in counts}
-    size, seconds = (sum(number * samples[name][i] for name, number in counts.items()) for i in range(2))
-    findings += disk_findings(source, there, counts, {name: sample[0] for name, sample in samples.items()})
-    for amount, limit in ((rows, options.max_rows_per_second), (size, options.max_bytes_per_second)):
-        seconds = max(seconds, amount / limit) if limit else seconds
-    # A giant table is in several batches.
-    ranges = {(batch.stable, batch.first, batch.before): batch.tables for batch in batches}
+    whole = {name: samples[name].whole(rows) for name, rows in counts.items()}
+    disk = disk_of(source, there, counts, {name: one.bytes / max(1, one.rows) for name, one in samples.items()})
+    findings += disk.findings(there)
     chosen = [
         (batch, choose_strategy(options.strategy, tables[_stands_for(batch, structure)], batch.tables, batch.rows)[0])
         for batch in batches
     ]
     findings = Findings(findings).said()
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
-    return Preview(sum(ranges.values()), rows, round(size), seconds, chosen, findings)
+    return Preview(
+        options,
+        source.to_dict(),
+        target.to_dict(),
+        structure.target is not None,
+        _parts(batches, {name: name if tables[name].is_super else "" for name in counts}, whole, disk),
+        sum(samples.values(), Sample()),
+        disk,
+        chosen,
+        findings,
+    )
+
+
+def _parts(batches: Sequence[Batch], kinds: Mapping[str, str], whole: Mapping[str, Sample], disk: Disk) -> list[Part]:
+    """What is copied, by super table.
+
+    Parameters:
+        batches: of the migration.
+        kinds: of each table that stands for others, the name of its part.
+        whole: what all rows of these tables come to.
+        disk: that they take.
+    """
+    # A giant table is in several batches.
+    ranges = {(batch.stable or "", batch.first, batch.before): batch.tables for batch in batches}
+    found = []
+    for part in dict.fromkeys(kinds.values()):
+        own = [name for name, kind in kinds.items() if kind == part]
+        all_of = sum((whole[name] for name in own), Sample())
+        count = sum(tables for (stable, _, _), tables in ranges.items() if stable == part)
+        size = round(sum(map(disk.of, own)))
+        guessed = not disk.guessed.isdisjoint(own)
+        found.append(Part(part, count, all_of.rows, all_of.bytes, size, guessed, all_of.seconds))
+    return sorted(found, key=lambda part: -part.rows)
 
 
 def _findings(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> list[Finding]:
@@ -162,14 +301,15 @@ def _findings(source: Catalog, target: Catalog, structure: Structure, options: M
     return [*findings, *privilege_findings(source, target, structure, options)]
 
 
-def _sample(source: Catalog, table: Table, period: tuple[int | None, int | None]) -> tuple[float, float]:
-    """Bytes of a row, and seconds in which one session reads it."""
-    started, rows, size = time.monotonic(), 0, 0
+def _sample(source: Catalog, table: Table, period: tuple[int | None, int | None]) -> Sample:
+    """Some rows of a table, read by a session that is there already."""
+    rows = size = 0
     statement = f"SELECT * FROM {source.table(table.name)}{where(table.period(*period))} LIMIT {SAMPLE}"
     with source.session() as session:
+        started = time.monotonic()
         for block in session.query(statement).blocks():
             rows, size = rows + block.rows, size + block.size
-    return size / max(1, rows), (time.monotonic() - started) / max(1, rows)
+        return Sample(rows, size, time.monotonic() - started)
 
 
 def _stands_for(batch: Batch, structure: Structure) -> str:

@@ -15,6 +15,7 @@ from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Holdings, Period, holdings, patiently
 from airflow_provider_tdengine.migration.copying import ROWS_A_BATCH, Batch, settle, slices, window
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import (
     Structure,
@@ -82,14 +83,16 @@ def make_batches(source: Catalog, structure: Structure, period: Period, planned:
     done = {batch.stable for batch in planned}
     groups: dict[str | None, Holdings] = {}
     normal: list[Holding] = []
-    for table in (pair.source for pair in structure.pairs):
-        if (table.name if table.is_super else None) in done:
-            continue
-        found = holdings(source, table, structure.scope, period)
-        if table.is_super:
-            groups[table.name] = found
-        else:
-            normal += found
+    tables = [pair.source for pair in structure.pairs]
+    with Headway("Counting the rows of super tables and normal tables", len(tables), "table") as headway:
+        for table in headway.each(tables):
+            if (table.name if table.is_super else None) in done:
+                continue
+            found = holdings(source, table, structure.scope, period)
+            if table.is_super:
+                groups[table.name] = found
+            else:
+                normal += found
     if normal:
         groups[None] = Holdings.of(normal)
     stop_on(structure.transform.collisions(lambda: chain.from_iterable(group.names for group in groups.values())))
@@ -104,22 +107,27 @@ def make_batches(source: Catalog, structure: Structure, period: Period, planned:
             [
                 Finding(
                     "Option 'stables'",
-                    f"{len(groups)} super tables make {len(batches)} batches, more than the {MOST_BATCHES} tasks that "
-                    "Airflow maps by default",
+                    f"{len(groups):,} super tables make {len(batches):,} batches, more than the {MOST_BATCHES:,} tasks "
+                    "that Airflow maps by default",
                     "Migrate them in several runs, some super tables each",
                 )
             ]
         )
     if planned:
-        log.info("%d batches are those that were planned before", len(planned))
-    log.info(
-        "%d rows of %d tables in %d %sbatches",
-        total,
-        sum(map(len, groups.values())),
-        len(batches) - len(planned),
-        "new " if planned else "",
-    )
+        log.info("%s planned before stay as they are", wording.number(len(planned), "batch", "batches"))
     return [replace(batch, batches=len(batches)) for batch in batches]
+
+
+def plan_facts(batches: Sequence[Batch]) -> wording.Facts:
+    """What people read of a plan."""
+    # A giant table is in several batches.
+    tables = {(batch.stable, batch.first, batch.before): batch.tables for batch in batches}
+    return [
+        ("batches", f"{len(batches):,}"),
+        ("super tables", f"{len({batch.stable for batch in batches if batch.stable is not None}):,}"),
+        ("tables with rows", f"{sum(tables.values()):,}"),
+        ("rows", f"{sum(batch.rows for batch in batches):,}"),
+    ]
 
 
 def cut_batches(

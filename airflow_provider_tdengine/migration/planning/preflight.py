@@ -108,8 +108,8 @@ def _after_end(source: Catalog, structure: Structure, options: MigrationOptions)
             last = wording.moment(found.last, structure.source.precision)
             yield Finding(
                 f"Table {pair.source.name!r}",
-                f"{found.rows} rows lie at or after {options.end}, where history ends as the run was created then; the "
-                f"last one is of {last} UTC",
+                f"{found.rows:,} rows lie at or after {options.end}, where history ends as the run was created then; "
+                f"the last one is of {last} UTC",
                 "They are not copied: look at the clocks and time zones of their devices, give a later end, or choose "
                 "mode both",
                 Severity.WARNING,

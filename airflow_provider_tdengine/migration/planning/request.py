@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, ConnectionFailed, TDengineError
-from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
@@ -39,6 +39,31 @@ class Request:
     source: Catalog
     target: Catalog
     structure: Structure
+
+    def facts(self, options: MigrationOptions) -> wording.Facts:
+        """What was understood, for people.
+
+        Parameters:
+            options: the request's, or these with what only the caller knows.
+        """
+        begin = options.start_from if options.mode == "realtime" else options.start or "the first row"
+        scope = {"super tables": options.stables, "tables": options.tables, "rows": options.where}
+        return [
+            ("migration", options.label),
+            ("source", self._side(self.source)),
+            ("target", self._side(self.target) + ("" if self.structure.target else ", to be created")),
+            ("mode", f"{options.mode}, dry run: nothing is written" if options.dry_run else options.mode),
+            ("from", str(begin)),
+            ("to", "a stop" if options.follows else str(options.end)),
+            *((f"only {name}", text or "") for name, text in scope.items()),
+            ("schema", options.schema),
+            ("verify", options.verify),
+            ("on error", "rows become dead letters" if options.on_error == "dead_letter" else "the copy fails"),
+        ]
+
+    @staticmethod
+    def _side(catalog: Catalog) -> str:
+        return f"{catalog.name} on {catalog.client.address}"
 
 
 def requested(

@@ -27,6 +27,7 @@ from airflow_provider_tdengine.migration.catalog import (
     unspeakable,
 )
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
@@ -81,6 +82,18 @@ class SchemaReport:
         """Whether anything was created, added or corrected."""
         return bool(self.database or self.stables or self.tables or self.columns or self.tags)
 
+    def facts(self) -> wording.Facts:
+        """What people read."""
+        return [
+            ("database", "created" if self.database else ""),
+            ("super tables created", f"{len(self.stables):,}"),
+            ("tables created", f"{self.tables:,}"),
+            ("tables that were there", f"{self.existing:,}"),
+            ("columns and tags altered", f"{len(self.columns):,}"),
+            ("tag values updated", f"{self.tags:,}"),
+            ("not migrated", wording.number(len(self.not_migrated), "thing") if self.not_migrated else ""),
+        ]
+
     def to_dict(self) -> dict[str, object]:
         """For JSON; of what is not migrated the first ones, long definitions without their end."""
         left = [
@@ -111,6 +124,8 @@ class SchemaSync:
         self._tables = OptionsOfTables({}, {})
         self._differing: set[str] = set()
         """Super tables with subtables that the target has already with other tags."""
+        self._looking = Headway("Looking at tables and tags", unit="table")
+        self._creating = Headway("Creating tables", unit="table")
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -141,7 +156,8 @@ class SchemaSync:
         Raises:
             MigrationStopped: the source has no such database, table or column, or names fall together.
         """
-        return self._findings(*self._read())
+        with self._looking:
+            return self._findings(*self._read())
 
     def _read(self) -> tuple[Structure, Owners]:
         structure = read_structure(self._source, self._target, self._options, self._scope)
@@ -150,12 +166,15 @@ class SchemaSync:
         return structure, {} if structure.target is None else self._target.owners()
 
     def _run(self, report: SchemaReport) -> SchemaReport:
-        structure, owners = self._read()
-        stop_on(self._findings(structure, owners))
+        with self._looking:
+            structure, owners = self._read()
+            stop_on(self._findings(structure, owners))
         # What an earlier call has created is there now.
         report.existing = -report.tables
         database = structure.target or self._create_database(structure, report)
-        self._apply(structure, owners, report)
+        self._creating.total = self._looking.done
+        with self._creating:
+            self._apply(structure, owners, report)
         left = [
             *leftovers(self._source),
             *options_not_taken(structure.source, database, self._source.client.generation),
@@ -181,12 +200,13 @@ class SchemaSync:
             findings.add(name_findings(wanted))
             findings.add(limit_findings(wanted, pair.target))
             if not wanted.is_super:
+                self._looking.add()
                 findings.add(_table_findings(None, wanted.name, owners, stables))
                 findings.add(self._tables.findings(self._target, wanted.name))
                 continue
             tags = _transcoder(structure, pair)
             existing: list[Subtable] = []
-            for own in self._source.subtables(pair.source, self._scope):
+            for own in self._looking.each(self._source.subtables(pair.source, self._scope)):
                 if not is_speakable(own.name):
                     findings.add([unspeakable(own.name)])
                     continue
@@ -273,7 +293,9 @@ class SchemaSync:
                 for statement, column in self._alter(pair.wanted, pair.target, structure.time):
                     self._target.execute(statement)
                     report.columns.append(f"{pair.wanted.name}.{column}")
-            if pair.wanted.is_super:
+            if not pair.wanted.is_super:
+                self._creating.add()
+            else:
                 self._create_subtables(pair, structure.tags(pair), owners, report)
 
     def _create(self, table: Table) -> str:
@@ -323,6 +345,7 @@ class SchemaSync:
                     yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
                     continue
                 report.existing += 1
+                self._creating.add()
                 if stable.name in self._differing:
                     existing.append(subtable)
                 if len(existing) == TAG_PAGE:
@@ -330,7 +353,7 @@ class SchemaSync:
                     existing.clear()
             report.tags += self._correct_tags(pair, tags, existing)
 
-        _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers, report)
+        _run_all(self._target, cut("CREATE TABLE", missing()), self._options.workers, report, self._creating)
 
     def _correct_tags(self, pair: TablePair, tags: TagTranscoder, subtables: list[Subtable]) -> int:
         """Give existing subtables the tag values that they should have.
@@ -351,7 +374,13 @@ class SchemaSync:
         return changed
 
 
-def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections: int, report: SchemaReport) -> None:
+def _run_all(
+    target: Catalog,
+    statements: Iterator[tuple[str, int]],
+    connections: int,
+    report: SchemaReport,
+    headway: Headway,
+) -> None:
     """Run statements that create tables on several connections.
 
     Parameters:
@@ -359,6 +388,7 @@ def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections
         statements: each with the number of tables that it creates.
         connections: how many at the same time.
         report: where these are counted.
+        headway: the same.
     """
     lock = threading.Lock()
 
@@ -372,6 +402,7 @@ def _run_all(target: Catalog, statements: Iterator[tuple[str, int]], connections
                 session.query(following[0])
                 with lock:
                     report.tables += following[1]
+                headway.add(following[1])
 
     with ThreadPoolExecutor(connections, thread_name_prefix="schema") as pool:
         for future in [pool.submit(work) for _ in range(connections)]:

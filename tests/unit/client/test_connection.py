@@ -95,9 +95,7 @@ def test_a_server_is_found_out_and_the_log_says_which_way_is_taken_once(
     assert client.generation == client.dialect.generation == int(version[0])
     way = "binary frames" if binary else "fetch in two steps"
     said = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    assert said == [
-        f"{client.address} is TDengine {server.version_text}, read and written over WebSocket {path}, {way}"
-    ]
+    assert said == [f"{client.address} is TDengine {server.version_text}, over WebSocket {path}, {way}"]
 
 
 def test_rest_is_taken_where_there_is_no_websocket_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -113,7 +111,7 @@ def test_rest_is_taken_where_there_is_no_websocket_and_the_log_says_so_once(capl
     said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == LOGGER]
     assert said == [
         ("WARNING", f"{client.address} serves no WebSocket; going on over REST, which is slower"),
-        ("INFO", f"{client.address} is TDengine 2.6.0.1, read and written over REST"),
+        ("INFO", f"{client.address} is TDengine 2.6.0.1, over REST"),
     ]
 
 

@@ -129,7 +129,7 @@ def test_refused_rows_are_exit_status_1(site: BoxPair, tmp_path: Path) -> None:
         until(lambda: rows(site) == 1)
         status, said = call.interrupted()
     assert status == 1
-    assert "The target refused 1 rows; they are in" in said
+    assert "The target refused 1 row; they are in" in said
 
 
 def test_history_that_differs_is_not_followed(site: BoxPair, tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureF
         with pytest.raises(AirflowFailException) as failed:
             refusing.look(known)
         text = str(failed.value)
-        assert "The target refused 3 rows; they are dead letters in " in text
-        assert "/m/r:\n  w0: 1\n  w1: 1\n  w2: 1\nEach line says why" in text
+        assert "The target refused 3 rows; dead letters keep them in\n  " in text
+        assert "/m/r\n  w0: 1 row\n  w1: 1 row\n  w2: 1 row\n  → Each line of its files says why" in text
         assert "on this host" not in text
     pushed: dict[str, Any] = {}
     with pytest.raises(AirflowFailException):
@@ -141,7 +141,7 @@ def test_the_way_of_a_refused_row(refusing: Refusing, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         refusing.look(refusing.copied)
         refusing.look()
-    assert caplog.messages.count("The target refused 3 rows; all of them have been brought back") == 2
+    assert caplog.messages.count("All of them have been brought back") == 2
 
 
 def test_rows_that_were_refused_are_not_equal(plant: Plant, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +154,8 @@ def test_rows_that_were_refused_are_not_equal(plant: Plant, tmp_path: Path, capl
     with caplog.at_level(logging.INFO):
         found, events = refusing.verify(certificate_path=f"file://{tmp_path}")
     assert (found["verdict"]["kind"], found["verdict"]["words"]) == ("equal_but", "3 of 6 rows arrived, 3 refused")
-    assert "3 of 6 rows arrived, 3 refused" in caplog.messages
+    (level,) = [level for _, level, text in caplog.record_tuples if "verdict             3 of 6 rows arrived" in text]
+    assert level == logging.WARNING
     assert "Assets are told nothing of w: 2 of 5 rows arrived, 3 refused" in caplog.messages
     told = {uri.rpartition("/")[2]: (extra["rows"], extra["verdict"]) for uri, extra in events}
     assert told == {"m": (0, "Equal: 0 rows in 0 tables"), "nano": (1, "Equal: 1 row in 1 table")}
@@ -191,9 +192,9 @@ def test_files_that_only_another_host_has(refusing: Refusing) -> None:
     with pytest.raises(AirflowFailException) as failed:
         refusing.look(refusing.copied)
     text = str(failed.value)
-    assert "The target refused 2 rows; they are dead letters in " in text
+    assert "The target refused 2 rows; dead letters keep them in\n  " in text
     assert "The copy tasks report 3 refused rows; 2 of them are in " in text
-    assert f"\n  {copied['dead_letters']}: 3 rows, 2 of them here\nBring them back on those hosts" in text
+    assert f"\n  {copied['dead_letters']}: 3 rows, 2 of them here\n  → Bring them back on those hosts" in text
     for file in letters[1:]:
         file.unlink()
     with pytest.raises(AirflowFailException, match=r"^The copy tasks report 3 refused rows; 0 of them are in "):

@@ -152,6 +152,12 @@ def test_a_run_that_goes_well_and_refuses_rows(run: Run, searched: Callable[...,
     run.plant.source.execute("create table plant.far (ts timestamp, due timestamp)")
     run.plant.source.execute("insert into plant.far values (1609459200000, 9999999999999)")
     run.plant.target.execute("create database follower precision 'ns' keep 36500")
+    run.options["dry_run"] = True
+    run.resolve()
+    run.plan()
+    assert list(tmp_path.rglob("assessment.html"))
+    searched(run.xcoms)
+    run.options["dry_run"] = False
     run.all()
     assert list(tmp_path.rglob("*.jsonl"))
     assert list(tmp_path.rglob("certificate.html"))

@@ -16,6 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
 
 from airflow_provider_tdengine.dags import migration
+from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
@@ -180,6 +181,41 @@ def test_each_batch_is_compared_by_a_task_of_its_own_which_reads_the_target_alon
     assert run.events.said == {"m": TABLES * ROWS}
 
 
+SUMMARIES = {
+    "This is what was asked for": r"source +plant on ws:.*\n  target +follower on .*, to be created\n  mode +history",
+    "The target has all tables now": r"super tables created +1\n  tables created +9\n",
+    "The plan": r"batches +3\n  super tables +1\n  tables with rows +9\n  rows +900$",
+    "Copied: batch m d0…d2 · 2021-01-01": r"rows +300\n  tables with rows +3\n  points +300\n.*rows/s$",
+    "Compared: batch m d0…d2 · 2021-01-01": r"verdict +Equal as copied: 300 rows in 3 tables\n",
+    "Compared: the whole migration": r"rows in the target +900\n.*compared +3 batches by the digest of the copy$",
+}
+GOING_ON = [
+    "Looking at tables and tags",
+    "Creating tables",
+    "Counting the rows",
+    "Copying",
+    "Comparing",
+    "Comparing tags",
+]
+
+
+def test_each_stage_says_how_far_it_is_and_what_it_came_to(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headway, "EVERY", 0.001)
+    caplog.set_level(logging.INFO)
+    run.plant.source.faults.delay(0.01)
+    run.all()
+    for title, expected in SUMMARIES.items():
+        (text, *_) = [text for text in caplog.messages if text.startswith(f"{title}\n")]
+        assert re.search(expected, text, re.DOTALL), text
+    for what in GOING_ON:
+        assert [text for text in caplog.messages if text.startswith(what)], f"nothing was said of {what}"
+    # Copying, rows are as many as the batch has.
+    (last, *_) = [text for text in caplog.messages[::-1] if text.startswith("Copying: ")]
+    assert " of about 300 rows, " in last
+
+
 def test_one_that_is_cleared_reads_both_sides(run: Run) -> None:
     """Its copy may be of days ago, and the source have other values since, in as many rows."""
     run.resolve()
@@ -223,6 +259,21 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     run.resolve()
     compared[1] = run.verify(copied)[1]
     assert run.certify(batches, compared)["mended"] == 1
+
+
+def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:
+    run.options |= {"dry_run": True, "certificate_path": f"file://{tmp_path}", "database_options": "KEEP 30"}
+    run.resolve()
+    run.sync()
+    with pytest.raises(AirflowFailException, match="are older than the 30 days"):
+        run.plan()
+    found = run.xcoms["plan", -1, "assessment"]
+    assert (found["kind"], found["rows"], found["databases"][0]["batches_in_all"]) == ("blocked", 900, 3)
+    assert run.xcoms["plan", -1, "planned"] == {"rows": 900, "batches": 3}
+    (file,) = tmp_path.glob("m/r/plan/assessment.json")
+    assert json.loads(file.read_text(encoding="utf-8")) == found
+    assert "1 thing stands in the way" in file.with_suffix(".html").read_text(encoding="utf-8")
+    assert ("follower",) not in run.plant.target.execute("show databases")
 
 
 def test_batches_that_were_not_compared_are_named(run: Run) -> None:

@@ -137,7 +137,9 @@ def test_a_pause_is_a_note_before_the_old_one_and_a_resume_takes_it_away() -> No
     (pause,) = buttons(migration(replace(RUN, note="ours"), copy="running"))["Pause"].requests
     assert (pause.method, pause.body) == ("PATCH", {"state": "failed", "note": "Paused by eve\nours"})
     assert pause.path == "/api/v2/dags/m/dagRuns/manual__2026-11-27T08%3A00%3A00%2B00%3A00"
-    paused = migration(replace(RUN, state="failed", note="Paused by eve\nours"), copy="failed failed")
+    paused = migration(
+        replace(RUN, state="failed", note="Paused by eve\nours\nplant → plant, history: paused"), copy="failed failed"
+    )
     done, clear, note = buttons(paused)["Resume"].requests
     assert done.path == f"{pause.path}/taskInstances/copy"
     assert done.body == {"new_state": "success"}
@@ -149,7 +151,7 @@ def test_a_pause_is_a_note_before_the_old_one_and_a_resume_takes_it_away() -> No
         "reset_dag_runs": True,
         "task_ids": [("copy", 1), "certify"],
     }
-    assert note.body == {"note": "ours"}
+    assert note.body == {"note": "ours\nplant → plant, history"}
 
 
 def test_start_over_forgets_checkpoints_where_airflow_keeps_them() -> None:
@@ -222,6 +224,7 @@ def test_totals() -> None:
     }
 
 
+FINDING = ("object", "found", "action", "severity")
 EVIL = "</script><img src=x onerror=alert(1)>'\"&"
 
 
@@ -246,8 +249,16 @@ def test_names_and_errors_cannot_inject() -> None:
         options={},
         replays=[EVIL],
         now=NOW,
-        findings=[{"object": EVIL, "found": EVIL, "action": EVIL, "severity": EVIL}],
-        preview=None,
+        findings=[],
+        assessment={
+            "kind": EVIL,
+            "words": EVIL,
+            "tables": 1,
+            "rows": 1,
+            "seconds": 1,
+            "disk": 1,
+            "databases": [{"batches_in_all": 1, "findings": [dict.fromkeys(FINDING, EVIL)]}],
+        },
         created=None,
         certificate={"differences": [{"table": EVIL, "what": EVIL, "source": EVIL, "target": EVIL}], "different": 1},
         letters={"rows": 1, "folder": EVIL, "first": [{"table": EVIL, "row": EVIL, "reason": EVIL}]},

@@ -20,34 +20,19 @@ from sqlalchemy.orm import sessionmaker
 
 from airflow_provider_tdengine.page.app import app
 
+from ..migration.documents import ASSESSMENT, CERTIFICATE
 from .conftest import Metadata
 from .test_reading import DONE, a_running_one
 
 ONE, SECRET = "/migrations/m/r", "/migrations/secret/r"
 EVIL = "</style><style>p{}</style><script>alert(1)</script>"
-CERTIFICATE = {
-    "migration": EVIL,
-    "begin": "2026-11-24T19:46:25+00:00",
-    "end": "2026-11-24T19:47:19+00:00",
-    "verdict": {"kind": "equal", "words": "Equal", "label": "equal", "notes": []},
-    "source": {"address": "ws://127.0.0.1:1", "version": "2.4.0.18", "database": EVIL},
-    "target": {"address": "ws://127.0.0.1:2", "version": "3.3.3.0", "database": EVIL},
-    "options": {},
-    "compared": {"level": "full", "batches": {}, "tags": True},
-    "super_tables": {},
-    "differences": [],
-    "different": 0,
-    "differing_rows": [],
-    "obstacle": "",
-    "mended": {"tables": 0, "rows": 0, "deleted": 0, "tags": 0},
-    "findings": [],
-    "dead_letters": {},
-    "other_tables_in_target": 0,
-    "package": "airflow-provider-tdengine 0.1.0",
-    "sha256": "0123",
+DOCUMENTS = {
+    "certificate": ("certify", {**CERTIFICATE, "migration": EVIL}),
+    "assessment": ("plan", {**ASSESSMENT, "assessment": EVIL}),
 }
-PATHS = ["/migrations", ONE, f"{ONE}/certificate.html", f"{ONE}/certificate.json", "/new", "/new/m"]
-PATHS += ["/static/page.css", "/static/page.js", "/static/icon.svg", "/static/icon-dark.svg"]
+PATHS = ["/migrations", ONE, "/new", "/new/m"]
+PATHS += [f"{ONE}/{name}.{kind}" for name in DOCUMENTS for kind in ("html", "json")]
+PATHS += ["/static/page.css", "/static/colors.css", "/static/page.js", "/static/icon.svg", "/static/icon-dark.svg"]
 
 
 class Careful(SimpleAuthManager):
@@ -61,7 +46,8 @@ class Careful(SimpleAuthManager):
 @pytest.fixture
 def client(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     a_running_one(metadata)
-    metadata.xcom("m", 1, "certify", "certificate", CERTIFICATE)
+    for name, (stage, document) in DOCUMENTS.items():
+        metadata.xcom("m", 1, stage, name, document)
     metadata.dag("secret", "tdengine")
     metadata.run("secret", "r", 2)
     metadata.tasks("secret", "r", DONE)
@@ -107,7 +93,9 @@ def test_a_viewer_sees_and_an_admin_steers(client: TestClient, role: str, path: 
     assert ("<button" in answer.text) == (path == "/migrations" or (role == "ADMIN" and path == ONE))
 
 
-@pytest.mark.parametrize("path", [SECRET, f"{SECRET}/certificate.json", f"{SECRET}/certificate.html", "/new/secret"])
+@pytest.mark.parametrize(
+    "path", [SECRET, "/new/secret", *(path.replace(ONE, SECRET) for path in PATHS if path.startswith(f"{ONE}/"))]
+)
 def test_a_dag_that_somebody_may_not_see(client: TestClient, path: str) -> None:
     log_in("ADMIN")
     assert client.get(path).status_code == 403
@@ -124,23 +112,46 @@ def test_nothing_from_elsewhere_and_no_script_in_the_page(client: TestClient) ->
         assert re.findall(r"<script(?![^>]* src=\"/)|<style| style=| on\w+=|https?://", answer.text) == []
 
 
-def test_a_certificate_has_its_own_style_and_nothing_else(client: TestClient) -> None:
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_has_its_own_style_and_nothing_else(client: TestClient, name: str) -> None:
     log_in("VIEWER")
-    answer = client.get(f"{ONE}/certificate.html")
+    answer = client.get(f"{ONE}/{name}.html")
     (style,) = re.findall("<style>(.*?)</style>", answer.text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'self' 'sha256-{digest}';" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; ")
+    assert "script" not in policy
     assert "<script" not in answer.text
-    assert client.get(f"{ONE}/certificate.json").json() == CERTIFICATE
+    assert "&lt;script&gt;alert(1)" in answer.text
+    assert client.get(f"{ONE}/{name}.json").json() == DOCUMENTS[name][1]
+    assert answer.headers["Content-Disposition"] == f'inline; filename="{name}.html"'
+    assert client.get(f"{ONE}/letter.html").status_code == 422
 
 
-def test_what_is_not_there_is_said(client: TestClient) -> None:
+def test_what_a_dry_run_found_is_shown(client: TestClient) -> None:
+    log_in("VIEWER")
+    text = client.get(ONE).text
+    assert (
+        '<p class="banner blocked">1 thing stands in the way <span class="links"><a href="/migrations'
+        in text.replace("/tdengine", "")
+    )
+    assert 'download="assessment.json"' in text
+    assert "What a run would do" in text
+    assert "Topic &#39;alarms&#39;" in text
+
+
+def test_what_is_not_there_is_said(client: TestClient, metadata: Metadata) -> None:
     log_in("ADMIN")
+    metadata.run("m", "bare", 8)
+    metadata.tasks("m", "bare", DONE)
+    metadata.session.commit()
     for path, said in (
         ("/migrations/m/none", "There is no such migration"),
         (f"{ONE}?group=north", "There is no such migration"),
         ("/migrations/none/r/certificate.json", "There is no such migration"),
         ("/static/none", "There is no file none"),
+        ("/migrations/m/bare/certificate.html", "There is no certificate: nothing has been compared yet"),
+        ("/migrations/m/bare/assessment.html", "There is no assessment: only a dry run makes one"),
     ):
         answer = client.get(path)
         assert (answer.status_code, said in answer.text) == (404, True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tdengine.migration.comparing import certificate, content_hash, page, write
+from airflow_provider_tdengine.migration.comparing import certificate, page, write
+from airflow_provider_tdengine.migration.documents import content_hash
 
 from ..conftest import TARGET, BoxPair, T
 
@@ -53,7 +54,7 @@ def test_of_differences_and_repairs(meters: BoxPair) -> None:
     html = page(document)
     assert "Different: 1 of 3 tables" in html
     assert "only in the target" in html
-    assert "Repairs" in html
+    assert "What was repaired" in html
 
 
 @pytest.mark.parametrize("level", ["count", "aggregate", "full"])

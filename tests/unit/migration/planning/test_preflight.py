@@ -43,7 +43,7 @@ def test_expired_rows_are_counted_before_there_is_a_target(aged: Pair, on_expire
     options = {"database_options": "KEEP 9000", "on_expired": on_expired}
     (finding,) = (finding for finding in look(aged, **options) if finding.object == "Table 't'")
     assert finding.severity is severity
-    assert finding.found == f"1 rows from 2001-09-09 on are older than the 9000 days that {TARGET!r} keeps"
+    assert finding.found == f"1 rows from 2001-09-09 on are older than the 9,000 days that {TARGET!r} keeps"
     assert not [finding for finding in look(aged, **options, start="2020-01-01") if finding.object == "Table 't'"]
     assert not [finding for finding in look(aged) if finding.object == "Table 't'"]
 
