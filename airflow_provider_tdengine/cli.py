@@ -37,7 +37,6 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
     kept,
     known,
-    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
@@ -52,6 +51,7 @@ from airflow_provider_tdengine.migration.planning import (
     requested,
     write_assessment,
 )
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.screen import Screen
@@ -66,6 +66,7 @@ _COMMANDS = {
     "plan": "what a migration would do, and what stands in its way; nothing is written",
     "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
+    "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
     "verify": "compare both sides; nothing is written",
     "status": "rows of each super table and normal table on both sides; nothing is written",
 }
@@ -92,6 +93,7 @@ def main(given: Sequence[str] | None = None) -> int:
         actions: dict[str, Callable[[], int]] = {
             "plan": command.plan,
             "migrate": command.migrate,
+            "finish": command.finish,
             "verify": command.verify,
             "status": command.status,
         }
@@ -142,8 +144,8 @@ def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
         text = f"Airflow connection, or URL such as ws://root:taosdata@host:6041 (default: {option.default})"
     if isinstance(default, bool):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-    elif isinstance(default, int):
-        group.add_argument(flag, type=int, help=text, metavar="NUMBER")
+    elif isinstance(default, (int, float)):
+        group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
     elif option.choices:
         group.add_argument(flag, choices=list(option.choices), help=text)
     else:
@@ -177,8 +179,16 @@ class Command:
         self._state = State(arguments.state, request.options, addresses)
         if request.options.force and arguments.command == "migrate":
             self._state.forget()
+        if not self._state.is_begun:
+            self._state.created = self._present(request.options)
         self._options = request.options.ended(self._state.created)
         self._is_end_implied = request.options.mode == "history" and not request.options.end
+
+    def _present(self, options: MigrationOptions) -> datetime:
+        """The present moment by the source's clock, where history ends: it may be cut to a second."""
+        now = persist(self._source.clock)
+        is_cut = self._source.client.dialect.clock is None
+        return datetime.fromtimestamp(now + (is_cut and not options.follows), timezone.utc)
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -212,6 +222,15 @@ class Command:
             self._state.forget()
         return status
 
+    def finish(self) -> int:
+        """End following: what has arrived by now is copied, and compared."""
+        if not (self._options.follows and self._state.position.load()):
+            self._screen.failure("Nothing is followed; give the options, and the --state, of a migrate that follows")
+            return _USAGE
+        stop = datetime.fromtimestamp(persist(self._source.clock), timezone.utc).isoformat()
+        self._options = replace(self._options, stop_at=stop, delay=0.0)
+        return self._follow()
+
     def _up_to_following(self) -> tuple[bool, int]:
         """Structure and history, unless an earlier call has come to following.
 
@@ -236,13 +255,13 @@ class Command:
         self._tell(plan_facts(batches))
         with self._source, self._target:
             copied = self._copy(batches)
-            verdict = self._compare(batches, copied)
+            verdict = self._compare(batches, copied, mends=True)
         if rejected := sum(one.tally.rejected for one in copied.values()):
             self._screen.failure(f"The target refused {wording.number(rejected, 'row')}; they are in {self._letters()}")
         return verdict.kind is not Kind.DIFFERENT, _FAILED if rejected else _status(verdict)
 
     def _follow(self) -> int:
-        """Copy rows as they arrive, until Ctrl-C; then say how far it came."""
+        """Copy rows as they arrive, until Ctrl-C, or until it is time to stop; then say how far it came."""
         stored, letters = self._state.position, self._letters()
         folder = letters / "follow" if letters else None
         reached: Position | None = None
@@ -260,34 +279,56 @@ class Command:
             self._target,
             self._options,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / short_name(name))) if folder else None,
+            letters=folder,
         )
         begin = follower.position(stored.load())
         save(begin)
-        has_refused = False
-        self._screen.line("  Rows are copied as they arrive, until Ctrl-C")
+        has_refused = is_over = False
+        until = self._options.stop_at or "Ctrl-C"
+        self._screen.line(f"  Rows are copied as they arrive, until {until}")
         with self._screen.headway("follow") as making, suppress(KeyboardInterrupt):
             for done in rounds(self._source, self._target, self._options, follower, begin):
                 has_refused |= bool(done.rejected)
+                is_over = follower.is_at_end(done.position)
                 making.at(done.position.rows - begin.rows)
                 making.note = f"the newest row is {done.position.lag:,.1f} s behind"
         follower.stop()
         # Rows that the lookback reads again are refused again.
         refused = known(folder) if folder and has_refused else 0
-        self._say_how_far(reached or begin, begin, refused)
+        self._say_how_far(reached or begin, begin, refused, is_over=is_over)
         if refused:
             self._screen.failure(f"The target refused {wording.number(refused, 'row')}; they are in {folder}")
-        return _FAILED if refused else 0
+        status = self._compare_followed() if is_over else 0
+        return _FAILED if refused else status
 
-    def _say_how_far(self, reached: Position, begin: Position, refused: int) -> None:
+    def _compare_followed(self) -> int:
+        """Compare what was followed, from where history ended; where nothing differs, nothing goes on any more."""
+        options = self._options
+        assert options.window_end is not None
+        period = {"start": options.window_end.isoformat(), "end": options.stop_at}
+        self._options = MigrationOptions.checked(
+            {**options.to_dict(), "mode": "history", "start_from": None, "stop_at": None, **period}
+        )
+        verdict = self._compare(mends=True)
+        if verdict.kind is not Kind.DIFFERENT:
+            self._state.forget()
+        return _status(verdict)
+
+    def _say_how_far(self, reached: Position, begin: Position, refused: int, *, is_over: bool) -> None:
         precision, rows = self._structure.source.precision, reached.rows - begin.rows
         moment = datetime.fromtimestamp(reached.watermark / precision.per_second, timezone.utc)
         watermark = moment.isoformat(timespec="seconds")
+        more = "" if is_over else ". The same command goes on from here"
         lines = [
             *wording.facts("  Followed", follow_facts(moment, rows, reached.lag)),
-            f"  All rows before {watermark} have been copied. The same command goes on from here",
+            f"  All rows before {watermark} have been copied{more}",
         ]
         self._show({"watermark": watermark, "rows": rows, "lag": reached.lag, "refused": refused}, lines)
+
+    def _letters_of(self, batch: Batch) -> DeadLetters | None:
+        """Where refused rows of a batch are kept; None where they end it."""
+        letters, options = self._letters(), self._options
+        return DeadLetters(batch_folder(letters, batch, options), options.max_rejected) if letters else None
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
@@ -298,7 +339,6 @@ class Command:
         total, done, earlier = sum(batch.rows for batch in batches), 0, 0
         resumed: int | None = None
         started = time.monotonic()
-        letters = self._letters()
         found: dict[str, Copied] = {}
 
         def say(checkpoint: Checkpoint) -> None:
@@ -317,7 +357,7 @@ class Command:
                     batch,
                     self._options,
                     self._state.of_batch(batch),
-                    dead_letters=DeadLetters(batch_folder(letters, batch, self._options)) if letters else None,
+                    dead_letters=self._letters_of(batch),
                     report=say,
                 )
                 found[batch.identity] = copied
@@ -333,14 +373,21 @@ class Command:
         """Compare both sides."""
         return _status(self._compare())
 
-    def _compare(self, batches: Sequence[Batch] | None = None, copied: Mapping[str, Copied] | None = None) -> Verdict:
-        """Compare both sides, and mend what differs after a copy.
+    def _compare(
+        self,
+        batches: Sequence[Batch] | None = None,
+        copied: Mapping[str, Copied] | None = None,
+        *,
+        mends: bool = False,
+    ) -> Verdict:
+        """Compare both sides.
 
         Parameters:
-            batches: what was copied; None where nothing was, and nothing is to be mended.
+            batches: what was copied; None to make a plan.
             copied: what batches came to, by their identity.
+            mends: whether what differs is copied again.
         """
-        options = self._options if batches is not None else replace(self._options, repair_rounds=0)
+        options = self._options if mends else replace(self._options, repair_rounds=0)
         if options.verify == "none":
             verdict = Verdict(not_compared="verify is none")
             self._screen.line(f"  {verdict.words}")
@@ -360,7 +407,8 @@ class Command:
             say(verdict.words)
             proof = None
             if options.certificate_path:
-                period = (self._state.created, datetime.now(timezone.utc))
+                now = datetime.now(timezone.utc)
+                period = (min(now, self._state.created), now)
                 proof = certificate(self._source, self._target, options, comparison, period)
         self._tell(comparison.facts())
         lines = list(verdict.notes)
@@ -482,7 +530,8 @@ class State:
     """
 
     def __init__(self, folder: Path, options: MigrationOptions, addresses: Sequence[str]) -> None:
-        same = {name: value for name, value in options.to_dict().items() if name not in ("force", "dry_run")}
+        another = ("force", "dry_run", "stop_at")
+        same = {name: value for name, value in options.to_dict().items() if name not in another}
         self.name = hashlib.sha256(json.dumps([same, list(addresses)]).encode()).hexdigest()[:16]
         self._folder = folder / self.name
         self.created = datetime.now(timezone.utc)
@@ -510,7 +559,7 @@ class State:
     def forget(self) -> None:
         """Remember what is kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.created = datetime.now(timezone.utc)
+        self.is_begun = False
 
     def plan(self) -> list[Batch]:
         """The batches that were planned when it was begun; none if it was not."""

@@ -13,7 +13,11 @@ from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
-from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
+from airflow_provider_tdengine.operators.follow import (
+    TDengineFinishOperator,
+    TDengineFollowOperator,
+    TDengineShardsOperator,
+)
 from airflow_provider_tdengine.operators.migration import (
     OptionValues,
     TDenginePlanOperator,
@@ -47,12 +51,14 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
   makes the run red.
 - `dead_letters` is red while rows wait that the target refused, and skipped when it took all of them.
 - `follow`, with mode realtime or both, then copies rows as they arrive. While there are none it is deferred, which
-  costs no worker. To end it, mark it as success; cleared, it goes on where it stopped.
+  costs no worker; cleared, it goes on where it stopped. To end it, give `stop_at`, press Finish on the Migrations page,
+  or mark it as success.
+- `finish` then copies what has arrived by then, and compares all that was followed.
 """
 
-_CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
-_TYPES = {str: "string", int: "integer", bool: "boolean"}
+_CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
 
 
 def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, Param]:
@@ -85,7 +91,8 @@ def _param(name: str, default: object) -> Param:
     if option.examples:
         # Not "examples", which Airflow announces with "Start typing to see options", as if there were no others.
         schema["placeholder"] = option.examples[0]
-    if option.format:
+    if option.format and option.format != "moment":
+        # The picker of a date-time takes no -30d.
         schema["format"] = option.format
     if option.minimum is not None:
         schema["minimum"] = option.minimum
@@ -182,10 +189,13 @@ def migration(
         verify >> certify
         # With mode history both are skipped.
         shards = TDengineShardsOperator(task_id="shards", options=resolved)
-        TDengineFollowOperator.partial(
+        follow = TDengineFollowOperator.partial(
             task_id="follow", options=resolved, map_index_template=TDengineFollowOperator.map_index_template
         ).expand(shard=shards.output)
+        divided: Any = shards.output
+        finish = TDengineFinishOperator(task_id="finish", options=resolved, shards=divided, followed=follow.task_id)
         certify >> shards
+        follow >> finish
     return group
 
 

@@ -96,6 +96,22 @@ class Answer:
         """
         return self._taken(name, str, "")
 
+    def parts(self, name: str) -> list[Answer]:
+        """A list of objects, empty by default.
+
+        Raises:
+            AnswerError: it is something else.
+        """
+        return [Answer(part, self._server) for part in self._all(name, dict)]
+
+    def part(self, name: str) -> Answer:
+        """An object, empty by default.
+
+        Raises:
+            AnswerError: it is something else.
+        """
+        return Answer(self._taken(name, dict, {}), self._server)
+
     def items(self, name: str) -> list[object]:
         """A list of anything, empty by default.
 
@@ -136,6 +152,10 @@ class Answer:
         if len(right) != len(items):
             raise self.wrong(f"a list {name!r} in which not everything is a {_KINDS[kind]}")
         return right
+
+    def said(self) -> str:
+        """All of it, as JSON."""
+        return json.dumps(self._parts, ensure_ascii=False)
 
     def wrong(self, found: str) -> AnswerError:
         """The error that the answer is because of what is found in it."""

@@ -472,26 +472,43 @@ def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) ->
         raise BlockError(f"blocks of version {version} are not known")
     if length > len(raw) or rows < 0 or count < 0 or (rows and not count):
         raise BlockError(f"a block of {len(raw)} bytes claims {length} bytes, {rows} rows, {count} columns")
-    position = _HEAD.size + count * (_COLUMN_HEAD.size + 4)
-    if position > len(raw):
-        raise BlockError(f"a block of {len(raw)} bytes has no room for the heads of {count} columns")
-    if names is not None and len(names) != count:
-        raise BlockError(f"a block has {count} columns where {len(names)} were expected")
+    fields = raw_fields(raw, names)
     sizes = struct.unpack_from(f"<{count}i", raw, _HEAD.size + count * _COLUMN_HEAD.size)
-    fields, columns = [], []
-    for i, size in enumerate(sizes):
-        number, wire_bytes = _COLUMN_HEAD.unpack_from(raw, _HEAD.size + i * _COLUMN_HEAD.size)
-        try:
-            field = field_from_wire(names[i] if names else f"c{i}", number, wire_bytes)
-        except ValueError as error:
-            raise BlockError(f"a block's column {i} has the unknown type {number}") from error
+    position = _HEAD.size + count * (_COLUMN_HEAD.size + 4)
+    columns = []
+    for i, (field, size) in enumerate(zip(fields, sizes, strict=True)):
         before = (rows + 7) // 8 if field.info.width else rows * 4
         if size < 0 or position + before + size > len(raw):
             raise BlockError(f"a block of {len(raw)} bytes ends inside its column {i} ({field.type.name})")
-        fields.append(field)
         columns.append(_decode_column(field, rows, raw[position : position + before + size], before))
         position += before + size
-    return Block(tuple(fields), tuple(columns), rows)
+    return Block(fields, tuple(columns), rows)
+
+
+def raw_fields(raw: memoryview, names: Sequence[str] | None = None) -> tuple[Field, ...]:
+    """The columns of an unopened block of 3.x, which has at least its head.
+
+    Parameters:
+        raw: the block.
+        names: the columns' names, which a block does not carry.
+
+    Raises:
+        BlockError: the block is cut, has another number of columns than there are names, or one of an unknown type.
+    """
+    count = _HEAD.unpack_from(raw)[3]
+    if _HEAD.size + count * (_COLUMN_HEAD.size + 4) > len(raw):
+        raise BlockError(f"a block of {len(raw)} bytes has no room for the heads of {count} columns")
+    if names is not None and len(names) != count:
+        raise BlockError(f"a block has {count} columns where {len(names)} were expected")
+    fields = []
+    for i, (number, wire_bytes) in enumerate(
+        _COLUMN_HEAD.iter_unpack(raw[_HEAD.size : _HEAD.size + count * _COLUMN_HEAD.size])
+    ):
+        try:
+            fields.append(field_from_wire(names[i] if names else f"c{i}", number, wire_bytes))
+        except ValueError as error:
+            raise BlockError(f"a block's column {i} has the unknown type {number}") from error
+    return tuple(fields)
 
 
 def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Column:
@@ -640,6 +657,41 @@ def times_of(block: Block) -> Ints:
     if not isinstance(column, FixedColumn) or column.values.dtype.kind != "i" or column.nulls.any():
         raise BlockError(f"column {block.fields[0].name!r} holds no timestamps, or not in every row")
     return column.values.astype(np.int64, copy=False)
+
+
+def raw_heads(raw: memoryview) -> bytes:
+    """What an unopened block of 3.x, which has at least its head, says of its columns: equal bytes, equal columns."""
+    return bytes(raw[_HEAD.size : _HEAD.size + _HEAD.unpack_from(raw)[3] * _COLUMN_HEAD.size])
+
+
+def as_fetched(raw: memoryview) -> memoryview:
+    """A block of 3.x as the native client hands it out, from what servers send to it.
+
+    Blocks of version 1 (3.0) have the sizes of their columns in network order until then; those of version 2 do not
+    (TDengine 3.0.5.2 and 3.3.3.0, `blockEncode`).
+
+    Parameters:
+        raw: the block, of which `raw_fields` is known.
+    """
+    version, count = _HEAD.unpack_from(raw)[::3][:2]
+    if version != _VERSIONS[0]:
+        return raw
+    start = _HEAD.size + count * _COLUMN_HEAD.size
+    turned = bytearray(raw)
+    sizes = struct.unpack_from(f">{count}i", turned, start)
+    struct.pack_into(f"<{count}i", turned, start, *sizes)
+    return memoryview(turned)
+
+
+def raw_length(raw: bytes | memoryview) -> int:
+    """How many bytes an unopened block of 3.x says it has.
+
+    Raises:
+        BlockError: the bytes are no block.
+    """
+    if len(raw) < _HEAD.size:
+        raise BlockError(f"a block of {len(raw)} bytes is shorter than its head")
+    return int(_HEAD.unpack_from(raw)[1])
 
 
 def raw_rows(raw: bytes | memoryview) -> int:

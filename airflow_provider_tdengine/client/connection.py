@@ -15,6 +15,7 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
+from airflow_provider_tdengine.client.subscription import Start, Subscription
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, WebSocketSession
 
 log = logging.getLogger(__name__)
@@ -114,10 +115,25 @@ class Client:
             max_message=server.max_message,
         )
 
-    def clock(self) -> datetime | None:
-        """The present moment by the server's clock, to the second; None where it does not say it."""
+    def subscription(self, topic: str, group: str, start: Start = Start.EARLIEST) -> Subscription:
+        """A new consumer of a topic, see `Subscription`.
+
+        Raises:
+            ConnectionFailed: the server has no WebSocket, or no connection came about.
+            TDengineError: see `Subscription`.
+        """
+        if self.server.websocket_path is None:
+            raise ConnectionFailed(f"{self.address} serves no WebSocket")
+        return Subscription(self.address, topic, group, self.server.version, start)
+
+    def date(self) -> datetime:
+        """The moment that an HTTP answer of the server says, cut to the second.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
         with RestSession(self.address, self.generation) as session:
-            return session.clock()
+            return session.date()
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small, in a session of its own."""

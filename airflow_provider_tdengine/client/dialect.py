@@ -26,6 +26,7 @@ class Dialect:
         has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
+        clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
     """
 
     generation: int
@@ -35,6 +36,7 @@ class Dialect:
     confuses_tbname: bool
     has_virtual_tables: bool
     describes_geometry: bool
+    clock: str | None
 
     @classmethod
     @cache
@@ -49,6 +51,7 @@ class Dialect:
             has_virtual_tables=version >= (3, 3, 6),
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
+            clock="SELECT NOW()" if version >= (3,) else None,
         )
 
     def database(self, name: str) -> str:
@@ -77,6 +80,17 @@ class Dialect:
         """Rows, first and last timestamp."""
         ts = identifier(time_column)
         return ["COUNT(*)", f"FIRST({ts})", f"LAST({ts})"]
+
+    def create_topic(self, topic: str, database: str) -> str:
+        """A topic of all that is written to a database, and of all changes of its tables; 3.x only.
+
+        The database's WAL_RETENTION_PERIOD must not be 0 (code 908), and the account needs the right to read it.
+        """
+        return f"CREATE TOPIC IF NOT EXISTS {identifier(topic)} WITH META AS DATABASE {self.database(database)}"
+
+    def drop_topic(self, topic: str) -> str:
+        """Refused while a topic has consumers; so is DROP DATABASE while it has a topic (code 1005)."""
+        return f"DROP TOPIC IF EXISTS {identifier(topic)}"
 
     def by_table(self, table: str, aggregates: list[str], conditions: str) -> str:
         """Aggregates of each subtable: its name, then these; 2.x appends the name a second time.

@@ -100,8 +100,16 @@ class TableMissing(TDengineError):
     """There is no such table or super table."""
 
 
+class TopicMissing(TDengineError):
+    """There is no such topic."""
+
+
+class PositionGone(TDengineError):
+    """A topic's log has not all that comes behind a position: it was kept for too short a time, or is another's."""
+
+
 class AlreadyExists(TDengineError):
-    """A database, table or column of that name is there already."""
+    """A database, table, column or topic of that name is there already."""
 
 
 class StatementRejected(TDengineError):
@@ -211,6 +219,14 @@ CODES: dict[int, type[TDengineError]] = {
     0x061A: TableMissing,  # vnode: super table not exist
     0x2603: TableMissing,  # 9731 table does not exist (3.x)
     0x2662: TableMissing,  # 9826 fail to get table info; of its database, too: see error_for()
+    # Subscriptions
+    0x03E0: AlreadyExists,  # 992 topic already exists
+    0x03E1: TopicMissing,  # 993 topic not exist
+    0x03EB: ServerBusy,  # 1003 topic subscribed cannot be dropped; a consumer that was cut off stays for some seconds
+    0x4001: ConnectionFailed,  # 16385 consumer mismatch: the vgroup is another consumer's by now
+    0x4002: ConnectionFailed,  # 16386 consumer closed
+    0x4007: PositionGone,  # 16391 offset out of range
+    0x4008: PositionGone,  # 16392 vgroup does not belong to this consumer
     # Values
     0x0224: RowRejected,  # value out of range
     0x060B: RowRejected,  # 1547 timestamp data out of range

@@ -93,15 +93,16 @@ class RestSession:
         """Whether a statement's answer comes block by block: never."""
         return False
 
-    def clock(self) -> datetime | None:
-        """The present moment by the server's clock, to the second; None where it does not say it.
-
-        It is the `Date` of an answer: 2.4 has no statement for it, and NOW() of 3.x is taosAdapter's clock, too.
+    def date(self) -> datetime:
+        """The moment that the head of an answer says, cut to the second: taosAdapter's clock.
 
         Raises:
+            AnswerError: the answer does not say it.
             TDengineError: of the kind of failure.
         """
         self.post("select server_version()")
+        if self._date is None:
+            raise AnswerError(f"{self._address} answers without a Date; does a proxy take it away?")
         return self._date
 
     def post(self, statement: str, verb: str = "sql", time_zone: str | None = None) -> Answer:

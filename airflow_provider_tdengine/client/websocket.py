@@ -1,8 +1,6 @@
 """A taosAdapter's WebSocket sessions: queries, blocks, and raw blocks written.
 
-Text frames carry `{"action", "args": {"req_id", …}}`, binary frames a head of three u64. Answers carry
-the `req_id` of their request and are matched by it, since an adapter works on the messages of a session
-side by side. All facts measured on 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`tests/contract/`).
+All facts measured on 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`tests/contract/`).
 """
 
 from __future__ import annotations
@@ -14,9 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
-
-from typing_extensions import Self
 
 from airflow_provider_tdengine.client.address import Address, login_refused
 from airflow_provider_tdengine.client.answers import (
@@ -26,7 +21,6 @@ from airflow_provider_tdengine.client.answers import (
     precision_of,
     queried_columns,
     raise_if_failed,
-    sorted_in,
 )
 from airflow_provider_tdengine.client.block import (
     Block,
@@ -36,9 +30,7 @@ from airflow_provider_tdengine.client.block import (
     encode_fields,
     raw_rows,
 )
-from airflow_provider_tdengine.client.channel import Channel
 from airflow_provider_tdengine.client.errors import (
-    AnswerError,
     AuthenticationFailed,
     BlockError,
     ConnectionFailed,
@@ -46,6 +38,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
     Timeout,
 )
+from airflow_provider_tdengine.client.exchange import UNNUMBERED, Exchange
 from airflow_provider_tdengine.client.http import HttpConnection
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Result
@@ -62,7 +55,6 @@ MAX_MESSAGE = 4 * 1024 * 1024 - 1024
 MAX_MESSAGE_24 = 512
 """The same for an adapter of 2.4 (measured 2.4.0.18), which leaves some 400 bytes for a statement."""
 
-_HEAD = struct.Struct("<QQQ")
 _QUERY = struct.Struct("<HI")
 _FETCH = struct.Struct("<H")
 _WRITE = struct.Struct("<iH")
@@ -71,9 +63,6 @@ _WRITE_RAW_BLOCK_WITH_FIELDS = 5
 _BINARY_QUERY = 6
 _FETCH_RAW_BLOCK = 7
 _VERSION = 1
-
-# Where the one block waits that a `fetch_block` asked for: it carries no req_id. Requests count from 1.
-_BLOCK = -1
 
 # Seconds in which an adapter that is there answers a request that needs no session.
 _SIGN_OF_LIFE = 3.0
@@ -87,7 +76,7 @@ _MAX_ID = (1 << 64) - 1
 _ENVELOPE = 120
 
 
-class WebSocketSession:
+class WebSocketSession(Exchange):
     """A logged-in session; one thread uses it at a time.
 
     Parameters:
@@ -114,14 +103,8 @@ class WebSocketSession:
         generation: int = 3,
         max_message: int = MAX_MESSAGE,
     ) -> None:
-        self._address = address
-        self._last_request = 0
-        self._bytes_sent = 0
-        self.waited = 0.0
-        self._early: dict[int, memoryview | Answer] = {}
-        self._timeout = address.connect_timeout
         # Adapters with binary frames work on messages side by side; older ones see a ping when they have answered.
-        self._channel = Channel(address, path, pings=binary)
+        super().__init__(address, path, pings=binary)
         self._binary = binary
         self._max_message = max_message
         # What UTF-8 makes of a character at most, and JSON.
@@ -288,80 +271,6 @@ class WebSocketSession:
         """
         self._take_answer(request, f"write_raw_block_with_fields({table})", "confirm a block")
 
-    # --- Frames
-
-    def _send_text(self, action: str, **arguments: object) -> int:
-        self._last_request += 1
-        message = {"action": action, "args": {"req_id": self._last_request, **arguments}}
-        self._send(json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogateescape"), text=True)
-        return self._last_request
-
-    def _send_binary(self, result: int, action: int, body: bytes) -> int:
-        self._last_request += 1
-        self._send(_HEAD.pack(self._last_request, result, action) + body, text=False)
-        return self._last_request
-
-    def _send(self, message: bytes, *, text: bool) -> None:
-        try:
-            self._channel.send(message, time.monotonic() + self._timeout, text=text)
-        except Expired as error:
-            self._channel.abort()
-            raise Timeout(
-                f"{self._address} did not take a message of {len(message)} bytes within {self._timeout:g} s"
-            ) from error
-        self._bytes_sent += len(message)
-
-    def _take_answer(self, request: int, statement: str | None, wait: str = "answer") -> Answer:
-        answer = self._await(statement, wait, request)
-        if not isinstance(answer, Answer):
-            raise self._not_an_adapter()
-        raise_if_failed(answer, statement)
-        return answer
-
-    def _await(self, statement: str | None, wait: str, *requests: int) -> memoryview | Answer:
-        """The answer to the first of some requests that is answered.
-
-        Parameters:
-            statement: for errors.
-            wait: what the server is to do.
-            requests: their numbers.
-
-        Raises:
-            Timeout: there is none in time. The session is over then: an answer that comes late must not be taken
-                for that of a later request, and at the adapter the session stands in the way of others.
-            ConnectionFailed: the session is lost, or what came is no adapter's message.
-        """
-        began = time.monotonic()
-        try:
-            return self._receive(began + self._timeout, *requests)
-        except Expired as error:
-            self._channel.abort()
-            raise Timeout(f"{self._address} did not {wait} within {self._timeout:g} s", statement=statement) from error
-        finally:
-            self.waited += time.monotonic() - began
-
-    def _receive(self, deadline: float, *requests: int) -> memoryview | Answer:
-        """What `_await` gives; what comes before it is kept for later."""
-        while True:
-            for request in requests:
-                if request in self._early:
-                    return self._early.pop(request)
-            self._keep(self._channel.receive(deadline), is_block_due=_BLOCK in requests)
-
-    def _keep(self, message: str | memoryview, *, is_block_due: bool) -> None:
-        try:
-            request, answer = sorted_in(message, self._address)
-        except AnswerError as error:
-            raise self._not_an_adapter() from error
-        if request is None and not is_block_due:
-            raise self._not_an_adapter()
-        # What answers no request is not kept: it could be any amount.
-        if request is None or 0 < request <= self._last_request:
-            self._early[_BLOCK if request is None else request] = answer
-
-    def _not_an_adapter(self) -> ConnectionFailed:
-        return ConnectionFailed(f"{self._address} sent a message that is none of a TDengine adapter's")
-
     # --- Blocks fetched, for WebSocketResult
 
     def start_fetch(self, result: int) -> int:
@@ -381,7 +290,7 @@ class WebSocketSession:
             announced = self._take_answer(request, statement, _NEXT_BLOCK)
             if announced.flag("completed"):
                 return None
-            answer = self._await(statement, _NEXT_BLOCK, _BLOCK, self._send_text("fetch_block", id=result))
+            answer = self._await(statement, _NEXT_BLOCK, UNNUMBERED, self._send_text("fetch_block", id=result))
         else:
             answer = self._await(statement, _NEXT_BLOCK, request)
         if isinstance(answer, Answer):
@@ -394,18 +303,9 @@ class WebSocketSession:
         return announced, answer
 
     def close(self) -> None:
-        """End the session; harmless when it has ended."""
         if self._long_statements:
             self._long_statements.close()
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
 
 
 class WebSocketResult:

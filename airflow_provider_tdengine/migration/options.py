@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import TypeVar, cast
 
 import pendulum
@@ -31,7 +31,7 @@ class Option:
         default: its default, in words.
         choices: the values that it takes, with what each means; empty where any value of the type will do.
         examples: values to show.
-        format: `date-time` for a moment, `multiline` for lines.
+        format: `moment` for a moment or how long ago it is, `multiline` for lines.
         minimum: the smallest number that it takes.
         maximum: the largest number.
         required: whether it must be given.
@@ -44,8 +44,8 @@ class Option:
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     examples: tuple[str, ...] = ()
     format: str | None = None
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     required: bool = False
 
 
@@ -62,12 +62,13 @@ def _option(
     choices: Mapping[str, str] | None = None,
     examples: tuple[str, ...] = (),
     format: str | None = None,
-    minimum: int | None = None,
-    maximum: int | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     required: bool = False,
 ) -> _T:
     """A field with its `Option`; `empty` says what an empty default means."""
-    said = empty or f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    shown = f"{default:g}" if isinstance(default, float) else default
+    said = empty or f"`{str(default).lower() if isinstance(default, bool) else shown}`"
     option = Option(title, section, explanation, said, choices or {}, examples, format, minimum, maximum, required)
     field: _T = dataclasses.field(default=default, metadata={"option": option})
     return field
@@ -176,19 +177,21 @@ class MigrationOptions:
         None,
         "Start",
         _SCOPE,
-        "Rows from this moment on. A time without zone is UTC.",
+        "Rows from this moment on. A time without zone is UTC; `-30d` is 30 days before the "
+        "creation of the run (s, m, h, d, w).",
         empty="the first row",
-        format="date-time",
-        examples=("2021-01-01T00:00:00Z",),
+        format="moment",
+        examples=("2021-01-01T00:00:00Z", "-30d"),
     )
     end: str | None = _option(
         None,
         "End",
         _SCOPE,
-        "Rows before this moment. A time without zone is UTC.",
+        "Rows before this moment. A time without zone is UTC; `-30d` is 30 days before the "
+        "creation of the run (s, m, h, d, w).",
         empty="the moment at which the run was created, so that a retry sees the same rows",
-        format="date-time",
-        examples=("2022-01-01T00:00:00Z",),
+        format="moment",
+        examples=("2022-01-01T00:00:00Z", "-1d"),
     )
     where: str = _option(
         "",
@@ -329,6 +332,15 @@ class MigrationOptions:
         empty="none",
         examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
+    max_rejected: int = _option(
+        10_000,
+        "Most refused rows",
+        _REFUSED,
+        "How many rows of a copied batch, or of a shard that is followed, may become dead letters; with one more the "
+        "task fails, since so many are no matter of single rows. 0 for any number.",
+        minimum=0,
+        examples=("100", "0"),
+    )
     verify: str = _option(
         "full",
         "Verification",
@@ -374,37 +386,47 @@ class MigrationOptions:
         "Start from",
         _REALTIME,
         "Rows from this moment on are followed; with mode both, rows before it are history. A time without zone is "
-        "UTC.",
+        "UTC; `-2h` is two hours before the creation of the run.",
         empty="the moment at which the run was created",
-        format="date-time",
-        examples=("2025-01-01T00:00:00Z",),
+        format="moment",
+        examples=("2025-01-01T00:00:00Z", "-2h"),
     )
-    poll_interval: int = _option(
-        5,
+    stop_at: str | None = _option(
+        None,
+        "Stop at",
+        _REALTIME,
+        "Following ends by itself when all rows before this moment have been copied; they are compared, and the run "
+        "has its colour. A time without zone is UTC.",
+        empty="never; mark the task `follow` as success, or press Finish on the Migrations page",
+        format="moment",
+        examples=("2025-02-01T00:00:00Z",),
+    )
+    poll_interval: float = _option(
+        5.0,
         "Poll interval",
         _REALTIME,
         "Seconds between two looks for new rows. A look is one query a super table or normal table.",
-        minimum=1,
+        minimum=0.1,
         maximum=86_400,
-        examples=("1", "60"),
+        examples=("0.5", "60"),
     )
-    delay: int = _option(
-        0,
+    delay: float = _option(
+        0.0,
         "Delay",
         _REALTIME,
-        "How many seconds old rows are when they are copied, by the clock of the Airflow worker. Give some for sources "
-        "whose rows arrive out of order.",
+        "How many seconds old rows are when they are copied, by the clock of the source. Give some for sources whose "
+        "rows arrive out of order.",
         minimum=0,
         maximum=31_536_000,
-        examples=("30",),
+        examples=("0.5", "30"),
     )
     lookback: int = _option(
         10,
         "Lookback",
         _REALTIME,
         "How many seconds before the rows that were copied last are read and written again each time, for rows that "
-        "arrived late and values that were changed. Rows that are later still are not noticed: set it to how late rows "
-        "of your devices may be, but no longer.",
+        "arrived late and values that were changed. Later ones are noticed by counting, a schema poll interval later: "
+        "set it to how late most rows of your devices may be, but no longer.",
         minimum=0,
         maximum=31_536_000,
         examples=("300",),
@@ -423,8 +445,9 @@ class MigrationOptions:
         5,
         "Schema poll interval",
         _REALTIME,
-        "Seconds between two looks for new tables, columns and tags and for changed tag values, which read the tags "
-        "of all subtables. They are rarer where a look takes longer than a tenth of it.",
+        "Seconds between two looks for new tables, columns and tags, changed tag values, and rows later than the "
+        "lookback; they read the tags of all subtables, and count rows. They are rarer where a look takes longer than "
+        "a tenth of it.",
         minimum=1,
         maximum=86_400,
         examples=("60",),
@@ -541,7 +564,7 @@ class MigrationOptions:
                 yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
         for check, names in (
             (self._check_period, {"mode", "start", "end", "start_from"}),
-            (self._check_mode, {"mode", "schema", "start", "end", "start_from"}),
+            (self._check_mode, {"mode", "schema", "start", "end", "start_from", "stop_at"}),
             (self._check_database_options, {"database_options"}),
             (self._check_dead_letters, {"on_error", "dead_letter_path"}),
             (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
@@ -579,9 +602,14 @@ class MigrationOptions:
     def _check_mode(self) -> Iterator[Finding]:
         """Options that mean nothing in this mode, or something else than they seem to."""
         if not self.follows:
-            if self.start_from:
-                yield Finding("Option 'start_from'", "it is given, and mode is history", "Choose mode realtime or both")
+            for name in ("start_from", "stop_at"):
+                if getattr(self, name):
+                    found = "it is given, and mode is history"
+                    yield Finding(f"Option {name!r}", found, "Choose mode realtime or both")
             return
+        if self.follows_until and self.window_end and self.follows_until <= self.window_end:
+            found = f"{self.stop_at} is not after start_from {self.start_from}"
+            yield Finding("Option 'stop_at'", found, "Give a later moment")
         if self.end:
             action = "Leave it out: rows are followed until the follow task is stopped; start_from says from when on"
             yield Finding("Option 'end'", f"it is given, and mode is {self.mode}", action)
@@ -629,17 +657,26 @@ class MigrationOptions:
         return None if not end else _moment(end)
 
     @property
-    def given(self) -> dict[str, str | int | bool | None]:
+    def given(self) -> dict[str, str | float | bool | None]:
         """What is not as it is by default, and what every migration must say."""
         own = MigrationOptions().to_dict()
         return {name: value for name, value in self.to_dict().items() if value != own[name] or OPTIONS[name].required}
 
+    @property
+    def follows_until(self) -> datetime | None:
+        """Where following ends by itself."""
+        return None if not self.stop_at else _moment(self.stop_at)
+
     def ended(self, created: datetime) -> MigrationOptions:
-        """The same with an end of history: the moment of creation where none was given."""
-        if self.window_end:
-            return self
-        moment = created.isoformat()
-        return dataclasses.replace(self, start_from=moment) if self.follows else dataclasses.replace(self, end=moment)
+        """The same with an end of history: the moment of creation where none was given; moments that were said as how
+        long before it they are, are given."""
+        given = {name: text for name in _MOMENTS if (text := str(getattr(self, name) or ""))}
+        fixed = {name: _moment(text, created).isoformat() for name, text in given.items() if _AGO.fullmatch(text)}
+        options = dataclasses.replace(self, **fixed)  # type: ignore[arg-type]
+        if options.window_end:
+            return options
+        end = "start_from" if self.follows else "end"
+        return dataclasses.replace(options, **{end: created.isoformat()})  # type: ignore[arg-type]
 
     def of_interval(self, start: datetime | None, end: datetime | None) -> MigrationOptions:
         """The same for the data interval of a run, where no period was given.
@@ -678,7 +715,7 @@ class MigrationOptions:
         rows, size = (-(-limit // parts) for limit in (self.max_rows_per_second, self.max_bytes_per_second))
         return dataclasses.replace(self, max_rows_per_second=rows, max_bytes_per_second=size)
 
-    def to_dict(self) -> dict[str, str | int | bool | None]:
+    def to_dict(self) -> dict[str, str | float | bool | None]:
         """For JSON and for `checked`."""
         return dataclasses.asdict(self)
 
@@ -694,7 +731,14 @@ _CONNECTIONS = ("source_conn_id", "target_conn_id")
 # Signs that Airflow allows; of an address with a password, they lack the @ and the ? of a token.
 _CONNECTION = re.compile(r"[\w#!()\-.:/\\]*")
 
+_NUMBER = re.compile(r"\d+(\.\d+)?|\.\d+")
+
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
+
+_AGO = re.compile(r"-(\d{1,9})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+_MOMENTS = ("start", "end", "start_from", "stop_at")
 
 
 def is_connection(text: str) -> bool:
@@ -730,11 +774,26 @@ def _untemplated(field: dataclasses.Field[object], text: str) -> object:
         return {"true": True, "false": False}.get(text.lower(), text)
     if isinstance(field.default, int) and text.isdecimal():
         return int(text)
+    if isinstance(field.default, float) and _NUMBER.fullmatch(text):
+        return float(text)
     return text
 
 
-def _moment(text: str) -> datetime:
-    """An aware moment of an ISO 8601 text with a date; UTC where it names no zone."""
+def _moment(text: str, created: datetime | None = None) -> datetime:
+    """An aware moment.
+
+    Parameters:
+        text: ISO 8601 with a date, UTC where it names no zone; or such as `-30d`, how long ago it is.
+        created: from when on that counts, None for now.
+
+    Raises:
+        ValueError: it is something else, or before all time.
+    """
+    if ago := _AGO.fullmatch(text):
+        try:
+            return (created or datetime.now(timezone.utc)) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+        except OverflowError as error:
+            raise ValueError(f"{text!r} is before all time") from error
     if not _DATE.match(text):
         raise ValueError(f"{text!r} names no date")
     parsed = pendulum.parse(text, tz="UTC")
@@ -759,20 +818,21 @@ def _check_value(field: dataclasses.Field[object], value: object) -> list[Findin
     option = OPTIONS[field.name]
     name = f"Option {field.name!r}"
     expected = type(field.default) if field.default is not None else str
-    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+    kinds = (int, float) if expected is float else expected
+    if not isinstance(value, kinds) or (expected in (int, float) and isinstance(value, bool)):
         kind = _KINDS[expected]
         return [Finding(name, f"{value!r} is not {kind}", f"Give {kind}")]
     if option.choices and value not in option.choices:
         return [Finding(name, f"{value!r} is not one of its values", f"Choose one of {', '.join(option.choices)}")]
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         low = value if option.minimum is None else option.minimum
         high = value if option.maximum is None else option.maximum
-        if not low <= value <= high:
+        if not low <= value <= high:  # NaN is not, either.
             wanted = f"of at least {low}" if option.maximum is None else f"from {low} to {high}"
             return [Finding(name, f"{value} is out of range", f"Give a number {wanted}")]
-    if option.format == "date-time" and value:
+    if option.format == "moment" and value:
         try:
             _moment(str(value))
         except (ParserError, ValueError):
-            return [Finding(name, f"{value!r} is not a moment", "Give one such as 2021-01-01T00:00:00Z")]
+            return [Finding(name, f"{value!r} is not a moment", "Give one such as 2021-01-01T00:00:00Z, or -30d")]
     return []

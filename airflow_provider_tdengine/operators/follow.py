@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
@@ -12,17 +14,19 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, verify
 from airflow_provider_tdengine.migration.copying import (
-    DeadLetters,
     MemoryProgress,
     ProgressNotSaved,
     ProgressStore,
-    short_name,
+    kept,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, follow_facts, shards
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure, told
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
+
+POSITION = "position"
+"""The XCom of a task that follows: how far it has come."""
 
 
 class TDengineShardsOperator(MigrationOperator):
@@ -92,15 +99,14 @@ class FollowingOperator(MigrationOperator):
             except ProgressNotSaved as error:
                 log.warning("The watermark was not saved: %s", error)
 
-        folder = self.dead_letter_folder(options, context)
-        place = f"{context['ti'].task_id}-{context['ti'].map_index}"
+        folder = self.letters_folder(options, context)
         self._follower = follower = Follower(
             self.source(options),
             self.target(options),
             options,
             shard,
             save=save,
-            dead_letters=(lambda name: DeadLetters(folder / place / short_name(name))) if folder else None,
+            letters=folder,
         )
         metrics, pace, headway = Metrics(context), Pace(context), Headway("Following")
         done: Round | None = None
@@ -117,13 +123,25 @@ class FollowingOperator(MigrationOperator):
                         log.warning("The target refused %s; dead letters keep them in\n  %s", refused, folder)
                     metrics.followed(done.rows, done.rejected, position.lag)
                     pace.add(position.rows, position.lag)
-                    if position.has_caught_up(options):
+                    # Pushed, not kept: who finishes is another task, and reads it.
+                    context["ti"].xcom_push(POSITION, position.to_dict())
+                    if follower.is_at_end(position) or position.has_caught_up(options):
                         _report(done, position.rows - begin.rows)
                         return position
         except Stopped:
             if done:
                 told("Followed", follow_facts(done.watermark, done.position.rows - begin.rows, done.position.lag))
             raise failure(["Following was stopped; it goes on from its watermark"], retryable=True) from None
+
+    def refused_rows(self, folder: Path) -> int:
+        """How many refused rows wait in a folder."""
+        with clear_failures():
+            return sum(map(len, kept(folder).values()))
+
+    def letters_folder(self, options: MigrationOptions, context: Context) -> Path | None:
+        """Where this task keeps refused rows; None where they fail it."""
+        folder = self.dead_letter_folder(options, context)
+        return folder / f"{context['ti'].task_id}-{context['ti'].map_index}" if folder else None
 
     def on_kill(self) -> None:
         """Let the round end; the watermark stays where it was before."""
@@ -132,7 +150,7 @@ class FollowingOperator(MigrationOperator):
 
 
 class TDengineFollowOperator(FollowingOperator):
-    """Copies rows as they arrive, until somebody stops it: marks the task as success or failed.
+    """Copies rows as they arrive, until the moment `stop_at`, or somebody stops it: marks the task as success.
 
     It waits in the triggerer, which costs no worker. After a stop, a failure or a clear it goes on from its watermark,
     which it keeps in the task state store of Airflow (3.3); without one it goes on from the target's last timestamp,
@@ -195,6 +213,9 @@ class TDengineFollowOperator(FollowingOperator):
                     raise
                 log.warning("Waiting until both servers answer again: %s", error)
                 self._wait_for_answers(options, position)
+        if self._follower and self._follower.is_at_end(reached):
+            log.info("All rows before %s have been copied", options.stop_at)
+            return
         self._wait(options, reached.to_dict(), reached.to_dict())
 
     def _wait(
@@ -220,6 +241,96 @@ class TDengineFollowOperator(FollowingOperator):
     @property
     def _shard(self) -> Shard:
         return Shard(**(self.shard or {}))
+
+
+class TDengineFinishOperator(FollowingOperator):
+    """Ends following: copies what has arrived until now, or until `stop_at`, and compares all that was followed.
+
+    It runs when `follow` has ended: by itself at `stop_at`, or since somebody has marked it as success, which is all
+    that it takes to finish a migration. It fails where a difference stays, and while rows that the target refused lie
+    aside, whether they were copied or followed.
+
+    Parameters:
+        shards: the dictionaries that `TDengineShardsOperator` returned.
+        followed: the task that followed them, whose XComs say how far it came.
+        options: as of all stages.
+
+    Returns:
+        The verdict, see `migration.comparing.Verdict`; it is the XCom `verdict`, too, whether it fails or not.
+    """
+
+    template_fields: Sequence[str] = ("options", "shards")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shards": "json"}
+
+    def __init__(self, *, shards: Iterable[Mapping[str, str | None]], followed: str, **kwargs: Any) -> None:
+        # Without a shard that has ended well there is nothing to finish, as with mode history.
+        kwargs.setdefault("trigger_rule", "none_failed_min_one_success")
+        super().__init__(**kwargs)
+        self.shards = shards
+        self.followed = followed
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Copy what is left, then compare."""
+        options = self.migration_options(context)
+        shards = [Shard(**shard) for shard in self.shards]
+        reached = [self._position(context, number) for number in range(len(shards))]
+        with clear_failures(context), self.source(options) as source, self.target(options) as target:
+            end = options.follows_until or self._end(context, source, digest(reached))
+            last = replace(options, stop_at=end.isoformat(), delay=0.0)
+            for shard, position in zip(shards, reached, strict=True):
+                self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False)
+            begin = options.window_end
+            assert begin is not None
+            verdict, lines = Verdict(not_compared="verify is none"), list[str]()
+            if options.verify != "none":
+                past = replace(options, mode="history", start_from=None, stop_at=None)
+                folder = self.dead_letter_folder(options, context)
+                period = replace(past, start=begin.isoformat(), end=end.isoformat())
+                comparison = verify(source, target, period, kept(folder) if folder else {})
+                verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
+        context["ti"].xcom_push("verdict", verdict.to_dict())
+        log.info("Rows from %s to %s: %s", begin.isoformat(), end.isoformat(), verdict.words)
+        if verdict.kind is Kind.DIFFERENT:
+            cure = "Clear this task to mend and compare once more"
+            raise AirflowFailException("\n".join([verdict.words, *lines, cure]))
+        self._check_letters(options, context)
+        return verdict.to_dict()
+
+    def _position(self, context: Context, number: int) -> Mapping[str, object] | None:
+        """How far one of those that followed has come; None where it does not say."""
+        found = context["ti"].xcom_pull(task_ids=self.followed, key=POSITION, map_indexes=number)
+        return found if isinstance(found, Mapping) else None
+
+    def _end(self, context: Context, source: Catalog, reached: str) -> datetime:
+        """The present moment of the source; that of an earlier try, if nobody has followed any further since.
+
+        Parameters:
+            context: of the task.
+            source: the source database.
+            reached: a digest of how far they came.
+        """
+        progress = task_progress(context, "copies what has arrived by then")
+        if (stored := progress.load()) and stored.get("of") == reached:
+            return datetime.fromisoformat(str(stored["end"]))
+        end = datetime.fromtimestamp(source.clock(), timezone.utc)
+        try:
+            progress.save({"of": reached, "end": end.isoformat()})
+        except ProgressNotSaved as error:
+            log.warning("The end was not saved: %s", error)
+        return end
+
+    def _check_letters(self, options: MigrationOptions, context: Context) -> None:
+        """Fail while refused rows wait.
+
+        Raises:
+            AirflowFailException: they do; it says where.
+        """
+        folder = self.dead_letter_folder(options, context)
+        if folder and (waiting := self.refused_rows(folder)):
+            raise AirflowFailException(
+                f"The target refused {waiting} rows; they are dead letters in {folder}. Mend the cause, run "
+                "TDengineReplayDeadLettersOperator on that folder, then clear this task"
+            )
 
 
 class TDengineIncrementOperator(FollowingOperator):
@@ -255,6 +366,11 @@ class TDengineIncrementOperator(FollowingOperator):
                 with self.source(options) as source, self.target(options) as target:
                     SchemaSync(source, target, options).run_patiently()
             position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
+        folder = self.letters_folder(options, context)
+        if folder and (refused := self.refused_rows(folder)):
+            raise AirflowFailException(
+                f"All rows but {refused} have been copied: the target refused these; they are dead letters in {folder}"
+            )
         return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
 
 

@@ -45,6 +45,7 @@ from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOption
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     make_plan,
+    on_source_clock,
     plan_facts,
     preflight,
     preview,
@@ -69,7 +70,7 @@ log = logging.getLogger(__name__)
 
 _LEVELS = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
 
-OptionValues = Mapping[str, str | int | bool | None]
+OptionValues = Mapping[str, str | float | bool | None]
 
 
 class MigrationOperator(BaseOperator):
@@ -266,7 +267,7 @@ class TDengineResolveOperator(MigrationOperator):
             options = options.of_interval(run.data_interval_start, run.data_interval_end)
         return options.ended(run.run_after)
 
-    def execute(self, context: Context) -> dict[str, str | int | bool | None]:
+    def execute(self, context: Context) -> dict[str, str | float | bool | None]:
         """Check; nothing is written but a trace in the folders of options, which is removed again."""
         with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
@@ -275,6 +276,8 @@ class TDengineResolveOperator(MigrationOperator):
                 stop_on(folder_findings(options.folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
             with request.source as source, request.target as target:
                 implied = self.is_end_implied(options, context)
+                if implied or options.follows:
+                    options = on_source_clock(source, options, context["dag_run"].run_after)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
@@ -401,7 +404,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         folder = self.dead_letter_folder(options, context)
         letters = None
         if folder:
-            letters = DeadLetters(batch_folder(folder / self.task_id, batch, self.migration_options(context)))
+            own = batch_folder(folder / self.task_id, batch, self.migration_options(context))
+            letters = DeadLetters(own, options.max_rejected)
         self._stop = threading.Event()
         with clear_failures(context), headway:
             try:

@@ -27,6 +27,7 @@ STAGES = {
     "TDengineDeadLettersOperator": "dead_letters",
     "TDengineShardsOperator": "shards",
     "TDengineFollowOperator": "follow",
+    "TDengineFinishOperator": "finish",
 }
 """The stages of a migration in their order, by the operators of their tasks."""
 

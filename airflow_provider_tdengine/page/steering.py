@@ -72,6 +72,8 @@ def actions(migration: Migration, unfinished: Unfinished, user: str, *, has_stor
     """
     found = [_pause(migration, user)] if migration.run.state in ("queued", "running") else []
     state = migration.state
+    if state is State.FOLLOWING and "finish" in migration.stages:
+        found.append(_finish(migration))
     if state is State.PAUSED:
         found.append(_resume(migration, unfinished))
     elif state in (State.FAILED, State.DEAD_LETTERS):
@@ -108,6 +110,17 @@ def _pause(migration: Migration, user: str) -> Action:
     )
 
 
+def _finish(migration: Migration) -> Action:
+    """The task that follows ends well, and Airflow starts the one behind it, which drains and compares."""
+    place = _place(migration, "taskInstances", migration.stages["follow"].task_id)
+    return Action(
+        "Finish",
+        "Copies all rows that have arrived by now, compares what was followed, and ends the run",
+        [Request("PATCH", place, {"new_state": "success"})],
+        "Following ends: rows that arrive from now on are not copied. To go on later, clear the task that follows.",
+    )
+
+
 def _resume(migration: Migration, unfinished: Unfinished) -> Action:
     _, *lines = migration.run.note.split("\n")
     # That it is paused is no longer so, there either.
@@ -129,7 +142,7 @@ def _retry(migration: Migration) -> Action:
 
 
 def _compare_again(migration: Migration) -> Action:
-    names = [name for name in ("verify", "certify", "dead_letters") if name in migration.stages]
+    names = [name for name in ("verify", "certify", "dead_letters", "finish") if name in migration.stages]
     return Action(
         "Compare again",
         "Compares both databases again, and mends what differs",

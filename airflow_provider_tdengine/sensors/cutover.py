@@ -56,15 +56,15 @@ class TDengineCutoverSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """Whether both sides are equal up to `max_lag` ago."""
-        now = datetime.now(timezone.utc)
-        start, end = (now - self.past).isoformat(), (now - self.max_lag).isoformat()
         with clear_failures():
-            checked = MigrationOptions.checked(self.options)
-            options = replace(checked, mode="history", start_from=None, start=start, end=end, repair_rounds=0)
+            options = MigrationOptions.checked(self.options)
             source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
             target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
             try:
                 with source, target:
+                    now = datetime.fromtimestamp(source.clock(), timezone.utc)
+                    start, end = (now - self.past).isoformat(), (now - self.max_lag).isoformat()
+                    options = replace(options, mode="history", start_from=None, start=start, end=end, repair_rounds=0)
                     comparison = verify(source, target, options)
             except TDengineError as error:
                 if not error.retryable:

@@ -84,6 +84,6 @@ class TDengineNewRowsSensor(BaseSensorOperator):
 
     def _wait(self, context: Context) -> Wait:
         options = increment_options(self.options, context)
-        options = replace(options, poll_interval=max(1, round(self.poke_interval)))
+        options = replace(options, poll_interval=max(0.1, float(self.poke_interval)))
         position = asset_progress(context, the_asset(self.inlets)).load()
         return Wait(options=options.to_dict(), shard=asdict(Shard()), position=position)

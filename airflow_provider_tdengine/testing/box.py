@@ -13,7 +13,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.testing.engine import Engine
 from airflow_provider_tdengine.testing.faults import Faults
 from airflow_provider_tdengine.testing.stored import Session
-from airflow_provider_tdengine.testing.wire import RestInterface, WebSocketInterface
+from airflow_provider_tdengine.testing.wire import RestInterface, SubscriptionInterface, WebSocketInterface
 
 _START_SECONDS = 10
 
@@ -50,11 +50,12 @@ class TDengineBox:
         self.host = host
         self.port = port
         self.faults = Faults()
-        self._engine = Engine(version, password, checked=not community)
+        self._engine = Engine(version, password, checked=not community, ahead=lambda: self.faults.clock)
         self._ssl = ssl_context
         self._interfaces = (
             RestInterface(self._engine, self.faults, token),
             WebSocketInterface(self._engine, self.faults, token, block_rows),
+            SubscriptionInterface(self._engine, self.faults),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -150,6 +151,20 @@ class TDengineBox:
         """
         answer = self._engine.execute(sql, Session(user, database))
         return [(answer,)] if isinstance(answer, int) else list(answer.block.to_rows())
+
+    def forget_log(self, database: str) -> None:
+        """Let a database's subscribers find its logs empty, as if all were older than WAL_RETENTION_PERIOD.
+
+        Parameters:
+            database: its name.
+
+        Raises:
+            KeyError: there is no such database.
+        """
+        store = self._engine.store
+        with self._engine.lock:
+            for log in store.logs(store.databases[database]):
+                log.forget()
 
     @property
     def statements(self) -> list[str]:

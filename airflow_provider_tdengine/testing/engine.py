@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from airflow_provider_tdengine.testing.language import (
     BulkStatement,
     CreateDatabase,
     CreateTable,
+    CreateTopic,
     CreateUser,
     Delete,
     Describe,
     DropDatabase,
     DropTables,
+    DropTopic,
     DropUser,
     Grant,
     Name,
@@ -38,6 +41,7 @@ from airflow_provider_tdengine.testing.language import (
     UseDatabase,
     is_create_children,
     is_insert,
+    now,
     parse,
 )
 from airflow_provider_tdengine.testing.queries import (
@@ -65,6 +69,7 @@ from airflow_provider_tdengine.testing.stored import (
     Session,
     Store,
     SuperTable,
+    Table,
 )
 
 MAX_STATEMENT_BYTES = 1 << 20
@@ -79,21 +84,27 @@ class Engine:
     Parameters:
         version: such as "2.4.0.18" or "3.3.3.0"; its first number says which generation it is.
         password: of root.
+        checked: whether privileges are checked.
+        ahead: how many seconds its clock is ahead.
 
     Attributes:
         statements: those that ran, at least the latest 50,000.
         rows_read: rows of tables that were handed out, as they stand there: no counts, no names.
         rows_written: rows that were accepted.
+        lock: held by who reads or changes what is stored.
     """
 
-    def __init__(self, version: str, password: str, checked: bool = True) -> None:
+    def __init__(
+        self, version: str, password: str, checked: bool = True, ahead: Callable[[], float] = lambda: 0.0
+    ) -> None:
         generation = generation_of(version)
         self.generation = generation
         self.store = Store(version, generation, Accounts(generation, password, checked))
         self.statements: list[str] = []
+        self._ahead = ahead
         self.rows_read = 0
         self.rows_written = 0
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def receive(self, sql: str, session: Session) -> Result | int:
         """Carry out a statement that came over the wire, where its length has a limit and a NUL ends it.
@@ -113,7 +124,7 @@ class Engine:
         Raises:
             BoxError: what the server says instead.
         """
-        with self._lock:
+        with self.lock:
             if len(self.statements) >= _REMEMBERED:
                 del self.statements[: _REMEMBERED // 2]
             self.statements.append(sql)
@@ -126,27 +137,28 @@ class Engine:
             if is_create_children(sql):
                 changes.create_children(access, BulkStatement(sql, self.generation))
                 return 0
-            return _Execution(access, sql).carry_out(parse(sql, self.generation))
+            return _Execution(access, sql, self._ahead()).carry_out(parse(sql, self.generation))
 
     def write_block(self, session: Session, table: str, block: bytes, fields: bytes | None) -> int:
         """Take a raw block of 3.x; raises as `execute` does."""
-        with self._lock:
+        with self.lock:
             rows = changes.write_block(Access(self.store, session), table, block, fields)
             self.rows_written += rows
             return rows
 
     def handed_out(self, rows: int) -> None:
         """Count rows that a client has got."""
-        with self._lock:
+        with self.lock:
             self.rows_read += rows
 
 
 class _Execution:
-    """One statement of one session."""
+    """One statement of one session, by a clock that is so many seconds ahead."""
 
-    def __init__(self, access: Access, sql: str) -> None:
+    def __init__(self, access: Access, sql: str, ahead: float) -> None:
         self.access = access
         self.sql = sql
+        self.ahead = ahead
         self.generation = access.generation
         self.functions = self.session_functions()
 
@@ -181,6 +193,10 @@ class _Execution:
                 changes.alter_database(self.access, statement)
             case DropDatabase():
                 changes.drop_database(self.access, statement)
+            case CreateTopic():
+                changes.create_topic(self.access, statement)
+            case DropTopic():
+                changes.drop_topic(self.access, statement)
             case CreateTable():
                 changes.create_table(self.access, statement)
             case DropTables():
@@ -207,6 +223,7 @@ class _Execution:
             "client_version": text_vector("", store.version),
             "server_status": number_vector("", 1, Type.INT),
             "database": text_vector("", session.database or "", 64),
+            "now": number_vector("", now(Precision.NS) + round(self.ahead * 10**9), Type.TIMESTAMP),
         }
         if self.generation.number > 2:
             functions["timezone"] = text_vector("", "UTC (UTC, +0000)", 94)
@@ -241,21 +258,29 @@ class _Execution:
         """DELETE FROM a table or super table, by time and by what is the same in all rows of a table."""
         database, table = self.access.table(delete.name, DELETE)
         scan = Scan(table, database, self.functions)
+        oldest_kept = scan.low
         if narrow(delete.where, scan):
             raise self.generation.errors("bad_expression", why="DELETE takes conditions on timestamp and tags only")
         deleted = 0
+        met: dict[Table, tuple[int, int]] = {}
         for each in scan.tables:
             rows = each.between(scan.low, scan.high)
             if rows.stop > rows.start:
-                keep = ~_range_mask(len(each.timestamps()), rows)
+                times = each.timestamps()
+                met[each] = int(times[rows.start]), int(times[rows.stop - 1])
+                keep = ~_range_mask(len(times), rows)
                 each.rows.keep(keep)
                 deleted += rows.stop - rows.start
+        low = -(1 << 63) if scan.low == oldest_kept else scan.low
+        changes.deleted(self.access, database, table, met, low, scan.high)
         return deleted
 
     # --- The catalog
 
     def catalog(self) -> Catalog:
-        return Catalog(self.generation, self.access.visible(), self.access.store.accounts, self.access.session.user)
+        store, visible = self.access.store, self.access.visible()
+        topics = [topic for topic in store.topics.values() if topic.database in visible]
+        return Catalog(self.generation, visible, store.accounts, self.access.session.user, topics)
 
     def listed(self, view: View) -> Result:
         return Result(view.block(), Precision.MS)

@@ -73,7 +73,7 @@ class Faults:
             self._rest_rows = rows
 
     def set_clock(self, seconds: float) -> None:
-        """Let HTTP answers say a moment that is so far from the present one."""
+        """Let the Date of HTTP answers, and NOW() of queries, be so far from the present moment."""
         with self._lock:
             self._clock = seconds
 

@@ -21,7 +21,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
     UnsupportedServer,
 )
-from airflow_provider_tdengine.client.result import Session, as_name, as_number, counted
+from airflow_provider_tdengine.client.result import Session, all_rows, as_name, as_number, counted
 from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
 from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
@@ -31,6 +31,9 @@ from airflow_provider_tdengine.migration.findings import Finding, stop_on
 
 _IDLE = 30.0
 """Seconds after which a session that is kept is not used again: something on the way may have closed it."""
+
+_NAMES = 2_000
+"""Names that are asked for with one statement: of 192 bytes each, it is well below its longest length."""
 
 _NAMELESS = "(null)"
 _MOST_TAGS = 128
@@ -251,6 +254,21 @@ class Catalog:
         with self.session() as session:
             return session.streams(statement)
 
+    def clock(self) -> float:
+        """The present moment by the server's clock, in POSIX seconds; of 2.x cut to a whole second.
+
+        It is the clock of its taosAdapter, in 3.x too.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        statement = self.client.dialect.clock
+        if statement is None:
+            return self.client.date().timestamp()
+        with self.session() as session:
+            result = session.query(statement)
+            return as_number(all_rows(result)[0][0]) / (result.precision or Precision.MS).per_second
+
     def execute(self, statement: str) -> None:
         """Run a statement that changes something."""
         with self.session() as session:
@@ -386,6 +404,14 @@ class Catalog:
     def owners(self) -> dict[str, str | None]:
         """All subtables and normal tables by name, with their super table, None for normal tables."""
         return dict(self._all_tables())
+
+    def those_of(self, names: Collection[str]) -> set[str]:
+        """Which of some subtables and normal tables there are."""
+        ordered, found = list(names), set[str]()
+        for start in range(0, len(ordered), _NAMES):
+            part = ordered[start : start + _NAMES]
+            found.update(name for name, _ in self._all_tables(part))
+        return found.intersection(ordered)
 
     def has_table(self, name: str, stable: str | None) -> bool:
         """Whether there is a subtable of a super table, or a normal table (None), of that name."""

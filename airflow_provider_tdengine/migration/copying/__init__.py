@@ -1,12 +1,13 @@
 """One batch of rows brought over: read, converted, written, confirmed, and remembered."""
 
-from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, slices, window
+from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, at_or_after, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
 from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copied_facts, copy_batch
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
     batch_folder,
+    check_refused,
     first_letters,
     kept,
     known,
@@ -53,8 +54,10 @@ __all__ = [
     "Tally",
     "TokenBucket",
     "Unit",
+    "at_or_after",
     "batch_folder",
     "brief_of",
+    "check_refused",
     "choose_strategy",
     "copied_facts",
     "copy_batch",

@@ -83,11 +83,11 @@ class Batch:
 
 def window(options: MigrationOptions, database: Database) -> tuple[int | None, int | None]:
     """The period of a migration in steps of a database's precision."""
-    return _steps(options.window_start, database.precision), _steps(options.window_end, database.precision)
+    return at_or_after(options.window_start, database.precision), at_or_after(options.window_end, database.precision)
 
 
-def _steps(moment: datetime | None, precision: Precision) -> int | None:
-    """The first timestamp that is not before a moment."""
+def at_or_after(moment: datetime | None, precision: Precision) -> int | None:
+    """The first timestamp that is not before a moment, in steps of a precision; None for None."""
     if moment is None:
         return None
     step = Precision.NS.per_second // precision.per_second

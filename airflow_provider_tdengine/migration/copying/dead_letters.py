@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import TypeAlias, TypedDict
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
-from airflow_provider_tdengine.client.errors import RowRejected, TDengineError
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Catalog, Table, TimeScale
 from airflow_provider_tdengine.migration.copying.batch import Batch
-from airflow_provider_tdengine.migration.copying.rejected import MOST, Refused, Rejected, isolate
+from airflow_provider_tdengine.migration.copying.rejected import Refused, Rejected, isolate
 from airflow_provider_tdengine.migration.copying.writing import write_block
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -83,10 +83,12 @@ class DeadLetters:
 
     Parameters:
         folder: where; any path with the methods of `pathlib.Path`, such as Airflow's `ObjectStoragePath`.
+        most: how many rows may be refused; 0 for any number.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int = 0) -> None:
         self.folder = folder
+        self._most = most
         self._taken = 0
 
     def clear(self) -> None:
@@ -101,13 +103,11 @@ class DeadLetters:
         Raises:
             RowRejected: the target refuses too many.
         """
-        letters = list(islice(rows, MOST + 1 - self._taken))
+        letters = list(islice(rows, self._most + 1 - self._taken if self._most else None))
         self._taken += len(letters)
-        if self._taken > MOST:
-            raise RowRejected(
-                f"The target refuses more than {MOST} rows of this batch, the last one {letters[-1]}. "
-                "That is no matter of single rows: mend the target first"
-            )
+        if self._most and self._taken > self._most:
+            found = f"the target refuses more than {self._most} rows of this batch, the last one {letters[-1]}"
+            raise MigrationStopped([_too_many(found)])
         if letters:
             now = datetime.now(timezone.utc).isoformat()
             lines = [_letter(row, now) for row in letters]
@@ -115,6 +115,25 @@ class DeadLetters:
                 self.folder.mkdir(parents=True, exist_ok=True)
             _write_file(self.folder / f"{short_name(*_key(lines[0]), *_key(lines[-1]))}{_WAITING}", lines)
         return Refused(rejected=tuple(row.number for row in letters))
+
+
+def check_refused(folder: Path, most: int) -> None:
+    """Make sure that no more rows are refused than may be.
+
+    Parameters:
+        folder: where they are kept.
+        most: how many may be; 0 for any number.
+
+    Raises:
+        MigrationStopped: there are more.
+    """
+    if most and (refused := known(folder)) > most:
+        stop_on([_too_many(f"the target refused {refused} rows; they are dead letters in {folder}")])
+
+
+def _too_many(found: str) -> Finding:
+    action = "That is no matter of single rows: mend the target, or give a larger number, or 0 for any"
+    return Finding("Option 'max_rejected'", found, action)
 
 
 _WAITING = ".jsonl"

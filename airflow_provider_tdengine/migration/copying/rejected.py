@@ -15,9 +15,6 @@ from airflow_provider_tdengine.migration.rows import Transcoder
 OUTSIDE_KEEP = 0x060B
 """The code of a row that is older than the target keeps rows, or too far in the future."""
 
-MOST = 10_000
-"""Rows of a batch that may be refused: more of them are no matter of single rows."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SHOWN = 80
 

@@ -1,8 +1,9 @@
 """Rows that arrive while a migration runs: found with one query a table, copied a round at a time.
 
 A follow goes from its watermark, before which all rows have been copied, to now. A round copies the rows between them,
-those of the lookback before the watermark once more, and moves the watermark when the target has confirmed them. Of
-tables that come up all rows are copied, however old.
+those of the lookback before the watermark once more, and moves the watermark when the target has confirmed them. Now
+and then it looks whether the structure has changed, and whether rows have come that are older than that; of tables that
+come up all rows are copied, however old and whoever made the table.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -28,8 +30,9 @@ from airflow_provider_tdengine.migration.catalog import (
     Catalog,
     Holding,
     Holdings,
-    Patterns,
+    Period,
     Scope,
+    count,
     holdings,
     meet,
     together,
@@ -41,19 +44,23 @@ from airflow_provider_tdengine.migration.copying import (
     DeadLetters,
     MemoryProgress,
     StructureOutdated,
+    check_refused,
     copy_batch,
+    kept,
     kept_since,
     settle,
+    short_name,
     window,
 )
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.following.lookout import changes, digest, next_look, steps
-from airflow_provider_tdengine.migration.following.position import Position, Shard
+from airflow_provider_tdengine.migration.following.known import NOTHING_KNOWN, bucket, gaps, lacks, lowest, of_table
+from airflow_provider_tdengine.migration.following.known import counts as counts_of
+from airflow_provider_tdengine.migration.following.lookout import changes, digest, last, next_looks, steps
+from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import (
-    Owners,
     SchemaReport,
     SchemaSync,
     Structure,
@@ -69,7 +76,7 @@ ROWS_A_ROUND = 5_000_000
 """A round that would have more is made shorter, so that the watermark moves every minute or so."""
 
 _CURES = 5
-"""How often a round begins again since tables or columns have come up in its middle."""
+"""How often a round begins again since columns have come up, or tables have gone, in its middle."""
 
 _OUTDATED = (StructureOutdated, StructureChanged, TableMissing)
 """What is raised where tables or columns are not those that were read."""
@@ -112,8 +119,8 @@ class Follower:
         options: of the migration; history ends, and following begins, at `window_end`.
         shard: the tables that are followed.
         save: keeps a position, for the next one who asks for it.
-        dead_letters: gives where refused rows of a batch are kept, by a name; with `on_error` dead_letter.
-        clock: POSIX seconds.
+        letters: where refused rows are kept; None where the first one ends it.
+        clock: POSIX seconds; the source's, which has the rows, unless something else is given.
     """
 
     def __init__(
@@ -124,21 +131,23 @@ class Follower:
         shard: Shard | None = None,
         *,
         save: Callable[[Position], None] = lambda position: None,
-        dead_letters: Callable[[str], DeadLetters] | None = None,
-        clock: Callable[[], float] = time.time,
+        letters: Path | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._options = options
         self._scope = (shard or Shard()).of(Scope.of(options))
         self._save = save
-        self._dead_letters = dead_letters
-        self._clock = clock
+        self._letters = letters
+        self._clock = partial(self._ask, clock or source.clock)
         self._stop = threading.Event()
         self._stopping = False
         self._structure: Structure | None = None
-        self._created: Owners | None = None
-        """Tables that this follow has created and not filled yet; None where an earlier one may have, too."""
+        self._lacking: set[str] = set()
+        """Tables that the target was seen not to have: they wait until the structure is looked at."""
+        self._refused: Mapping[str, Sequence[int]] = {}
+        """Timestamps of refused rows, by table of the target."""
 
     def stop(self) -> None:
         """End the round that runs soon; the position that was saved last is where to go on."""
@@ -170,8 +179,9 @@ class Follower:
 
     def _beginning(self) -> Position:
         """The moment from which on rows are followed."""
-        start = self._period[1]
-        return Position(self._identity, start, start)
+        begin, start = self._period
+        known = Known(start, start, NOTHING_KNOWN) if begin == start else None
+        return Position(self._identity, start, start, known=known)
 
     def _recovered(self) -> Position:
         """The last timestamp that the target has; what is before it has to be compared."""
@@ -179,14 +189,14 @@ class Follower:
         with self._source, self._target:
             newest = self._newest_of_target(beginning.watermark)
             if newest is None:
-                return replace(beginning, settled=False)
+                return replace(beginning, known=None)
             watermark = max(beginning.watermark, min(newest, self._now()))
         log.warning(
             "Nobody knows up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
             "tables that differ before it are copied again",
             self._moment(watermark).isoformat(),
         )
-        return Position(self._identity, watermark, watermark, settled=False)
+        return Position(self._identity, watermark, watermark)
 
     def _newest_of_target(self, start: int) -> int | None:
         """The target's last timestamp from this one on, None if it has none; both in steps of the source."""
@@ -224,8 +234,18 @@ class Follower:
     def _now(self) -> int:
         """The end of a round that begins now; of rows that are one in a coarser target, all are before it or none."""
         structure = self._current()
-        step = structure.time.denominator
-        return steps(self._clock() - self._options.delay, structure.source.precision) // step * step
+        step, end = structure.time.denominator, last(self._options, structure.source.precision)
+        now = steps(self._clock() - self._options.delay, structure.source.precision)
+        return (now if end is None else min(now, end)) // step * step
+
+    def is_at_end(self, position: Position) -> bool:
+        """Whether all rows before the moment at which following is to stop have been copied."""
+        if self._options.follows_until is None or position.counted is None:
+            return False
+        structure = self._current()
+        end = last(self._options, structure.source.precision)
+        assert end is not None
+        return position.watermark >= end // structure.time.denominator * structure.time.denominator
 
     # --- Rounds
 
@@ -245,16 +265,20 @@ class Follower:
             end = self._now()
             for cures in range(_CURES + 1):
                 try:
-                    position = self._settled(position, counts)
                     position = self._advanced(position, counts, end)
-                    if self._clock() >= position.next_look:
+                    if position.known is None or self._clock() >= (
+                        position.soonest if self._lacking else position.next_look
+                    ):
                         position = self._looked(position, counts)
                     break
                 except _OUTDATED as outdated:
                     if cures == _CURES:
                         raise
                     log.info("%s", outdated)
-                    position = self._adapted(position, outdated)
+                    self._adapt(outdated)
+        if counts.rejected and self._letters:
+            # Those of earlier rounds, too; rows that the lookback reads again are refused again, and count once.
+            check_refused(self._letters, self._options.max_rejected)
         seconds = time.monotonic() - began
         watermark = self._moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
@@ -291,6 +315,9 @@ class Follower:
             if pair.source.name in waiting
         }
         rows = self._copy(found, start, end, counts)
+        if counted and self._lacking:
+            # Rows of tables that the target does not have yet are something to wake up for.
+            counted -= sum(one.rows for group in found.values() for one in group if one.name in self._lacking)
         lag = self._lag(end)
         position = replace(position, watermark=end, since=start, counted=counted, lag=lag, rows=position.rows + rows)
         self._save(position)
@@ -330,7 +357,7 @@ class Follower:
         return self._ask(lambda: holdings(self._source, pair.source, scope or self._scope, (start, end)))
 
     def _copy(self, found: Mapping[str, Holdings], start: int | None, end: int, counts: _Counts) -> int:
-        """Copy rows of a period.
+        """Copy rows of a period; those of tables that the target does not have are left to the next look.
 
         Parameters:
             found: where they lie, by super table or normal table.
@@ -342,33 +369,70 @@ class Follower:
             How many rows the target confirmed.
         """
         structure = self._current()
-        # Tables that are new are the next look's, which copies all of their rows, however old.
-        options = replace(self._options, schema="none")
         groups: dict[str | None, list[Holding]] = defaultdict(list)
         for pair in structure.pairs:
-            groups[pair.source.name if pair.source.is_super else None] += found.get(pair.source.name, ())
+            there = found.get(pair.source.name, ())
+            if pair.target is None and self._evolves:
+                self._lacking.update(one.name for one in there)
+            groups[pair.source.name if pair.source.is_super else None] += there
         copied = 0
         for stable, group in groups.items():
             counts.tables += len(group)
-            for batch in cut_batches(
-                stable, Holdings.of(group), (start, end), ROWS_A_BATCH, structure.time.denominator
-            ):
-                known = Holdings.of([one for one in group if _is_in(batch, one.name)])
+            known = self._without_lacking(Holdings.of(group))
+            for batch in cut_batches(stable, known, (start, end), ROWS_A_BATCH, structure.time.denominator):
+                part = known.take(np.array([_is_in(batch, name) for name in known.names], np.bool_))
+                copied += self._copy_batch(batch, part, (start, end), counts)
+        counts.rows += copied
+        return copied
+
+    def _copy_batch(self, batch: Batch, known: Holdings, period: Period, counts: _Counts) -> int:
+        """Copy a batch of tables, without those that the target turns out not to have.
+
+        Returns:
+            How many rows the target confirmed.
+        """
+        # Tables that are new are the next look's: it knows which, and may not take place all the time.
+        options = replace(self._options, schema="none")
+        while known := self._without_lacking(known):
+            try:
                 result = copy_batch(
                     self._source,
                     self._target,
                     replace(batch, first=known.names[0], before=f"{known.names[-1]}\x01"),
                     options,
                     MemoryProgress(),
-                    structure=structure,
-                    known=known if batch.period == (start, end) else None,
-                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}") if self._dead_letters else None,
+                    structure=self._current(),
+                    known=known if batch.period == period else None,
+                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}"),
                     stop=self._new_stop(),
                 )
-                copied += result.rows
+            except StructureOutdated as outdated:
+                if not (self._evolves and isinstance(outdated.__cause__, TableMissing) and self._note_lacking(known)):
+                    raise
+            else:
                 counts.rejected += result.tally.rejected
-        counts.rows += copied
-        return copied
+                return result.rows
+        return 0
+
+    def _dead_letters(self, batch: str) -> DeadLetters | None:
+        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected) if self._letters else None
+
+    @property
+    def _evolves(self) -> bool:
+        return self._options.on_schema_change == "evolve"
+
+    def _note_lacking(self, known: Holdings) -> bool:
+        """Note which of some tables the target does not have; whether there are such."""
+        rename = self._current().transform.tables
+        there = self._ask(lambda: self._target.those_of([rename(name) for name in known.names]))
+        lacking = {name for name in known.names if rename(name) not in there}
+        self._lacking |= lacking
+        return bool(lacking)
+
+    def _without_lacking(self, known: Holdings) -> Holdings:
+        if self._lacking.isdisjoint(known.names):
+            return known
+        return known.take(np.array([name not in self._lacking for name in known.names], np.bool_))
 
     # --- Structure
 
@@ -382,7 +446,8 @@ class Follower:
         return self._structure
 
     def _looked(self, position: Position, counts: _Counts) -> Position:
-        """Look at the source's structure, and do with changes what the option `on_schema_change` says.
+        """Look at the source's structure, do with changes what the option `on_schema_change` says, then look for rows
+        before the watermark that the target lacks.
 
         Returns:
             The position, saved.
@@ -390,40 +455,34 @@ class Follower:
         began = self._clock()
         seen = self._ask(lambda: digest(self._source, self._scope))
         if seen != position.structure:
-            position = self._settled(self._adapted(position), counts)
-        position = replace(position, structure=seen, next_look=next_look(began, self._clock(), self._options))
+            self._adapt()
+        self._lacking.clear()
+        position = self._completed(position, counts)
+        to_be, soonest = next_looks(began, self._clock(), self._options)
+        position = replace(position, structure=seen, next_look=to_be, soonest=soonest)
         self._save(position)
         return position
 
-    def _adapted(self, position: Position, outdated: Exception | None = None) -> Position:
+    def _adapt(self, outdated: Exception | None = None) -> None:
         """Do with a changed structure what the option `on_schema_change` says.
 
         Parameters:
-            position: of the follow.
             outdated: what a changed structure has led to, None where it was seen in time.
-
-        Returns:
-            The position; rows before it may be missing of tables that are new in the target.
 
         Raises:
             MigrationStopped: what has changed, or why it cannot be brought over.
         """
         self._structure = None
-        if self._options.on_schema_change == "evolve":
-            return self._evolved(position)
+        if self._evolves:
+            self._evolve()
+            return
         structure = self._current()
         self._ask(lambda: stop_on(changes(self._source, self._target, structure, self._options)))
         if outdated:
             raise outdated
-        return position
 
-    def _evolved(self, position: Position) -> Position:
+    def _evolve(self) -> None:
         """Bring the source's structure into the target."""
-        if position.settled:
-            self._created = {}
-            position = replace(position, settled=False)
-            self._save(position)
-        before = self._ask(self._target.owners)
         report = self._synced()
         if report.changed:
             log.info(
@@ -439,11 +498,7 @@ class Follower:
                     if count
                 ),
             )
-        if self._created is not None and report.tables:
-            owners = self._ask(self._target.owners)
-            self._created |= {name: owner for name, owner in owners.items() if name not in before}
         self._structure = None
-        return position
 
     def _synced(self) -> SchemaReport:
         options = replace(self._options, create_database=False, update_tags=self._options.schema != "none")
@@ -455,51 +510,98 @@ class Follower:
                 log.info("Another shard was faster: %s", error)
         return self._ask(sync.run)
 
-    def _settled(self, position: Position, counts: _Counts) -> Position:
-        """Copy rows before the watermark that may be missing: of new tables, or of all that differ.
+    # --- Rows before the watermark
+
+    def _completed(self, position: Position, counts: _Counts) -> Position:
+        """Copy rows before the watermark that the target lacks: late ones, and those of tables that are new to it.
 
         Returns:
-            The position before which none is missing, saved.
+            The position with what is known by then.
         """
-        if position.settled:
-            return position
+        structure, watermark, known = self._current(), position.watermark, position.known
+        begin, tables = self._period[0], [pair.source for pair in structure.pairs]
+        since = lowest(structure, begin, watermark, known)
+        until = max(watermark if since is None else min(since, watermark), self._lookback(watermark))
+
+        def counted(start: int | None, end: int) -> tuple[int, ...]:
+            return self._ask(lambda: counts_of(self._source, tables, self._scope, (start, end)))
+
+        # Before both sides are compared: rows that come meanwhile are the next look's.
+        if known is None or since != known.since:
+            start, now, changed = self._border.after(begin), counted(since, until), None
+        else:
+            start, before = known.since, counted(known.since, known.until)
+            changed = {group for group, rows in enumerate(before) if rows != known.rows[group]}
+            fresh = counted(known.until, until) if until > known.until else NOTHING_KNOWN
+            now, until = tuple(map(sum, zip(before, fresh, strict=True))), max(until, known.until)
+        self._refused = kept(self._letters) if self._letters else {}
+        rows = 0
+        for pair in structure.pairs:
+            is_changed = changed is None or bucket(pair.source.name) in changed
+            low = start if is_changed or known is None else known.until
+            if low is None or low < watermark:
+                rows += self._complete(pair, low, watermark, counts)
+        if rows:
+            log.info("%d rows were late, or of tables that were new to the target; they have been copied", rows)
+        return replace(position, known=Known(since, until, now), rows=position.rows + rows)
+
+    @property
+    def _border(self) -> Border:
         structure = self._current()
         assert structure.target is not None
-        precision, end = structure.source.precision, position.watermark
-        start = Border(precision, structure.source, structure.target).after(self._period[0])
-        found = {pair.source.name: self._missing(pair, start, end) for pair in structure.pairs}
-        rows = self._copy(found, start, end, counts)
-        if rows:
-            log.info("Copied: %s of tables that were new, or not equal", wording.number(rows, "row"))
-        self._created = {}
-        position = replace(position, settled=True, rows=position.rows + rows)
-        self._save(position)
-        return position
+        return Border(structure.source.precision, structure.source, structure.target)
 
-    def _missing(self, pair: TablePair, start: int | None, end: int) -> Holdings:
-        """What a table's subtables hold in a period, of those that are new, or that differ."""
-        if self._created is not None:
-            return self._new(pair, self._created, start, end)
+    def _complete(self, pair: TablePair, start: int | None, end: int, counts: _Counts) -> int:
+        """Copy what the target lacks of a super table or normal table in a period.
+
+        Returns:
+            How many rows the target confirmed.
+        """
         structure = self._current()
         rename, time = structure.transform.tables, structure.time
-        theirs = {}
-        if pair.target:
-            found = self._ask(lambda: holdings(self._target, pair.wanted, EVERYTHING, time.window(start, end)))
-            theirs = {one.name: one for one in found}
-        ours = self._holdings(pair, start, end)
-        expected = (Holding(rename(one.name), one.rows, time.apply(one.first), time.apply(one.last)) for one in ours)
-        return ours.take(np.array([theirs.get(one.name) != one for one in expected], np.bool_))
+        ours, theirs = self._holdings(pair, start, end), self._theirs(pair, start, end)
+        new: list[Holding] = []
+        odd: list[Holding] = []
+        for one in ours:
+            name = rename(one.name)
+            expected = Holding(name, one.rows, time.apply(one.first), time.apply(one.last))
+            if lacks(expected, theirs.get(name), self._refused_in(name, start, end)):
+                (odd if name in theirs and not time.cuts else new).append(one)
+        copied = self._copy({pair.source.name: Holdings.of(new)}, start, end, counts) if new else 0
+        for one in odd:
+            for low, high in self._gaps(pair, one):
+                part = {pair.source.name: Holdings.of([replace(one, first=low, last=high - 1)])}
+                copied += self._copy(part, low, high, counts)
+        return copied
 
-    def _new(self, pair: TablePair, created: Owners, start: int | None, end: int) -> Holdings:
-        """The same, of the subtables that are new."""
-        rename, owner = self._current().transform.tables, pair.wanted.name if pair.wanted.is_super else None
-        new = {name for name, its in created.items() if its == owner}
-        if not new or (owner is None and pair.wanted.name not in new):
-            return Holdings.of([])
-        # What new names were before cannot be told; where tables are renamed, all are asked for.
-        scope = self._scope if rename else replace(self._scope, tables=Patterns(tuple(sorted(new))))
-        found = self._holdings(pair, start, end, scope)
-        return found.take(np.array([rename(name) in new for name in found.names], np.bool_))
+    def _refused_in(self, table: str, start: int | None, end: int) -> int:
+        """How many rows of a table of the target were refused, and wait as dead letters, in a period of the source."""
+        return sum((start is None or start <= time) and time < end for time in self._refused.get(table, ()))
+
+    def _theirs(self, pair: TablePair, start: int | None, end: int) -> dict[str, Holding]:
+        """What the target holds of a table's subtables in a period of the source; of others, too, where they mix."""
+        structure = self._current()
+        if pair.target is None:
+            return {}
+        names = structure.transform.tables.of_range(self._scope.first, self._scope.before)
+        scope = EVERYTHING if names is None else EVERYTHING.between(*names)
+        table, period = replace(pair.wanted, where=""), structure.time.window(start, end)
+        return {one.name: one for one in self._ask(lambda: holdings(self._target, table, scope, period))}
+
+    def _gaps(self, pair: TablePair, table: Holding) -> Iterator[tuple[int, int]]:
+        """The periods of a table in which the target has another number of rows."""
+        structure = self._current()
+        source = of_table(pair.source, table.name)
+        target = of_table(replace(pair.wanted, where=""), structure.transform.tables(table.name))
+
+        def ours(low: int, high: int) -> int:
+            refused = self._refused_in(target.name, low, high)
+            return self._ask(lambda: count(self._source, source, EVERYTHING, (low, high))) - refused
+
+        def theirs(low: int, high: int) -> int:
+            return self._ask(lambda: count(self._target, target, EVERYTHING, structure.time.window(low, high)))
+
+        return gaps(ours, theirs, table.first, table.last + 1, structure.time.denominator)
 
 
 def _is_in(batch: Batch, name: str) -> bool:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
+from airflow_provider_tdengine.migration.copying import at_or_after
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following.position import Position, Shard
+from airflow_provider_tdengine.migration.following.known import counts
+from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.structure import Structure, TablePair, compare
 
 _LOOKING = 10
-"""Looks at the structure take at most one part in so many of the time."""
+"""Looks at the structure, and for rows that are late, take at most one part in so many of the time."""
 
 
 def digest(source: Catalog, scope: Scope) -> str:
@@ -37,9 +38,14 @@ def _sum(things: Iterable[object]) -> int:
     )
 
 
-def next_look(began: float, ended: float, options: MigrationOptions) -> float:
-    """When the structure may be looked at again, after a look that began and ended at these POSIX seconds."""
-    return began + max(options.schema_poll_interval, _LOOKING * (ended - began))
+def next_looks(began: float, ended: float, options: MigrationOptions) -> tuple[float, float]:
+    """When the source is to be looked at again, after a look that began and ended at these POSIX seconds.
+
+    Returns:
+        When it is to be, and when it may be if there is a reason to.
+    """
+    soonest = began + _LOOKING * (ended - began)
+    return max(began + options.schema_poll_interval, soonest), soonest
 
 
 def changes(source: Catalog, target: Catalog, structure: Structure, options: MigrationOptions) -> Iterator[Finding]:
@@ -82,6 +88,11 @@ def steps(seconds: float, precision: Precision) -> int:
     return int(seconds * 1000) * precision.per_second // 1000
 
 
+def last(options: MigrationOptions, precision: Precision) -> int | None:
+    """Before which timestamp rows are followed, None for no end."""
+    return at_or_after(options.follows_until, precision)
+
+
 class Lookout:
     """What a follow that has caught up waits for: rows that its last round has not seen, or another structure.
 
@@ -91,7 +102,7 @@ class Lookout:
         options: of the migration.
         shard: the tables that are followed.
         position: up to where the follow has come; None to wait for nothing but answers.
-        clock: POSIX seconds.
+        clock: POSIX seconds; the source's, which has the rows, unless something else is given.
     """
 
     def __init__(
@@ -101,15 +112,16 @@ class Lookout:
         options: MigrationOptions,
         shard: Shard,
         position: Position | None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._options = options
         self._position = position
-        self._clock = clock
+        self._clock = clock or source.clock
         self._scope = shard.of(Scope.of(options))
         self._next_look = position.next_look if position else 0.0
+        """When it is to look at more than rows behind the watermark."""
         self._read: tuple[Precision, list[Table]] | None = None
 
     def look(self) -> str:
@@ -129,6 +141,8 @@ class Lookout:
     def _found(self, position: Position) -> str:
         precision, tables = self._tables()
         end = steps(self._clock() - self._options.delay, precision)
+        if (stop := last(self._options, precision)) is not None and end >= stop:
+            return "it is time to stop"
         period = position.since, max(end, position.watermark)
         found = (together(self._source, table, self._scope, period) for table in tables)
         rows = sum(one.rows for one in found if one)
@@ -138,8 +152,18 @@ class Lookout:
         if began < self._next_look:
             return ""
         seen = digest(self._source, self._scope)
-        self._next_look = next_look(began, self._clock(), self._options)
-        return "" if seen == position.structure else "another structure"
+        late = self._late(position.known, tables) if seen == position.structure else 0
+        self._next_look, _ = next_looks(began, self._clock(), self._options)
+        if seen != position.structure:
+            return "another structure"
+        return f"{late} rows more, or fewer, than were before the watermark" if late else ""
+
+    def _late(self, known: Known | None, tables: list[Table]) -> int:
+        """How many rows have come that are later than the lookback, or have gone."""
+        if known is None:
+            return 0
+        now = counts(self._source, tables, self._scope, (known.since, known.until))
+        return sum(abs(one - other) for one, other in zip(now, known.rows, strict=True))
 
     def _tables(self) -> tuple[Precision, list[Table]]:
         """The precision of the source, and what is followed there, as it was at the first look."""

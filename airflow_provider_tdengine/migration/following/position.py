@@ -72,6 +72,35 @@ def follow_facts(watermark: datetime, rows: int, lag: float) -> wording.Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """How many rows of before the watermark the source had when the target was last seen to have them.
+
+    Parameters:
+        since: from which timestamp on they were counted, None for the first row.
+        until: before which timestamp.
+        rows: how many, by groups of tables.
+    """
+
+    since: int | None
+    until: int
+    rows: tuple[int, ...]
+
+    @classmethod
+    def from_stored(cls, stored: object) -> Known | None:
+        """The inverse of `asdict`, None for nothing.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        match stored:
+            case None:
+                return None
+            case {"since": int() | None as since, "until": int() as until, "rows": [*rows]}:
+                return cls(since, until, tuple(map(int, rows)))
+        raise TypeError(f"rows that are known are {stored!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Up to where a follow has come.
 
@@ -80,9 +109,10 @@ class Position:
         watermark: all rows before this timestamp have been copied, in steps of the source.
         since: rows from this timestamp on were counted when the watermark was moved.
         counted: how many there were; None if there were more than could be copied at once.
-        settled: False while it is not known whether all rows before the watermark have been copied.
+        known: rows that were before it when both sides were last compared; None where they never were.
         structure: digest of the source's structure that the target has, too; None before the first look at it.
-        next_look: when it may be looked at again, in POSIX seconds.
+        next_look: when the source is to be looked at again, its structure and rows that are late, in POSIX seconds.
+        soonest: when it may be, if there is a reason to.
         lag: seconds from the watermark to the newest row that the source had when it was moved.
         rows: rows that were copied so far; what was copied again counts again.
     """
@@ -91,9 +121,10 @@ class Position:
     watermark: int
     since: int
     counted: int | None = 0
-    settled: bool = True
+    known: Known | None = None
     structure: str | None = None
     next_look: float = 0.0
+    soonest: float = 0.0
     lag: float = 0.0
     rows: int = 0
 
@@ -112,4 +143,4 @@ class Position:
         Raises:
             TypeError: not what `to_dict` gives.
         """
-        return typed(cls, stored)
+        return replace(typed(cls, {**stored, "known": None}), known=Known.from_stored(stored.get("known")))

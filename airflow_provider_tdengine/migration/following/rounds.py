@@ -28,7 +28,7 @@ def rounds(
     position: Position,
     pause: Callable[[float], object] = time.sleep,
 ) -> Iterator[Round]:
-    """One round after the other, without end; servers that are away are waited for.
+    """One round after the other, to the moment at which following is to stop; servers that are away are waited for.
 
     Parameters:
         source: the source database.
@@ -64,6 +64,8 @@ def rounds(
             continue
         position = done.position
         yield done
+        if follower.is_at_end(position):
+            return
         if not position.has_caught_up(options):
             continue
         lookout = Lookout(source, target, options, Shard(), position)

@@ -12,7 +12,7 @@ from airflow_provider_tdengine.migration.planning.plan import (
     plan_facts,
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
-from airflow_provider_tdengine.migration.planning.request import Request, requested
+from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
 
 __all__ = [
     "MOST_BATCHES",
@@ -26,6 +26,7 @@ __all__ = [
     "cut_batches",
     "make_batches",
     "make_plan",
+    "on_source_clock",
     "plan_facts",
     "preflight",
     "preview",

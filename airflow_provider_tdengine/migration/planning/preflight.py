@@ -117,15 +117,14 @@ def _after_end(source: Catalog, structure: Structure, options: MigrationOptions)
 
 
 def _clocks(source: Catalog, target: Catalog) -> Iterator[Finding]:
-    """Servers whose clocks are not Airflow's, which says where history ends and how late a follower is."""
+    """Servers whose clocks are not Airflow's."""
     for side, catalog in (("source", source), ("target", target)):
         began = datetime.now(timezone.utc)
-        clock = catalog.client.clock()
+        clock = datetime.fromtimestamp(catalog.clock(), timezone.utc)
         ended = datetime.now(timezone.utc)
-        if clock is None:
-            continue
-        # It says whole seconds, cut, and looked at its clock between the two moments.
-        ahead = max(clock - ended, began - clock - timedelta(seconds=1))
+        # It looked at its clock between the two moments.
+        cut = timedelta(seconds=0 if catalog.client.dialect.clock else 1)
+        ahead = max(clock - ended, began - clock - cut)
         if ahead > CLOCKS:
             direction = "ahead of" if clock > ended else "behind"
             yield Finding(

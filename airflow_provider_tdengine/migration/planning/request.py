@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +25,9 @@ from airflow_provider_tdengine.migration.structure import Structure, nothing_mea
 _T = TypeVar("_T")
 
 _SOURCE, _TARGET = "source_conn_id", "target_conn_id"
+
+_CLOCKS_AGREE = 1.5
+"""Seconds by which clocks may differ that agree to a second: 2.x says whole ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,35 @@ def requested(
     assert resolved is not None
     structure = patiently(source, target, lambda: _meant(source, target, resolved))
     return Request(resolved, source, target, structure)
+
+
+def on_source_clock(source: Catalog, options: MigrationOptions, created: datetime) -> MigrationOptions:
+    """The options with the moment of a run's creation as the source's clock says it, where history ends at that.
+
+    Rows have the source's time, and Airflow's machines may have others, each its own. Where clocks agree to a second,
+    nothing changes, so that a retry sees the same rows. Else history ends at the present moment of the source, which is
+    after the creation, and following begins at the earliest moment that the creation may have been.
+
+    Parameters:
+        source: the source database.
+        options: of the run.
+        created: when it was created, by the clock of whoever did.
+
+    Raises:
+        TDengineError: what no retry cured.
+    """
+    if options.window_end != created:
+        return options
+    now = persist(source.clock)
+    ahead = now - time.time()
+    moment = created.timestamp()
+    if abs(ahead) <= _CLOCKS_AGREE and moment <= now + _CLOCKS_AGREE:
+        return options
+    if options.follows:
+        moment = math.floor(min(moment, moment + ahead, now))
+        return replace(options, start_from=datetime.fromtimestamp(moment, timezone.utc).isoformat())
+    moment = math.ceil(now + _CLOCKS_AGREE)
+    return replace(options, end=datetime.fromtimestamp(moment, timezone.utc).isoformat())
 
 
 def _meant(source: Catalog, target: Catalog, options: MigrationOptions) -> Structure:

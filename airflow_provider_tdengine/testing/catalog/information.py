@@ -133,6 +133,11 @@ def _ins_indexes(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
             yield (name, database.name, indexes[name].name, None, indexes[name].created, tag, "tag_index", None)
 
 
+def _ins_topics(catalog: Catalog, _: Wanted) -> Iterator[Row]:
+    for topic in catalog.topics:
+        yield (topic.name, topic.database, topic.created, topic.sql, "NULL", "yes", "db")
+
+
 def _no_rows(_: Catalog, __: Wanted) -> Iterator[Row]:
     return iter(())
 
@@ -187,7 +192,10 @@ _INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wante
         _ins_indexes,
     ),
     "ins_streams": (fields_of("stream_name:192 create_time:TIMESTAMP sql:2048 status:20"), _no_rows),
-    "ins_topics": (fields_of("topic_name:192 db_name:64 create_time:TIMESTAMP sql:49152"), _no_rows),
+    "ins_topics": (
+        fields_of("topic_name:192 db_name:64 create_time:TIMESTAMP sql:2048 schema:65517 meta:4 type:8"),
+        _ins_topics,
+    ),
     "ins_functions": (fields_of("name:64 comment:255 aggregate:INT output_type:31 create_time:TIMESTAMP"), _no_rows),
     "ins_views": (
         fields_of(

@@ -8,25 +8,6 @@ from airflow_provider_tdengine.testing.catalog.views import Row, View, fields_of
 from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.stored import Schema, SuperTable, Table
 
-_ENCODINGS = {
-    Type.BOOL: "bit-packing",
-    Type.TIMESTAMP: "delta-i",
-    Type.FLOAT: "delta-d",
-    Type.DOUBLE: "delta-d",
-}
-
-
-def _storage_options(schema: Schema, column: Field) -> tuple[str, str, str]:
-    """ENCODE, COMPRESS and LEVEL of a column in 3.3."""
-    numeric = column.info.dtype is not None
-    default = {
-        "encode": _ENCODINGS.get(column.type, "simple8b" if numeric else "disabled"),
-        "compress": "lz4",
-        "level": "medium",
-    }
-    given = default | schema.column_options.get(column.name, {})
-    return given["encode"], given["compress"], given["level"]
-
 
 def _type_name(generation: Generation, field: Field) -> str:
     """A type as DESCRIBE says it; of a DECIMAL (3.3.6) with its digits."""
@@ -56,9 +37,7 @@ def describe(generation: Generation, schema: Schema) -> View:
     rows: list[Row] = []
     for number, column in enumerate(schema.columns):
         note = "PRIMARY KEY" if schema.composite and number == 1 else ""
-        rows.append(
-            (column.name, _type_name(generation, column), column.length, note, *_storage_options(schema, column))
-        )
+        rows.append((column.name, _type_name(generation, column), column.length, note, *schema.storage(column)))
     for tag in schema.tags:
         rows.append((tag.name, _type_name(generation, tag), tag.length, "TAG", *(["disabled"] * 3)))
     return View(fields, [row[: len(fields)] for row in rows])
@@ -83,7 +62,7 @@ def _create_table(generation: Generation, table: Table | SuperTable) -> str:
     for number, column in enumerate(schema.columns):
         text = f"`{column.name}` {_sql_type(generation, column)}"
         if not is_2:
-            encode, compress, level = _storage_options(schema, column)
+            encode, compress, level = schema.storage(column)
             text += f" ENCODE '{encode}' COMPRESS '{compress}' LEVEL '{level}'"
             text += " PRIMARY KEY" if schema.composite and number == 1 else ""
         columns.append(text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing.generations import Generation
-from airflow_provider_tdengine.testing.stored import Accounts, Database
+from airflow_provider_tdengine.testing.stored import Accounts, Database, Topic
 
 Row = tuple[Value, ...]
 
@@ -55,12 +55,14 @@ class Catalog:
         databases: those that the user may see.
         accounts: the users.
         user: who looks.
+        topics: in the order in which they were made.
     """
 
     generation: Generation
     databases: Mapping[str, Database]
     accounts: Accounts
     user: str = "root"
+    topics: Sequence[Topic] = ()
 
 
 def only(view: View, names: Container[str]) -> View:

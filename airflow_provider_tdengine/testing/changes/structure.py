@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.testing.changes import telling
 from airflow_provider_tdengine.testing.changes.writes import check_table_name
 from airflow_provider_tdengine.testing.language import (
     AlterDatabase,
@@ -75,8 +76,9 @@ def drop_database(access: Access, statement: DropDatabase) -> None:
     if statement.name not in access.store.databases and statement.if_exists:
         return
     access.database(statement.name, CHANGE)
-    del access.store.databases[statement.name]
-    access.store.owners.pop(statement.name, None)
+    if any(topic.database == statement.name for topic in access.store.topics.values()):
+        raise access.generation.errors("database_has_topic")
+    access.store.forget_database(statement.name)
 
 
 # --- Tables
@@ -114,18 +116,24 @@ def create_table(access: Access, statement: CreateTable) -> None:
         database.stables[name] = SuperTable(name, schema, access.generation.reads_by_tag)
     else:
         database.add_table(Table(name, schema, database.rule))
+    telling.created(access, database, database.stables.get(name) or database.tables[name])
 
 
 def drop_tables(access: Access, statement: DropTables) -> None:
     """DROP TABLE and DROP STABLE; 2.x drops super tables with DROP TABLE too."""
+    dropped: dict[Database, list[Table | SuperTable]] = {}
     for name, if_exists in statement.names:
         database = access.database_of(name, CHANGE)
         if name.name in database.stables:
+            dropped.setdefault(database, []).append(database.stables[name.name])
             database.drop_stable(name.name)
         elif name.name in database.tables and not statement.stable:
+            dropped.setdefault(database, []).append(database.tables[name.name])
             database.drop_table(name.name)
         elif not if_exists:
             raise access.generation.errors("table_missing")
+    for database, tables in dropped.items():
+        telling.dropped(access, database, tables)
 
 
 def alter_table(access: Access, statement: AlterTable) -> None:
@@ -142,6 +150,7 @@ def alter_table(access: Access, statement: AlterTable) -> None:
     fields = schema.tags if statement.is_tag else schema.columns
     if statement.action == "add":
         _add(access, table, fields, statement)
+        telling.altered(access, database, table, statement)
         return
     position = next((i for i, field in enumerate(fields) if field.name == statement.column), None)
     if position is None:
@@ -154,13 +163,15 @@ def alter_table(access: Access, statement: AlterTable) -> None:
         _rename(access, table, fields, position, statement)
     else:
         _drop(access, table, fields, position, statement.is_tag)
+    telling.altered(access, database, table, statement)
 
 
 def alter_table_option(access: Access, statement: AlterTableOption) -> None:
     """ALTER TABLE ... TTL and COMMENT."""
-    _, table = access.table(statement.name, CHANGE)
+    database, table = access.table(statement.name, CHANGE)
     options = table.options if isinstance(table, Table) else table.schema.options
     options[statement.option] = statement.value
+    telling.options_set(access, database, table)
 
 
 def _tables_of(table: Table | SuperTable) -> list[Table]:
@@ -228,3 +239,4 @@ def set_tags(access: Access, statement: SetTags, sql: str) -> None:
             raise words.value_error(error, index, name) from error
         table.tags[positions[name]] = value
         table.stable.reorder()
+        telling.tag_set(access, database, table, tag, value)

@@ -9,6 +9,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Value, column_to_list
 from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.testing.changes import telling
 from airflow_provider_tdengine.testing.changes.raw_blocks import read_raw_block
 from airflow_provider_tdengine.testing.language import (
     BadValueError,
@@ -50,10 +51,11 @@ def create_children(access: Access, statement: BulkStatement) -> None:
     Raises:
         BoxError: a table is there already, a tag does not fit, ...
     """
-    _create(access, statement, statement.children())
+    telling.children(access, _create(access, statement, statement.children()))
 
 
-def _create(access: Access, statement: BulkStatement, wanted: Sequence[NewChild]) -> None:
+def _create(access: Access, statement: BulkStatement, wanted: Sequence[NewChild]) -> list[tuple[Database, Table]]:
+    """Create subtables; what is returned are those that were not there."""
     made: list[tuple[Database, Table]] = []
     seen: set[tuple[str, str]] = set()
     # Tables in a row with the same tags of the same super table have their tags converted together.
@@ -77,6 +79,7 @@ def _create(access: Access, statement: BulkStatement, wanted: Sequence[NewChild]
     made += _children_of(access, statement, run) if run else []
     for database, table in made:
         database.add_table(table)
+    return made
 
 
 def check_table_name(access: Access, name: TableName) -> None:
@@ -143,7 +146,7 @@ def insert(access: Access, statement: BulkStatement) -> int:
     new = [rows.child for rows in insertions if rows.child is not None]
     _create(access, statement, new)
     targets = [_target(access, statement, rows) for rows in insertions]
-    parts: list[tuple[Table, Part]] = []
+    parts: list[tuple[_Target, Part]] = []
     run: list[_Target] = []
     for target in targets:
         if run and not run[-1].is_like(target):
@@ -151,8 +154,10 @@ def insert(access: Access, statement: BulkStatement) -> int:
             run = []
         run.append(target)
     parts += _parts(access, statement, run)
-    for table, part in parts:
-        table.rows.append(part)
+    for target, part in parts:
+        target.table.rows.append(part)
+    named = [(target.database, target.table) for target in targets if target.rows.child is not None]
+    telling.written(access, named, ((target.database, target.table, part) for target, part in parts))
     return sum(part.rows for _, part in parts)
 
 
@@ -175,7 +180,7 @@ def _target(access: Access, statement: BulkStatement, rows: NewRows) -> _Target:
     return _Target(database, table, fields, rows)
 
 
-def _parts(access: Access, statement: BulkStatement, run: Sequence[_Target]) -> list[tuple[Table, Part]]:
+def _parts(access: Access, statement: BulkStatement, run: Sequence[_Target]) -> list[tuple[_Target, Part]]:
     """Rows for tables with the same columns: converted in one go, then handed out."""
     database, fields = run[0].database, run[0].fields
     literals = Literals(access.generation, database.precision)
@@ -199,7 +204,7 @@ def _parts(access: Access, statement: BulkStatement, run: Sequence[_Target]) -> 
     if any(key not in columns for key in run[0].table.schema.keys):
         raise access.generation.errors("bad_expression", why="the primary key is missing")
     return [
-        (target.table, Part(target.rows.rows, {name: pieces[number] for name, pieces in columns.items()}))
+        (target, Part(target.rows.rows, {name: pieces[number] for name, pieces in columns.items()}))
         for number, target in enumerate(run)
     ]
 
@@ -234,4 +239,5 @@ def write_block(access: Access, name: str, raw: bytes, fields: bytes | None) -> 
     part = read_raw_block(raw, fields, table.schema, access.generation.errors)
     _check_times(access, database, part.columns[table.schema.timestamp])
     table.rows.append(part)
+    telling.written(access, (), [(database, table, part)])
     return part.rows

@@ -27,6 +27,10 @@ class ErrorTable:
     def __init__(self, entries: dict[str, tuple[int, str]]) -> None:
         self._entries = entries
 
+    def __or__(self, other: dict[str, tuple[int, str]]) -> ErrorTable:
+        """The same errors, some of them said otherwise."""
+        return ErrorTable(self._entries | other)
+
     def __call__(self, name: str, /, **values: object) -> BoxError:
         """The error of that name, its placeholders filled."""
         code, text = self._entries[name]
@@ -90,6 +94,22 @@ ERRORS_3 = ErrorTable(
         "denied": (0x2644, "Permission denied or target object not exist"),
         "denied_write": (0x2644, "Permission denied or target object not exist"),
         "no_database": (0x2616, "Database not specified"),
+        "topic_database_missing": (0x0380, "Database not specified or available"),
+        "topic_without_log": (0x038C, "WAL retention period is zero"),
+        "topic_exists": (0x03E0, "Topic already exists"),
+        "topic_missing": (0x03E1, "Topic not exist"),
+        "topic_in_use": (0x03EB, "Topic subscribed cannot be dropped"),
+        "database_has_topic": (0x03ED, "Topic must be dropped first"),
+        "not_subscribed": (0xFFFF, "tmq not init"),
+        "subscribed_already": (0xFFFF, "tmq should have unsubscribed first"),
+        "bad_consumer_option": (0xFFFF, "fail"),
+        "no_consumer": (0xFFFF, "new consumer return nil"),
+        "no_message": (0xFFFF, "message is nil"),
+        "no_message_to_fetch": (0xFFFF, "message ID are not equal"),
+        "no_message_of_that_number": (0xFFFF, "message ID is not equal"),
+        "offset_out_of_range": (0x4007, "Offset out of range"),
+        "vgroup_of_others": (0x4008, "VgId does not belong to this consumer"),
+        "topic_of_others": (0x4009, "Topic does not belong to this consumer"),
         "database_missing": (0x0388, "Database not exist"),
         "query_database_missing": (0x2662, "Fail to get table info, error: Database not exist"),
         "table_exists": (0x0603, "Table already exists"),
@@ -120,3 +140,15 @@ ERRORS_3 = ErrorTable(
         "bad_expression": (0x2600, "syntax error: {why}"),
     }
 )
+
+_INVALID = (0x0118, "Invalid parameters")
+_NO_MESSAGE = (0xFFFF, "message is nil")
+
+ERRORS_30 = ERRORS_3 | {
+    "no_message_to_fetch": _NO_MESSAGE,
+    "no_message_of_that_number": _NO_MESSAGE,
+    "offset_out_of_range": _INVALID,
+    "vgroup_of_others": _INVALID,
+    "topic_of_others": _INVALID,
+}
+"""What 3.0 says of subscriptions (measured 3.0.5.2)."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from airflow_provider_tdengine.client.types import Type
-from airflow_provider_tdengine.testing.generations.errors import ERRORS_2, ERRORS_3, ErrorTable
+from airflow_provider_tdengine.testing.generations.errors import ERRORS_2, ERRORS_3, ERRORS_30, ErrorTable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -63,7 +63,7 @@ _DATABASE_OPTIONS_2: Mapping[str, str] = {
     "update": "0",
 }
 
-_DATABASE_OPTIONS_3: Mapping[str, str] = {
+_DATABASE_OPTIONS_3: dict[str, str] = {
     "buffer": "256",
     "cachesize": "1",
     "cachemodel": "none",
@@ -150,6 +150,9 @@ class Generation:
             3.0.5.2).
         strays_in_lists: `tbname IN` finds tables of other super tables, and reads them as if they were of this one
             (measured 3.0.5.2, 3.3.3.0).
+        counts_next: positions of subscriptions are the next version to be read (measured 3.3.3.0), rather than the last
+            one that was (measured 3.0.5.2).
+        tells_empty_text: subscriptions tell an empty text from NULL (measured 3.3.3.0; not 3.0.5.2).
     """
 
     number: int
@@ -191,6 +194,8 @@ class Generation:
     distinct_json: bool
     counts_empty_tables: bool
     strays_in_lists: bool
+    counts_next: bool
+    tells_empty_text: bool
 
     def type_name(self, kind: Type) -> str:
         """What DESCRIBE and REST call a type."""
@@ -248,6 +253,8 @@ GENERATION_2 = Generation(
     distinct_json=True,
     counts_empty_tables=False,
     strays_in_lists=False,
+    counts_next=False,
+    tells_empty_text=False,
 )
 
 GENERATION_3 = Generation(
@@ -290,6 +297,8 @@ GENERATION_3 = Generation(
     distinct_json=False,
     counts_empty_tables=True,
     strays_in_lists=True,
+    counts_next=True,
+    tells_empty_text=True,
 )
 
 
@@ -314,4 +323,9 @@ def generation_of(version: str) -> Generation:
         distinct_json=not is_current,
         counts_empty_tables=is_current,
         strays_in_lists=numbers < (3, 3, 5),
+        # 3.0 keeps no log for subscriptions unless it is told to (measured 3.0.5.2, 3.3.3.0).
+        database_options=_DATABASE_OPTIONS_3 | {"wal_retention_period": "3600" if is_current else "0"},
+        counts_next=is_current,
+        tells_empty_text=is_current,
+        errors=ERRORS_3 if is_current else ERRORS_30,
     )

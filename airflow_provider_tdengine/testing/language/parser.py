@@ -22,11 +22,13 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Column,
     CreateDatabase,
     CreateTable,
+    CreateTopic,
     CreateUser,
     Delete,
     Describe,
     DropDatabase,
     DropTables,
+    DropTopic,
     DropUser,
     Duration,
     Expression,
@@ -270,6 +272,12 @@ class _Parser:
             return CreateDatabase(self.identifier(), quoted, if_not_exists, self.database_options())
         if self.take("user"):
             return self.create_user()
+        if self.generation.number > 2 and self.take("topic"):
+            if_not_exists = self.take("if", "not", "exists")
+            name = self.identifier()
+            if not self.take("with", "meta", "as", "database"):
+                raise self.unknown()
+            return CreateTopic(name, if_not_exists, self.identifier(), self.sql)
         if self.word in ("table", "stable"):
             return self.create_table(self.next().text.lower() == "stable")
         raise self.unknown()
@@ -374,6 +382,9 @@ class _Parser:
             return DropDatabase(self.identifier(), quoted, if_exists)
         if self.take("user"):
             return DropUser(self.identifier())
+        if self.generation.number > 2 and self.take("topic"):
+            if_exists = self.take("if", "exists")
+            return DropTopic(self.identifier(), if_exists)
         if self.word not in ("table", "stable"):
             raise self.unknown()
         stable = self.next().text.lower() == "stable"

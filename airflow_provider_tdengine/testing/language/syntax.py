@@ -215,6 +215,24 @@ class UseDatabase:
 
 
 @dataclass(frozen=True)
+class CreateTopic:
+    """CREATE TOPIC ... WITH META AS DATABASE of 3.x."""
+
+    name: str
+    if_not_exists: bool
+    database: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class DropTopic:
+    """DROP TOPIC."""
+
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True)
 class CreateTable:
     """CREATE STABLE, or CREATE TABLE with columns; a normal table has no tags."""
 
@@ -357,6 +375,8 @@ Statement: TypeAlias = (
     | AlterDatabase
     | DropDatabase
     | UseDatabase
+    | CreateTopic
+    | DropTopic
     | CreateTable
     | DropTables
     | AlterTable

@@ -31,7 +31,6 @@ from airflow_provider_tdengine.testing.language import (
     Name,
     Unary,
     duration_steps,
-    now,
     parse_time,
 )
 from airflow_provider_tdengine.testing.queries.frames import Frame, Vector, number_vector
@@ -269,7 +268,9 @@ class _Evaluation:
 
     def call(self, call: Call) -> Vector:
         if call.function == "now" and not call.arguments:
-            return number_vector("", now(self.frame.precision), Type.TIMESTAMP)
+            nanoseconds = self.fixed(self.frame.functions["now"]).values
+            steps = int(nanoseconds[0]) // (10**9 // self.frame.precision.per_second)
+            return number_vector("", steps, Type.TIMESTAMP)
         if not call.arguments and call.function in self.frame.functions:
             return self.frame.functions[call.function]
         functions: dict[str, Callable[[Vector], Vector]] = {

@@ -2,6 +2,7 @@
 
 from airflow_provider_tdengine.testing.stored.access import CHANGE, DELETE, LOOK, QUERY, Access, Session, Store
 from airflow_provider_tdengine.testing.stored.accounts import Accounts, Right
+from airflow_provider_tdengine.testing.stored.log import Consumer, Entry, Group, Log, Named, Start, Told, Topic, Written
 from airflow_provider_tdengine.testing.stored.order import murmur, slot_of
 from airflow_provider_tdengine.testing.stored.storage import (
     Database,
@@ -23,15 +24,24 @@ __all__ = [
     "QUERY",
     "Access",
     "Accounts",
+    "Consumer",
     "Database",
+    "Entry",
+    "Group",
+    "Log",
+    "Named",
     "Part",
     "Right",
     "Rows",
     "Schema",
     "Session",
+    "Start",
     "Store",
     "SuperTable",
     "Table",
+    "Told",
+    "Topic",
+    "Written",
     "characters",
     "concatenate",
     "murmur",

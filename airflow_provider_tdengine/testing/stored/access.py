@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.language import TableName
 from airflow_provider_tdengine.testing.stored.accounts import Accounts
+from airflow_provider_tdengine.testing.stored.log import Log, Topic
 from airflow_provider_tdengine.testing.stored.storage import Database, SuperTable, Table
 
 
@@ -33,6 +34,7 @@ class Store:
         accounts: the users.
         databases: by name.
         owners: who created each database.
+        topics: by name.
     """
 
     version: str
@@ -40,6 +42,21 @@ class Store:
     accounts: Accounts
     databases: dict[str, Database] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, Topic] = field(default_factory=dict)
+    _logs: dict[Database, list[Log]] = field(default_factory=dict)
+
+    def logs(self, database: Database) -> list[Log]:
+        """The logs of a database's vgroups; 2.x has none."""
+        if self.generation.number == 2:
+            return []
+        if database not in self._logs:
+            self._logs[database] = [Log() for _ in range(int(database.options["vgroups"]))]
+        return self._logs[database]
+
+    def forget_database(self, name: str) -> None:
+        """Let go of a database, its owner and its logs."""
+        self._logs.pop(self.databases.pop(name), None)
+        self.owners.pop(name, None)
 
 
 @dataclass(frozen=True)

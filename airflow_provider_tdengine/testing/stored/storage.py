@@ -12,11 +12,18 @@ from itertools import count, pairwise
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Flags, Ints, Value, VariableColumn
-from airflow_provider_tdengine.client.types import Field, Precision
+from airflow_provider_tdengine.client.types import Field, Precision, Type
 from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.stored.order import by_tag, slot_of, vgroup_of
 
 _UIDS = count(9851624185499648)
+
+_ENCODINGS = {
+    Type.BOOL: "bit-packing",
+    Type.TIMESTAMP: "delta-i",
+    Type.FLOAT: "delta-d",
+    Type.DOUBLE: "delta-d",
+}
 
 
 class OnDuplicate(Enum):
@@ -228,7 +235,7 @@ def _complete(parts: Iterable[Part], column: Field) -> Column:
 # --- Tables
 
 
-@dataclass
+@dataclass(eq=False)
 class Schema:
     """The columns of a table or super table.
 
@@ -253,6 +260,16 @@ class Schema:
     @property
     def timestamp(self) -> str:
         return self.columns[0].name
+
+    def storage(self, column: Field) -> tuple[str, str, str]:
+        """ENCODE, COMPRESS and LEVEL of a column in 3.3."""
+        default = {
+            "encode": _ENCODINGS.get(column.type, "disabled" if column.info.dtype is None else "simple8b"),
+            "compress": "lz4",
+            "level": "medium",
+        }
+        given = default | self.column_options.get(column.name, {})
+        return given["encode"], given["compress"], given["level"]
 
     def find(self, name: str) -> Field | None:
         """A column or tag by name."""

@@ -78,9 +78,9 @@ class Call:
 
 
 @contextmanager
-def migrating(pair: BoxPair, folder: Path, *arguments: str) -> Iterator[Call]:
+def migrating(pair: BoxPair, folder: Path, *arguments: str, name: str = "migrate") -> Iterator[Call]:
     sides = [str(client.address).replace("://", "://root:taosdata@") for client in (pair.source, pair.target)]
-    command = [sys.executable, "-m", "airflow_provider_tdengine.cli", "migrate", "--poll-interval", "1"]
+    command = [sys.executable, "-m", "airflow_provider_tdengine.cli", name, "--poll-interval", "0.2"]
     command += ["--source-conn-id", sides[0], "--target-conn-id", sides[1], "--state", str(folder)]
     command += ["--source-database", SOURCE, "--target-database", TARGET, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -114,6 +114,15 @@ def test_rows_are_copied_as_they_arrive_until_ctrl_c(site: BoxPair, tmp_path: Pa
     assert "The same command goes on from here" in said
     assert "✓ copy" not in said
     assert site.source_box.rows_read - read < 10
+    # What is left is copied, and all is compared; after that, nothing is followed.
+    insert(site, "d1")
+    with migrating(site, tmp_path, "--mode", mode, name="finish") as call:
+        status, said = call.ended()
+    assert (status, rows(site)) == (0, before + 4)
+    assert "Equal: 4 rows in 2 tables" in said
+    with migrating(site, tmp_path, "--mode", mode, name="finish") as call:
+        status, said = call.ended()
+    assert (status, "Nothing is followed" in said) == (2, True)
 
 
 def test_refused_rows_are_exit_status_1(site: BoxPair, tmp_path: Path) -> None:

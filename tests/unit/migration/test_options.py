@@ -24,7 +24,7 @@ def sentence(**values: object) -> str:
         ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history, realtime, both."),
         ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, fail."),
         ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
-        ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z."),
+        ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d."),
         ({"workers": True}, "True is not a whole number. Give a whole number."),
         ({"stables": 1}, "1 is not text. Give text."),
         ({"database_options": "KEEP 10w"}, "'10w' is not a number of days, nor one with m, h or d. "),
@@ -46,6 +46,23 @@ def test_text_from_templates() -> None:
     )
     assert (options.workers, options.create_database, options.start) == (3, False, None)
     assert options.window_end is None
+    realtime = MigrationOptions.checked({**REQUIRED, "mode": "realtime", "poll_interval": "0.25", "delay": 3})
+    assert (realtime.poll_interval, realtime.delay) == (0.25, 3)
+
+
+def test_moments_may_be_said_as_how_long_before_the_creation_they_are() -> None:
+    created = datetime(2022, 3, 1, tzinfo=timezone.utc)
+    options = MigrationOptions.checked({**REQUIRED, "start": "-4w", "end": "-36h"}).ended(created)
+    assert (options.start, options.end) == ("2022-02-01T00:00:00+00:00", "2022-02-27T12:00:00+00:00")
+    both = MigrationOptions.checked({**REQUIRED, "mode": "both", "start": "-90d", "start_from": "-90s"})
+    assert both.ended(created).start_from == "2022-02-28T23:58:30+00:00"
+    for wrong in ("-3y", "-d", "30d", "-999999999w"):
+        with pytest.raises(MigrationStopped, match=f"Option 'start': '{wrong}' is not a moment"):
+            MigrationOptions.checked({**REQUIRED, "start": wrong})
+    with pytest.raises(MigrationStopped, match="Options 'start' and 'end': start -1d is not before end -2d"):
+        MigrationOptions.checked({**REQUIRED, "start": "-1d", "end": "-2d"})
+    with pytest.raises(MigrationStopped, match="Option 'stop_at': it is given, and mode is history"):
+        MigrationOptions.checked({**REQUIRED, "stop_at": "2022-01-01"})
 
 
 def test_every_option_is_explained() -> None:

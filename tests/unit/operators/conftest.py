@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_tdengine.client import Address
 from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -98,12 +99,15 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         source.execute("create stable plant.m (ts timestamp, v double) tags (g int)")
         for i in range(4):
             source.execute(f"create table plant.d{i} using plant.m tags ({i})")
+        if request.param.startswith("2"):
+            # It says whole seconds, for which each row would have to be waited for.
+            monkeypatch.setattr(Catalog, "clock", lambda self: time.time())
         options = {
             "source_database": "plant",
             "target_database": "follower",
             "mode": "realtime",
             "start_from": datetime.now(timezone.utc).isoformat(),
-            "poll_interval": 1,
+            "poll_interval": 0.2,
             "lookback": 0,
             "schema_poll_interval": 3600,
         }

@@ -19,7 +19,13 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_tdengine.operators.follow import TDengineFollowOperator, TDengineShardsOperator
+from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration.copying import at_or_after
+from airflow_provider_tdengine.operators.follow import (
+    TDengineFinishOperator,
+    TDengineFollowOperator,
+    TDengineShardsOperator,
+)
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
 from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
 
@@ -39,6 +45,7 @@ class Task:
     store: Store | None = field(default_factory=Store)
     tries: int = 0
     deferred: TaskDeferred | None = None
+    pushed: dict[str, Any] = field(default_factory=dict)
 
     @property
     def operator(self) -> TDengineFollowOperator:
@@ -46,7 +53,9 @@ class Task:
 
     def context(self) -> Any:
         run = dag_run()
-        ti = SimpleNamespace(dag_id="d", try_number=self.tries, task_id="follow", map_index=0)
+        ti = SimpleNamespace(
+            dag_id="d", try_number=self.tries, task_id="follow", map_index=0, xcom_push=self.pushed.__setitem__
+        )
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
 
@@ -74,7 +83,7 @@ class Task:
     def is_waiting(self) -> bool:
         """Whether the trigger has seen nothing to do, at its first look."""
         try:
-            self.wait(1.7)
+            self.wait(0.7)
         except asyncio.TimeoutError:
             return True
         return False
@@ -298,6 +307,127 @@ def test_refused_rows_are_kept_and_the_others_arrive(
     (file,) = tmp_path.rglob("*.jsonl")
     assert len(file.read_text(encoding="utf-8").splitlines()) == 1
     assert task.is_waiting()
+
+
+# --- The end
+
+
+@dataclass
+class Finish:
+    """The task behind those that follow, which reads how far they came."""
+
+    options: dict[str, Any]
+    positions: list[dict[str, Any] | None]
+    store: Store = field(default_factory=Store)
+    pushed: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> dict[str, object]:
+        shards = [{"first": None, "before": None}] if len(self.positions) == 1 else SHARDS
+        operator = TDengineFinishOperator(
+            task_id="finish", options=json.loads(json.dumps(self.options)), shards=shards, followed="follow"
+        )
+        run = dag_run()
+        ti = SimpleNamespace(
+            dag_id="d",
+            try_number=1,
+            task_id="finish",
+            map_index=-1,
+            xcom_push=self.pushed.__setitem__,
+            xcom_pull=lambda task_ids, key, map_indexes: self.positions[map_indexes],
+        )
+        context: Any = {"dag_run": run, "ti": ti, "task_state_store": self.store}
+        return operator.execute(context)
+
+
+SHARDS: list[dict[str, Any]] = [{"first": None, "before": "d2"}, {"first": "d2", "before": None}]
+
+
+def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
+    plant.insert("d0")
+    time.sleep(0.01)
+    task = Task(plant.options).start()
+    plant.insert("d1", "d2")
+    time.sleep(0.01)
+    finish = Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))])
+    assert finish.execute()["rows"] == 3
+    assert plant.is_equal
+    assert finish.pushed["verdict"]["kind"] == "equal"
+    plant.insert("d3")
+    time.sleep(0.01)
+    assert finish.execute()["rows"] == 3, "a retry has the same end"
+    finish.positions = [None]
+    assert finish.execute()["rows"] == 4, "somebody has followed on"
+
+
+@pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
+def test_finishing_without_a_memory_compares_all_the_same(plant: Plant, positions: list[Any]) -> None:
+    Task(plant.options).start()
+    plant.insert("d1", "d3")
+    time.sleep(0.01)
+    assert Finish(plant.options, positions).execute()["rows"] == 2
+    assert plant.is_equal
+
+
+def test_a_difference_that_stays_fails_the_run(plant: Plant) -> None:
+    plant.insert("d1")
+    time.sleep(0.01)
+    task = Task(plant.options).start()
+    plant.target.execute(f"insert into follower.d1 values ({int(time.time() * 1000)}, 7)")
+    time.sleep(0.01)
+    finish = Finish({**plant.options, "repair_rounds": 0}, [task.pushed["position"]])
+    with pytest.raises(AirflowFailException, match="d1: rows 1 in the source, 2 in the target"):
+        finish.execute()
+    assert finish.pushed["verdict"]["kind"] == "different"
+
+
+def test_refused_rows_that_were_followed_make_the_run_red(
+    plant: Plant, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
+    plant.source.execute("create table plant.w0 using plant.w tags (0)")
+    plant.options |= {
+        "target_database": "nano",
+        "database_options": "PRECISION 'ns'",
+        "on_error": "dead_letter",
+        "dead_letter_path": f"file://{tmp_path}",
+        "max_rejected": 2,
+    }
+    task = Task(plant.options)
+    TDengineSchemaSyncOperator(task_id="sync_schema", options=plant.options).execute(task.context())
+
+    def insert(count: int) -> None:
+        now = int(time.time() * 1000)
+        # More than nanoseconds can count.
+        rows = "".join(f"({now + i},9999999999999)" for i in range(count))
+        plant.source.execute(f"insert into plant.w0 values {rows} ({now + count},{now})")
+        time.sleep(0.02)
+
+    insert(2)
+    task.start()
+    with pytest.raises(AirflowFailException, match="The target refused 2 rows; they are dead letters in file://"):
+        Finish(plant.options, [task.pushed["position"]]).execute()
+    insert(1)
+    with pytest.raises(AirflowFailException, match="'max_rejected': the target refused 3 rows"):
+        task.operator.resume(task.context(), position=task.pushed["position"])
+    assert plant.target.execute("select count(*) from nano.w") == [(2,)]
+
+
+def test_it_ends_by_itself_at_a_moment(plant: Plant) -> None:
+    stop = datetime.now(timezone.utc) + timedelta(seconds=1)
+    plant.options["stop_at"] = stop.isoformat()
+    plant.insert("d0")
+    time.sleep(0.01)
+    task = Task(plant.options).start()
+    moment = at_or_after(stop, Precision.MS) or 0
+    plant.source.execute(f"insert into plant.d1 values ({moment - 1},1.5) ({moment},1.5) ({moment + 1000},1.5)")
+    event = task.wait()
+    while "time to stop" not in event:
+        task.resume(event)
+        event = task.wait()
+    assert task.deferred
+    task.operator.resume(task.context(), event=event, **json.loads(json.dumps(task.deferred.kwargs)))
+    assert [row[:2] for row in plant.rows("target")][1:] == [("d1", moment - 1)]
+    assert Finish(plant.options, [task.pushed["position"]]).execute()["rows"] == 2
 
 
 def test_history_follows_nothing(plant: Plant) -> None:

@@ -34,7 +34,7 @@ class Runs:
 
     def context(self) -> Any:
         run = dag_run()
-        ti = SimpleNamespace(dag_id="d", try_number=1, task_id="copy", map_index=-1)
+        ti = SimpleNamespace(dag_id="d", try_number=1, task_id="copy", map_index=-1, xcom_push=lambda key, value: None)
         dag = SimpleNamespace(start_date=self.start_date)
         return {"dag": dag, "dag_run": run, "ti": ti} | ({"asset_state_store": self.stores} if self.stores else {})
 

@@ -60,7 +60,18 @@ def test_an_operator_can_be_copied_and_pickled(operator: BaseOperator) -> None:
 def test_the_dag_has_its_stages_in_order() -> None:
     dag = migration_dag("m", defaults={"source_database": "power", "workers": 4})
     stages = [task.task_id for task in dag.topological_sort()]
-    assert stages == ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters", "shards", "follow"]
+    assert stages == [
+        "resolve",
+        "sync_schema",
+        "plan",
+        "copy",
+        "verify",
+        "certify",
+        "dead_letters",
+        "shards",
+        "follow",
+        "finish",
+    ]
     assert copy.deepcopy(dag).task_ids == dag.task_ids
     assert dag.params["source_database"] == "power"
     assert dag.params["workers"] == 4
@@ -101,7 +112,8 @@ def test_the_form_explains_every_option() -> None:
         .endswith("For example **d1001, d1002**, **d10\\*, meters.\\*\\_old**, **@/opt/airflow/tables.txt**.")
     )
     assert params["mode"].schema["enum"] == ["history", "realtime", "both"]
-    assert params["start"].schema["format"] == "date-time"
+    assert "format" not in params["start"].schema, "a picker takes no -30d"
+    assert params["delay"].schema["type"] == "number"
     assert (params["workers"].schema["minimum"], params["workers"].schema["maximum"]) == (1, 64)
     assert params["source_database"].schema["minLength"] == 1
     defaults = {name: param.value for name, param in params.items() if name != "source_database"}

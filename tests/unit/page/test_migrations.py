@@ -154,6 +154,15 @@ def test_a_pause_is_a_note_before_the_old_one_and_a_resume_takes_it_away() -> No
     assert note.body == {"note": "ours\nplant → plant, history"}
 
 
+def test_finishing_ends_the_task_that_follows_well_and_leaves_the_rest_to_the_one_behind_it() -> None:
+    following = migration(options={"mode": "both"}, copy="success", follow="deferred deferred", finish="none")
+    assert list(buttons(following)) == ["Pause", "Finish"]
+    (request,) = buttons(following)["Finish"].requests
+    assert (request.method, request.body) == ("PATCH", {"new_state": "success"})
+    assert request.path.endswith("/taskInstances/follow")
+    assert "Finish" not in buttons(migration(copy="success", follow="deferred")), "a DAG of an earlier version"
+
+
 def test_start_over_forgets_checkpoints_where_airflow_keeps_them() -> None:
     over = migration(replace(RUN, state="success"), plan="success", copy="success")
     paths = [(one.method, one.path.rpartition("/taskInstances/")[2]) for one in buttons(over)["Start over"].requests]

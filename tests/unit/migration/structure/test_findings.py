@@ -493,7 +493,7 @@ CASES = (
     Case(
         "options._check_value 4",
         options(start="yesterday"),
-        "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z.",
+        "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d.",
     ),
     # --- Operators
     Case(

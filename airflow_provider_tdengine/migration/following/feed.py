@@ -1,0 +1,110 @@
+"""All that a topic tells, from stored positions on: each change at least once, and what is lost is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from typing_extensions import Self
+
+from airflow_provider_tdengine.client.connection import Client
+from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
+from airflow_provider_tdengine.client.subscription import Assignment, Message, Start
+
+Positions = Mapping[int, int]
+"""Where reading goes on, by vgroup."""
+
+
+class Feed:
+    """The one consumer of a topic, over all of its vgroups.
+
+    What has been taken counts as read: who takes it saves `positions` when the target has confirmed all of it. After a
+    failure a new feed goes on from the positions that were saved last.
+
+    Parameters:
+        client: of the source.
+        topic: its name.
+        group: the group, of which there is no other consumer.
+        vgroups: how many there are.
+        stored: the positions that were saved; None to begin with what is written from now on.
+
+    Attributes:
+        gaps: vgroups whose log has not all that comes behind the stored position; what is left of it is read.
+
+    Raises:
+        ServerBusy: an earlier consumer still has some of the vgroups; it loses them some seconds after it ended.
+        TDengineError: see `Subscription`.
+    """
+
+    def __init__(self, client: Client, topic: str, group: str, vgroups: int, stored: Positions | None) -> None:
+        start = Start.LATEST if stored is None else Start.EARLIEST
+        self._consumer = client.subscription(topic, group, start)
+        self._positions: dict[int, int] = {}
+        self.gaps: set[int] = set()
+        try:
+            assigned = self._consumer.assignments()
+            if len(assigned) < vgroups:
+                raise ServerBusy(
+                    f"Another consumer still reads topic {topic!r} at {client.address}: "
+                    f"{len(assigned)} of its {vgroups} vgroups are free"
+                )
+            for each in assigned:
+                wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
+                self._positions[each.vgroup] = self._go_to(each, wanted)
+        except BaseException:
+            self.close()
+            raise
+
+    def _go_to(self, assigned: Assignment, position: int) -> int:
+        """Go on at a position, which is the group's from now on, too; where it is gone, at the first that there is."""
+        try:
+            self._consumer.seek(assigned.vgroup, position)
+        except PositionGone:
+            self.gaps.add(assigned.vgroup)
+            position = assigned.first if assigned.position < assigned.begin else assigned.begin
+            self._consumer.seek(assigned.vgroup, position)
+        return position
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Behind all that was taken."""
+        return dict(self._positions)
+
+    def take(self, most: int, wait: float) -> list[Message]:
+        """What has happened, message by message; of a vgroup in the order in which it did.
+
+        Parameters:
+            most: rows after which no more messages are taken.
+            wait: seconds until there must be a first message.
+
+        Raises:
+            TDengineError: see `Subscription.poll`.
+        """
+        taken: list[Message] = []
+        rows = 0
+        while rows < most and (message := self._consumer.poll(0 if taken else wait)):
+            taken.append(message)
+            rows += sum(each.rows for each in message.rows)
+            self._positions[message.vgroup] = message.position
+        if not taken:
+            self._look_behind()
+        return taken
+
+    def _look_behind(self) -> None:
+        """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""
+        for each in self._consumer.assignments():
+            if each.first > self._positions.get(each.vgroup, each.first):
+                self.gaps.add(each.vgroup)
+        self._positions |= self._consumer.positions()
+
+    def close(self) -> None:
+        """End; harmless when it has ended."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
