@@ -41,6 +41,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Statement,
     TableName,
     Unary,
+    Union,
     UseDatabase,
     children,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "Statement",
     "TableName",
     "Unary",
+    "Union",
     "UseDatabase",
     "children",
     "duration_steps",
