@@ -259,7 +259,7 @@ class TDengineFinishOperator(FollowingOperator):
         The verdict, see `migration.comparing.Verdict`; it is the XCom `verdict`, too, whether it fails or not.
     """
 
-    template_fields: Sequence[str] = ("options", "shards")
+    template_fields: Sequence[str] = ("options", "shards", "followed")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shards": "json"}
 
     def __init__(self, *, shards: Iterable[Mapping[str, str | None]], followed: str, **kwargs: Any) -> None:

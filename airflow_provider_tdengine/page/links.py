@@ -56,6 +56,15 @@ class MigrationLink(_MigrationLink):
     name = "Migration"
 
 
+class AssessmentLink(_MigrationLink):
+    """To what a dry run has found."""
+
+    name = "Assessment"
+    stages = ("plan",)
+    document = ("plan", "assessment")
+    place = "/assessment.html"
+
+
 class CertificateLink(_MigrationLink):
     """To what proves it."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_tdengine.page import notes
-from airflow_provider_tdengine.page.links import CertificateLink, DeadLettersLink, MigrationLink
+from airflow_provider_tdengine.page.links import AssessmentLink, CertificateLink, DeadLettersLink, MigrationLink
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -39,5 +39,5 @@ class TDenginePlugin(AirflowPlugin):
             "nav_top_level": True,
         }
     ]
-    operator_extra_links: list[Any] = [MigrationLink(), CertificateLink(), DeadLettersLink()]  # noqa: RUF012
+    operator_extra_links: list[Any] = [MigrationLink(), AssessmentLink(), CertificateLink(), DeadLettersLink()]  # noqa: RUF012
     listeners: list[Any] = [notes]  # noqa: RUF012

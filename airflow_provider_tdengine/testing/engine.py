@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, Flags
+from airflow_provider_tdengine.client.block import Block, Flags, concatenate
 from airflow_provider_tdengine.client.types import Precision, Type
 from airflow_provider_tdengine.testing import catalog, changes
 from airflow_provider_tdengine.testing.catalog import Catalog, View
@@ -38,6 +38,7 @@ from airflow_provider_tdengine.testing.language import (
     Star,
     Statement,
     TableName,
+    Union,
     UseDatabase,
     is_create_children,
     is_insert,
@@ -76,6 +77,8 @@ MAX_STATEMENT_BYTES = 1 << 20
 """`maxSQLLength` of 2.x; 3.x has no more."""
 
 _REMEMBERED = 100_000
+
+_SIBLINGS = 100
 
 
 class Engine:
@@ -167,6 +170,8 @@ class _Execution:
         match statement:
             case Select():
                 answer = self.select(statement)
+            case Union():
+                answer = self.union(statement)
             case Show():
                 answer = self.show(statement)
             case ShowCreate():
@@ -244,6 +249,14 @@ class _Execution:
             return select_frame(select, self.framed(view.block(), Precision.MS))
         database, table = self.access.table(source, QUERY)
         return select_scan(select, Scan(table, database, self.functions))
+
+    def union(self, union: Union) -> Result:
+        """The rows of each SELECT; 2.x wants columns of the same names, and no more than a hundred (measured)."""
+        answers = [self.select(select) for select in union.selects]
+        headings = [[field.name for field in answer.block.fields] for answer in answers]
+        if self.generation.number == 2 and (len(answers) > _SIBLINGS or any(one != headings[0] for one in headings)):
+            raise self.generation.errors("bad_expression", why="columns in select clause not identical, or too many")
+        return Result(concatenate([answer.block for answer in answers]), answers[0].precision)
 
     def framed(self, block: Block, precision: Precision) -> Frame:
         return block_frame(block, precision, self.generation, self.functions)

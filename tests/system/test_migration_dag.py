@@ -87,6 +87,7 @@ def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
     assert {state for task, state in states.items() if task not in ("resolve", "sync_schema", "plan")} == {"skipped"}
     power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"), 10)
     assert "5 tables, 80,002 rows, about " in power.log(run, "plan")
+    assert str(power.links(run, "plan")["Assessment"]).endswith("/assessment.html")
     assert power.xcom(run, "plan", key="assessment")["databases"][0]["strategies"] == {"dense": 2}
     assert ("dry",) not in power.target.execute("show databases")
 

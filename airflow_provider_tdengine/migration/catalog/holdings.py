@@ -16,7 +16,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
 from airflow_provider_tdengine.client.errors import AnswerError, BlockError, IncompleteResult
-from airflow_provider_tdengine.client.result import Result, as_name
+from airflow_provider_tdengine.client.result import Result, as_name, as_number
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.catalog.scope import Scope
@@ -27,6 +27,9 @@ Period = tuple["int | None", "int | None"]
 
 EXPRESSIONS_A_QUERY = 400
 """A tenth of the columns that a result may have; REST of 2.4 answers many tables with so many in a few megabytes."""
+
+_SIBLINGS = 100
+"""Selects of a UNION ALL in 2.x, at most."""
 
 ANSWERS_A_QUERY = 2_000_000
 """Tables times expressions of a query: their answers are in memory together, in nine bytes each."""
@@ -150,6 +153,29 @@ def together(
         listed = holdings(catalog, table, scope, period, stop)
         return Holding(table.name, listed.total, int(listed.first.min()), int(listed.last.max())) if listed else None
     return found
+
+
+def each(
+    catalog: Catalog, tables: Sequence[Table], scope: Scope, period: Period, stop: threading.Event | None = None
+) -> list[Holding]:
+    """`together` of several tables, those that have rows; normal tables with a statement for a hundred of them.
+
+    Parameters:
+        catalog: the database.
+        tables: super tables and normal tables.
+        scope: which subtables are meant.
+        period: of the rows.
+        stop: set by somebody who wants it to stop soon.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    found = [together(catalog, table, scope, period, stop) for table in tables if table.is_super]
+    normal = [table for table in tables if not table.is_super]
+    for start in range(0, len(normal), _SIBLINGS):
+        found += persist(partial(_united, catalog, normal[start : start + _SIBLINGS], period), stop)
+    return [one for one in found if one]
 
 
 def count(catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None) -> int:
@@ -276,6 +302,26 @@ def _listed(catalog: Catalog, table: Table, scope: Scope, period: Period, expres
     if not table.is_super:
         return _holdings([table.name], block)
     return _holdings(list(map(as_name, block.column_values(0))), block.select(range(1, len(wanted) + 1)))
+
+
+def _united(catalog: Catalog, tables: Sequence[Table], period: Period) -> Holdings:
+    """What each of some normal tables holds; 2.x has no row for one without rows, 3.x one in any order.
+
+    2.x wants columns of the same names, and takes a number for a column, no text (2.4.0.18, 2.6.0.27).
+    """
+    selects = []
+    for place, table in enumerate(tables):
+        bounds = catalog.client.dialect.bounds(table.time_column)
+        wanted = ", ".join(f"{one} AS {name}" for one, name in zip([str(place), *bounds], "ncfl", strict=True))
+        selects.append(f"SELECT {wanted} FROM {catalog.table(table.name)}{where(table.period(*period))}")
+    with catalog.session() as session:
+        block = _whole(session.query(" UNION ALL ".join(selects)), 4)
+    rows = block.rows if block else 0
+    if catalog.client.generation == 3 and rows < len(tables):
+        raise IncompleteResult(f"{rows} of {len(tables)} tables were answered for by {catalog.client.address}")
+    if block is None:
+        return Holdings.of([])
+    return _holdings([tables[as_number(place)].name for place in block.column_values(0)], block.select(range(1, 4)))
 
 
 def _whole(result: Result, columns: int) -> Block | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog, Database, Holding, Period, together
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, Holding, Period, each
 from airflow_provider_tdengine.migration.copying.rejected import OUTSIDE_KEEP, Refused, Rejected, Rejections
 from airflow_provider_tdengine.migration.findings import Finding, Severity, stop_on
 from airflow_provider_tdengine.migration.structure import Structure, oldest
@@ -68,8 +68,7 @@ def find_expired(source: Catalog, structure: Structure, kept: Database, period: 
     if limit is None or (visible is not None and visible >= limit):
         return []
     older = start, limit if end is None else min(limit, end)
-    found = (together(source, pair.source, structure.scope, older) for pair in structure.pairs)
-    return [holding for holding in found if holding]
+    return each(source, [pair.source for pair in structure.pairs], structure.scope, older)
 
 
 _TREATED = {

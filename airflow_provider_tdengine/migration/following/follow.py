@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -33,9 +33,9 @@ from airflow_provider_tdengine.migration.catalog import (
     Period,
     Scope,
     count,
+    each,
     holdings,
     meet,
-    together,
 )
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_BATCH,
@@ -205,13 +205,11 @@ class Follower:
         assert first is not None
         assert end is not None
         found = self._ask(
-            lambda: [
-                together(self._target, pair.wanted, EVERYTHING, (first, end))
-                for pair in structure.pairs
-                if pair.target is not None
-            ]
+            lambda: each(
+                self._target, [pair.wanted for pair in structure.pairs if pair.target], EVERYTHING, (first, end)
+            )
         )
-        newest = max((one.last for one in found if one), default=None)
+        newest = max((one.last for one in found), default=None)
         return None if newest is None else time.origin(newest)
 
     def _moment(self, timestamp: int) -> datetime:
@@ -310,9 +308,9 @@ class Follower:
             end = position.watermark + max(1, (end - position.watermark) * ROWS_A_ROUND // counted)
             counted = None
         found = {
-            pair.source.name: self._holdings(pair, start, end)
+            name: self._holdings(pair, start, end) if pair.source.is_super else Holdings.of([waiting[name]])
             for pair in self._current().pairs
-            if pair.source.name in waiting
+            if (name := pair.source.name) in waiting
         }
         rows = self._copy(found, start, end, counts)
         if counted and self._lacking:
@@ -341,8 +339,7 @@ class Follower:
     def _arrivals(self, start: int, end: int) -> dict[str, Holding]:
         """What tables have in a period, those that have anything."""
         tables = [pair.source for pair in self._current().pairs]
-        found = self._ask(lambda: [together(self._source, table, self._scope, (start, end)) for table in tables])
-        return {one.name: one for one in found if one}
+        return {one.name: one for one in self._ask(lambda: each(self._source, tables, self._scope, (start, end)))}
 
     def _lag(self, watermark: int) -> float:
         """Seconds from a watermark to the newest row that is not in the future."""
@@ -540,11 +537,14 @@ class Follower:
             now, until = tuple(map(sum, zip(before, fresh, strict=True))), max(until, known.until)
         self._refused = kept(self._letters) if self._letters else {}
         rows = 0
+        together = defaultdict[tuple["int | None", str], list[TablePair]](list)
         for pair in structure.pairs:
             is_changed = changed is None or bucket(pair.source.name) in changed
             low = start if is_changed or known is None else known.until
             if low is None or low < watermark:
-                rows += self._complete(pair, low, watermark, counts)
+                together[low, pair.source.name if pair.source.is_super else ""].append(pair)
+        for (low, _), pairs in together.items():
+            rows += self._complete(pairs, low, watermark, counts)
         if rows:
             log.info("%d rows were late, or of tables that were new to the target; they have been copied", rows)
         return replace(position, known=Known(since, until, now), rows=position.rows + rows)
@@ -555,42 +555,60 @@ class Follower:
         assert structure.target is not None
         return Border(structure.source.precision, structure.source, structure.target)
 
-    def _complete(self, pair: TablePair, start: int | None, end: int, counts: _Counts) -> int:
-        """Copy what the target lacks of a super table or normal table in a period.
+    def _complete(self, pairs: Sequence[TablePair], start: int | None, end: int, counts: _Counts) -> int:
+        """Copy what the target lacks of a super table, or of normal tables, in a period.
 
         Returns:
             How many rows the target confirmed.
         """
         structure = self._current()
         rename, time = structure.transform.tables, structure.time
-        ours, theirs = self._holdings(pair, start, end), self._theirs(pair, start, end)
-        new: list[Holding] = []
-        odd: list[Holding] = []
-        for one in ours:
-            name = rename(one.name)
-            expected = Holding(name, one.rows, time.apply(one.first), time.apply(one.last))
-            if lacks(expected, theirs.get(name), self._refused_in(name, start, end)):
-                (odd if name in theirs and not time.cuts else new).append(one)
-        copied = self._copy({pair.source.name: Holdings.of(new)}, start, end, counts) if new else 0
-        for one in odd:
+        ours, theirs = self._ours(pairs, start, end), self._theirs(pairs, start, end)
+        new: dict[str, list[Holding]] = defaultdict(list)
+        odd: list[tuple[TablePair, Holding]] = []
+        for pair in pairs:
+            for one in ours.get(pair.source.name, ()):
+                name = rename(one.name)
+                expected = Holding(name, one.rows, time.apply(one.first), time.apply(one.last))
+                if not lacks(expected, theirs.get(name), self._refused_in(name, start, end)):
+                    continue
+                if name in theirs and not time.cuts:
+                    odd.append((pair, one))
+                else:
+                    new[pair.source.name].append(one)
+        copied = self._copy({name: Holdings.of(found) for name, found in new.items()}, start, end, counts)
+        for pair, one in odd:
             for low, high in self._gaps(pair, one):
                 part = {pair.source.name: Holdings.of([replace(one, first=low, last=high - 1)])}
                 copied += self._copy(part, low, high, counts)
         return copied
 
+    def _ours(self, pairs: Sequence[TablePair], start: int | None, end: int) -> dict[str, Holdings]:
+        """What the source holds of a super table, or of normal tables, in a period."""
+        if pairs[0].source.is_super:
+            return {pair.source.name: self._holdings(pair, start, end) for pair in pairs}
+        tables = [pair.source for pair in pairs]
+        found = self._ask(lambda: each(self._source, tables, self._scope, (start, end)))
+        return {one.name: Holdings.of([one]) for one in found}
+
     def _refused_in(self, table: str, start: int | None, end: int) -> int:
         """How many rows of a table of the target were refused, and wait as dead letters, in a period of the source."""
         return sum((start is None or start <= time) and time < end for time in self._refused.get(table, ()))
 
-    def _theirs(self, pair: TablePair, start: int | None, end: int) -> dict[str, Holding]:
-        """What the target holds of a table's subtables in a period of the source; of others, too, where they mix."""
+    def _theirs(self, pairs: Sequence[TablePair], start: int | None, end: int) -> dict[str, Holding]:
+        """What the target holds of a super table's subtables, of others, too, where they mix, or of normal tables."""
         structure = self._current()
-        if pair.target is None:
-            return {}
+        tables = [replace(pair.wanted, where="") for pair in pairs if pair.target]
         names = structure.transform.tables.of_range(self._scope.first, self._scope.before)
         scope = EVERYTHING if names is None else EVERYTHING.between(*names)
-        table, period = replace(pair.wanted, where=""), structure.time.window(start, end)
-        return {one.name: one for one in self._ask(lambda: holdings(self._target, table, scope, period))}
+        period = structure.time.window(start, end)
+
+        def ask() -> Iterable[Holding]:
+            if tables and tables[0].is_super:
+                return holdings(self._target, tables[0], scope, period)
+            return each(self._target, tables, EVERYTHING, period)
+
+        return {one.name: one for one in self._ask(ask)}
 
     def _gaps(self, pair: TablePair, table: Holding) -> Iterator[tuple[int, int]]:
         """The periods of a table in which the target has another number of rows."""

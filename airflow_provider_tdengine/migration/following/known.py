@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from airflow_provider_tdengine.client.types import Precision
-from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Period, Scope, Table, count
+from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Period, Scope, Table, count, each
 from airflow_provider_tdengine.migration.copying import Border
 from airflow_provider_tdengine.migration.following.position import Known
 from airflow_provider_tdengine.migration.structure import Structure
@@ -50,7 +50,10 @@ def counts(source: Catalog, tables: Sequence[Table], scope: Scope, period: Perio
     start, end = period
     if start is None or end is None or start < end:
         for table in tables:
-            rows[bucket(table.name)] += count(source, table, scope, period)
+            if table.is_super:
+                rows[bucket(table.name)] += count(source, table, scope, period)
+        for one in each(source, [table for table in tables if not table.is_super], scope, period):
+            rows[bucket(one.name)] += one.rows
     return tuple(rows)
 
 

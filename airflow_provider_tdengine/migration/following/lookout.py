@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, together
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Scope, Table, each
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.copying import at_or_after
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
@@ -144,8 +144,7 @@ class Lookout:
         if (stop := last(self._options, precision)) is not None and end >= stop:
             return "it is time to stop"
         period = position.since, max(end, position.watermark)
-        found = (together(self._source, table, self._scope, period) for table in tables)
-        rows = sum(one.rows for one in found if one)
+        rows = sum(one.rows for one in each(self._source, tables, self._scope, period))
         if rows != position.counted:
             return f"{wording.number(rows, 'row')}, {position.counted or 0:,} of them known"
         began = self._clock()

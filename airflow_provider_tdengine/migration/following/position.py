@@ -136,7 +136,8 @@ class Position:
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        known = {**asdict(self.known), "rows": list(self.known.rows)} if self.known else None
+        return {**asdict(self), "known": known}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:

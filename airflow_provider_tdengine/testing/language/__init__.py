@@ -43,6 +43,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Statement,
     TableName,
     Unary,
+    Union,
     UseDatabase,
     children,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Statement",
     "TableName",
     "Unary",
+    "Union",
     "UseDatabase",
     "children",
     "duration_steps",

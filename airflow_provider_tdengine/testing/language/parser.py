@@ -48,6 +48,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Statement,
     TableName,
     Unary,
+    Union,
     UseDatabase,
 )
 
@@ -243,7 +244,7 @@ class _Parser:
 
     def statement(self) -> Statement:
         statements: dict[str, Callable[[], Statement]] = {
-            "select": self.select,
+            "select": self.union,
             "create": self.create,
             "drop": self.drop,
             "alter": self.alter,
@@ -493,6 +494,12 @@ class _Parser:
         return Show(what, database, like)
 
     # --- SELECT
+
+    def union(self) -> Select | Union:
+        selects = [self.select()]
+        while self.take("union", "all"):
+            selects.append(self.select())
+        return Union(tuple(selects)) if len(selects) > 1 else selects[0]
 
     def select(self) -> Select:
         self.expect("select")

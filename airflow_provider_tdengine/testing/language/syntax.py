@@ -181,6 +181,13 @@ class Select:
 
 
 @dataclass(frozen=True)
+class Union:
+    """The rows of several SELECT, UNION ALL between them."""
+
+    selects: tuple[Select, ...]
+
+
+@dataclass(frozen=True)
 class CreateDatabase:
     """CREATE DATABASE."""
 
@@ -371,6 +378,7 @@ class Grant:
 
 Statement: TypeAlias = (
     Select
+    | Union
     | CreateDatabase
     | AlterDatabase
     | DropDatabase

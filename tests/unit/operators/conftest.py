@@ -32,6 +32,7 @@ class Store:
 
     def set(self, key: str, value: object, retention: timedelta | None = None) -> None:
         self.text[key] = json.dumps(value)
+        assert json.loads(self.text[key]) == value, "Airflow takes lists, and no tuples"
 
     def delete(self, key: str) -> None:
         self.text.pop(key, None)

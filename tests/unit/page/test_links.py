@@ -9,7 +9,7 @@ from airflow import settings
 from sqlalchemy.orm import sessionmaker
 
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator, TDengineVerifyOperator
-from airflow_provider_tdengine.page.links import CertificateLink, DeadLettersLink, MigrationLink
+from airflow_provider_tdengine.page.links import AssessmentLink, CertificateLink, DeadLettersLink, MigrationLink
 from airflow_provider_tdengine.page.migrations import STAGES
 
 from .conftest import Metadata
@@ -32,17 +32,20 @@ def of(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> Metadata:
 
 def links(task: str) -> list[str]:
     key = SimpleNamespace(dag_id="m", run_id=RUN, task_id=task, map_index=-1)
-    kinds = (MigrationLink, CertificateLink, DeadLettersLink)
+    kinds = (MigrationLink, AssessmentLink, CertificateLink, DeadLettersLink)
     return [kind().get_link(object(), ti_key=key) for kind in kinds]  # type: ignore[arg-type]
 
 
 def test_they_lead_to_what_there_is(of: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert links("north.certify") == [f"{PLACE}?group=north", "", ""]
+    assert links("north.certify") == [f"{PLACE}?group=north", "", "", ""]
     of.xcom("m", 1, "north.certify", "certificate", {"migration": "m"})
     of.xcom("m", 1, "north.dead_letters", "letters", {"rows": 1})
+    of.xcom("m", 1, "north.plan", "assessment", {"rows": 1})
     of.session.commit()
-    assert links("north.certify")[1:] == [f"{PLACE}/certificate.html?group=north", f"{PLACE}?group=north#letters"]
-    assert links("reconcile") == ["", "", ""], "a task of no migration"
+    assessment, *others = links("north.certify")[1:]
+    assert assessment == f"{PLACE}/assessment.html?group=north"
+    assert others == [f"{PLACE}/certificate.html?group=north", f"{PLACE}?group=north#letters"]
+    assert links("reconcile") == [""] * 4, "a task of no migration"
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://example.com/airflow/")
     assert links("north.certify")[0] == f"/airflow{PLACE}?group=north"
 

@@ -298,7 +298,7 @@ def test_a_result_that_is_cut_is_read_on(meters: BoxPair, caplog: pytest.LogCapt
     meters.source_box.faults.clear()
     source, target = meters.both()
     assert target == source
-    assert "was cut after 300 of 1000 rows; going on behind them" in caplog.text
+    assert "was cut after 300 of 1,000 rows; going on behind them" in caplog.text
 
 
 def test_a_sparse_result_that_is_cut_is_noticed(meters: BoxPair) -> None:

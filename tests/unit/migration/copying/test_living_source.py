@@ -71,7 +71,7 @@ def test_a_subtable_that_goes_while_its_batch_is_copied(
     values = {"strategy": strategy, "workers": workers}
     copied = copy(devices, lambda: devices.sql(f"drop table {SOURCE}.d3"), **values)
     assert (first_of(copied).rows, first_of(copied).vanished) == (9 * ROWS, 1)
-    assert "1 tables of batch m d0…d9 · 2021-01-01 have gone from the source" in caplog.text
+    assert "Gone from the source: 1 table of batch m d0…d9 · 2021-01-01" in caplog.text
     comparison = devices.verify(copied=copied, **values)
     assert not comparison.differences
     assert (comparison.vanished, comparison.rows, comparison.extra_tables) == (1, 11 * ROWS, 1)

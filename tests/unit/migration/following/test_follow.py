@@ -445,7 +445,7 @@ def test_a_lookout_passes_over_rows_out_of_scope(devices: Pair) -> None:
     lookout = follow.lookout()
     assert lookout.look() == ""
     devices.sql(rows("d2", 1600))
-    assert lookout.look() == "1 rows, 0 of them known"
+    assert lookout.look() == "1 row, 0 of them known"
 
 
 # --- Shards

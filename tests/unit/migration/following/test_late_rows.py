@@ -95,6 +95,25 @@ def test_a_table_that_is_new_to_the_target_gets_all_its_rows_whoever_made_it(dev
     assert equal(devices)
 
 
+def test_many_normal_tables_are_asked_for_together(faulty: BoxPair) -> None:
+    """A new row beside 200 normal tables took 605 statements at the source; their structure takes one each."""
+    faulty.sql(f"create database {SOURCE} precision 'ms' keep 36500")
+    for i in range(101):
+        faulty.source_box.execute(f"create table {SOURCE}.n{i} (ts timestamp, v double)")
+    faulty.sync()
+    follow = Follow(faulty, {})
+    faulty.sql(rows("n7", 100), rows("n100", 200))
+    follow.round(1)
+    assert (times(faulty, "n7"), times(faulty, "n100")) == ([100], [200])
+    faulty.sql(rows("n7", 1500))
+    faulty.source_box.statements.clear()
+    follow.now += 1
+    assert follow.lookout().look()
+    assert follow.round().rows == 3
+    asked = [one for one in faulty.source_box.statements if not one.startswith("DESCRIBE")]
+    assert len(asked) < 40, asked
+
+
 def test_tables_that_are_created_all_the_time_never_stop_it(faulty: BoxPair) -> None:
     """Known tables go on, new ones follow at the next look: it was stopped by the sixth new table in one round."""
     faulty.sql(
