@@ -40,7 +40,16 @@ from airflow_provider_tdengine.migration.copying import (
     window,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
-from airflow_provider_tdengine.migration.following import Follower, Position, follow_facts, rounds
+from airflow_provider_tdengine.migration.following import (
+    Position,
+    Shard,
+    choose,
+    dropped,
+    follow_facts,
+    follower_of,
+    rounds,
+    topic_of,
+)
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     assessment,
@@ -215,6 +224,7 @@ class Command:
                 self._screen.line(f"  {line}")
         self._tell(self._request.facts(options))
         self._state.keep()
+        self._choose()
         is_done, status = self._up_to_following()
         if is_done and options.follows:
             return self._follow() or status
@@ -229,7 +239,15 @@ class Command:
             return _USAGE
         stop = datetime.fromtimestamp(persist(self._source.clock), timezone.utc).isoformat()
         self._options = replace(self._options, stop_at=stop, delay=0.0)
+        self._choose()
         return self._follow()
+
+    def _choose(self) -> None:
+        """Find out how the source is followed, before history is read: what is written meanwhile is told."""
+        if self._options.follows:
+            choice = choose(self._source, self._target, self._options)
+            self._screen.line(f"  {choice.why}")
+            self._options = replace(self._options, follow_by=choice.by)
 
     def _up_to_following(self) -> tuple[bool, int]:
         """Structure and history, unless an earlier call has come to following.
@@ -274,10 +292,11 @@ class Command:
             except ProgressNotSaved as error:
                 self._screen.line(f"  warning: the watermark was not saved: {error}")
 
-        follower = Follower(
+        follower = follower_of(
             self._source,
             self._target,
             self._options,
+            Shard(),
             save=save,
             letters=folder,
         )
@@ -293,6 +312,7 @@ class Command:
                 making.at(done.position.rows - begin.rows)
                 making.note = f"the newest row is {done.position.lag:,.1f} s behind"
         follower.stop()
+        follower.close()
         # Rows that the lookback reads again are refused again.
         refused = known(folder) if folder and has_refused else 0
         self._say_how_far(reached or begin, begin, refused, is_over=is_over)
@@ -312,6 +332,8 @@ class Command:
         verdict = self._compare(mends=True)
         if verdict.kind is not Kind.DIFFERENT:
             self._state.forget()
+            if options.follow_by == "subscription":
+                dropped(topic_of(self._source, self._target, options))
         return _status(verdict)
 
     def _say_how_far(self, reached: Position, begin: Position, refused: int, *, is_over: bool) -> None:

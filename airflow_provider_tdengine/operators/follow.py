@@ -23,7 +23,17 @@ from airflow_provider_tdengine.migration.copying import (
     kept,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following import Follower, Position, Round, Shard, follow_facts, shards
+from airflow_provider_tdengine.migration.following import (
+    Follower,
+    Position,
+    Round,
+    Shard,
+    dropped,
+    follow_facts,
+    follower_of,
+    shards,
+    topic_of,
+)
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
@@ -100,7 +110,7 @@ class FollowingOperator(MigrationOperator):
                 log.warning("The watermark was not saved: %s", error)
 
         folder = self.letters_folder(options, context)
-        self._follower = follower = Follower(
+        self._follower = follower = follower_of(
             self.source(options),
             self.target(options),
             options,
@@ -132,6 +142,8 @@ class FollowingOperator(MigrationOperator):
             if done:
                 told("Followed", follow_facts(done.watermark, done.position.rows - begin.rows, done.position.lag))
             raise failure(["Following was stopped; it goes on from its watermark"], retryable=True) from None
+        finally:
+            follower.close()
 
     def refused_rows(self, folder: Path) -> int:
         """How many refused rows wait in a folder."""
@@ -293,6 +305,9 @@ class TDengineFinishOperator(FollowingOperator):
         if verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more"
             raise AirflowFailException("\n".join([verdict.words, *lines, cure]))
+        if options.follow_by != "poll":
+            with source:
+                dropped(topic_of(source, target, options))
         self._check_letters(options, context)
         return verdict.to_dict()
 
@@ -354,7 +369,8 @@ class TDengineIncrementOperator(FollowingOperator):
 
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked."""
-        return increment_options(self.options, context)
+        # A topic would have to live from run to run, and hold up the source's log for a DAG that is paused.
+        return replace(increment_options(self.options, context), follow_by="poll")
 
     def execute(self, context: Context) -> dict[str, object]:
         """Go on from the stored watermark."""

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -40,6 +41,7 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, in_lines, sent, stop_on
+from airflow_provider_tdengine.migration.following import choose, obstacle
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
 from airflow_provider_tdengine.migration.planning import (
@@ -279,8 +281,15 @@ class TDengineResolveOperator(MigrationOperator):
                 if implied or options.follows:
                     options = on_source_clock(source, options, context["dag_run"].run_after)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)
+            if options.follows and options.follow_by == "subscription" and (found := obstacle(source, options)):
+                findings.append(found)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)
+            if options.follows and not options.dry_run:
+                # Before history is read: what is written meanwhile is told.
+                choice = choose(source, request.target, options)
+                log.info("%s", wording.folded([choice.why]))
+                options = replace(options, follow_by=choice.by)
         for finding in findings:
             log.log(_LEVELS[finding.severity], "%s", wording.folded(finding.lines()))
         context["ti"].xcom_push("findings", sent(findings))

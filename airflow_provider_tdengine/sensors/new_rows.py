@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.following import Lookout, Shard
+from airflow_provider_tdengine.migration.following import Lookout, Shard, TopicLookout
 from airflow_provider_tdengine.operators.follow import increment_options, the_asset
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures
 from airflow_provider_tdengine.operators.progress import asset_progress
@@ -49,7 +49,7 @@ class TDengineNewRowsSensor(BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.options = options
         self.deferrable = deferrable
-        self._lookout: Lookout | None = None
+        self._lookout: Lookout | TopicLookout | None = None
 
     def execute(self, context: Context) -> None:
         """Look once, then wait for the trigger; or look again and again."""

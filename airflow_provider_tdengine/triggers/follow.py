@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypedDict
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -12,8 +12,9 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.following import Lookout, Position, Shard
+from airflow_provider_tdengine.migration.following import Lookout, Position, Shard, TopicLookout, topic_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class TDengineFollowTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self._wait = wait
         self._poll_interval = MigrationOptions.checked(wait["options"]).poll_interval
-        self._lookout: Lookout | None = None
+        self._lookout: Lookout | TopicLookout | None = None
 
     def serialize(self) -> tuple[str, dict[str, Wait]]:
         """For Airflow's database."""
@@ -59,9 +60,17 @@ class TDengineFollowTrigger(BaseTrigger):
         """
         # Not sensitive: each look has a thread of its own. asgiref's threads may ask Airflow for connections.
         look = sync_to_async(self._look, thread_sensitive=False)
+        try:
+            if self._wait["position"]:
+                await asyncio.sleep(self._poll_interval)
+            async for event in self._events(look):
+                yield event
+        finally:
+            if self._lookout:
+                in_background(self._lookout.close)
+
+    async def _events(self, look: Callable[[], Awaitable[str]]) -> AsyncIterator[TriggerEvent]:
         trouble = ""
-        if self._wait["position"]:
-            await asyncio.sleep(self._poll_interval)
         while True:
             try:
                 found, trouble = await look(), ""
@@ -83,7 +92,7 @@ class TDengineFollowTrigger(BaseTrigger):
         return self._lookout.look()
 
 
-def lookout(wait: Wait) -> Lookout:
+def lookout(wait: Wait) -> Lookout | TopicLookout:
     """What looks for it.
 
     Parameters:
@@ -94,10 +103,9 @@ def lookout(wait: Wait) -> Lookout:
         AddressError: a connection cannot be right.
     """
     options, position = MigrationOptions.checked(wait["options"]), wait["position"]
-    return Lookout(
-        Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database),
-        Catalog(TDengineHook(options.target_conn_id).get_client(), options.target),
-        options,
-        Shard(**wait["shard"]),
-        Position.from_dict(position) if position else None,
-    )
+    source = Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database)
+    target = Catalog(TDengineHook(options.target_conn_id).get_client(), options.target)
+    reached = Position.from_dict(position) if position else None
+    if reached and reached.vgroups is not None and options.follow_by != "poll":
+        return TopicLookout(source, topic_of(source, target, options), options, reached)
+    return Lookout(source, target, options, Shard(**wait["shard"]), reached)

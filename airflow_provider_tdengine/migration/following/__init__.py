@@ -1,9 +1,9 @@
 """Rows and structure that change while a migration runs."""
 
-from airflow_provider_tdengine.migration.following.choice import Choice, choose, topic_of
+from airflow_provider_tdengine.migration.following.choice import Choice, choose, follower_of, obstacle, topic_of
 from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
-from airflow_provider_tdengine.migration.following.lookout import Lookout
+from airflow_provider_tdengine.migration.following.lookout import Lookout, TopicLookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards
 from airflow_provider_tdengine.migration.following.rounds import rounds
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber, dropped
@@ -20,9 +20,12 @@ __all__ = [
     "Shard",
     "Subscriber",
     "Topic",
+    "TopicLookout",
     "choose",
     "dropped",
     "follow_facts",
+    "follower_of",
+    "obstacle",
     "rounds",
     "shards",
     "topic_of",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, patiently
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.following.follow import Follower
+from airflow_provider_tdengine.migration.following.position import Position, Shard
+from airflow_provider_tdengine.migration.following.subscriber import Subscriber
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
@@ -29,6 +34,11 @@ class Choice:
     topic: Topic | None
     why: str
 
+    @property
+    def by(self) -> str:
+        """The value of `follow_by` that says the same."""
+        return "poll" if self.topic is None else "subscription"
+
 
 def choose(source: Catalog, target: Catalog, options: MigrationOptions) -> Choice:
     """Whether the source is followed by subscription; its topic is made then, and reading begins where it is now.
@@ -44,7 +54,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions) -> Choic
     """
     if options.follow_by == "poll":
         return Choice(None, "Rows are asked for by their timestamps, as follow_by says")
-    found = patiently(source, target, lambda: _obstacle(source, options))
+    found = patiently(source, target, lambda: obstacle(source, options))
     topic = None
     if found is None:
         topic = topic_of(source, target, options)
@@ -71,7 +81,44 @@ def topic_of(source: Catalog, target: Catalog, options: MigrationOptions) -> Top
     return Topic(source, f"{sides}/{means}", target.name)
 
 
-def _obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
+def follower_of(
+    source: Catalog,
+    target: Catalog,
+    options: MigrationOptions,
+    shard: Shard,
+    *,
+    save: Callable[[Position], None],
+    letters: Path | None,
+) -> Follower:
+    """Who copies what is new in a source, in the way that the options say; where they leave it open, it is chosen now.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: of the migration.
+        shard: the tables that are followed.
+        save: see `Follower`.
+        letters: see `Follower`.
+
+    Raises:
+        MigrationStopped: see `choose`.
+        TDengineError: see `choose`.
+    """
+    topic = topic_of(source, target, options)
+    if options.follow_by == "auto":
+        choice = choose(source, target, options)
+        log.info("%s", choice.why)
+        by = choice.by
+    else:
+        by = options.follow_by
+        if by == "subscription" and (found := patiently(source, target, lambda: obstacle(source, options))):
+            raise MigrationStopped([found])
+    if by == "subscription":
+        return Subscriber(source, target, options, topic, save=save, letters=letters)
+    return Follower(source, target, options, shard, save=save, letters=letters)
+
+
+def obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
     """What stands in the way of a subscription, as far as it can be known without making the topic."""
     server = source.client.server
     if source.client.generation == 2 or server.websocket_path is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -121,7 +121,12 @@ class Follower:
         save: keeps a position, for the next one who asks for it.
         letters: where refused rows are kept; None where the first one ends it.
         clock: POSIX seconds; the source's, which has the rows, unless something else is given.
+
+    Attributes:
+        waits: whether a round waits until there is something to do, if only for a moment.
     """
+
+    waits: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -148,6 +153,9 @@ class Follower:
         """Tables that the target was seen not to have: they wait until the structure is looked at."""
         self._refused: Mapping[str, Sequence[int]] = {}
         """Timestamps of refused rows, by table of the target."""
+
+    def close(self) -> None:
+        """Leave what others may want to have; harmless when it has been left."""
 
     def stop(self) -> None:
         """End the round that runs soon; the position that was saved last is where to go on."""

@@ -11,11 +11,16 @@ from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Sco
 from airflow_provider_tdengine.migration.comparing import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.copying import at_or_after
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.following.feed import Feed
 from airflow_provider_tdengine.migration.following.known import counts
 from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
+from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.structure import Structure, TablePair, compare
+
+_MOMENT = 0.2
+"""Seconds for which a look waits until something is told."""
 
 _LOOKING = 10
 """Looks at the structure, and for rows that are late, take at most one part in so many of the time."""
@@ -93,6 +98,58 @@ def last(options: MigrationOptions, precision: Precision) -> int | None:
     return at_or_after(options.follows_until, precision)
 
 
+class TopicLookout:
+    """What a follow by subscription waits for when it has caught up: that the source tells something.
+
+    Parameters:
+        source: the source database.
+        topic: of the migration.
+        options: of the migration.
+        position: up to where the follow has come.
+    """
+
+    def __init__(self, source: Catalog, topic: Topic, options: MigrationOptions, position: Position) -> None:
+        self._source = source
+        self._topic = topic
+        self._options = options
+        self._positions = {int(vgroup): place for vgroup, place in (position.vgroups or {}).items()}
+        self._feed: Feed | None = None
+        self._closed = False
+
+    def look(self) -> str:
+        """What there is to do, in words; nothing if there is nothing.
+
+        Raises:
+            TDengineError: no answer; the next look may have one.
+        """
+        stop = self._options.follows_until
+        with self._source:
+            if stop is not None and self._source.clock() >= stop.timestamp():
+                return "it is time to stop"
+        try:
+            if self._feed is None:
+                self._feed = self._topic.feed(self._positions)
+            if self._closed:
+                self._leave()
+                return ""
+            # What is taken is not lost: whoever follows begins at the position that is stored.
+            told = self._feed.take(1, _MOMENT)
+        except BaseException:
+            self._leave()
+            raise
+        return "the source tells of changes" if told or self._feed.gaps else ""
+
+    def close(self) -> None:
+        """Leave the topic to others; harmless when it has been left."""
+        self._closed = True
+        self._leave()
+
+    def _leave(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed:
+            feed.close()
+
+
 class Lookout:
     """What a follow that has caught up waits for: rows that its last round has not seen, or another structure.
 
@@ -123,6 +180,9 @@ class Lookout:
         self._next_look = position.next_look if position else 0.0
         """When it is to look at more than rows behind the watermark."""
         self._read: tuple[Precision, list[Table]] | None = None
+
+    def close(self) -> None:
+        """There is nothing to leave."""
 
     def look(self) -> str:
         """What there is to do, in words; nothing if there is nothing.

@@ -146,7 +146,8 @@ class Position:
         Raises:
             TypeError: not what `to_dict` gives.
         """
-        read = typed(cls, {**stored, "known": None, "vgroups": None})
+        plain = {name: value for name, value in stored.items() if name not in ("known", "vgroups")}
+        read = typed(cls, plain)
         return replace(read, known=Known.from_stored(stored.get("known")), vgroups=_vgroups(stored.get("vgroups")))
 
 

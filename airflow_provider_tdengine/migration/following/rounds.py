@@ -66,7 +66,7 @@ def rounds(
         yield done
         if follower.is_at_end(position):
             return
-        if not position.has_caught_up(options):
+        if follower.waits or not position.has_caught_up(options):
             continue
         lookout = Lookout(source, target, options, Shard(), position)
         while True:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,6 +44,7 @@ from airflow_provider_tdengine.migration.following.lookout import last, steps
 from airflow_provider_tdengine.migration.following.position import Position
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import TablePair
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,9 @@ ROWS_A_TURN = 50_000
 
 QUIET = 1.0
 """Seconds without a message after which all is told: on an idle database it takes up to 0.5 s (3.0.5.2, 3.3.3.0)."""
+
+_LEAVING = 30.0
+"""Seconds for which a consumer that has gone may keep a topic from being dropped."""
 
 _APART = 60
 """Seconds between rows that are read again, from which on they are asked for one by one."""
@@ -76,6 +81,8 @@ class Subscriber(Follower):
         save: keeps a position, for the next one who asks for it.
         letters: where refused rows are kept; None where the first one ends it.
     """
+
+    waits: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -382,23 +389,30 @@ class Subscriber(Follower):
         """Do with what was deleted or dropped what the option `on_delete` says."""
         if self._options.on_delete != "apply":
             return
-        structure = self._current()
         match change:
             case RowsDeleted(table, _, first, end):
                 for name in self._tables_of(table, vgroup):
                     if (pair := applier.pair_of(name)) and pair.target:
                         self._delete(pair, name, first, end, applier.marks)
             case TablesDropped(names):
-                there = self._ask(partial(self._source.owners_of, names))
-                for name in names:
-                    if name not in there and self._is_meant(name):
-                        self._target.execute(
-                            f"DROP TABLE IF EXISTS {self._target.table(structure.transform.tables(name))}"
-                        )
+                self._drop(names)
             case StableDropped(name):
                 log.warning(
                     "The source has dropped the super table %s; the target's stays, drop it by hand", wording.name(name)
                 )
+
+    def _drop(self, names: Sequence[str]) -> None:
+        """Drop the target's tables of some names, unless the source has such tables again."""
+        structure = self._current()
+        again = self._ask(partial(self._source.owners_of, names))
+        gone = {structure.transform.tables(name): name for name in names if name not in again}
+        stables = {pair.wanted.name: pair.source.name for pair in structure.pairs if pair.source.is_super}
+        # Nobody may have told of them but the target, which has them by other names.
+        for target, owner in self._ask(partial(self._target.owners_of, list(gone))).items():
+            self._owners[gone[target]] = stables.get(owner, owner) if owner else None
+            if self._is_meant(gone[target]):
+                self._ask(partial(self._target.execute, f"DROP TABLE IF EXISTS {self._target.table(target)}"))
+            del self._owners[gone[target]]
 
     def _tables_of(self, table: str, vgroup: int) -> list[str]:
         """The tables that a deletion means: of a super table, those of one vgroup."""
@@ -485,7 +499,7 @@ class Subscriber(Follower):
 def dropped(topic: Topic) -> None:
     """Drop a topic that nobody needs any more; what cannot be dropped is said."""
     try:
-        topic.drop()
+        persist(topic.drop, patience=_LEAVING)
     except TDengineError as error:
         log.warning(
             "The topic %s could not be dropped (%s); DROP DATABASE is refused while it is there", topic.name, error

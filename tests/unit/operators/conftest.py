@@ -107,6 +107,7 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             "source_database": "plant",
             "target_database": "follower",
             "mode": "realtime",
+            "follow_by": "poll",
             "start_from": datetime.now(timezone.utc).isoformat(),
             "poll_interval": 0.2,
             "lookback": 0,

@@ -441,3 +441,24 @@ def test_the_operator_can_be_copied_and_pickled() -> None:
     operator = TDengineFollowOperator(task_id="follow")
     assert pickle.loads(pickle.dumps(copy.deepcopy(operator))).task_id == "follow"
     operator.on_kill()
+
+
+# --- By subscription
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True)
+def test_what_the_source_tells_is_copied_until_the_end_and_the_topic_is_dropped(plant: Plant) -> None:
+    hour = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
+    plant.options |= {"follow_by": "subscription", "on_delete": "apply", "start_from": hour}
+    plant.insert("d0")
+    task = Task(plant.options).start()
+    assert len(plant.rows("target")) == 1
+    plant.insert("d1", late=1800)
+    assert task.follow() == "the source tells of changes"
+    assert plant.is_equal
+    plant.source.execute("delete from plant.d0")
+    plant.insert("d2")
+    finish = Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))])
+    assert finish.execute()["kind"] == "equal"
+    assert plant.is_equal
+    assert plant.source.execute("show topics") == []

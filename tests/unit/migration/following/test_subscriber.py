@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.following import Position, Subscriber, subscriber, topic_of
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.following import (
+    Position,
+    Subscriber,
+    choose,
+    dropped,
+    subscriber,
+    topic_of,
+)
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.testing import TDengineBox
@@ -143,7 +154,176 @@ def test_structure_comes_over(follow: Follow) -> None:
     )
     follow.drain()
     assert follow.is_equal("ts, v, s, w, g, name")
-    assert follow.held(follow.target_box, "e", "ts, v, s, g", "m2") == [
-        ("k1", *follow.source_box.execute("select * from d.k1")[0], 1)
-    ]
+    [row] = follow.source_box.execute("select * from d.k1")
+    assert follow.held(follow.target_box, "e", "ts, v, s, g", "m2") == [("k1", *row, 1)]
     assert follow.target_box.execute("select x from e.other") == [(5,)]
+
+
+def test_deleted_rows_stay_unless_they_are_to_go(follow: Follow) -> None:
+    follow.sql(f"insert into d.d0 values ({T}, 1, 'a') ({T + 1}, 2, 'b') d.d1 values ({T}, 3, 'c')")
+    follow.drain()
+    follow.sql(f"delete from d.d0 where ts = {T}")
+    follow.drain()
+    assert len(follow.held(follow.target_box, "e", "ts")) == 3
+    follow.kill()
+    follow.options = replace(follow.options, on_delete="apply")
+    follow.sql(
+        f"delete from d.d0 where ts >= {T}",
+        f"insert into d.d0 values ({T + 1}, 5, 'came back')",
+        f"insert into d.d2 values ({T}, 1, 'a') ({T + 9}, 2, 'b')",
+        f"delete from d.m where ts <= {T}",
+        "drop table d.d3",
+        "drop table d.plain",
+    )
+    follow.drain()
+    assert follow.is_equal()
+    tables = follow.target_box.execute("select table_name from information_schema.ins_tables where db_name = 'e'")
+    assert sorted(name for (name,) in tables) == ["d0", "d1", "d2"]
+
+
+TRANSFORM = {
+    "rename_tables": "* -> site_*",
+    "rename_columns": "v -> value",
+    "exclude_columns": "s",
+    "add_tags": "site VARCHAR(8) = 'x'",
+}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [TRANSFORM, {"exclude": "d1, plain"}, {"where": "v < 50"}, {"database_options": "PRECISION 'us'"}],
+    ids=["transform", "exclude", "where", "finer"],
+)
+def test_what_changes_on_the_way_and_what_is_not_meant(
+    source: TDengineBox, target: TDengineBox, values: dict[str, str]
+) -> None:
+    follow = Follow(source, target, **values)
+    follow.sync()
+    follow.drain()
+    follow.sql(
+        f"insert into d.d0 values ({T}, 1, 'a') ({T + 1}, 99, 'b') d.d1 values ({T - 7}, 3, 'c')",
+        f"insert into d.plain values ({T}, 1)",
+        f"insert into d.n0 using d.m tags (5, 'n') values ({T}, 4, '')",
+    )
+    follow.drain()
+    wanted = follow.source_box.execute("select tbname, v from d.m")
+    if values is TRANSFORM:
+        assert sorted(target.execute("select tbname, `value` from e.m")) == sorted((f"site_{n}", v) for n, v in wanted)
+    elif "exclude" in values:
+        assert sorted(target.execute("select tbname, v from e.m")) == sorted((n, v) for n, v in wanted if n != "d1")
+    elif "where" in values:
+        assert sorted(target.execute("select tbname, v from e.m")) == sorted((n, v) for n, v in wanted if v < 50)
+    else:
+        assert sorted(target.execute("select tbname, v from e.m")) == sorted(wanted)
+    follow.kill()
+
+
+def test_refused_rows_become_dead_letters_or_end_it(source: TDengineBox, target: TDengineBox, tmp_path: Path) -> None:
+    follow = Follow(source, target, database_options="PRECISION 'ns'", on_error="dead_letter", dead_letter_path="x")
+    follow.sync()
+    follow.letters = tmp_path
+    follow.drain()
+    # More than nanoseconds can count.
+    future = 9_999_999_999_999
+    follow.sql(f"insert into d.d0 values ({T}, 1, 'a') ({future}, 2, 'refused') d.d1 values ({T}, 2, 'b')")
+    follow.drain()
+    assert len(follow.held(follow.target_box, "e", "ts")) == 2
+    (file,) = tmp_path.rglob("*.jsonl")
+    assert file.read_text(encoding="utf-8").count("\n") == 1
+    follow.kill()
+    follow.letters, follow.options = None, replace(follow.options, on_error="fail")
+    follow.sql(f"insert into d.d0 values ({future + 1}, 2, 'refused')")
+    with pytest.raises(RowRejected, match="The target refuses a row of table 'd0'"):
+        follow.drain()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_and_whenever_it_is_killed_both_sides_are_equal(
+    follow: Follow, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows late, overwritten and deleted, new tables, columns and tags, in three vgroups; it dies after rows have been
+    written and before that is saved."""
+    chance = random.Random(seed)
+    follow.options = replace(follow.options, on_delete="apply")
+    save, dies = follow._save, False
+
+    def dying(position: Position) -> None:
+        if dies:
+            raise Killed
+        save(position)
+
+    monkeypatch.setattr(follow, "_save", dying)
+    follow.drain()
+    tables, columns = [f"d{i}" for i in range(4)], ["v", "s"]
+    for number in range(12):
+        statements = []
+        for _ in range(chance.randint(1, 6)):
+            table = chance.choice(tables)
+            some = chance.sample(columns, chance.randint(1, len(columns)))
+            texts = [f"'{chance.choice(['', 'x', 'ü'])}'" if c == "s" else str(chance.randrange(99)) for c in some]
+            rows = " ".join(
+                f"({T + chance.randrange(40)}, {', '.join(texts)})" for _ in range(chance.choice([1, 1, 3, 130]))
+            )
+            statements.append(f"insert into d.{table} (ts, {', '.join(some)}) values {rows}")
+        what = chance.randrange(5)
+        if what == 0:
+            low = T + chance.randrange(40)
+            statements.append(f"delete from d.{chance.choice(tables)} where ts >= {low} and ts <= {low + 5}")
+        elif what == 1:
+            tables.append(f"n{number}")
+            statements.append(f"create table d.n{number} using d.m tags ({number}, 'new')")
+        elif what == 2:
+            statements.append(f"alter table d.{chance.choice(tables)} set tag g = {number + 100}")
+        elif what == 3 and len(columns) < 4:
+            columns.append(f"c{number}")
+            statements.append(f"alter table d.m add column c{number} int")
+        chance.shuffle(statements)
+        # A new table's rows, and a new column's, come after it.
+        statements.sort(key=lambda statement: statement.startswith("insert"))
+        follow.sql(*statements)
+        dies = chance.random() < 0.5
+        try:
+            follow.round()
+        except Killed:
+            follow.kill()
+        dies = False
+    follow.drain()
+    assert follow.is_equal(", ".join(["ts", *columns, "g", "name"]))
+
+
+def test_what_a_log_has_lost_is_looked_for(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
+    follow.drain()
+    follow.kill()
+    now = int(time.time() * 1000)
+    follow.sql(f"insert into d.d0 values ({now}, 1, 'a') d.d1 values ({T}, 2, 'late') d.d2 values ({now}, 3, '')")
+    follow.source_box.forget_log("d")
+    follow.sql(f"insert into d.d0 values ({now + 1}, 1, 'a') d.d1 values ({T + 1}, 2, 'late')")
+    follow.drain()
+    assert "The source's log has lost what was written" in caplog.text
+    assert follow.is_equal()
+
+
+def test_which_way_is_chosen_and_why(follow: Follow) -> None:
+    source, target = follow.sides
+    chosen = choose(source, target, follow.options)
+    assert chosen.by == "subscription"
+    assert chosen.topic
+    assert chosen.topic.name.startswith("airflow_e_")
+    assert [name for (name,) in source.rows("show topics")] == [chosen.topic.name]
+    follow.sql(f"insert into d.d0 values ({T}, 1, 'meanwhile')")
+    follow.drain()
+    follow.kill()
+    dropped(chosen.topic)
+    assert source.rows("show topics") == []
+    assert choose(source, target, replace(follow.options, follow_by="poll")).by == "poll"
+    assert "follow_shards is 2" in choose(source, target, replace(follow.options, follow_shards=2)).why
+    follow.sql("alter database d wal_retention_period 60")
+    polled = choose(source, target, follow.options)
+    assert polled.by == "poll"
+    assert "Run ALTER DATABASE `d` WAL_RETENTION_PERIOD 3600 there" in polled.why
+    with pytest.raises(MigrationStopped, match="WAL_RETENTION_PERIOD 3600"):
+        choose(source, target, replace(follow.options, follow_by="subscription"))
