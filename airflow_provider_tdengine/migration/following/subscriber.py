@@ -228,7 +228,8 @@ class Subscriber(Follower):
         if newest is not None:
             watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
         watermark = watermark if end is None else min(watermark, max(end, position.watermark))
-        lag = 0.0 if is_quiet or newest is None else max(0.0, now - newest / precision.per_second)
+        # Where only late rows were told, theirs is not how far it is behind.
+        lag = 0.0 if is_quiet or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
         return replace(
             position,
             watermark=watermark,
@@ -319,7 +320,7 @@ class Subscriber(Follower):
                     self._dropped.update(names)
                     self._there.difference_update(names)
         told = {each.table for message in messages for each in message.rows}
-        if unknown := told - self._owners.keys():
+        if unknown := (told | tagged) - self._owners.keys():
             self._owners |= self._ask(partial(self._source.owners_of, unknown))
         in_scope = {name for name in created | told if self._is_meant(name)}
         lacking = self._lacking_of(in_scope - self._there)

@@ -157,6 +157,10 @@ def test_structure_comes_over(follow: Follow) -> None:
     [row] = follow.source_box.execute("select * from d.k1")
     assert follow.held(follow.target_box, "e", "ts, v, s, g", "m2") == [("k1", *row, 1)]
     assert follow.target_box.execute("select x from e.other") == [(5,)]
+    follow.kill()
+    follow.sql("alter table d.d0 set tag g = 98")
+    follow.drain()
+    assert follow.is_equal("ts, v, s, w, g, name"), "of tables that nobody has told of, too"
 
 
 def test_deleted_rows_stay_unless_they_are_to_go(follow: Follow) -> None:
