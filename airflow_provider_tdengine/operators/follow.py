@@ -292,7 +292,7 @@ class TDengineFinishOperator(FollowingOperator):
         log.info("Rows from %s to %s: %s", begin.isoformat(), end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more"
-            raise AirflowFailException("\n".join([verdict.words, *lines, cure]))
+            raise failure([verdict.words, *lines, cure])
         self._check_letters(options, context)
         return verdict.to_dict()
 
@@ -327,9 +327,12 @@ class TDengineFinishOperator(FollowingOperator):
         """
         folder = self.dead_letter_folder(options, context)
         if folder and (waiting := self.refused_rows(folder)):
-            raise AirflowFailException(
-                f"The target refused {waiting} rows; they are dead letters in {folder}. Mend the cause, run "
-                "TDengineReplayDeadLettersOperator on that folder, then clear this task"
+            raise failure(
+                [
+                    f"The target refused {wording.number(waiting, 'row')}; dead letters keep them in",
+                    f"  {folder}",
+                    "Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
+                ]
             )
 
 
@@ -368,8 +371,8 @@ class TDengineIncrementOperator(FollowingOperator):
             position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
         folder = self.letters_folder(options, context)
         if folder and (refused := self.refused_rows(folder)):
-            raise AirflowFailException(
-                f"All rows but {refused} have been copied: the target refused these; they are dead letters in {folder}"
+            raise failure(
+                [f"The target refused {wording.number(refused, 'row')}; dead letters keep them in", f"  {folder}"]
             )
         return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
 
