@@ -251,7 +251,8 @@ class TDengineFinishOperator(FollowingOperator):
     aside, whether they were copied or followed.
 
     Parameters:
-        shards: the dictionaries that `TDengineShardsOperator` returned.
+        shards: the dictionaries that `TDengineShardsOperator` returned; None where it was skipped, as with mode
+            history, and this task is, too.
         followed: the task that followed them, whose XComs say how far it came.
         options: as of all stages.
 
@@ -262,15 +263,17 @@ class TDengineFinishOperator(FollowingOperator):
     template_fields: Sequence[str] = ("options", "shards", "followed")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shards": "json"}
 
-    def __init__(self, *, shards: Iterable[Mapping[str, str | None]], followed: str, **kwargs: Any) -> None:
-        # Without a shard that has ended well there is nothing to finish, as with mode history.
-        kwargs.setdefault("trigger_rule", "none_failed_min_one_success")
+    def __init__(self, *, shards: Iterable[Mapping[str, str | None]] | None, followed: str, **kwargs: Any) -> None:
+        # Some of them may have been skipped by hand.
+        kwargs.setdefault("trigger_rule", "none_failed")
         super().__init__(**kwargs)
         self.shards = shards
         self.followed = followed
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
+        if self.shards is None:
+            raise AirflowSkipException("Nothing was followed")
         options = self.migration_options(context)
         shards = [Shard(**shard) for shard in self.shards]
         reached = [self._position(context, number) for number in range(len(shards))]
