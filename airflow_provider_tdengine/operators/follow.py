@@ -263,7 +263,8 @@ class TDengineFinishOperator(FollowingOperator):
     aside, whether they were copied or followed.
 
     Parameters:
-        shards: the dictionaries that `TDengineShardsOperator` returned.
+        shards: the dictionaries that `TDengineShardsOperator` returned; None where it was skipped, as with mode
+            history, and this task is, too.
         followed: the task that followed them, whose XComs say how far it came.
         options: as of all stages.
 
@@ -274,15 +275,17 @@ class TDengineFinishOperator(FollowingOperator):
     template_fields: Sequence[str] = ("options", "shards", "followed")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shards": "json"}
 
-    def __init__(self, *, shards: Iterable[Mapping[str, str | None]], followed: str, **kwargs: Any) -> None:
-        # Without a shard that has ended well there is nothing to finish, as with mode history.
-        kwargs.setdefault("trigger_rule", "none_failed_min_one_success")
+    def __init__(self, *, shards: Iterable[Mapping[str, str | None]] | None, followed: str, **kwargs: Any) -> None:
+        # Some of them may have been skipped by hand.
+        kwargs.setdefault("trigger_rule", "none_failed")
         super().__init__(**kwargs)
         self.shards = shards
         self.followed = followed
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
+        if self.shards is None:
+            raise AirflowSkipException("Nothing was followed")
         options = self.migration_options(context)
         shards = [Shard(**shard) for shard in self.shards]
         reached = [self._position(context, number) for number in range(len(shards))]
@@ -304,7 +307,7 @@ class TDengineFinishOperator(FollowingOperator):
         log.info("Rows from %s to %s: %s", begin.isoformat(), end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more"
-            raise AirflowFailException("\n".join([verdict.words, *lines, cure]))
+            raise failure([verdict.words, *lines, cure])
         if options.follow_by != "poll":
             with source:
                 dropped(topic_of(source, target, options))
@@ -342,9 +345,12 @@ class TDengineFinishOperator(FollowingOperator):
         """
         folder = self.dead_letter_folder(options, context)
         if folder and (waiting := self.refused_rows(folder)):
-            raise AirflowFailException(
-                f"The target refused {waiting} rows; they are dead letters in {folder}. Mend the cause, run "
-                "TDengineReplayDeadLettersOperator on that folder, then clear this task"
+            raise failure(
+                [
+                    f"The target refused {wording.number(waiting, 'row')}; dead letters keep them in",
+                    f"  {folder}",
+                    "Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
+                ]
             )
 
 
@@ -384,8 +390,8 @@ class TDengineIncrementOperator(FollowingOperator):
             position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
         folder = self.letters_folder(options, context)
         if folder and (refused := self.refused_rows(folder)):
-            raise AirflowFailException(
-                f"All rows but {refused} have been copied: the target refused these; they are dead letters in {folder}"
+            raise failure(
+                [f"The target refused {wording.number(refused, 'row')}; dead letters keep them in", f"  {folder}"]
             )
         return {"watermark": position.watermark, "lag": position.lag, "rows": position.rows}
 

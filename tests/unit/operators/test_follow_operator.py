@@ -404,7 +404,7 @@ def test_refused_rows_that_were_followed_make_the_run_red(
 
     insert(2)
     task.start()
-    with pytest.raises(AirflowFailException, match="The target refused 2 rows; they are dead letters in file://"):
+    with pytest.raises(AirflowFailException, match="The target refused 2 rows; dead letters keep them in\n  file://"):
         Finish(plant.options, [task.pushed["position"]]).execute()
     insert(1)
     with pytest.raises(AirflowFailException, match="'max_rejected': the target refused 3 rows"):
