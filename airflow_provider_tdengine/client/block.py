@@ -485,6 +485,58 @@ def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) ->
     return Block(fields, tuple(columns), rows)
 
 
+def decode_rows(raws: Sequence[memoryview], names: Sequence[str]) -> tuple[Block, Ints]:
+    """The rows of many raw blocks of 3.x with the same columns; those of one row each are decoded together.
+
+    Parameters:
+        raws: the blocks, at least one.
+        names: the columns' names.
+
+    Returns:
+        All rows, and (rows,) of which block each is; those of one block are together, in their order.
+
+    Raises:
+        BlockError: a block is damaged.
+    """
+    alike: dict[tuple[int, bytes], list[int]] = {}
+    for place, raw in enumerate(raws):
+        _, _, rows, count, _, _ = _HEAD.unpack_from(raw)
+        heads = bytes(raw[_HEAD.size : _HEAD.size + count * (_COLUMN_HEAD.size + 4)])
+        # Where one row has as long values as another one, all stand at the same places.
+        alike.setdefault((len(raw), heads) if rows == 1 else (-place - 1, b""), []).append(place)
+    blocks, owners = [], []
+    for places in alike.values():
+        block = decode_block(raws[places[0]], names)
+        if len(places) > 1:
+            block = _decode_alike(block.fields, [raws[place] for place in places])
+        blocks.append(block)
+        owners.append(np.repeat(np.array(places), block.rows // len(places)))
+    return concatenate(blocks), np.concatenate(owners)
+
+
+def _decode_alike(fields: tuple[Field, ...], raws: Sequence[memoryview]) -> Block:
+    """Blocks of one row each whose columns are as long in all of them; the first one is known to be sound."""
+    rows, count = len(raws), len(fields)
+    cells = np.frombuffer(b"".join(raws), np.uint8).reshape(rows, -1)
+    sizes = struct.unpack_from(f"<{count}i", raws[0], _HEAD.size + count * _COLUMN_HEAD.size)
+    position = _HEAD.size + count * (_COLUMN_HEAD.size + 4)
+    columns: list[Column] = []
+    for field, size in zip(fields, sizes, strict=True):
+        before = 1 if field.info.width else 4
+        head, body = cells[:, position : position + before], cells[:, position + before : position + before + size]
+        position += before + size
+        if field.info.dtype is not None:
+            values = np.ascontiguousarray(body).view(field.info.dtype).reshape(rows)
+            columns.append(FixedColumn(values, (head[:, 0] & 0x80) != 0))
+            continue
+        # As one column of many rows has it: where each value begins, then values.
+        offsets = np.ascontiguousarray(head).view("<i4").reshape(rows).astype(np.int64)
+        offsets[offsets != -1] += np.flatnonzero(offsets != -1) * size
+        raw = offsets.astype("<i4").tobytes() + body.tobytes()
+        columns.append(_decode_column(field, rows, memoryview(raw), rows * 4))
+    return Block(fields, tuple(columns), rows)
+
+
 def raw_fields(raw: memoryview, names: Sequence[str] | None = None) -> tuple[Field, ...]:
     """The columns of an unopened block of 3.x, which has at least its head.
 

@@ -7,16 +7,16 @@ was told is left to be read again from the source.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.block import Block, Flags, VariableColumn, concatenate, times_of
+from airflow_provider_tdengine.client.block import Block, Flags, VariableColumn, decode_rows, times_of
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.raw_rows import TableRows
 from airflow_provider_tdengine.client.result import Session
@@ -73,11 +73,15 @@ class _Way:
 
     Parameters:
         places: the columns that are copied, by their numbers.
-        transcode: how they become the target's.
+        transcode: how they become the target's; None where they have to be read again.
     """
 
     places: tuple[int, ...]
-    transcode: Transcoder
+    transcode: Transcoder | None
+
+
+_Part: TypeAlias = tuple[str, int, int]
+"""A table, the number of its first row in a block, and how many it has."""
 
 
 class Applier:
@@ -92,14 +96,13 @@ class Applier:
         owners: subtables and normal tables of the source with their super table, None for normal tables.
         rejections: what becomes of refused rows.
         brakes: limits that somebody has set.
-        stop: ends the work soon.
+        keep: is told the oldest timestamp of rows before they are written.
 
     Attributes:
         rows: that the target has confirmed.
         rejected: that it has refused, and that are kept.
         tables: which had rows.
         newest: the newest timestamp, None for none.
-        oldest: the oldest one.
         marks: what is to be read again.
     """
 
@@ -113,7 +116,7 @@ class Applier:
         owners: Mapping[str, str | None],
         rejections: Rejections,
         brakes: Brakes,
-        stop: threading.Event,
+        keep: Callable[[int], None],
     ) -> None:
         self._target = target
         self._structure = structure
@@ -122,18 +125,17 @@ class Applier:
         self._owners = owners
         self._rejections = rejections
         self._brakes = brakes
-        self._stop = stop
+        self._keep = keep
         self._pairs = {pair.source.name: pair for pair in structure.pairs}
         self._trusts_nulls = source.client.server.version >= _TELLS_EMPTY_TEXT
         self._reads_again = structure.time.cuts or any(pair.source.where for pair in structure.pairs)
         """A condition is the server's to apply; of rows that are one in a coarser target, the last one is meant."""
-        self._ways: dict[tuple[str, tuple[Field, ...]], _Way | None] = {}
-        self._pending: dict[_Way, dict[str, list[Block]]] = {}
+        self._ways: dict[tuple[str, tuple[Field, ...]], _Way] = {}
+        self._pending: dict[_Way, list[TableRows]] = {}
         self._way_of: dict[str, _Way] = {}
         self.rows = self.rejected = 0
         self.tables: set[str] = set()
         self.newest: int | None = None
-        self.oldest: int | None = None
         self.marks = Marks()
 
     def pair_of(self, table: str) -> TablePair | None:
@@ -153,28 +155,13 @@ class Applier:
             TDengineError: of the kind of failure.
         """
         pair = self.pair_of(told.table)
-        if pair is None:
+        if pair is None or not told.rows:
             return
-        rows = told.block()
-        rows = rows.take(self._meant(rows))
-        if not rows.rows:
-            return
-        times = times_of(rows)
-        first, last = int(times.min()), int(times.max())
-        self.oldest = first if self.oldest is None else min(first, self.oldest)
-        self.newest = last if self.newest is None else max(last, self.newest)
-        self.tables.add(told.table)
-        way = None if self._reads_again else self._way(pair, told.fields)
-        untrusted = np.ones(rows.rows, np.bool_) if way is None else self._untrusted(rows)
-        if untrusted.any():
-            self.marks.rows[told.table] += [(time, time) for time in times[untrusted].tolist()]
-            rows = rows.take(~untrusted)
-        if way is None or not rows.rows:
-            return
+        way = self._way(pair, told.fields)
         if self._way_of.setdefault(told.table, way) is not way:
             self.flush()
             self._way_of[told.table] = way
-        self._pending.setdefault(way, {}).setdefault(told.table, []).append(rows.select(way.places))
+        self._pending.setdefault(way, []).append(told)
 
     def flush(self) -> None:
         """Write all that was taken, and wait until the target has confirmed it.
@@ -184,10 +171,40 @@ class Applier:
             TableMissing: it lacks a table.
             TDengineError: of the kind of failure.
         """
-        for way, tables in self._pending.items():
-            self._write(way, [(name, self._last(way, concatenate(blocks))) for name, blocks in tables.items()])
+        for way, told in self._pending.items():
+            self._flush(way, told)
         self._pending.clear()
         self._way_of.clear()
+
+    def _flush(self, way: _Way, told: Sequence[TableRows]) -> None:
+        rows, blocks = decode_rows([each.raw for each in told], [field.name for field in told[0].fields])
+        places: dict[str, int] = {}
+        tables = np.array([places.setdefault(each.table, len(places)) for each in told])
+        names = list(places)
+        # A table's rows together, in the order in which they were told.
+        order = np.lexsort((blocks, tables[blocks]))
+        order = order[self._meant(rows)[order]]
+        rows, owners = rows.take(order), tables[blocks][order]
+        if not rows.rows:
+            return
+        times = times_of(rows)
+        self._keep(int(times.min()))
+        newest = int(times.max())
+        self.newest = newest if self.newest is None else max(newest, self.newest)
+        self.tables.update(names[place] for place in np.unique(owners).tolist())
+        untrusted = np.ones(rows.rows, np.bool_) if way.transcode is None else self._untrusted(rows)
+        for place, time in zip(owners[untrusted].tolist(), times[untrusted].tolist(), strict=True):
+            self.marks.rows[names[place]].append((time, time))
+        if way.transcode is None or untrusted.all():
+            return
+        rows, owners = rows.take(~untrusted), owners[~untrusted]
+        rows = rows.select(way.places)
+        # Of rows with one key the last ones: of one INSERT, 3.x keeps a mixture of them.
+        last = last_ones(rows, self._structure.time, way.transcode.second_key, owners)
+        rows, owners = rows.take(last), owners[last]
+        first, counts = np.unique(owners, return_index=True, return_counts=True)[1:]
+        parts = zip(owners[first].tolist(), first.tolist(), counts.tolist(), strict=True)
+        self._write(way.transcode, [(names[place], begin, count) for place, begin, count in parts], rows)
 
     def _meant(self, rows: Block) -> Flags:
         times, (start, end) = times_of(rows), self._period
@@ -207,8 +224,8 @@ class Applier:
                     found |= column.nulls
         return found
 
-    def _way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way | None:
-        """How rows of these columns are written; None where they have to be read again.
+    def _way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way:
+        """How rows of these columns are written.
 
         Raises:
             StructureOutdated: the target lacks the table.
@@ -218,7 +235,9 @@ class Applier:
             self._ways[key] = self._found_way(pair, told)
         return self._ways[key]
 
-    def _found_way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way | None:
+    def _found_way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way:
+        if self._reads_again:
+            return _Way((), None)
         if pair.target is None:
             finding = Finding(f"Table {pair.wanted.name!r} of the target", "there is none", "Run schema sync first")
             raise StructureOutdated([finding])
@@ -227,7 +246,7 @@ class Applier:
         # What is left out on purpose, or has gone meanwhile, is none of these; as described they have all digits.
         columns = tuple(known[told[place].name] for place in places)
         if any(column.type is not told[place].type for place, column in zip(places, columns, strict=True)):
-            return None
+            return _Way((), None)
         table = replace(pair.source, columns=columns)
         wanted = replace(self._structure.transform.renamed(table), name=pair.wanted.name)
         try:
@@ -236,61 +255,55 @@ class Applier:
             finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
             raise StructureOutdated([finding]) from error
 
-    def _last(self, way: _Way, rows: Block) -> Block:
-        """Of rows with one key, the last ones: of one INSERT, 3.x keeps a mixture of them."""
-        staying = last_ones(rows, self._structure.time, way.transcode.second_key)
-        return rows if staying.all() else rows.take(staying)
-
-    def _write(self, way: _Way, tables: list[tuple[str, Block]]) -> None:
+    def _write(self, transcode: Transcoder, tables: list[_Part], rows: Block) -> None:
         """Write rows of tables; where one is refused, the tables are halved until its table stands alone."""
         with self._target.work_session() as session:
-            refused = False
-            for step in self._brakes.paced(self._steps(session, way, tables), session):
-                if step.tally.rejected:
-                    refused = True
-                else:
-                    self.rows += step.tally.rows
-        if not refused:
+            steps = list(self._brakes.paced(self._steps(session, transcode, tables, rows), session))
+        if not any(step.tally.rejected for step in steps):
+            self.rows += sum(step.tally.rows for step in steps)
             return
         half = len(tables) // 2
         if half:
-            self._write(way, tables[:half])
-            self._write(way, tables[half:])
+            self._write(transcode, tables[:half], rows)
+            self._write(transcode, tables[half:], rows)
         else:
-            self._isolate(way, *tables[0])
+            self._isolate(transcode, tables[0], rows)
 
-    def _steps(self, session: Session, way: _Way, tables: list[tuple[str, Block]]) -> Iterator[Step]:
+    def _steps(self, session: Session, transcode: Transcoder, tables: list[_Part], rows: Block) -> Iterator[Step]:
         """One step; all of its rows are rejected where any is."""
-        before, rows = session.bytes_sent, sum(block.rows for _, block in tables)
-        refusal = _confirmed(self._sent(session, way, tables))
-        tally = Tally(rows, session.bytes_sent - before, rejected=rows if refusal else 0)
-        yield Step(tables[-1][0], None, tally)
+        before, told = session.bytes_sent, sum(count for _, _, count in tables)
+        refusal = _confirmed(self._sent(session, transcode, tables, rows))
+        yield Step(tables[-1][0], None, Tally(told, session.bytes_sent - before, rejected=told if refusal else 0))
 
-    def _sent(self, session: Session, way: _Way, tables: list[tuple[str, Block]]) -> Iterator[Confirm]:
+    def _sent(self, session: Session, transcode: Transcoder, tables: list[_Part], rows: Block) -> Iterator[Confirm]:
         rename = self._structure.transform.tables
         few = tables
         if isinstance(session, WebSocketSession):
-            few = [(name, rows) for name, rows in tables if rows.rows < _DENSE]
-            for name, rows in tables:
-                if rows.rows >= _DENSE:
-                    for request in session.write_block(rename(name), way.transcode(rows)):
-                        yield partial(session.confirm, request, rename(name))
+            few = [part for part in tables if part[2] < _DENSE]
+            for table, begin, count in tables:
+                if count >= _DENSE:
+                    name = rename(table)
+                    for request in session.write_block(name, transcode(rows.take(slice(begin, begin + count)))):
+                        yield partial(session.confirm, request, name)
         if few:
-            counts = np.array([rows.rows for _, rows in few])
-            wanted = way.transcode(concatenate([rows for _, rows in few]))
-            yield from send_rows(session, self._target, [rename(name) for name, _ in few], counts, wanted)
+            counts = np.array([count for _, _, count in few])
+            places = np.concatenate([np.arange(begin, begin + count) for _, begin, count in few])
+            wanted = transcode(rows.take(places))
+            yield from send_rows(session, self._target, [rename(name) for name, _, _ in few], counts, wanted)
 
-    def _isolate(self, way: _Way, table: str, rows: Block) -> None:
+    def _isolate(self, transcode: Transcoder, part: _Part, rows: Block) -> None:
         """Write what can be written of a table's rows, and do with the others what is to be done."""
+        table, begin, count = part
         name = self._structure.transform.tables(table)
 
         def write(block: Block) -> None:
             with self._target.work_session() as session:
-                write_block(session, self._target, name, way.transcode(block))
+                write_block(session, self._target, name, transcode(block))
 
-        refused = self._rejections.take(isolate(name, rows, way.transcode, self._structure.source.precision, write))
+        own = rows.take(slice(begin, begin + count))
+        refused = self._rejections.take(isolate(name, own, transcode, self._structure.source.precision, write))
         self.rejected += len(refused.rejected)
-        self.rows += rows.rows - len(refused.rows)
+        self.rows += count - len(refused.rows)
 
 
 def _confirmed(sent: Iterable[Confirm]) -> RowRejected | None:

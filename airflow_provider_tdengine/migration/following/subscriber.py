@@ -34,7 +34,7 @@ from airflow_provider_tdengine.client.subscription import Message
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holdings, Patterns, count, meet, together
-from airflow_provider_tdengine.migration.copying import Brakes, Fail, Rejections, SkipExpired, check_refused
+from airflow_provider_tdengine.migration.copying import Border, Brakes, Fail, Rejections, SkipExpired, check_refused
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following.applying import Applier, Marks
 from airflow_provider_tdengine.migration.following.feed import Feed
@@ -264,9 +264,6 @@ class Subscriber(Follower):
                     self._removed(change, message.vgroup, applier)
             for told in message.rows:
                 applier.add(told)
-        if applier.oldest is not None:
-            # What is older than the target keeps is treated as the options say, before the target refuses it.
-            self._kept(applier.oldest, applier.oldest + 1)
         applier.flush()
         counts.rows, counts.rejected, counts.tables = applier.rows, applier.rejected, len(applier.tables)
         marks |= applier.marks
@@ -289,8 +286,14 @@ class Subscriber(Follower):
             self._owners,
             rejections,
             self._brakes,
-            self._stop,
+            self._settle_before,
         )
+
+    def _settle_before(self, oldest: int) -> None:
+        """Treat rows as the options say that are older than the target keeps, before it refuses them."""
+        structure = self._current()
+        if structure.target and Border(structure.source.precision, structure.target).is_near(oldest):
+            self._kept(oldest, oldest + 1)
 
     # --- Structure
 
