@@ -16,7 +16,7 @@ Positions = Mapping[int, int]
 """Where reading goes on, by vgroup."""
 
 
-_PAUSE, _LONGEST = 0.1, 1.0
+_PAUSE, _LONGEST = 0.1, 0.4
 """Seconds without a message after which those that were taken are handed on, and seconds after the first one."""
 
 
