@@ -303,6 +303,7 @@ class Command:
         begin = follower.position(stored.load())
         save(begin)
         has_refused = is_over = False
+        before = known(folder) if folder else 0
         until = self._options.stop_at or "Ctrl-C"
         self._screen.line(f"  Rows are copied as they arrive, until {until}")
         with self._screen.headway("follow") as making, suppress(KeyboardInterrupt):
@@ -313,8 +314,9 @@ class Command:
                 making.note = f"the newest row is {done.position.lag:,.1f} s behind"
         follower.stop()
         follower.close()
-        # Rows that the lookback reads again are refused again.
-        refused = known(folder) if folder and has_refused else 0
+        # Rows that the lookback reads again are refused again; of a round that was interrupted nobody has said it.
+        waiting = known(folder) if folder else 0
+        refused = waiting if has_refused or waiting > before else 0
         self._say_how_far(reached or begin, begin, refused, is_over=is_over)
         if refused:
             self._screen.failure(f"The target refused {wording.number(refused, 'row')}; they are in {folder}")
