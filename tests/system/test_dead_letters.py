@@ -47,6 +47,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
         "dead_letters": "failed",
         "shards": "skipped",
         "follow": "skipped",
+        "finish": "skipped",
     }
     assert far.state(run) == "failed"
     assert (far.xcom(run, "copy", 0)["rows"], far.xcom(run, "copy", 0)["rejected"]) == (300, 2)

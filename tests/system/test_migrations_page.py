@@ -191,7 +191,9 @@ def test_buttons_ask_airflow(hall: Airflow, page: Page) -> None:
     assert run not in hall.runs(DAG)
 
 
-def test_lag_is_drawn_and_dead_letters_are_brought_back(hall: Airflow, page: Page, tmp_path: Path) -> None:
+def test_lag_is_drawn_dead_letters_are_brought_back_and_following_ends(
+    hall: Airflow, page: Page, tmp_path: Path
+) -> None:
     """Of a run that follows, whose target refuses a moment that nanoseconds cannot count."""
     hall.source.execute("create database late precision 'ms' keep 36500 update 1")
     hall.source.execute("create table late.t (ts timestamp, due timestamp)")
@@ -223,7 +225,13 @@ def test_lag_is_drawn_and_dead_letters_are_brought_back(hall: Airflow, page: Pag
     (back,) = hall.runs("tdengine_dead_letters")[-1:]
     hall.wait_for(lambda: hall.state(back, "tdengine_dead_letters") == "success")
     assert hall.target.execute(f"select count(*) from nano.t where ts <= {(T + 1) * 1_000_000}") == [(2,)]
-    hall.set_state(run, "follow", "success", 0)
+
+    frame = opened(page)
+    frame.get_by_role("link", name="late", exact=True).click()
+    press(frame, "Finish")
+    frame.get_by_role("dialog").get_by_role("button", name="Finish").click()
+    hall.wait_for(lambda: hall.tasks(run)["finish", -1]["state"] == "success")
+    assert hall.xcom(run, "finish", key="verdict")["kind"] == "equal"
 
 
 def test_the_certificate_is_shown_and_links_lead_into_airflow(hall: Airflow, page: Page) -> None:

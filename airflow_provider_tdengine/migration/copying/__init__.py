@@ -2,7 +2,7 @@
 
 from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, at_or_after, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
-from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of
+from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of, transcoder_of
 from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copied_facts, copy_batch
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
@@ -93,6 +93,7 @@ __all__ = [
     "settle",
     "short_name",
     "slices",
+    "transcoder_of",
     "window",
     "write_block",
 ]

@@ -133,7 +133,7 @@ class Brief:
         Raises:
             StructureOutdated: the target lacks a table or a column, or its types do not fit.
         """
-        return {name: self._transcoder(pair) for name, pair in self.pairs.items()}
+        return {name: transcoder_of(pair, self.time) for name, pair in self.pairs.items()}
 
     def fitting(self) -> Self:
         """The same with just those tables whose rows the target's structure takes."""
@@ -141,19 +141,29 @@ class Brief:
 
     def _fits(self, pair: TablePair) -> bool:
         try:
-            self._transcoder(pair)
+            transcoder_of(pair, self.time)
         except StructureOutdated:
             return False
         return True
 
-    def _transcoder(self, pair: TablePair) -> Transcoder:
-        try:
-            if pair.target is None:
-                raise ValueError("there is none")
-            return Transcoder(pair.source, pair.wanted, pair.target, self.time)
-        except ValueError as error:
-            finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
-            raise StructureOutdated([finding]) from error
+
+def transcoder_of(pair: TablePair, time: TimeScale) -> Transcoder:
+    """How blocks of a table become blocks of the target.
+
+    Parameters:
+        pair: the table, with the columns that are copied.
+        time: how its timestamps become the target's.
+
+    Raises:
+        StructureOutdated: the target lacks the table or a column, or its types do not fit.
+    """
+    try:
+        if pair.target is None:
+            raise ValueError("there is none")
+        return Transcoder(pair.source, pair.wanted, pair.target, time)
+    except ValueError as error:
+        finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
+        raise StructureOutdated([finding]) from error
 
 
 def brief_of(

@@ -28,13 +28,12 @@ from airflow_provider_tdengine.migration.copying import (
     Confirm,
     Rejections,
     Step,
-    StructureOutdated,
     Tally,
     isolate,
     send_rows,
+    transcoder_of,
     write_block,
 )
-from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.rows import Transcoder, last_ones
 from airflow_provider_tdengine.migration.structure import Structure, TablePair
 
@@ -238,9 +237,6 @@ class Applier:
     def _found_way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way:
         if self._reads_again:
             return _Way((), None)
-        if pair.target is None:
-            finding = Finding(f"Table {pair.wanted.name!r} of the target", "there is none", "Run schema sync first")
-            raise StructureOutdated([finding])
         known = {column.name: column for column in pair.source.columns}
         places = tuple(place for place, column in enumerate(told) if column.name in known)
         # What is left out on purpose, or has gone meanwhile, is none of these; as described they have all digits.
@@ -249,11 +245,7 @@ class Applier:
             return _Way((), None)
         table = replace(pair.source, columns=columns)
         wanted = replace(self._structure.transform.renamed(table), name=pair.wanted.name)
-        try:
-            return _Way(places, Transcoder(table, wanted, pair.target, self._structure.time))
-        except ValueError as error:
-            finding = Finding(f"Table {pair.wanted.name!r} of the target", str(error), "Run schema sync first")
-            raise StructureOutdated([finding]) from error
+        return _Way(places, transcoder_of(TablePair(table, wanted, pair.target), self._structure.time))
 
     def _write(self, transcode: Transcoder, tables: list[_Part], rows: Block) -> None:
         """Write rows of tables; where one is refused, the tables are halved until its table stands alone."""

@@ -119,7 +119,7 @@ class Follower:
         options: of the migration; history ends, and following begins, at `window_end`.
         shard: the tables that are followed.
         save: keeps a position, for the next one who asks for it.
-        letters: where refused rows are kept; None where the first one ends it.
+        letters: where refused rows are kept, beside those of history; None where the first one ends it.
         clock: POSIX seconds; the source's, which has the rows, unless something else is given.
 
     Attributes:
@@ -543,7 +543,7 @@ class Follower:
             changed = {group for group, rows in enumerate(before) if rows != known.rows[group]}
             fresh = counted(known.until, until) if until > known.until else NOTHING_KNOWN
             now, until = tuple(map(sum, zip(before, fresh, strict=True))), max(until, known.until)
-        self._refused = kept(self._letters) if self._letters else {}
+        self._refused = kept(self._letters.parent) if self._letters else {}
         rows = 0
         together = defaultdict[tuple["int | None", str], list[TablePair]](list)
         for pair in structure.pairs:

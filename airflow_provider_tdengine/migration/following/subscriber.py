@@ -79,7 +79,7 @@ class Subscriber(Follower):
         options: of the migration; history ends, and following begins, at `window_end`.
         topic: of this migration; it is made where it is not there.
         save: keeps a position, for the next one who asks for it.
-        letters: where refused rows are kept; None where the first one ends it.
+        letters: where refused rows are kept, beside those of history; None where the first one ends it.
     """
 
     waits: ClassVar[bool] = True

@@ -50,15 +50,16 @@ def test_rows_are_followed_by_the_clock_of_the_source(device: BoxPair, ahead: fl
     assert device.both()[0] == device.both()[1]
 
 
-@pytest.mark.parametrize("mode", ["history", "both"])
-@pytest.mark.parametrize("api_server", [0, 60, -60], ids=lambda ahead: f"api-server{ahead:+}")
+# An API server that is behind, among others that agree, is not to be told from a run that waited: with mode history,
+# whose end is the creation, it is not tried.
+@pytest.mark.parametrize(
+    ("mode", "api_server"), [("history", 0), ("history", 60), ("both", 0), ("both", 60), ("both", -60)]
+)
 @AHEAD
 def test_no_row_of_after_the_creation_is_left_to_nobody(
     faulty: BoxPair, mode: str, ahead: float, api_server: float
 ) -> None:
     """Clocks of a source, and of an API server, that are not the worker's; one of them at a time is wrong."""
-    if mode == "history" and api_server < 0 and not ahead:
-        pytest.skip("an API server that is behind, among others that agree, is not to be told from a run that waited")
     faulty.source_box.faults.set_clock(ahead)
     faulty.sql(f"create database {SOURCE}")
     began = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 
 import pytest
@@ -52,12 +53,14 @@ def test_clocks_agree(aged: Pair) -> None:
     assert not [finding for finding in look(aged) if "Clock" in finding.object]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(60, "59 s ahead of"), (-60, "59 s behind"), (4, ""), (-4, "")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(60, "(59|60) s ahead of"), (-60, "(59|60) s behind"), (4, ""), (-4, "")]
+)
 def test_clocks_that_differ(faulty: BoxPair, seconds: int, said: str) -> None:
     faulty.sql(f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
     faulty.target_box.faults.set_clock(seconds)
     found = [finding.found for finding in look(faulty) if finding.object == "Clock of the target"]
-    assert [said in text for text in found] == ([True] if said else [])
+    assert [bool(re.search(said, text)) for text in found] == ([True] if said else [])
 
 
 @pytest.mark.source(before=(3,))

@@ -24,9 +24,10 @@ import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
-from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch, replay
+from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
-from airflow_provider_tdengine.migration.following import Follower
+from airflow_provider_tdengine.migration.following import Follower, choose
+from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
 from airflow_provider_tdengine.migration.storage import folder_findings
@@ -192,6 +193,40 @@ def not_described(pair: BoxPair, folder: Path) -> object:
     (batch,) = make_plan(*pair.catalogs, pair.options())
     pair.target_box.faults.answer_with(0x2600, "Syntax error", matching="describe")
     return copy_batch(*pair.catalogs, batch, pair.options(), MemoryProgress())
+
+
+def subscribed(text: str = "", **values: object) -> Callable[[BoxPair, Path], object]:
+    """Following by subscription, of a database that has some options."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        pair.sql(f"create database {SOURCE} {text}")
+        return choose(*pair.catalogs, pair.options(mode="both", follow_by="subscription", **values))
+
+    return happen
+
+
+def no_topic(pair: BoxPair, folder: Path) -> object:
+    pair.source_box.faults.answer_with(0x0644, "Permission denied", times=100, matching="create topic")
+    return subscribed()(pair, folder)
+
+
+def little_log(pair: BoxPair, folder: Path) -> object:
+    pair.sql(f"create database {SOURCE} wal_retention_size 1024")
+    raise MigrationStopped(list(Topic(pair.catalogs[0], "").findings(10)))
+
+
+def too_many_refused(pair: BoxPair, folder: Path) -> object:
+    far = 9_999_999_999_999
+    late = (
+        "create table {}.t (ts timestamp, due timestamp)",
+        f"insert into {{}}.t values ({T}, {far}) ({T + 1}, {far})",
+    )
+    sides(late)(pair)
+    values = {"on_error": "dead_letter", "dead_letter_path": str(folder), "max_rejected": 1}
+    pair.sync(database_options="PRECISION 'ns'")
+    (batch,) = make_plan(*pair.catalogs, pair.options(**values))
+    letters = DeadLetters(folder, 1)
+    return copy_batch(*pair.catalogs, batch, pair.options(**values), MemoryProgress(), dead_letters=letters)
 
 
 def rows_of_the_future(pair: BoxPair, folder: Path) -> object:
@@ -430,21 +465,65 @@ CASES = (
     ),
     Case(
         "options.MigrationOptions._check_mode 2",
+        options(mode="both", start_from="2022-01-02", stop_at="2022-01-01"),
+        "Option 'stop_at': 2022-01-01 is not after start_from 2022-01-02. Give a later moment.",
+    ),
+    Case(
+        "options.MigrationOptions._check_mode 3",
         options(mode="both", end="2022-01-01"),
         "Option 'end': it is given, and mode is both. "
         "Leave it out: rows are followed until the follow task is stopped; start_from says from when on.",
     ),
     Case(
-        "options.MigrationOptions._check_mode 3",
+        "options.MigrationOptions._check_mode 4",
         options(mode="realtime", start="2022-01-01"),
         "Option 'start': it is given, and mode is realtime. "
         "Give start_from instead, or choose mode both to copy older rows, too.",
     ),
     Case(
-        "options.MigrationOptions._check_mode 4",
+        "options.MigrationOptions._check_mode 5",
         options(mode="both", schema="only"),
         "Option 'schema': it is only, and mode is both, which copies rows. "
         "Choose mode history, or schema always or none.",
+    ),
+    Case(
+        "choice.obstacle 1",
+        subscribed(),
+        "Option 'follow_by': TDengine 2.4.0.18 at {source} serves no subscriptions. Set it to auto or poll.",
+        frozenset({2}),
+    ),
+    Case(
+        "choice.obstacle 2",
+        subscribed(follow_shards=2),
+        "Option 'follow_by': follow_shards is 2, and one task reads a subscription. "
+        "Set follow_shards to 1, or follow_by to poll.",
+        frozenset({3}),
+    ),
+    Case(
+        "choice.choose",
+        no_topic,
+        "Database 'mig_src' of the source: no topic can be made of it ({error} WITH META AS DATABASE {quoted}.",
+        frozenset({3}),
+    ),
+    Case(
+        "topic.Topic.findings 1",
+        subscribed("wal_retention_period 0"),
+        "Database 'mig_src' of the source: it keeps its log for 0 s (WAL_RETENTION_PERIOD), and changes of 3600 s "
+        "have to be read from it. Run ALTER DATABASE {quoted} WAL_RETENTION_PERIOD 3600 there, or set follow_by to poll.",
+        frozenset({3}),
+    ),
+    Case(
+        "topic.Topic.findings 2",
+        little_log,
+        "Database 'mig_src' of the source: it keeps at most 1024 KiB of its log (WAL_RETENTION_SIZE), however young. "
+        "Run ALTER DATABASE {quoted} WAL_RETENTION_SIZE 0 there if more is written while history is copied.",
+        frozenset({3}),
+    ),
+    Case(
+        "dead_letters._too_many",
+        too_many_refused,
+        "Option 'max_rejected': the target refuses more than 1 rows of this batch, the last one {error}: mend the "
+        "target, or give a larger number, or 0 for any.",
     ),
     Case(
         "options.MigrationOptions.of_interval 1",
@@ -881,7 +960,7 @@ CASES = (
         "Clear sync_schema, or the task that does it in your DAG, with all that follows it.",
     ),
     Case(
-        "brief.Brief._transcoder",
+        "brief.transcoder_of",
         dropped_in_the_target,
         "Table 't' of the target: there is none. Run schema sync first.",
     ),
