@@ -158,7 +158,8 @@ document.querySelector("form[data-trigger]")?.addEventListener("submit", async (
   for (const field of form.querySelectorAll("[data-kind]")) {
     const value = value_of(field);
     // What is not changed is left to the DAG.
-    if (JSON.stringify(value) !== field.dataset.default) conf[field.name] = value;
+    // Written anew: to Python, 5.0 is another text than 5.
+    if (JSON.stringify(value) !== JSON.stringify(JSON.parse(field.dataset.default))) conf[field.name] = value;
   }
   const button = form.querySelector("button");
   button.disabled = true;

@@ -225,7 +225,7 @@ def test_what_changes_on_the_way_and_what_is_not_meant(
 def test_refused_rows_become_dead_letters_or_end_it(source: TDengineBox, target: TDengineBox, tmp_path: Path) -> None:
     follow = Follow(source, target, database_options="PRECISION 'ns'", on_error="dead_letter", dead_letter_path="x")
     follow.sync()
-    follow.letters = tmp_path
+    follow.letters = tmp_path / "follow"
     follow.drain()
     # More than nanoseconds can count.
     future = 9_999_999_999_999

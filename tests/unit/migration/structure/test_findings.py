@@ -509,7 +509,8 @@ CASES = (
         "topic.Topic.findings 1",
         subscribed("wal_retention_period 0"),
         "Database 'mig_src' of the source: it keeps its log for 0 s (WAL_RETENTION_PERIOD), and changes of 3600 s "
-        "have to be read from it. Run ALTER DATABASE {quoted} WAL_RETENTION_PERIOD 3600 there, or set follow_by to poll.",
+        "have to be read from it. Run ALTER DATABASE {quoted} WAL_RETENTION_PERIOD 3600 there, or set follow_by to "
+        "poll.",
         frozenset({3}),
     ),
     Case(
