@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from ..chromium import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium")
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 STARTUP = 45.0
 """Seconds that the API server may take to answer."""
@@ -30,8 +28,6 @@ STARTUP = 45.0
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An API server on SQLite with the example DAGs, everybody an admin, in a home of its own."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
     home = tmp_path_factory.mktemp("airflow")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,9 +74,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture
 def page(server: str) -> Iterator[Page]:
     """A page of the server, tall enough for a form."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 1500}, locale="en-US", base_url=server)
         page.set_default_timeout(20_000)
         yield page
-        browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,26 +11,21 @@ import pytest
 from airflow_provider_tdengine.migration.comparing import page as certificate_page
 from airflow_provider_tdengine.migration.planning import assessment_page
 
+from ..chromium import chromium
 from ..unit.migration.documents import ASSESSMENT, CERTIFICATE, VERDICT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-CHROMIUM = shutil.which("chromium")
 HTML = {"certificate": certificate_page(CERTIFICATE), "assessment": assessment_page(ASSESSMENT)}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 Show = Callable[..., "Page"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from ..chromium import chromium
 from .conftest import DAG, VIEWER, Airflow
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 expect = sync_api.expect
 expect.set_options(timeout=30_000)
 
-CHROMIUM = shutil.which("chromium")
 T = 1609459200000
 LAMPS, ROWS = 30, 3000
 SOME = re.compile(r"^[1-9]\d{0,2}$")
@@ -53,12 +52,8 @@ def hall(airflow: Airflow) -> Airflow:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def log_in(airflow: Airflow, user: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,5 +136,5 @@ def obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
 def _begin(topic: Topic) -> None:
     """Make the topic, and keep in it where reading begins; where it was kept before, it stays."""
     topic.create()
-    with topic.feed(None):
+    with closing(topic.feed(None)):
         log.debug("Reading of topic %s begins here", topic.name)

@@ -75,10 +75,10 @@ _T = TypeVar("_T")
 ROWS_A_ROUND = 5_000_000
 """A round that would have more is made shorter, so that the watermark moves every minute or so."""
 
-_CURES = 5
+CURES = 5
 """How often a round begins again since columns have come up, or tables have gone, in its middle."""
 
-_OUTDATED = (StructureOutdated, StructureChanged, TableMissing)
+OUTDATED = (StructureOutdated, StructureChanged, TableMissing)
 """What is raised where tables or columns are not those that were read."""
 
 
@@ -104,7 +104,9 @@ class Round:
 
 
 @dataclass(slots=True)
-class _Counts:
+class Counts:
+    """What a round has come to so far; see `Round`."""
+
     rows: int = 0
     tables: int = 0
     rejected: int = 0
@@ -263,13 +265,13 @@ class Follower:
             TDengineError: what no retry cured.
             Stopped: `stop` was called.
         """
-        began, counts = time.monotonic(), _Counts()
+        began, counts = time.monotonic(), Counts()
         with self._source, self._target:
             stop = self._new_stop()
             until_stopped(partial(meet, self._source, self._target, stop), stop)
             # The same end after each cure: tables that come meanwhile have no rows before it.
             end = self._now()
-            for cures in range(_CURES + 1):
+            for cures in range(CURES + 1):
                 try:
                     position = self._advanced(position, counts, end)
                     if position.known is None or self._clock() >= (
@@ -277,8 +279,8 @@ class Follower:
                     ):
                         position = self._looked(position, counts)
                     break
-                except _OUTDATED as outdated:
-                    if cures == _CURES:
+                except OUTDATED as outdated:
+                    if cures == CURES:
                         raise
                     log.info("%s", outdated)
                     self._adapt(outdated)
@@ -301,7 +303,7 @@ class Follower:
             raise Stopped
         return self._stop
 
-    def _advanced(self, position: Position, counts: _Counts, end: int) -> Position:
+    def _advanced(self, position: Position, counts: Counts, end: int) -> Position:
         """Copy the rows from the watermark, or the lookback before it, to an end.
 
         Returns:
@@ -361,7 +363,7 @@ class Follower:
     def _holdings(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> Holdings:
         return self._ask(lambda: holdings(self._source, pair.source, scope or self._scope, (start, end)))
 
-    def _copy(self, found: Mapping[str, Holdings], start: int | None, end: int, counts: _Counts) -> int:
+    def _copy(self, found: Mapping[str, Holdings], start: int | None, end: int, counts: Counts) -> int:
         """Copy rows of a period; those of tables that the target does not have are left to the next look.
 
         Parameters:
@@ -390,7 +392,7 @@ class Follower:
         counts.rows += copied
         return copied
 
-    def _copy_batch(self, batch: Batch, known: Holdings, period: Period, counts: _Counts) -> int:
+    def _copy_batch(self, batch: Batch, known: Holdings, period: Period, counts: Counts) -> int:
         """Copy a batch of tables, without those that the target turns out not to have.
 
         Returns:
@@ -450,7 +452,7 @@ class Follower:
             self._structure = structure
         return self._structure
 
-    def _looked(self, position: Position, counts: _Counts) -> Position:
+    def _looked(self, position: Position, counts: Counts) -> Position:
         """Look at the source's structure, do with changes what the option `on_schema_change` says, then look for rows
         before the watermark that the target lacks.
 
@@ -512,7 +514,7 @@ class Follower:
     def _synced(self, scope: Scope) -> SchemaReport:
         options = replace(self._options, create_database=False, update_tags=self._options.schema != "none")
         sync = SchemaSync(self._source, self._target, options, scope)
-        for _ in range(_CURES):
+        for _ in range(CURES):
             try:
                 return self._ask(sync.run)
             except AlreadyExists as error:
@@ -521,7 +523,7 @@ class Follower:
 
     # --- Rows before the watermark
 
-    def _completed(self, position: Position, counts: _Counts) -> Position:
+    def _completed(self, position: Position, counts: Counts) -> Position:
         """Copy rows before the watermark that the target lacks: late ones, and those of tables that are new to it.
 
         Returns:
@@ -563,7 +565,7 @@ class Follower:
         assert structure.target is not None
         return Border(structure.source.precision, structure.source, structure.target)
 
-    def _complete(self, pairs: Sequence[TablePair], start: int | None, end: int, counts: _Counts) -> int:
+    def _complete(self, pairs: Sequence[TablePair], start: int | None, end: int, counts: Counts) -> int:
         """Copy what the target lacks of a super table, or of normal tables, in a period.
 
         Returns:

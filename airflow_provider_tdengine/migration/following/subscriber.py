@@ -38,7 +38,7 @@ from airflow_provider_tdengine.migration.copying import Border, Brakes, Fail, Re
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following.applying import Applier, Marks
 from airflow_provider_tdengine.migration.following.feed import Feed
-from airflow_provider_tdengine.migration.following.follow import _CURES, _OUTDATED, Follower, Round, _Counts
+from airflow_provider_tdengine.migration.following.follow import CURES, OUTDATED, Counts, Follower, Round
 from airflow_provider_tdengine.migration.following.known import of_table
 from airflow_provider_tdengine.migration.following.lookout import last, steps
 from airflow_provider_tdengine.migration.following.position import Position
@@ -142,7 +142,7 @@ class Subscriber(Follower):
         done = super().round(position)
         if not done.position.has_caught_up(self._options):
             return done
-        counts = _Counts()
+        counts = Counts()
         with self._source, self._target:
             self._copy_future(done.position.watermark, counts)
             feed = self._opened(None)
@@ -152,7 +152,7 @@ class Subscriber(Follower):
             self._save(reached)
         return replace(done, position=reached, rows=done.rows + counts.rows)
 
-    def _copy_future(self, watermark: int, counts: _Counts) -> None:
+    def _copy_future(self, watermark: int, counts: Counts) -> None:
         """Copy rows that were written before anybody listened, and whose time is yet to come."""
         end = last(self._options, self._current().source.precision)
         for pair in self._current().pairs:
@@ -217,7 +217,7 @@ class Subscriber(Follower):
             raise
 
     def _reached(
-        self, position: Position, clock: float, applier: Applier, counts: _Counts, *, is_quiet: bool
+        self, position: Position, clock: float, applier: Applier, counts: Counts, *, is_quiet: bool
     ) -> Position:
         assert self._feed is not None
         precision = self._current().source.precision
@@ -240,22 +240,22 @@ class Subscriber(Follower):
             vgroups={str(vgroup): place for vgroup, place in self._feed.positions.items()},
         )
 
-    def _applied(self, messages: Sequence[Message]) -> tuple[Applier, _Counts]:
+    def _applied(self, messages: Sequence[Message]) -> tuple[Applier, Counts]:
         """Bring over what was told; once more where the target's structure turns out to be another one."""
-        for cures in range(_CURES + 1):
+        for cures in range(CURES + 1):
             try:
                 marks = self._structure_of(messages)
                 return self._ask(partial(self._written, messages, marks))
-            except _OUTDATED as outdated:
-                if cures == _CURES:
+            except OUTDATED as outdated:
+                if cures == CURES:
                     raise
                 log.info("%s", outdated)
                 self._there.clear()
                 self._adapt(outdated)
         raise AssertionError
 
-    def _written(self, messages: Sequence[Message], marks: Marks) -> tuple[Applier, _Counts]:
-        counts = _Counts()
+    def _written(self, messages: Sequence[Message], marks: Marks) -> tuple[Applier, Counts]:
+        counts = Counts()
         applier = self._applier()
         for message in messages:
             for change in message.changes:
@@ -374,7 +374,7 @@ class Subscriber(Follower):
         Returns:
             Those of them that the source does not have any more.
         """
-        for tries in range(_CURES + 1):
+        for tries in range(CURES + 1):
             there = set(self._ask(partial(self._source.owners_of, names)))
             if not there:
                 break
@@ -383,7 +383,7 @@ class Subscriber(Follower):
                 break
             except MigrationStopped:
                 # It may have gone meanwhile.
-                if tries == _CURES or set(self._ask(partial(self._source.owners_of, names))) == there:
+                if tries == CURES or set(self._ask(partial(self._source.owners_of, names))) == there:
                     raise
         return names - there
 
@@ -451,7 +451,7 @@ class Subscriber(Follower):
 
     # --- What is read again
 
-    def _read_again(self, marks: Marks, counts: _Counts) -> None:
+    def _read_again(self, marks: Marks, counts: Counts) -> None:
         begin, _ = self._period
         step = self._current().time.denominator
         for start, end, names in self._windows(marks):
@@ -476,7 +476,7 @@ class Subscriber(Follower):
         if start is not None:
             yield start, behind, names
 
-    def _copy_tables(self, names: set[str], start: int | None, end: int | None, counts: _Counts) -> None:
+    def _copy_tables(self, names: set[str], start: int | None, end: int | None, counts: Counts) -> None:
         """Copy what some tables have in a period, as the source has it now."""
         owners = {self._owners.get(name) or name for name in names}
         until = last(self._options, self._current().source.precision)

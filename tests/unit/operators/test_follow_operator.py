@@ -284,19 +284,21 @@ def test_shards_are_followed_apart(plant: Plant) -> None:
     assert plant.is_equal
 
 
+def refusing(plant: Plant, folder: Path, **options: object) -> Task:
+    """What follows into a target that refuses a moment which nanoseconds cannot count."""
+    plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
+    plant.source.execute("create table plant.w0 using plant.w tags (0)")
+    letters = {"on_error": "dead_letter", "dead_letter_path": f"file://{folder}"}
+    plant.options |= {"target_database": "nano", "database_options": "PRECISION 'ns'", **letters, **options}
+    task = Task(plant.options)
+    TDengineSchemaSyncOperator(task_id="sync_schema", options=plant.options).execute(task.context())
+    return task
+
+
 def test_refused_rows_are_kept_and_the_others_arrive(
     plant: Plant, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
-    plant.source.execute("create table plant.w0 using plant.w tags (0)")
-    plant.options |= {
-        "target_database": "nano",
-        "database_options": "PRECISION 'ns'",
-        "on_error": "dead_letter",
-        "dead_letter_path": f"file://{tmp_path}",
-    }
-    task = Task(plant.options)
-    TDengineSchemaSyncOperator(task_id="sync_schema", options=plant.options).execute(task.context())
+    task = refusing(plant, tmp_path)
     now = int(time.time() * 1000)
     # The later moment is more than nanoseconds can count.
     plant.source.execute(f"insert into plant.w0 values ({now},{now}) ({now + 1},9999999999999)")
@@ -383,17 +385,7 @@ def test_a_difference_that_stays_fails_the_run(plant: Plant) -> None:
 def test_refused_rows_that_were_followed_make_the_run_red(
     plant: Plant, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
-    plant.source.execute("create table plant.w0 using plant.w tags (0)")
-    plant.options |= {
-        "target_database": "nano",
-        "database_options": "PRECISION 'ns'",
-        "on_error": "dead_letter",
-        "dead_letter_path": f"file://{tmp_path}",
-        "max_rejected": 2,
-    }
-    task = Task(plant.options)
-    TDengineSchemaSyncOperator(task_id="sync_schema", options=plant.options).execute(task.context())
+    task = refusing(plant, tmp_path, max_rejected=2)
 
     def insert(count: int) -> None:
         now = int(time.time() * 1000)

@@ -66,7 +66,7 @@ def drained(reader: Feed) -> list[Message]:
 
 def test_a_first_feed_begins_with_what_is_written_from_now_on(box: TDengineBox, source: Catalog, topic: Topic) -> None:
     write(box, 0)
-    with feed(source, topic, None) as reader:
+    with closing(feed(source, topic, None)) as reader:
         write(box, 1)
         assert rows(drained(reader)) == expected(1)
         assert len(reader.positions) == VGROUPS
@@ -75,14 +75,14 @@ def test_a_first_feed_begins_with_what_is_written_from_now_on(box: TDengineBox, 
 @pytest.mark.parametrize("messages", range(4))
 def test_nothing_is_lost_wherever_a_feed_ends(box: TDengineBox, source: Catalog, topic: Topic, messages: int) -> None:
     """It ends after some messages; the positions behind them were saved, those of none before they were confirmed."""
-    with feed(source, topic, None) as reader:
+    with closing(feed(source, topic, None)) as reader:
         saved = reader.positions
         write(box, 1)
         found = [message for _ in range(messages) for message in reader.take(1, 0.02)]
         saved = reader.positions if found else saved
         lost = reader.take(1, 0.02)
     write(box, 2)
-    with feed(source, topic, saved) as reader:
+    with closing(feed(source, topic, saved)) as reader:
         again = drained(reader)
         assert not reader.gaps
     assert rows(found + again) == expected(1, 2)
@@ -90,7 +90,7 @@ def test_nothing_is_lost_wherever_a_feed_ends(box: TDengineBox, source: Catalog,
 
 
 def test_a_log_that_was_too_short_is_noticed(box: TDengineBox, source: Catalog, topic: Topic) -> None:
-    with feed(source, topic, None) as reader:
+    with closing(feed(source, topic, None)) as reader:
         write(box, 1)
         assert rows(drained(reader)) == expected(1)
         saved = reader.positions
@@ -99,7 +99,7 @@ def test_a_log_that_was_too_short_is_noticed(box: TDengineBox, source: Catalog, 
     box.forget_log("d")
     write(box, 4)
     write(box, 5)
-    with feed(source, topic, saved) as reader:
+    with closing(feed(source, topic, saved)) as reader:
         # The other vgroup has no tables, and lost nothing.
         assert reader.gaps == {
             vgroup for (vgroup,) in box.execute("select vgroup_id from information_schema.ins_tables")
@@ -109,7 +109,7 @@ def test_a_log_that_was_too_short_is_noticed(box: TDengineBox, source: Catalog, 
 
 
 def test_a_log_that_is_cut_while_it_is_read_is_noticed(box: TDengineBox, source: Catalog, topic: Topic) -> None:
-    with feed(source, topic, None) as reader:
+    with closing(feed(source, topic, None)) as reader:
         assert reader.take(1, 0) == []
         assert not reader.gaps
         write(box, 1)
@@ -120,7 +120,7 @@ def test_a_log_that_is_cut_while_it_is_read_is_noticed(box: TDengineBox, source:
 
 
 def test_an_earlier_consumer_that_has_not_gone(source: Catalog, topic: Topic) -> None:
-    with feed(source, topic, None) as first:
+    with closing(feed(source, topic, None)) as first:
         with pytest.raises(ServerBusy, match=r"[12] of its 3 vgroups are free"):
             feed(source, topic, None)
         saved = first.positions
