@@ -63,9 +63,9 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert (power.xcom(run, "verify", 0)["rows"], power.xcom(run, "verify", 0)["level"]) == (80_000, "digest")
     certified = power.xcom(run, "certify")
     assert (certified["rows"], certified["target_rows"], certified["different"]) == (80_002, 80_002, 0)
-    power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
+    power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"))
     assert power.asset_events(run) == {"whole": 2, "whole/meters": 80_000}
-    power.wait_for(lambda: power.note(run) == "power → whole, history: Equal as copied: 80,002 rows in 5 tables", 10)
+    power.wait_for(lambda: power.note(run) == "power → whole, history: Equal as copied: 80,002 rows in 5 tables")
     place = f"/tdengine/migrations/quick_migration/{quote(run, safe='')}"
     assert power.links(run, "resolve") == {"Migration": place}
     assert power.links(run, "copy", 0) == {"Migration": place, "Dead letters": None}
@@ -86,7 +86,7 @@ def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
     states = {task: found["state"] for (task, _), found in power.tasks(run).items()}
     assert [states[task] for task in ("resolve", "sync_schema", "plan")] == ["success"] * 3
     assert {state for task, state in states.items() if task not in ("resolve", "sync_schema", "plan")} == {"skipped"}
-    power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"), 10)
+    power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"))
     assert "5 tables, 80,002 rows, about " in power.log(run, "plan")
     assert str(power.links(run, "plan")["Assessment"]).endswith("/assessment.html")
     assert power.xcom(run, "plan", key="assessment")["databases"][0]["strategies"] == {"dense": 2}
@@ -113,8 +113,8 @@ def test_a_mistake_fails_at_once_with_one_sentence(
     run = power.run({"target_database": "untouched", **conf})
     assert power.state(run) == "failed"
     assert power.tasks(run)[task, -1]["try_number"] == 1
-    power.wait_for(lambda: expected in power.log(run, task), 10)
-    power.wait_for(lambda: ", history: failed: " in str(power.note(run)), 10)
+    power.wait_for(lambda: expected in power.log(run, task))
+    power.wait_for(lambda: ", history: failed: " in str(power.note(run)))
     assert "untouched" not in [row[0] for row in power.target.execute("show databases")]
 
 
@@ -125,4 +125,4 @@ def test_a_difference_makes_the_run_red(power: Airflow) -> None:
     run = power.run({"source_database": "power", "target_database": "spoilt", "tables": "plain"})
     assert power.state(run) == "failed"
     said = "plain: rows 2 in the source, 3 in the target"
-    power.wait_for(lambda: said in power.log(run, "verify", 0) and said in power.log(run, "certify"), 10)
+    power.wait_for(lambda: said in power.log(run, "verify", 0) and said in power.log(run, "certify"))
