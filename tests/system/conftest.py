@@ -25,7 +25,7 @@ DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
 
 
-PATIENCE = 300.0
+PATIENCE = 180.0
 """Seconds after which a test gives up waiting; a machine that is busy with other things takes most of a minute."""
 
 
@@ -150,6 +150,14 @@ class Airflow:
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen within {timeout} s; see {self.home.log}"
             time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not only its exit status."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 VIEWER = "vera"

@@ -51,10 +51,6 @@ NANO = {"database_options": "PRECISION 'ns'"}
 """A target that refuses a row of the super table `bad`."""
 
 CASES = {
-    "history": Case(
-        {"stables": "good, also"}, states("s s s s s s - - - -"), "Equal as copied: 22 rows", told=["also", "good"]
-    ),
-    "dry_run": Case({"dry_run": True}, states("s s s - - - - - - -"), "Dry run: there is nothing to compare"),
     "dry_run_blocker": Case(
         {"dry_run": True, "database_options": "KEEP 30"},
         states("s s f u u f u u u u"),
