@@ -89,7 +89,7 @@ def replayed(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[tuple[L
         def post(sql: str) -> str:
             return http.post("/rest/sql", content=sql.encode()).text
 
-        player = subscription.Player(box.url, post, box.forget_log, wait=1)
+        player = subscription.Player(box.url, post, box.forget_log, wait=1, patience=0.3)
         steps = subscription.steps(request.param)
         yield request.param, list(zip(recording(request.param), map(player.play, steps), strict=True))
 
