@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing.catalog.views import Catalog, Row, View, fields_of
+from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.stored import Database, slot_of
 
 DATABASES_2 = fields_of(
@@ -22,6 +23,9 @@ DATABASES_3 = fields_of(
     "keep_time_offset:INT s3_chunksize:INT s3_keeplocal:10 s3_compact:TINYINT with_arbitrator:TINYINT "
     "encrypt_algorithm:16"
 )
+
+_TIERS = 3
+"""Of storage, each with a KEEP of its own."""
 
 # Columns of SHOW DATABASES that are called otherwise in CREATE DATABASE.
 _OPTION_OF = {"cache(MB)": "cache", "wallevel": "wal"}
@@ -61,8 +65,8 @@ def _database_value(database: Database, field: Field) -> Value:
     if database.generation.number == 2:
         own["vgroups"] = int(bool(database.tables))
     else:
-        own["duration"] = f"{database.minutes('duration')[0]}m"
-        own["keep"] = keep_in_minutes(database)
+        own["duration"] = _lengths(database, "duration")
+        own["keep"] = _lengths(database, "keep", _TIERS)
         own["s3_keeplocal"] = f"{database.minutes('s3_keeplocal')[0]}m"
     if field.name in own:
         return own[field.name]
@@ -72,11 +76,17 @@ def _database_value(database: Database, field: Field) -> Value:
     return text if field.type is Type.VARCHAR else int(text)
 
 
-def keep_in_minutes(database: Database) -> str:
-    """KEEP as 3.x shows it: three values in minutes."""
-    keep = database.minutes("keep")
-    keep += keep[-1:] * (3 - len(keep))
-    return ",".join(f"{minutes}m" for minutes in keep)
+def _lengths(database: Database, option: str, count: int = 1) -> str:
+    """An option's lengths of time as 3.x shows them; the last one counts for those that were not said."""
+    minutes = database.minutes(option)
+    minutes += minutes[-1:] * (count - len(minutes))
+    return ",".join(_length(each, database.generation) for each in minutes)
+
+
+def _length(minutes: int, generation: Generation) -> str:
+    if generation.counts_hours and not minutes % 60:
+        return f"{minutes // 60}h" if minutes % 1440 else f"{minutes // 1440}d"
+    return f"{minutes}m"
 
 
 _CREATE_2 = (
@@ -102,8 +112,8 @@ def show_create_database(database: Database) -> View:
         text = _CREATE_2.format(name=database.name, **database.options)
         return View(fields_of(f"Database:32 Create~Database:{len(text)}"), [(database.name, text)])
     options = database.options | {
-        "duration": f"{database.minutes('duration')[0]}m",
-        "keep": keep_in_minutes(database),
+        "duration": _lengths(database, "duration"),
+        "keep": _lengths(database, "keep", _TIERS),
         "s3_keeplocal": f"{database.minutes('s3_keeplocal')[0]}m",
     }
     text = _CREATE_3.format(name=database.name, **options)
