@@ -15,20 +15,32 @@ DATABASES_2 = fields_of(
     "cache(MB):INT blocks:INT minrows:INT maxrows:INT wallevel:TINYINT fsync:INT comp:TINYINT cachelast:TINYINT "
     "precision:3 update:TINYINT status:10"
 )
-DATABASES_3 = fields_of(
+_DATABASES_3 = (
     "name:64 create_time:TIMESTAMP vgroups:INT ntables:BIGINT replica:TINYINT strict:4 duration:10 keep:32 buffer:INT "
     "pagesize:INT pages:INT minrows:INT maxrows:INT comp:TINYINT precision:2 status:10 retentions:60 "
     "single_stable:BOOL cachemodel:11 cachesize:INT wal_level:TINYINT wal_fsync_period:INT wal_retention_period:INT "
     "wal_retention_size:BIGINT stt_trigger:SMALLINT table_prefix:SMALLINT table_suffix:SMALLINT tsdb_pagesize:INT "
-    "keep_time_offset:INT s3_chunksize:INT s3_keeplocal:10 s3_compact:TINYINT with_arbitrator:TINYINT "
+    "keep_time_offset:INT {s3_chunk}:INT s3_keeplocal:10 s3_compact:TINYINT with_arbitrator:TINYINT "
     "encrypt_algorithm:16"
 )
+_COMPACT_335 = " compact_interval:12 compact_time_range:24 compact_time_offset:4"
 
 _TIERS = 3
 """Of storage, each with a KEEP of its own."""
 
 # Columns of SHOW DATABASES that are called otherwise in CREATE DATABASE.
 _OPTION_OF = {"cache(MB)": "cache", "wallevel": "wal"}
+
+
+def _is_335(generation: Generation) -> bool:
+    return "s3_chunkpages" in generation.database_options
+
+
+def fields_of_databases(generation: Generation) -> tuple[Field, ...]:
+    """The columns of 3.x's ins_databases."""
+    if _is_335(generation):
+        return fields_of(_DATABASES_3.format(s3_chunk="s3_chunkpages") + _COMPACT_335)
+    return fields_of(_DATABASES_3.format(s3_chunk="s3_chunksize"))
 
 
 def listed_databases(catalog: Catalog) -> list[Database]:
@@ -45,11 +57,12 @@ def databases_2(catalog: Catalog) -> Iterator[Row]:
 
 def databases_3(catalog: Catalog) -> Iterator[Row]:
     """What ins_databases lists."""
+    fields = fields_of_databases(catalog.generation)
     for name, count in (("information_schema", 0), ("performance_schema", 0)):
         named: dict[str, Value] = {"name": name, "ntables": count, "status": "ready", "precision": "ms"}
-        yield tuple(named.get(field.name) for field in DATABASES_3)
+        yield tuple(named.get(field.name) for field in fields)
     for database in listed_databases(catalog):
-        yield tuple(_database_value(database, field) for field in DATABASES_3)
+        yield tuple(_database_value(database, field) for field in fields)
 
 
 def _database_value(database: Database, field: Field) -> Value:
@@ -101,8 +114,12 @@ _CREATE_3 = (
     "REPLICA {replica} WAL_LEVEL {wal_level} VGROUPS {vgroups} SINGLE_STABLE {single_stable} "
     "TABLE_PREFIX {table_prefix} TABLE_SUFFIX {table_suffix} TSDB_PAGESIZE {tsdb_pagesize} "
     "WAL_RETENTION_PERIOD {wal_retention_period} WAL_RETENTION_SIZE {wal_retention_size} "
-    "KEEP_TIME_OFFSET {keep_time_offset} ENCRYPT_ALGORITHM '{encrypt_algorithm}' S3_CHUNKSIZE {s3_chunksize} "
-    "S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact}"
+    "KEEP_TIME_OFFSET {keep_time_offset} ENCRYPT_ALGORITHM '{encrypt_algorithm}' "
+)
+_CREATE_33 = "S3_CHUNKSIZE {s3_chunksize} S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact}"
+_CREATE_335 = (
+    "S3_CHUNKPAGES {s3_chunkpages} S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact} COMPACT_INTERVAL "
+    "{compact_interval} COMPACT_TIME_RANGE {compact_time_range} COMPACT_TIME_OFFSET {compact_time_offset}"
 )
 
 
@@ -116,5 +133,6 @@ def show_create_database(database: Database) -> View:
         "keep": _lengths(database, "keep", _TIERS),
         "s3_keeplocal": f"{database.minutes('s3_keeplocal')[0]}m",
     }
-    text = _CREATE_3.format(name=database.name, **options)
+    rest = _CREATE_335 if _is_335(database.generation) else _CREATE_33
+    text = (_CREATE_3 + rest).format(name=database.name, **options)
     return View(fields_of("Database:63 Create~Database:65517"), [(database.name, text)])

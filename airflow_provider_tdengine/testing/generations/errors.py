@@ -104,6 +104,7 @@ ERRORS_3 = ErrorTable(
         "subscribed_already": (0xFFFF, "tmq should have unsubscribed first"),
         "bad_consumer_option": (0xFFFF, "fail"),
         "no_consumer": (0xFFFF, "new consumer return nil"),
+        "consumer_refused": (0xFFFF, "new consumer return nil"),
         "no_message": (0xFFFF, "message is nil"),
         "no_message_to_fetch": (0xFFFF, "message ID are not equal"),
         "no_message_of_that_number": (0xFFFF, "message ID is not equal"),
@@ -155,3 +156,11 @@ ERRORS_30 = ERRORS_3 | {
     "topic_of_others": _INVALID,
 }
 """What 3.0 says of subscriptions (measured 3.0.5.2)."""
+
+ERRORS_335 = ERRORS_3 | {
+    "query_database_missing": (0x0388, "Fail to get table info, error: Database not exist"),
+    "query_table_missing": (0x2603, "Fail to get table info, error: Table does not exist"),
+    "topic_database_missing": (0x0388, "Database not exist"),
+    "consumer_refused": (0xFFFF, "init tscObj failed"),
+}
+"""What 3.3.5 says with other codes (measured 3.3.5.2)."""
