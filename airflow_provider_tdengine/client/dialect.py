@@ -26,7 +26,7 @@ class Dialect:
         has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
-        days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION even where nothing is stored in S3.
+        days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
     """
 
