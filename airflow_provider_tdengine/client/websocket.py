@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.address import APP, CONNECTOR, Address, login_refused
 from airflow_provider_tdengine.client.answers import (
     Answer,
     block_of_3x,
@@ -113,7 +113,7 @@ class WebSocketSession(Exchange):
         self._long_statements: RestSession | None = None
         self.database = database = database or address.database
         try:
-            login = self._send_text("conn", user=address.user, password=address.password, db=database or "")
+            login = self._send_text("conn", **address.login(), db=database or "", app=APP, connector=CONNECTOR)
             self._take_answer(login, None, "answer the login")
         except Timeout as error:
             raise self._login_unanswered(error) from error
