@@ -27,6 +27,7 @@ class Dialect:
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
+        has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
     """
 
     generation: int
@@ -37,6 +38,7 @@ class Dialect:
     has_virtual_tables: bool
     describes_geometry: bool
     clock: str | None
+    has_roles: bool
 
     @classmethod
     @cache
@@ -52,6 +54,7 @@ class Dialect:
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
             clock="SELECT NOW()" if version >= (3,) else None,
+            has_roles=version >= (3, 4),
         )
 
     def database(self, name: str) -> str:
@@ -91,6 +94,23 @@ class Dialect:
     def drop_topic(self, topic: str) -> str:
         """Refused while a topic has consumers; so is DROP DATABASE while it has a topic (code 1005)."""
         return f"DROP TOPIC IF EXISTS {identifier(topic)}"
+
+    def grant_reading(self, database: str, user: str) -> str:
+        """What gives an account the right to read a database; 3.x only."""
+        name = self.database(database)
+        if self.has_roles:
+            return f"GRANT USE, SHOW ON DATABASE {name} TO {user}; GRANT SELECT, SHOW ON {name}.* TO {user}"
+        return f"GRANT READ ON {name}.* TO {user}"
+
+    def grant_writing(self, database: str, user: str) -> str:
+        """What gives an account all rights on a database; 3.x only."""
+        name = self.database(database)
+        whole = f"GRANT ALL ON DATABASE {name} TO {user}; " if self.has_roles else ""
+        return f"{whole}GRANT ALL ON {name}.* TO {user}"
+
+    def grant_creating(self, user: str) -> str:
+        """What lets an account create databases; 3.1 and later."""
+        return f"GRANT CREATE DATABASE TO {user}" if self.has_roles else f"ALTER USER {user} CREATEDB 1"
 
     def by_table(self, table: str, aggregates: list[str], conditions: str) -> str:
         """Aggregates of each subtable: its name, then these; 2.x appends the name a second time.
