@@ -19,11 +19,12 @@ from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineError
-from airflow_provider_tdengine.client.result import as_name
+from airflow_provider_tdengine.client.result import as_name, as_number
 from airflow_provider_tdengine.client.sql import string
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
-from airflow_provider_tdengine.migration.findings import Finding
+from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure.structure import Structure
 
@@ -61,6 +62,8 @@ def privilege_findings(
         structure: both sides.
         options: whether the target database is created, and with what.
     """
+    yield from session_findings(source, options.workers)
+    yield from session_findings(target, options.workers)
     reader, writer = rights(source), rights(target)
     if reader:
         yield from _lacking(source, reader, "read")
@@ -93,6 +96,44 @@ def privilege_findings(
         yield from _lacking(target, writer, "read", "write")
 
 
+def session_findings(catalog: Catalog, workers: int) -> Iterator[Finding]:
+    """What limits the sessions of an account, which 3.4 has by its documentation: 32 at a time, unless it is altered.
+
+    Parameters:
+        catalog: a database, with its account.
+        workers: how many sessions one batch holds; one more asks about structure meanwhile.
+    """
+    if not catalog.client.dialect.has_roles:
+        return
+    try:
+        user = _user(catalog)
+        accounts = _of(catalog, "ins_users_full", "name", user)
+    except TDengineError as error:
+        if error.retryable:
+            raise
+        return
+    limit = as_number(accounts[0].get("session_per_user") or 0) if accounts else 0
+    if limit <= 0:
+        return
+    needed, fitting = workers + 1, (limit - 1) // workers
+    more = f"ALTER USER {user} SESSION_PER_USER {4 * workers + 1}"
+    if limit < needed:
+        action = f"Set workers to {limit - 1}, or as root there: {more}" if limit > 1 else f"As root there: {more}"
+        yield Finding(
+            _account(catalog, user),
+            f"it may have {wording.number(limit, 'session')} at a time; a batch alone takes {needed}",
+            action,
+        )
+    else:
+        batches = wording.number(fitting, "batch", "batches")
+        yield Finding(
+            _account(catalog, user),
+            f"it may have {wording.number(limit, 'session')} at a time",
+            f"That is enough for {batches} at a time (parallel_batches); for more, as root there: {more}",
+            Severity.INFO,
+        )
+
+
 def denied(source: Catalog, target: Catalog, error: PermissionDenied) -> Finding:
     """What to say of an account that turns out not to be allowed what a migration needs."""
     reader, writer = source.client.address, target.client.address
@@ -119,7 +160,7 @@ def rights(catalog: Catalog) -> Rights | None:
         editions = catalog.by_column_name("SELECT * FROM information_schema.ins_grants")
         if any("community" in str(edition["version"]).lower() for edition in editions):
             return None
-        user = "".join(as_name(name).rpartition("@")[0] for (name,) in catalog.rows("SELECT CURRENT_USER()", 1))
+        user = _user(catalog)
         accounts = _of(catalog, "ins_users", "name", user)
         grants = _of(catalog, "ins_user_privileges", "user_name", user)
         for role in str(accounts[0].get("roles") or "").split(",") if accounts else ():
@@ -141,6 +182,11 @@ def rights(catalog: Catalog) -> Rights | None:
         any(grant["table_name"] for grant in granted),
         dict(_hidden(granted)),
     )
+
+
+def _user(catalog: Catalog) -> str:
+    """The account's name, whether it has logged in by it or by a token; 3.x only."""
+    return "".join(as_name(name).rpartition("@")[0] for (name,) in catalog.rows("SELECT CURRENT_USER()", 1))
 
 
 def _of(catalog: Catalog, view: str, column: str, name: str) -> list[dict[str, Value]]:
