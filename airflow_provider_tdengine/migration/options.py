@@ -241,10 +241,10 @@ class MigrationOptions:
         "",
         "Database options",
         _TARGET,
-        "Options of the target database when it is created, as SQL says them. The log of `sync_schema` names the "
-        "source's options that are not kept, and what to write here to keep them.",
+        "Options of the target database when it is created, as SQL says them; `AS SOURCE` before them gives it all "
+        "others of the source, as far as its version has them. The log of `sync_schema` names those that are not kept.",
         empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
-        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
+        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'", "AS SOURCE", "AS SOURCE VGROUPS 8"),
     )
     update_tags: bool = _option(
         False,
