@@ -152,6 +152,11 @@ class Address:
         """Hosts and ports as an address has them."""
         return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._hosts())
 
+    @property
+    def first(self) -> tuple[str, int]:
+        """The host that is named first, and its port: what stands for a cluster where one can be named only."""
+        return self._hosts()[0]
+
     def in_turn(self) -> Iterator[Address]:
         """The same for each of the hosts; any of them comes first, so that sessions spread over a cluster."""
         hosts = self._hosts()

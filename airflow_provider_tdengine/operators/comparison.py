@@ -243,7 +243,7 @@ class TDengineVerifyOperator(ComparingOperator):
         )
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
-        server = self.target(options).client.address
+        host, port = self.target(options).client.address.first
         events = context["outlet_events"][AssetAlias(MIGRATED)]
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
@@ -252,7 +252,7 @@ class TDengineVerifyOperator(ComparingOperator):
             if not verdict.is_whole:
                 log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
                 continue
-            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            asset = create_asset(host=host, port=port, database=options.target, table=stable or None)
             events.add(
                 asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
             )

@@ -120,6 +120,7 @@ def test_hosts_of_a_cluster() -> None:
     assert Address.from_url("wss://alpha:6041,beta:443,[::1]:7/d?bearer_token=t", user="u", password="p") == replace(
         address, host="alpha:6041,beta:443,[::1]:7"
     )
+    assert address.first == ("alpha", 6041)
     turns = [list(address.in_turn()) for _ in range(100)]
     for turn in turns:
         assert {(each.host, each.port) for each in turn} == {("alpha", 6041), ("beta", 443), ("::1", 7)}
