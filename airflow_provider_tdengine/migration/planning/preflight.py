@@ -55,7 +55,7 @@ def _preflight(
 ) -> list[Finding]:
     there = structure.target or wanted_database(target, structure, options)
     left = [
-        *leftovers(source),
+        *leftovers(source, options.object_kinds),
         *options_not_taken(structure.source, there),
         *table_options_not_taken(source, [pair.source for pair in structure.pairs]),
     ]

@@ -3,6 +3,7 @@
 from airflow_provider_tdengine.migration.structure.database import coarser, oldest, options_not_taken
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
+from airflow_provider_tdengine.migration.structure.objects import Made, make_objects
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -18,6 +19,7 @@ from airflow_provider_tdengine.migration.structure.table_options import table_op
 from airflow_provider_tdengine.migration.structure.tags import same_tag, tag_literal
 
 __all__ = [
+    "Made",
     "Owners",
     "SchemaReport",
     "SchemaSync",
@@ -29,6 +31,7 @@ __all__ = [
     "denied",
     "leftovers",
     "limit_findings",
+    "make_objects",
     "new_database",
     "nothing_meant",
     "oldest",

@@ -177,7 +177,7 @@ class SchemaSync:
         with self._creating:
             self._apply(structure, owners, report)
         left = [
-            *leftovers(self._source),
+            *leftovers(self._source, self._options.object_kinds),
             *options_not_taken(structure.source, database),
             *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
         ]
