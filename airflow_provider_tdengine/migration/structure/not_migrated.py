@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.client.sql import identifier, string
 from airflow_provider_tdengine.migration.catalog import Catalog, is_own_topic, is_virtual
 from airflow_provider_tdengine.migration.findings import Finding, Severity
@@ -27,8 +28,8 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, virtual table, index, tsma, user, or an option of the database or a super
-            table.
+        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, mount, xnode task, or an option of
+            the database or a super table.
         name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
@@ -104,6 +105,15 @@ def _function(catalog: Catalog, row: Row) -> str:
 def _index(catalog: Catalog, row: Row) -> str:
     table, column = _text(row["table_name"]), _text(row["column_name"])
     return f"CREATE INDEX {identifier(_text(row['index_name']))} ON {catalog.table(table)} ({identifier(column)})"
+
+
+def _rsma(catalog: Catalog, row: Row) -> str:
+    name, table = identifier(_text(row["rsma_name"])), catalog.table(_text(row["table_name"]))
+    return f"CREATE RSMA {name} ON {table} FUNCTION({_text(row['func_list'])}) INTERVAL({_text(row['interval'])})"
+
+
+def _xnode_task(_: Catalog, row: Row) -> str:
+    return f"from {masked(_text(row['from']))} to {masked(_text(row['to']))}"
 
 
 def _user(catalog: Catalog, row: Row) -> str:
@@ -186,6 +196,14 @@ _VIRTUAL = (
     ),
 )
 
+# By TDengine's documentation of 3.4, which could not be measured.
+_OF_34 = (
+    _List("rsma", f"{_SCHEMA}ins_rsmas {_OF_DATABASE}", "rsma_name", _rsma),
+    _List("role", f"{_SCHEMA}ins_roles WHERE name NOT LIKE 'SYS%'", "name", _said_in("subroles")),
+    _List("mount", f"{_SCHEMA}ins_mounts", "name", _said_in("path")),
+    _List("xnode task", f"{_SCHEMA}ins_xnode_tasks", "name", _xnode_task),
+)
+
 
 def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     """What belongs to a database, or to its server, and is not moved with it; of many of a kind the first ones.
@@ -225,7 +243,8 @@ def things(catalog: Catalog, kinds: Sequence[str]) -> list[Leftover]:
 
 def _lists(catalog: Catalog) -> tuple[_List, ...]:
     dialect = catalog.client.dialect
-    return _LISTS[dialect.generation] + (_VIRTUAL if dialect.has_virtual_tables else ())
+    newer = (_VIRTUAL if dialect.has_virtual_tables else ()) + (_OF_34 if dialect.has_roles else ())
+    return _LISTS[dialect.generation] + newer
 
 
 def _rows(catalog: Catalog, each: _List) -> list[Row]:
