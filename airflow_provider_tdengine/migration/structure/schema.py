@@ -39,6 +39,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    new_database,
     nothing_meant,
     read_structure,
 )
@@ -176,8 +177,8 @@ class SchemaSync:
         with self._creating:
             self._apply(structure, owners, report)
         left = [
-            *leftovers(self._source),
-            *options_not_taken(structure.source, database, self._source.client.generation),
+            *leftovers(self._source, self._options.object_kinds),
+            *options_not_taken(structure.source, database),
             *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
         ]
         report.not_migrated = [leftover.to_dict() for leftover in left]
@@ -266,8 +267,7 @@ class SchemaSync:
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
     def _new_database(self, structure: Structure) -> NewDatabase:
-        dialect = self._target.client.dialect
-        return NewDatabase.like(structure.source, self._target.name, self._options.database_options, dialect)
+        return new_database(structure.source, self._target, self._options)
 
     def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
         """Create the target database.
