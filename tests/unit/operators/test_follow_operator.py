@@ -361,6 +361,15 @@ def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
     assert finish.execute()["rows"] == 4, "somebody has followed on"
 
 
+def test_finishing_brings_rows_of_the_time_of_history_that_came_since_the_last_look(plant: Plant) -> None:
+    plant.options["mode"] = "both"
+    task = Task(plant.options).start()
+    plant.insert("d1", late=3600)
+    time.sleep(0.01)
+    Finish(plant.options, [task.pushed["position"]]).execute()
+    assert plant.is_equal
+
+
 @pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
 def test_finishing_without_a_memory_compares_all_the_same(plant: Plant, positions: list[Any]) -> None:
     Task(plant.options).start()
