@@ -43,6 +43,10 @@ class Feed:
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
         self._positions: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        """Where the logs ended when this began."""
+        self._silent: dict[int, float] = {}
+        """Seconds in which others were told, by vgroup."""
         self.gaps: set[int] = set()
         try:
             assigned = self._consumer.assignments()
@@ -54,6 +58,8 @@ class Feed:
             for each in assigned:
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
+                self._ends[each.vgroup] = each.end
+                self._silent[each.vgroup] = 0.0
         except BaseException:
             self.close()
             raise
@@ -73,6 +79,17 @@ class Feed:
         """Behind all that was taken."""
         return dict(self._positions)
 
+    def has_passed(self, silence: float) -> bool:
+        """Whether all that was written before this began has been taken, though others go on writing.
+
+        Parameters:
+            silence: seconds after which a vgroup that tells nothing, while others do, has nothing to tell: not all that
+                logs have is told.
+        """
+        return all(
+            self._positions[vgroup] >= end or self._silent[vgroup] >= silence for vgroup, end in self._ends.items()
+        )
+
     def take(self, most: int, wait: float) -> list[Message]:
         """What has happened, message by message; of a vgroup in the order in which it did.
 
@@ -84,18 +101,27 @@ class Feed:
             TDengineError: see `Subscription.poll`.
         """
         taken: list[Message] = []
-        rows, until = 0, 0.0
+        rows, until, began = 0, 0.0, time.monotonic()
         while rows < most and (not taken or time.monotonic() < until):
             message = self._consumer.poll(_PAUSE if taken else wait)
             if message is None:
                 break
-            until = until or time.monotonic() + _LONGEST
+            now = time.monotonic()
+            self._heard(message.vgroup, now - began)
+            until, began = until or now + _LONGEST, now
             taken.append(message)
             rows += sum(each.rows for each in message.rows)
             self._positions[message.vgroup] = message.position
         if not taken:
             self._look_behind()
         return taken
+
+    def _heard(self, vgroup: int, seconds: float) -> None:
+        """Note that a vgroup was told, and others were not, in some seconds of listening."""
+        for other in self._silent:
+            # Each vgroup may have one message that waits behind those of others.
+            self._silent[other] += min(seconds, _PAUSE / len(self._silent))
+        self._silent[vgroup] = 0.0
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -463,3 +464,23 @@ def test_what_the_source_tells_is_copied_until_the_end_and_the_topic_is_dropped(
     assert finish.execute()["kind"] == "equal"
     assert plant.is_equal
     assert plant.source.execute("show topics") == []
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True)
+def test_finishing_ends_while_the_source_is_written_on(plant: Plant) -> None:
+    plant.options |= {"follow_by": "subscription", "on_delete": "apply"}
+    task = Task(plant.options).start()
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.02):
+            plant.insert("d0", "d1", "d2", "d3")
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        try:
+            finishing = threads.submit(Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))]).execute)
+            assert finishing.result(20)["kind"] == "equal"
+        finally:
+            ended.set()
+            writing.result()
