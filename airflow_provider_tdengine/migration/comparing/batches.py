@@ -215,8 +215,7 @@ def _compare(
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
     if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
-        own = replace(options, create_database=False)
-        persist(lambda: SchemaSync(source, target, own, brief.scope).run(), stop)
+        persist(lambda: SchemaSync.again(source, target, options, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None

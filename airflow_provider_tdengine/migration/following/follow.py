@@ -516,8 +516,7 @@ class Follower:
         self._structure = None
 
     def _synced(self, scope: Scope) -> SchemaReport:
-        options = replace(self._options, create_database=False, update_tags=self._options.schema != "none")
-        sync = SchemaSync(self._source, self._target, options, scope)
+        sync = SchemaSync.again(self._source, self._target, self._options, scope)
         for _ in range(CURES):
             try:
                 return self._ask(sync.run)
