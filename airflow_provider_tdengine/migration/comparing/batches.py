@@ -51,6 +51,9 @@ from airflow_provider_tdengine.migration.wording import number
 
 log = logging.getLogger(__name__)
 
+_MORE_ROUNDS = 3
+"""Repair rounds with mode both, whose source goes on: they tell rows that come from those that do not arrive."""
+
 SHOWN = 20
 """Differences that a result names; it says how many there are."""
 
@@ -331,8 +334,11 @@ class _BatchComparer:
         self._result.tables = len(ours)
         pieces = list(self._reader.pieces(self._bounded(odd, ours, theirs)))
         self._result.read = len(odd) + (len(ours) if self._options.verify == "full" else 0)
-        rounds, before = 0, list[Piece]()
-        while pieces and rounds < self._options.repair_rounds:
+        is_followed = self._options.mode == "both"
+        rounds, most, lasting = 0, self._options.repair_rounds, pieces
+        if most and is_followed:
+            most += _MORE_ROUNDS
+        while lasting and rounds < most:
             rounds += 1
             tables = sorted({piece.table for piece in pieces})
             differ = f"{number(len(tables), 'table')} {'differs' if len(tables) == 1 else 'differ'}"
@@ -350,8 +356,9 @@ class _BatchComparer:
             # Also those that have got rows meanwhile.
             tables = sorted({*tables, *self._unlike(ours, theirs)})
             before, pieces = pieces, list(self._reader.pieces(self._bounded(tables, ours, theirs)))
-        if rounds and self._options.mode == "both":
-            pieces = self._lasting(pieces, before)
+            lasting = self._lasting(pieces, before) if is_followed else pieces
+        self._result.late = _lacking(pieces) - _lacking(lasting)
+        pieces = lasting
         if odd and not pieces:
             # Rows may have come between the listing and the reading, which has found no difference.
             ours, theirs = self._listings()
@@ -364,28 +371,30 @@ class _BatchComparer:
             self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
         if self._brief.time.cuts and not pieces:
             self._result.collisions = ours.total - theirs.total - self._result.refused
-        elif self._options.mode == "both" and not pieces:
+        elif is_followed and not pieces:
             # What is behind the reading, which has found no other difference.
             self._result.late = max(self._result.late, ours.total - theirs.total - self._result.refused)
         self._note(pieces)
 
     def _lasting(self, pieces: Sequence[Piece], before: Sequence[Piece]) -> list[Piece]:
-        """What is not made of rows alone that have come since the reading before; those are counted, and followed.
+        """What is made of more than rows that have come since the reading before, and that are followed.
 
         Parameters:
             pieces: what differs.
             before: what differed then, and was mended.
         """
+        # Only a subscription tells of rows that were overwritten, however old they are.
+        tells_changes = self._options.follow_by == "subscription"
         known: dict[str, list[Piece]] = defaultdict(list)
         for piece in before:
             known[piece.table].append(piece)
-        lasting = []
-        for piece in pieces:
-            if piece.changed or piece.extra or any(_share_rows(piece, other) for other in known[piece.table]):
-                lasting.append(piece)
-            else:
-                self._result.late += piece.missing
-        return lasting
+        return [
+            piece
+            for piece in pieces
+            if piece.extra
+            or (piece.changed and not tells_changes)
+            or any(_share_rows(piece, other) for other in known[piece.table])
+        ]
 
     def _listings(self) -> tuple[Holdings, Holdings]:
         """What the source holds, and what the target holds of the source's tables, under their names in the source."""
@@ -597,11 +606,16 @@ class _BatchComparer:
         return deleted
 
 
+def _lacking(pieces: Iterable[Piece]) -> int:
+    """How many rows the target lacks."""
+    return sum(piece.missing + piece.changed for piece in pieces)
+
+
 def _share_rows(piece: Piece, other: Piece) -> bool:
     """Whether rows may be missing in two pieces of a table that are the same ones."""
     if piece.lacks is not None and other.lacks is not None:
         return not piece.lacks.isdisjoint(other.lacks)
-    return bool(piece.missing and other.missing) and piece.start < other.end and other.start < piece.end
+    return piece.start < other.end and other.start < piece.end
 
 
 def _only(found: Holdings, name: str) -> Holdings:

@@ -197,8 +197,9 @@ def test_what_the_source_has_by_now_is_not_deleted(
     assert devices.prove(delete_extra=True).deleted == 1
 
 
+@pytest.mark.parametrize("follow_by", ["poll", "subscription"])
 def test_a_source_that_goes_on_while_it_is_compared_is_followed(
-    devices: BoxPair, monkeypatch: pytest.MonkeyPatch
+    devices: BoxPair, monkeypatch: pytest.MonkeyPatch, follow_by: str
 ) -> None:
     """Late rows, tags and tables never stop coming; with mode both, following brings them."""
     copied = devices.copy_batches(mode="both")
@@ -210,10 +211,12 @@ def test_a_source_that_goes_on_while_it_is_compared_is_followed(
             devices.sql(f"insert into {SOURCE}.{name} values ({when}, 1, 'late')")
         devices.sql(f"insert into {SOURCE}.x{time} using {SOURCE}.m tags (7) values ({time}, 1, 'new')")
         devices.sql(f"alter table {SOURCE}.d05 set tag g = {time % 1000 + 100}")
+        if follow_by == "subscription":
+            devices.sql(f"insert into {SOURCE}.d09 values ({T}, {time % 1000 + 100}, 'again')")
 
     write()
     after_reading(monkeypatch, write)
-    comparison = devices.prove(copied=copied, mode="both")
+    comparison = devices.prove(copied=copied, mode="both", follow_by=follow_by)
     assert comparison.verdict.kind is Kind.EQUAL_BUT, comparison.verdict.words
     assert "that came meanwhile" in comparison.verdict.words
     assert comparison.late > 0
