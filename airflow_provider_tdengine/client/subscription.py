@@ -34,7 +34,7 @@ from airflow_provider_tdengine.client.address import APP, CONNECTOR, Address
 from airflow_provider_tdengine.client.answers import Answer, precision_of, queried_columns, raise_if_failed
 from airflow_provider_tdengine.client.block import raw_fields, raw_length
 from airflow_provider_tdengine.client.changes import Change, changes_in
-from airflow_provider_tdengine.client.errors import AnswerError, BlockError, PositionGone
+from airflow_provider_tdengine.client.errors import AnswerError, BlockError, PositionGone, ServerBusy
 from airflow_provider_tdengine.client.exchange import UNNUMBERED, Exchange
 from airflow_provider_tdengine.client.raw_rows import TableRows, rows_in
 
@@ -156,6 +156,7 @@ class Subscription(Exchange):
         """The vgroups that this subscription reads, as they are now; in 3.0, as they were when this was asked first.
 
         Raises:
+            ServerBusy: another consumer of the group has come and gone.
             TDengineError: it has lost its place in the group.
         """
         # 3.0 would read again what has not been committed.
@@ -302,7 +303,10 @@ class Subscription(Exchange):
 
     def _ask_assignments(self) -> Iterator[Assignment]:
         for part in self._ask("assignment", "assign vgroups", topic=self.topic).parts("assignment"):
-            begin = part.whole("begin")
+            begin = part.whole("begin", least=-1)
+            if begin < 0:
+                # 3.3 has given it back, and does not know it any more.
+                raise ServerBusy(f"Another consumer has read topic {self.topic!r} at {self._address} meanwhile")
             first = begin if self._counts_next else begin - 1
             yield Assignment(part.whole("vgroup_id"), part.whole("offset"), begin, part.whole("end"), first)
 

@@ -96,6 +96,7 @@ def certificate(
         "expired": comparison.expired,
         "after_end": comparison.after_end,
         "vanished": comparison.vanished,
+        "late": comparison.late,
         "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
     }

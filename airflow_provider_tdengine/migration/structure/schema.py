@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
+
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier, is_speakable
@@ -127,6 +129,18 @@ class SchemaSync:
         """Super tables with subtables that the target has already with other tags."""
         self._looking = Headway("Looking at tables and tags", unit="table")
         self._creating = Headway("Creating tables", unit="table")
+
+    @classmethod
+    def again(cls, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope) -> Self:
+        """To bring over what the source has changed since; whose the target's tables are, has been looked at then.
+
+        Parameters:
+            source: see `SchemaSync`.
+            target: see `SchemaSync`.
+            options: of the migration; tags that have changed are corrected, whatever they say.
+            scope: of what.
+        """
+        return cls(source, target, replace(options, create_database=False, update_tags=options.schema != "none"), scope)
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -362,6 +363,15 @@ def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
     assert finish.execute()["rows"] == 4, "somebody has followed on"
 
 
+def test_finishing_brings_rows_of_the_time_of_history_that_came_since_the_last_look(plant: Plant) -> None:
+    plant.options["mode"] = "both"
+    task = Task(plant.options).start()
+    plant.insert("d1", late=3600)
+    time.sleep(0.01)
+    Finish(plant.options, [task.pushed["position"]]).execute()
+    assert plant.is_equal
+
+
 @pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
 def test_finishing_without_a_memory_compares_all_the_same(plant: Plant, positions: list[Any]) -> None:
     Task(plant.options).start()
@@ -456,3 +466,23 @@ def test_what_the_source_tells_is_copied_until_the_end_and_the_topic_is_dropped(
     assert finish.execute()["kind"] == "equal"
     assert plant.is_equal
     assert plant.source.execute("show topics") == []
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True)
+def test_finishing_ends_while_the_source_is_written_on(plant: Plant) -> None:
+    plant.options |= {"follow_by": "subscription", "on_delete": "apply"}
+    task = Task(plant.options).start()
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.02):
+            plant.insert("d0", "d1", "d2", "d3")
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        try:
+            finishing = threads.submit(Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))]).execute)
+            assert finishing.result(20)["kind"] == "equal"
+        finally:
+            ended.set()
+            writing.result()
