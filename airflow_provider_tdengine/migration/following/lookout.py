@@ -137,7 +137,7 @@ class TopicLookout:
         except BaseException:
             self._leave()
             raise
-        return "the source tells of changes" if told or self._feed.gaps else ""
+        return "the source tells of changes" if told.messages or told.gaps else ""
 
     def close(self) -> None:
         """Leave the topic to others; harmless when it has been left."""

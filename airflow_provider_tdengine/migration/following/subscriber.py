@@ -34,10 +34,20 @@ from airflow_provider_tdengine.client.subscription import Message
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holdings, Patterns, count, meet, together
-from airflow_provider_tdengine.migration.copying import Border, Brakes, Fail, Rejections, SkipExpired, check_refused
+from airflow_provider_tdengine.migration.comparing import verify
+from airflow_provider_tdengine.migration.copying import (
+    Border,
+    Brakes,
+    Fail,
+    Rejections,
+    SkipExpired,
+    check_refused,
+    kept,
+)
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following.applying import Applier, Marks
-from airflow_provider_tdengine.migration.following.feed import Feed
+from airflow_provider_tdengine.migration.following.clock import SourceClock
+from airflow_provider_tdengine.migration.following.feed import Feed, Reader, Taken
 from airflow_provider_tdengine.migration.following.follow import CURES, OUTDATED, Counts, Follower, Round
 from airflow_provider_tdengine.migration.following.known import of_table
 from airflow_provider_tdengine.migration.following.lookout import last, steps
@@ -97,6 +107,10 @@ class Subscriber(Follower):
         super().__init__(source, target, options, save=save, letters=letters)
         self._topic = topic
         self._feed: Feed | None = None
+        self._reader: Reader | None = None
+        self._time = SourceClock(self._clock)
+        self._is_last = False
+        """Whether the feed was opened when following was to stop: what it has to tell then is the last."""
         self._owners: dict[str, str | None] = {}
         """Tables of the source that were told of, with their super table."""
         self._there: set[str] = set()
@@ -111,15 +125,16 @@ class Subscriber(Follower):
 
     def close(self) -> None:
         """Leave the topic, so that others can read it; harmless when it has been left."""
-        if self._feed:
-            self._feed.close()
-            self._feed = None
+        opened = self._reader or self._feed
+        self._reader = self._feed = None
+        if opened:
+            opened.close()
 
     def is_at_end(self, position: Position) -> bool:
         """Whether following is to stop, and all that was told before that moment has been copied."""
         structure = self._current()
         end = last(self._options, structure.source.precision)
-        if end is None or position.vgroups is None:
+        if end is None or position.vgroups is None or position.is_odd:
             return False
         return position.watermark >= end // structure.time.denominator * structure.time.denominator
 
@@ -128,6 +143,8 @@ class Subscriber(Follower):
         try:
             if position.vgroups is None:
                 return self._caught_up(position)
+            if position.is_odd:
+                return self._compared(position)
             return self._followed(position)
         except BaseException:
             self.close()
@@ -173,57 +190,95 @@ class Subscriber(Follower):
             self._feed = self._ask(opened)
         return self._feed
 
+    def _compared(self, position: Position) -> Round:
+        """Compare both sides, and mend what differs: anything may have changed that nobody has told of.
+
+        What is told from the position on is written after it; what changes meanwhile is told, too.
+        """
+        began, counts = time.monotonic(), Counts()
+        with self._source, self._target:
+            stop = self._new_stop()
+            # From here on all is told: what is compared is no older than that.
+            self._opened(position.vgroups)
+            self._adapt()
+            options = self._options
+            end = self._moment(self._now())
+            past = replace(
+                options,
+                mode="history",
+                start=options.window_end.isoformat()
+                if options.mode == "realtime" and options.window_end
+                else options.start,
+                end=end.isoformat(),
+                start_from=None,
+                stop_at=None,
+                verify="full",
+                schema="none",
+                repair_rounds=max(1, options.repair_rounds),
+                delete_extra=options.delete_extra or options.on_delete == "apply",
+            )
+            refused = kept(self._letters.parent) if self._letters else {}
+            found = verify(self._source, self._target, past, refused, stop=stop)
+            log.info(
+                "Both sides were compared: %s; copied again: %s, deleted: %s",
+                found.verdict.words,
+                wording.number(found.mended_rows, "row"),
+                wording.number(found.deleted, "row"),
+            )
+            counts.rows = found.mended_rows
+            self._copy_future(steps(end.timestamp(), self._current().source.precision), counts)
+        reached = replace(position, is_odd=False, rows=position.rows + counts.rows)
+        self._save(reached)
+        return Round(reached, self._moment(reached.watermark), counts.rows, 0, 0, time.monotonic() - began)
+
     # --- What is told
 
     def _followed(self, position: Position) -> Round:
-        began, clock = time.monotonic(), self._clock()
+        began = time.monotonic()
         with self._source, self._target:
             stop = self._new_stop()
-            messages = self._ask(partial(self._taken, position.vgroups or {}))
-            assert self._feed is not None
-            if lost := sorted(self._feed.gaps):
+            taken = self._ask(partial(self._taken, position.vgroups or {}))
+            if taken.gaps:
                 log.warning(
                     "The source's log has lost what was written since the last round (vgroups %s): its "
-                    "WAL_RETENTION_PERIOD is too short. What was written is looked for by its timestamps",
-                    ", ".join(map(str, lost)),
+                    "WAL_RETENTION_PERIOD is too short. Both sides are compared",
+                    ", ".join(map(str, sorted(taken.gaps))),
                 )
-                self._feed.gaps.clear()
-                return self._again(position, began)
-            if any(isinstance(change, Unknown) for message in messages for change in message.changes):
+            is_odd = bool(taken.gaps)
+            if any(isinstance(change, Unknown) for message in taken.messages for change in message.changes):
                 log.warning("The source tells of something that is not known; both sides are compared")
-                self.close()
-                return self._again(position, began)
+                is_odd = True
             until_stopped(partial(meet, self._source, self._target, stop), stop)
-            applier, counts = self._applied(messages)
+            applier, counts = self._applied(taken.messages)
         if self._letters and counts.rejected:
             check_refused(self._letters, self._options.max_rejected)
-        reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
+        reached = self._reached(position, taken, applier, counts, is_odd=is_odd)
         self._save(reached)
         seconds = time.monotonic() - began
         return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
 
-    def _again(self, position: Position, began: float) -> Round:
-        """What a position comes to from which rows are to be asked for by their timestamps."""
-        reached = replace(position, vgroups=None, known=None, counted=None)
-        self._save(reached)
-        return Round(reached, self._moment(reached.watermark), 0, 0, 0, time.monotonic() - began)
-
-    def _taken(self, stored: dict[str, int]) -> list[Message]:
+    def _taken(self, stored: dict[str, int]) -> Taken:
         try:
-            return self._opened(stored).take(ROWS_A_TURN, QUIET)
+            if self._reader is None:
+                self._reader = Reader(self._opened(stored), ROWS_A_TURN, QUIET)
+            return self._reader.take()
         except BaseException:
             # What was taken before is told again.
             self.close()
             raise
 
-    def _reached(
-        self, position: Position, clock: float, applier: Applier, counts: Counts, *, is_quiet: bool
-    ) -> Position:
-        assert self._feed is not None
-        precision = self._current().source.precision
-        end, step = last(self._options, precision), self._current().time.denominator
-        newest = steps(clock, precision) if is_quiet else applier.newest
-        now = self._clock()
+    def _reached(self, position: Position, taken: Taken, applier: Applier, counts: Counts, *, is_odd: bool) -> Position:
+        precision, step = self._current().source.precision, self._current().time.denominator
+        end, now = last(self._options, precision), self._time.now()
+        is_quiet = not taken.messages and not is_odd
+        newest = steps(self._time.at(taken.began), precision) if is_quiet else applier.newest
+        if end is not None and not is_quiet and steps(now, precision) >= end:
+            # Rows say when they were measured, not when they were written; what ends it is that no more is told, or
+            # all that was in the logs after that moment.
+            newest = end if self._is_last and taken.is_drained else min(newest or position.watermark, end - step)
+            if not self._is_last:
+                self._is_last = True
+                self.close()
         watermark = position.watermark
         if newest is not None:
             watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
@@ -237,7 +292,8 @@ class Subscriber(Follower):
             counted=0 if is_quiet else None,
             lag=lag,
             rows=position.rows + counts.rows,
-            vgroups={str(vgroup): place for vgroup, place in self._feed.positions.items()},
+            vgroups={str(vgroup): place for vgroup, place in taken.positions.items()},
+            is_odd=is_odd,
         )
 
     def _applied(self, messages: Sequence[Message]) -> tuple[Applier, Counts]:
