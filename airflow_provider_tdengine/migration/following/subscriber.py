@@ -340,6 +340,7 @@ class Subscriber(Follower):
             self._scope,
             period,
             self._owners,
+            self._there,
             rejections,
             self._brakes,
             self._settle_before,
@@ -378,7 +379,7 @@ class Subscriber(Follower):
                 case TablesDropped(names):
                     self._dropped.update(names)
                     self._there.difference_update(names)
-        told = {each.table for message in messages for each in message.rows}
+        told = {each.table for message in messages for each in message.rows} - self._there
         if unknown := (told | tagged) - self._owners.keys():
             self._owners |= self._ask(partial(self._source.owners_of, unknown))
         in_scope = {name for name in created | told if self._is_meant(name)}
@@ -431,17 +432,23 @@ class Subscriber(Follower):
             Those of them that the source does not have any more.
         """
         for tries in range(CURES + 1):
-            there = set(self._ask(partial(self._source.owners_of, names)))
+            there = self._ask(partial(self._source.owners_of, names))
             if not there:
                 break
+            structure, scope = self._current(), replace(self._scope, tables=Patterns(tuple(sorted(there))))
+            if all(there.values()):
+                scope = replace(scope, stables=Patterns(tuple(sorted(set(filter(None, there.values()))))))
             try:
-                self._evolve(replace(self._scope, tables=Patterns(tuple(sorted(there)))))
+                self._evolve(scope)
+                if all(there.values()):
+                    # Subtables are no part of it.
+                    self._structure = structure
                 break
             except MigrationStopped:
                 # It may have gone meanwhile.
-                if tries == CURES or set(self._ask(partial(self._source.owners_of, names))) == there:
+                if tries == CURES or self._ask(partial(self._source.owners_of, names)) == there:
                     raise
-        return names - there
+        return names - there.keys()
 
     # --- What has gone
 
@@ -473,6 +480,7 @@ class Subscriber(Follower):
             if self._is_meant(gone[target]):
                 self._ask(partial(self._target.execute, f"DROP TABLE IF EXISTS {self._target.table(target)}"))
             del self._owners[gone[target]]
+            self._there.discard(gone[target])
 
     def _tables_of(self, table: str, vgroup: int) -> list[str]:
         """The tables that a deletion means: of a super table, those of one vgroup."""
