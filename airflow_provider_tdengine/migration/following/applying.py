@@ -236,7 +236,7 @@ class Applier:
         """Blocks that can go on as they are: of many rows each, whose order in their table is that of their times."""
         if way.transcode is None or not way.transcode.unchanged or way.places != tuple(range(len(told[0].fields))):
             return []
-        if not self._trusts_nulls and any(field.info.width is None for field in told[0].fields):
+        if not self._trusts_nulls and not all(field.info.width for field in told[0].fields):
             return []
         # A timestamp takes 8 bytes, and rows are only counted where there may be enough of them.
         tables = {each.table for each in told if len(each.raw) > 8 * _DENSE and each.rows >= _DENSE}
@@ -270,9 +270,8 @@ class Applier:
                 for each in blocks
                 for name in [rename(each.table)]
             )
-            yield Step(
-                blocks[-1].table, None, Tally(rows, session.bytes_sent - before, rejected=rows if refusal else 0)
-            )
+            size = session.bytes_sent - before
+            yield Step(blocks[-1].table, None, Tally(rows, size, rejected=rows if refusal else 0))
 
         with self._target.work_session() as session:
             if not isinstance(session, WebSocketSession):
