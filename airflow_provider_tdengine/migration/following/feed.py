@@ -68,6 +68,7 @@ class Feed:
         self._positions: dict[int, int] = {}
         self._gaps: set[int] = set()
         """Vgroups whose log has not all that comes behind where reading was to go on; what is left of it is read."""
+        self._interrupted = threading.Event()
         self._ends: dict[int, int] = {}
         """Where logs ended when the feed was opened."""
         self._undrained: dict[int, float] = {}
@@ -114,7 +115,7 @@ class Feed:
             TDengineError: see `Subscription.poll`.
         """
         began, messages, rows, until = time.monotonic(), list[Message](), 0, 0.0
-        while rows < most and not self._gaps:
+        while rows < most and not self._gaps and not self._interrupted.is_set():
             is_wanted = wanted is None or wanted.is_set()
             if messages and is_wanted and time.monotonic() >= until:
                 break
@@ -150,6 +151,10 @@ class Feed:
         # 3.0 does not say where it is; what it has not told by now of what was in a log is of no interest.
         reached = self._consumer.positions() or ({} if self._undrained else self._ends)
         self._positions |= {vgroup: max(place, self._positions[vgroup]) for vgroup, place in reached.items()}
+
+    def interrupt(self) -> None:
+        """Let reading, which another thread does, end soon."""
+        self._interrupted.set()
 
     def close(self) -> None:
         """End; harmless when it has ended."""
@@ -191,7 +196,7 @@ class Reader:
 
     def close(self) -> None:
         """End when the read that is going on has ended; it is not waited for."""
-        self._wanted.set()
+        self._feed.interrupt()
         if self._ahead:
             self._ahead.add_done_callback(lambda _: self._feed.close())
         else:

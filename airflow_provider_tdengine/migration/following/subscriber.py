@@ -182,6 +182,8 @@ class Subscriber(Follower):
     def _opened(self, stored: dict[str, int] | None) -> Feed:
         if self._feed is None:
             positions = None if stored is None else {int(vgroup): place for vgroup, place in stored.items()}
+            stop = self._options.follows_until
+            self._is_last = stop is not None and self._time.now() >= stop.timestamp()
 
             def opened() -> Feed:
                 self._topic.create()
@@ -277,7 +279,7 @@ class Subscriber(Follower):
             # all that was in the logs after that moment.
             newest = end if self._is_last and taken.is_drained else min(newest or position.watermark, end - step)
             if not self._is_last:
-                self._is_last = True
+                # The next one says where logs end by then.
                 self.close()
         watermark = position.watermark
         if newest is not None:
