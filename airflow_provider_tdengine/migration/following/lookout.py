@@ -128,7 +128,7 @@ class TopicLookout:
                 return "it is time to stop"
         try:
             if self._feed is None:
-                self._feed = self._topic.feed(self._positions)
+                self._feed = self._topic.feed(self._positions, looks=True)
             if self._closed:
                 self._leave()
                 return ""
