@@ -20,8 +20,11 @@ Positions = Mapping[int, int]
 _TOGETHER = 0.1
 """Seconds after a first message for which more are waited for: what is written together is told in several."""
 
-_SILENT = 0.8
-"""Seconds of reading after which a vgroup that tells nothing has nothing to tell."""
+_SILENT, _PASSED_OVER = 0.8, 3.0
+"""Seconds of reading after which a vgroup has nothing to tell that is silent: where all are, and while others tell."""
+
+_FRESH = 900.0
+"""Seconds after which a feed is opened anew, see `Feed.is_stale`; a quarter of the time for which logs have to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Feed:
     def __init__(self, client: Client, topic: str, group: str, vgroups: int, stored: Positions | None) -> None:
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
+        self._opened = time.monotonic()
         self._positions: dict[int, int] = {}
         self._gaps: set[int] = set()
         """Vgroups whose log has not all that comes behind where reading was to go on; what is left of it is read."""
@@ -97,6 +101,12 @@ class Feed:
             position = assigned.first if assigned.position < assigned.begin else assigned.begin
             self._consumer.seek(assigned.vgroup, position)
         return position
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is time to open another one: only then it is known how far logs go that tell nothing, and the
+        position before that must not grow older than what they keep."""
+        return time.monotonic() - self._opened > _FRESH
 
     @property
     def positions(self) -> dict[int, int]:
@@ -137,9 +147,12 @@ class Feed:
         if message:
             self._positions[message.vgroup] = message.position
         seconds = time.monotonic() - began
+        enough = _PASSED_OVER if message else _SILENT
         for vgroup, silent in list(self._undrained.items()):
             self._undrained[vgroup] = 0.0 if message and message.vgroup == vgroup else silent + seconds
-            if self._positions[vgroup] >= self._ends[vgroup] or self._undrained[vgroup] >= _SILENT:
+            if self._positions[vgroup] >= self._ends[vgroup] or self._undrained[vgroup] >= enough:
+                # Logs also have what is not told.
+                self._positions[vgroup] = max(self._positions[vgroup], self._ends[vgroup])
                 del self._undrained[vgroup]
         return message
 
@@ -148,9 +161,7 @@ class Feed:
         for each in self._consumer.assignments():
             if each.first > self._positions.get(each.vgroup, each.first):
                 self._gaps.add(each.vgroup)
-        # 3.0 does not say where it is; what it has not told by now of what was in a log is of no interest.
-        reached = self._consumer.positions() or ({} if self._undrained else self._ends)
-        self._positions |= {vgroup: max(place, self._positions[vgroup]) for vgroup, place in reached.items()}
+        self._positions |= self._consumer.positions()
 
     def interrupt(self) -> None:
         """Let reading, which another thread does, end soon."""

@@ -261,6 +261,8 @@ class Subscriber(Follower):
 
     def _taken(self, stored: dict[str, int]) -> Taken:
         try:
+            if self._feed and self._feed.is_stale:
+                self.close()
             if self._reader is None:
                 self._reader = Reader(self._opened(stored), ROWS_A_TURN, QUIET)
             return self._reader.take()

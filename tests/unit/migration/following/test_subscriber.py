@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import count
@@ -22,8 +23,10 @@ from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following import (
     Position,
     Subscriber,
+    TopicLookout,
     choose,
     dropped,
+    feed,
     subscriber,
     topic_of,
 )
@@ -340,6 +343,23 @@ def test_a_comparison_that_is_interrupted_is_made_anew(follow: Follow, monkeypat
     follow.kill()
     follow.drain()
     assert follow.is_equal()
+
+
+def test_a_feed_is_opened_anew_now_and_then(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_FRESH", -1.0)
+    follow.drain()
+    source, target = follow.sides
+    assert follow.position
+    watch = TopicLookout(source, topic_of(source, target, follow.options), follow.options, follow.position)
+    with closing(watch):
+        assert watch.look() == "the position has to keep up with the source's log"
+        follow.sql(f"insert into d.d0 values ({T}, 1, 'a')")
+        assert watch.look() == "the source tells of changes"
+    opened = follow.subscriber and follow.subscriber._feed
+    follow.drain()
+    assert follow.is_equal()
+    assert follow.subscriber
+    assert follow.subscriber._feed is not opened
 
 
 def test_a_table_that_comes_and_goes_between_two_rounds(follow: Follow) -> None:
