@@ -20,8 +20,8 @@ Positions = Mapping[int, int]
 _TOGETHER = 0.1
 """Seconds after a first message for which more are waited for: what is written together is told in several."""
 
-_SILENT, _PASSED_OVER = 0.8, 3.0
-"""Seconds of reading after which a vgroup has nothing to tell that is silent: where all are, and while others tell."""
+_SILENT = 0.8
+"""Seconds of reading after which a vgroup that tells nothing has nothing to tell."""
 
 _FRESH = 900.0
 """Seconds after which a feed is opened anew, see `Feed.is_stale`; a quarter of the time for which logs have to last."""
@@ -66,6 +66,7 @@ class Feed:
     """
 
     def __init__(self, client: Client, topic: str, group: str, vgroups: int, stored: Positions | None) -> None:
+        self._address = client.address
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
         self._opened = time.monotonic()
@@ -78,19 +79,27 @@ class Feed:
         self._undrained: dict[int, float] = {}
         """Seconds for which vgroups have told nothing that have not been told up to there."""
         try:
-            assigned = self._consumer.assignments()
-            if len(assigned) < vgroups:
-                raise ServerBusy(
-                    f"Another consumer still reads topic {topic!r} at {client.address}: "
-                    f"{len(assigned)} of its {vgroups} vgroups are free"
-                )
-            for each in assigned:
+            for each in self._assigned(vgroups):
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
                 self._ends[each.vgroup], self._undrained[each.vgroup] = each.end, 0.0
         except BaseException:
             self.close()
             raise
+
+    def _assigned(self, vgroups: int) -> tuple[Assignment, ...]:
+        """The vgroups that this one reads, which are all of them.
+
+        Raises:
+            ServerBusy: another consumer has some. 3.0 says so only before it reads.
+        """
+        assigned = self._consumer.assignments()
+        if len(assigned) < vgroups:
+            raise ServerBusy(
+                f"Another consumer reads topic {self._consumer.topic!r} at {self._address}: "
+                f"{len(assigned)} of its {vgroups} vgroups are free"
+            )
+        return assigned
 
     def _go_to(self, assigned: Assignment, position: int) -> int:
         """Go on at a position, which is the group's from now on, too; where it is gone, at the first that there is."""
@@ -122,6 +131,7 @@ class Feed:
             wanted: more is read until this is set; None for what is wanted at once.
 
         Raises:
+            ServerBusy: another consumer of the group has come, and has some of the vgroups.
             TDengineError: see `Subscription.poll`.
         """
         began, messages, rows, until = time.monotonic(), list[Message](), 0, 0.0
@@ -147,18 +157,27 @@ class Feed:
         if message:
             self._positions[message.vgroup] = message.position
         seconds = time.monotonic() - began
-        enough = _PASSED_OVER if message else _SILENT
-        for vgroup, silent in list(self._undrained.items()):
-            self._undrained[vgroup] = 0.0 if message and message.vgroup == vgroup else silent + seconds
-            if self._positions[vgroup] >= self._ends[vgroup] or self._undrained[vgroup] >= enough:
-                # Logs also have what is not told.
-                self._positions[vgroup] = max(self._positions[vgroup], self._ends[vgroup])
-                del self._undrained[vgroup]
+        if message:
+            # Each vgroup may have one message that waits behind those of others.
+            seconds = min(seconds, _TOGETHER / len(self._positions))
+        for vgroup in list(self._undrained):
+            self._hear(vgroup, 0.0 if message and message.vgroup == vgroup else self._undrained[vgroup] + seconds)
         return message
+
+    def _hear(self, vgroup: int, silent: float) -> None:
+        """Note for how many seconds a vgroup has told nothing whose log is not known to have been told."""
+        self._undrained[vgroup] = silent
+        if self._positions[vgroup] >= self._ends[vgroup]:
+            del self._undrained[vgroup]
+        elif silent >= _SILENT:
+            # Logs also have what is not told; what is another consumer's is no silence.
+            self._assigned(len(self._positions))
+            self._positions[vgroup] = self._ends[vgroup]
+            del self._undrained[vgroup]
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""
-        for each in self._consumer.assignments():
+        for each in self._assigned(len(self._positions)):
             if each.first > self._positions.get(each.vgroup, each.first):
                 self._gaps.add(each.vgroup)
         self._positions |= self._consumer.positions()

@@ -132,11 +132,7 @@ class Subscriber(Follower):
 
     def is_at_end(self, position: Position) -> bool:
         """Whether following is to stop, and all that was told before that moment has been copied."""
-        structure = self._current()
-        end = last(self._options, structure.source.precision)
-        if end is None or position.vgroups is None or position.is_odd:
-            return False
-        return position.watermark >= end // structure.time.denominator * structure.time.denominator
+        return position.vgroups is not None and not position.is_odd and super().is_at_end(position)
 
     def round(self, position: Position) -> Round:
         """Copy what was told; before anything was, what is there."""
@@ -157,7 +153,7 @@ class Subscriber(Follower):
         # First of all: what is written from now on is told.
         self._opened(None)
         done = super().round(position)
-        if not done.position.has_caught_up(self._options):
+        if not done.position.has_caught_up(self._options) and not super().is_at_end(done.position):
             return done
         counts = Counts()
         with self._source, self._target:
@@ -182,8 +178,7 @@ class Subscriber(Follower):
     def _opened(self, stored: dict[str, int] | None) -> Feed:
         if self._feed is None:
             positions = None if stored is None else {int(vgroup): place for vgroup, place in stored.items()}
-            stop = self._options.follows_until
-            self._is_last = stop is not None and self._time.now() >= stop.timestamp()
+            self._is_last = self._is_over()
 
             def opened() -> Feed:
                 self._topic.create()
@@ -261,7 +256,8 @@ class Subscriber(Follower):
 
     def _taken(self, stored: dict[str, int]) -> Taken:
         try:
-            if self._feed and self._feed.is_stale:
+            if self._feed and (self._feed.is_stale or (self._is_over() and not self._is_last)):
+                # Who listens anew knows where the logs end.
                 self.close()
             if self._reader is None:
                 self._reader = Reader(self._opened(stored), ROWS_A_TURN, QUIET)
@@ -271,29 +267,28 @@ class Subscriber(Follower):
             self.close()
             raise
 
+    def _is_over(self) -> bool:
+        """Whether it is time to stop."""
+        until = self._options.follows_until
+        return until is not None and self._time.now() >= until.timestamp()
+
     def _reached(self, position: Position, taken: Taken, applier: Applier, counts: Counts, *, is_odd: bool) -> Position:
         precision, step = self._current().source.precision, self._current().time.denominator
         end, now = last(self._options, precision), self._time.now()
-        is_quiet = not taken.messages and not is_odd
-        newest = steps(self._time.at(taken.began), precision) if is_quiet else applier.newest
-        if end is not None and not is_quiet and steps(now, precision) >= end:
-            # Rows say when they were measured, not when they were written; what ends it is that no more is told, or
-            # all that was in the logs after that moment.
-            newest = end if self._is_last and taken.is_drained else min(newest or position.watermark, end - step)
-            if not self._is_last:
-                # The next one says where logs end by then.
-                self.close()
+        # Where others write on, all is told that was in the logs when it was time to stop.
+        is_told = not is_odd and (not taken.messages or (self._is_last and taken.is_drained))
+        newest = steps(self._time.at(taken.began), precision) if is_told else applier.newest
         watermark = position.watermark
         if newest is not None:
             watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
         watermark = watermark if end is None else min(watermark, max(end, position.watermark))
         # Where only late rows were told, theirs is not how far it is behind.
-        lag = 0.0 if is_quiet or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
+        lag = 0.0 if is_told or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
         return replace(
             position,
             watermark=watermark,
             since=watermark,
-            counted=0 if is_quiet else None,
+            counted=0 if is_told else None,
             lag=lag,
             rows=position.rows + counts.rows,
             vgroups={str(vgroup): place for vgroup, place in taken.positions.items()},

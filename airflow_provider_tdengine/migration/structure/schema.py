@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
+
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier, is_speakable
@@ -31,7 +33,7 @@ from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
-from airflow_provider_tdengine.migration.structure.limits import limit_findings
+from airflow_provider_tdengine.migration.structure.limits import limit_findings, type_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -39,6 +41,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    new_database,
     nothing_meant,
     read_structure,
 )
@@ -127,6 +130,18 @@ class SchemaSync:
         self._looking = Headway("Looking at tables and tags", unit="table")
         self._creating = Headway("Creating tables", unit="table")
 
+    @classmethod
+    def again(cls, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope) -> Self:
+        """To bring over what the source has changed since; whose the target's tables are, has been looked at then.
+
+        Parameters:
+            source: see `SchemaSync`.
+            target: see `SchemaSync`.
+            options: of the migration; tags that have changed are corrected, whatever they say.
+            scope: of what.
+        """
+        return cls(source, target, replace(options, create_database=False, update_tags=options.schema != "none"), scope)
+
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
 
@@ -184,8 +199,8 @@ class SchemaSync:
             self._apply(structure, owners, report)
         if not self._is_part:
             left = [
-                *leftovers(self._source),
-                *options_not_taken(structure.source, database, self._source.client.generation),
+                *leftovers(self._source, self._options.object_kinds),
+                *options_not_taken(structure.source, database),
                 *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
             ]
             report.not_migrated = [leftover.to_dict() for leftover in left]
@@ -207,6 +222,7 @@ class SchemaSync:
             wanted = pair.wanted
             findings.add(name_findings(wanted))
             findings.add(limit_findings(wanted, pair.target))
+            findings.add(type_findings(wanted, pair.target, self._target.client))
             if not wanted.is_super:
                 self._looking.add()
                 findings.add(_table_findings(None, wanted.name, owners, stables))
@@ -273,7 +289,7 @@ class SchemaSync:
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
     def _new_database(self, structure: Structure) -> NewDatabase:
-        return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
+        return new_database(structure.source, self._target, self._options)
 
     def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
         """Create the target database.
