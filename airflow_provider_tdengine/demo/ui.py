@@ -32,11 +32,12 @@ _POLL_SECONDS = 0.5
 
 
 class AirflowUi:
-    """Airflow's four parts, on a port of localhost.
+    """Airflow's four parts, on localhost.
 
     Parameters:
         home: the Airflow home, its database made.
         users: who may log in besides admin, each with a role.
+        port: of the API server, if it is free, else any; 0 for any.
 
     Attributes:
         address: of the API server, which is the web server, too.
@@ -44,9 +45,9 @@ class AirflowUi:
         parts: the processes, by the names that the command `airflow` gives them.
     """
 
-    def __init__(self, home: AirflowHome, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: AirflowHome, users: Mapping[str, str] | None = None, port: int = _PORT) -> None:
         self._home = home
-        self.address = f"http://localhost:{_free_port(_PORT, 0)}"
+        self.address = f"http://localhost:{_free_port(port, 0)}"
         passwords = home.directory / "password.json"
         self.password = _password(passwords)
         self._environment = {

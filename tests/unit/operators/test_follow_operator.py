@@ -485,7 +485,7 @@ def test_finishing_ends_while_the_source_is_written_on(plant: Plant) -> None:
         writing = threads.submit(write)
         try:
             finishing = threads.submit(Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))]).execute)
-            assert finishing.result(20)["kind"] == "equal"
+            assert finishing.result(180)["kind"] == "equal"
         finally:
             ended.set()
             writing.result()
