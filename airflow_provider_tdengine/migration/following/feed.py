@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.connection import Client
 from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
+from airflow_provider_tdengine.client.sql import string
 from airflow_provider_tdengine.client.subscription import Assignment, Message, Start
 
 Positions = Mapping[int, int]
@@ -40,7 +42,7 @@ class Feed:
     """
 
     def __init__(self, client: Client, topic: str, group: str, vgroups: int, stored: Positions | None) -> None:
-        self._address = client.address
+        self._client = client
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
         self._positions: dict[int, int] = {}
@@ -50,7 +52,14 @@ class Feed:
         """Seconds in which others were told, by vgroup."""
         self.gaps: set[int] = set()
         try:
-            for each in self._assigned(vgroups):
+            assigned = self._consumer.assignments()
+            if len(assigned) < vgroups:
+                raise ServerBusy(
+                    f"Another consumer reads topic {topic!r} at {client.address}: "
+                    f"{len(assigned)} of its {vgroups} vgroups are free"
+                )
+            self._consumers = self._ask_consumers()
+            for each in assigned:
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
                 self._ends[each.vgroup] = each.end
@@ -59,19 +68,19 @@ class Feed:
             self.close()
             raise
 
-    def _assigned(self, vgroups: int) -> tuple[Assignment, ...]:
-        """The vgroups that this one reads, which are all of them.
+    def _ask_consumers(self) -> list[tuple[Value, ...]]:
+        """Who reads, and since when it has its vgroups."""
+        what = "SELECT consumer_id, rebalance_time FROM performance_schema.perf_consumers"
+        return sorted(self._client.rows(f"{what} WHERE consumer_group = {string(self._consumer.group)}"), key=str)
+
+    def _check_consumers(self) -> None:
+        """Stop where another consumer has come, if it has gone since: who gets vgroups back goes on anywhere in them.
 
         Raises:
-            ServerBusy: another consumer has some. 3.0 says so only before it reads.
+            ServerBusy: one has.
         """
-        assigned = self._consumer.assignments()
-        if len(assigned) < vgroups:
-            raise ServerBusy(
-                f"Another consumer reads topic {self._consumer.topic!r} at {self._address}: "
-                f"{len(assigned)} of its {vgroups} vgroups are free"
-            )
-        return assigned
+        if self._ask_consumers() != self._consumers:
+            raise ServerBusy(f"Another consumer has come to topic {self._consumer.topic!r} at {self._client.address}")
 
     def _go_to(self, assigned: Assignment, position: int) -> int:
         """Go on at a position, which is the group's from now on, too; where it is gone, at the first that there is."""
@@ -94,15 +103,10 @@ class Feed:
         Parameters:
             silence: seconds after which a vgroup that tells nothing, while others do, has nothing to tell: not all that
                 logs have is told.
-
-        Raises:
-            TDengineError: see `take`.
         """
-        behind = [vgroup for vgroup, end in self._ends.items() if self._positions[vgroup] < end]
-        if any(self._silent[vgroup] < silence for vgroup in behind):
-            return False
-        self._assigned(len(self._positions))
-        return True
+        return all(
+            self._positions[vgroup] >= end or self._silent[vgroup] >= silence for vgroup, end in self._ends.items()
+        )
 
     def take(self, most: int, wait: float) -> list[Message]:
         """What has happened, message by message; of a vgroup in the order in which it did.
@@ -112,7 +116,7 @@ class Feed:
             wait: seconds until there must be a first message.
 
         Raises:
-            ServerBusy: another consumer of the group has come, and has some of the vgroups.
+            ServerBusy: another consumer of the group has come, what was taken is to be taken again.
             TDengineError: see `Subscription.poll`.
         """
         taken: list[Message] = []
@@ -129,6 +133,7 @@ class Feed:
             self._positions[message.vgroup] = message.position
         if not taken:
             self._look_behind()
+        self._check_consumers()
         return taken
 
     def _heard(self, vgroup: int, seconds: float) -> None:
@@ -140,7 +145,7 @@ class Feed:
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""
-        for each in self._assigned(len(self._positions)):
+        for each in self._consumer.assignments():
             if each.first > self._positions.get(each.vgroup, each.first):
                 self.gaps.add(each.vgroup)
         self._positions |= self._consumer.positions()
