@@ -142,6 +142,9 @@ class IncompleteResult(TDengineError):
     retryable = True
 
 
+SYNTAX_ERROR = 0x2600
+"""9728, of 3.x: a word that this version does not know, or in a place where none may stand."""
+
 CODES: dict[int, type[TDengineError]] = {
     # Login and rights
     0x0003: AuthenticationFailed,  # authentication failure
@@ -154,6 +157,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x0315: PermissionDenied,  # user is disabled
     0x0512: PermissionDenied,  # database write operation denied (vnode)
     0x2644: PermissionDenied,  # 9796 permission denied or target object not exist
+    0xFFFD: PermissionDenied,  # adapter: it is set to reject such statements (by its code of 3.4)
     # Nobody there, or lost on the way
     0x000B: ConnectionFailed,  # 11 unable to establish connection
     0x0015: ConnectionFailed,  # unable to resolve FQDN; a busy 2.6.0.66 says it, too
@@ -200,6 +204,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x0914: ServerBusy,  # sync: restoring
     0x0916: ServerBusy,  # sync: buffer full
     0x0917: ServerBusy,  # sync: write stall
+    0xFFFE: ServerBusy,  # adapter: more queries than it is set to take at a time (by its code of 3.4)
     # Objects
     0x0360: AlreadyExists,  # 864 table (2.x) or super table (3.x) already exists
     0x0369: AlreadyExists,  # tag already exists
@@ -222,6 +227,7 @@ CODES: dict[int, type[TDengineError]] = {
     # Subscriptions
     0x03E0: AlreadyExists,  # 992 topic already exists
     0x03E1: TopicMissing,  # 993 topic not exist
+    0x03EF: ServerBusy,  # 1007 topic being rebalanced (3.3.5.2)
     0x03EB: ServerBusy,  # 1003 topic subscribed cannot be dropped; a consumer that was cut off stays for some seconds
     0x4001: ConnectionFailed,  # 16385 consumer mismatch: the vgroup is another consumer's by now
     0x4002: ConnectionFailed,  # 16386 consumer closed
@@ -234,7 +240,7 @@ CODES: dict[int, type[TDengineError]] = {
     # Statements
     0x0200: StatementRejected,  # 512 invalid operation (2.x)
     0x0216: StatementRejected,  # 534 syntax error (2.x), bad value in INSERT (both)
-    0x2600: StatementRejected,  # 9728 syntax error (3.x)
+    SYNTAX_ERROR: StatementRejected,  # 9728 (3.x)
     0x2602: StatementRejected,  # 9730 invalid column name (3.x)
     0x2617: StatementRejected,  # 9751 invalid identifier (3.x)
 }

@@ -1,4 +1,4 @@
-"""Options of a database as SQL says them: which are set, and what PRECISION, KEEP and DURATION say."""
+"""Options of a database as SQL says them: which are set, and what PRECISION, KEEP and those of files say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ DAY = 1440
 _UNITS = {"m": 1, "h": 60, "d": DAY, "": DAY}
 _LENGTH = re.compile(r"(\d+)([mhd]?)", re.IGNORECASE)
 
+_AS_SOURCE = re.compile(r"\s*AS\s+SOURCE\b", re.IGNORECASE)
+
 _VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s,'"]+)"""
 _OPTION = re.compile(rf"""\s*([A-Za-z]\w*)(?:\s+|(?=['"]))({_VALUE}(?:\s*,\s*{_VALUE})*)""")
 
@@ -24,7 +26,7 @@ def minutes(text: str) -> int:
     """The minutes of a length of time such as "5256000m" or "10d"; a bare number counts days.
 
     Raises:
-        ValueError: it is none. TDengine takes m, h and d here (measured 3.0.5.2, 3.3.3.0).
+        ValueError: it is none. TDengine takes m, h and d here (measured 3.0.5.2, 3.3.3.0, 3.3.5.2).
     """
     match = _LENGTH.fullmatch(text.strip())
     if match is None:
@@ -41,16 +43,20 @@ class DatabaseOptions:
         precision: of the timestamps, None where it is not said.
         keep: minutes for which rows are kept, one value a storage tier; nothing where it is not said.
         duration: minutes that one data file spans, None where it is not said.
+        local: minutes for which rows are not stored in S3 (S3_KEEPLOCAL), None where it is not said.
+        as_source: whether all others are to be the source's.
     """
 
     words: Mapping[str, str]
     precision: Precision | None
     keep: tuple[int, ...]
     duration: int | None
+    local: int | None = None
+    as_source: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Options such as "VGROUPS 8 KEEP 3650d PRECISION 'us'".
+        """Options such as "VGROUPS 8 KEEP 3650d PRECISION 'us'"; "AS SOURCE" may stand before them.
 
         Raises:
             ValueError: the text is something else, or says something that no version takes.
@@ -59,7 +65,8 @@ class DatabaseOptions:
             # 3.x runs what stands before it and drops the rest without a word (measured 3.0.5.2, 3.3.3.0).
             raise ValueError("a semicolon ends the statement")
         words: dict[str, str] = {}
-        at = 0
+        as_source = _AS_SOURCE.match(text)
+        at = as_source.end() if as_source else 0
         while text[at:].strip():
             match = _OPTION.match(text, at)
             if match is None:
@@ -73,6 +80,8 @@ class DatabaseOptions:
             _precision(words["PRECISION"]) if "PRECISION" in words else None,
             tuple(map(minutes, words["KEEP"].split(","))) if "KEEP" in words else (),
             minutes(words["DURATION"]) if "DURATION" in words else None,
+            minutes(words["S3_KEEPLOCAL"]) if "S3_KEEPLOCAL" in words else None,
+            as_source is not None,
         )
 
 

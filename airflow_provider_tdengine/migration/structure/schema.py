@@ -33,7 +33,7 @@ from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
-from airflow_provider_tdengine.migration.structure.limits import limit_findings
+from airflow_provider_tdengine.migration.structure.limits import limit_findings, type_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -41,6 +41,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    new_database,
     nothing_meant,
     read_structure,
 )
@@ -190,8 +191,8 @@ class SchemaSync:
         with self._creating:
             self._apply(structure, owners, report)
         left = [
-            *leftovers(self._source),
-            *options_not_taken(structure.source, database, self._source.client.generation),
+            *leftovers(self._source, self._options.object_kinds),
+            *options_not_taken(structure.source, database),
             *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
         ]
         report.not_migrated = [leftover.to_dict() for leftover in left]
@@ -213,6 +214,7 @@ class SchemaSync:
             wanted = pair.wanted
             findings.add(name_findings(wanted))
             findings.add(limit_findings(wanted, pair.target))
+            findings.add(type_findings(wanted, pair.target, self._target.client))
             if not wanted.is_super:
                 self._looking.add()
                 findings.add(_table_findings(None, wanted.name, owners, stables))
@@ -279,7 +281,7 @@ class SchemaSync:
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
     def _new_database(self, structure: Structure) -> NewDatabase:
-        return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
+        return new_database(structure.source, self._target, self._options)
 
     def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
         """Create the target database.

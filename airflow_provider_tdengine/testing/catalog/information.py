@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.testing.catalog.databases import DATABASES_3, databases_3, listed_databases
+from airflow_provider_tdengine.testing.catalog.databases import databases_3, fields_of_databases, listed_databases
 from airflow_provider_tdengine.testing.catalog.tables import listed_type, tag_text
 from airflow_provider_tdengine.testing.catalog.views import Catalog, Row, View, fields_of, only
 from airflow_provider_tdengine.testing.stored import Database, SuperTable, Table
 
 # What SYSINFO 0 hides, and what it leaves of databases, in 3.x (measured 3.3.3.0).
-_SYSTEM_INFORMATION = frozenset({"ins_grants", "ins_users", "ins_user_privileges"})
+_SYSTEM_INFORMATION = frozenset({"ins_dnodes", "ins_grants", "ins_users", "ins_user_privileges"})
 _SEEN_OF_DATABASES_3 = frozenset({"name", "create_time", "ntables", "precision", "status", "keep_time_offset"})
 
 Wanted = Mapping[str, Value]
@@ -125,6 +125,10 @@ def _ins_grants(catalog: Catalog, _: Wanted) -> Iterator[Row]:
     yield (f"TDengine {edition} Edition", "unlimited", "limited", "false", "ungranted", *["unlimited"] * 3)
 
 
+def _ins_dnodes(_: Catalog, __: Wanted) -> Iterator[Row]:
+    yield (1, "localhost:6030", 2, 16, "ready", 1, 1, "")
+
+
 def _ins_indexes(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
     """3.x indexes the first tag of every super table by itself."""
     for database in _databases_of(catalog, wanted):
@@ -153,7 +157,6 @@ def _no_rows(_: Catalog, __: Wanted) -> Iterator[Row]:
 _Views: TypeAlias = dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wanted], Iterable[Row]]]]
 
 _INFORMATION_SCHEMA: _Views = {
-    "ins_databases": (DATABASES_3, _ins_databases),
     "ins_stables": (
         fields_of(
             "stable_name:192 db_name:64 create_time:TIMESTAMP columns:INT tags:INT last_update:TIMESTAMP "
@@ -193,6 +196,13 @@ _INFORMATION_SCHEMA: _Views = {
     "ins_grants": (
         fields_of("version:32 expire_time:19 service_time:19 expired:5 state:9 timeseries:21 dnodes:10 cpu_cores:13"),
         _ins_grants,
+    ),
+    "ins_dnodes": (
+        fields_of(
+            "id:INT endpoint:134 vnodes:SMALLINT support_vnodes:SMALLINT status:10 create_time:TIMESTAMP "
+            "reboot_time:TIMESTAMP note:256"
+        ),
+        _ins_dnodes,
     ),
     "ins_indexes": (
         fields_of(
@@ -247,9 +257,10 @@ def information_schema(catalog: Catalog, name: str, wanted: Wanted) -> View | No
     Returns:
         None if there is no such table.
     """
-    if catalog.generation.number == 2 or name not in _INFORMATION_SCHEMA:
+    tables = {"ins_databases": (fields_of_databases(catalog.generation), _ins_databases), **_INFORMATION_SCHEMA}
+    if catalog.generation.number == 2 or name not in tables:
         return None
-    fields, rows = _INFORMATION_SCHEMA[name]
+    fields, rows = tables[name]
     if catalog.accounts.find(catalog.user).sysinfo:
         return View(fields, rows(catalog, wanted))
     if name in _SYSTEM_INFORMATION:

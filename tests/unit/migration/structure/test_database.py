@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timezone
 
@@ -9,17 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import MigrationStopped
-from airflow_provider_tdengine.migration.structure import NewDatabase, oldest
+from airflow_provider_tdengine.migration.structure import oldest
+from airflow_provider_tdengine.migration.structure.database import NewDatabase
 
 from ..conftest import SOURCE, TARGET, Pair, T
 
 TABLE = f"create table {SOURCE}.t (ts timestamp, v int)"
 """A database without any table is none that could be migrated."""
+
+NEWEST = Dialect.of((3, 3, 5, 2))
 
 
 class TestOptionsAsText:
@@ -65,6 +70,14 @@ class TestOptionsAsText:
         assert DatabaseOptions.parse(text).words == words
 
 
+def test_as_source_comes_first() -> None:
+    assert DatabaseOptions.parse("VGROUPS 2").as_source is False
+    assert DatabaseOptions.parse(" as  Source").as_source is True
+    options = DatabaseOptions.parse("AS SOURCE vgroups 8")
+    assert (options.as_source, options.words) == (True, {"VGROUPS": "8"})
+    assert DatabaseOptions.parse("vgroups 8 as source").as_source is False
+
+
 class TestNewDatabase:
     """PRECISION, KEEP and DURATION of a database that is to be created."""
 
@@ -76,14 +89,14 @@ class TestNewDatabase:
             ((29,), 10, "", "PRECISION 'ms' KEEP 41760m DURATION 13920m"),
             ((1,), 1, "", "PRECISION 'ms' KEEP 1440m DURATION 480m"),
             ((36500,), 3650, "", "PRECISION 'ms' KEEP 52560000m DURATION 1752000m"),
-            ((3650,), 10, "KEEP 5", "PRECISION 'ms' DURATION 2400m KEEP 5"),
+            ((3650,), 10, "KEEP 5", "PRECISION 'ms' KEEP 5 DURATION 2400m"),
             ((5,), 1, "DURATION 60m VGROUPS 4", "PRECISION 'ms' KEEP 7200m DURATION 60m VGROUPS 4"),
-            ((5,), 1, "precision 'ns'", "KEEP 7200m DURATION 1440m precision 'ns'"),
+            ((5,), 1, "precision 'ns'", "PRECISION 'ns' KEEP 7200m DURATION 1440m"),
         ],
     )
     def test_statement(self, pair: Pair, keep: tuple[int, ...], duration: int, options: str, expected: str) -> None:
         source = Database("x", Precision.MS, tuple(days * DAY for days in keep), duration * DAY)
-        new = NewDatabase.like(source, TARGET, options)
+        new = NewDatabase.like(source, TARGET, options, pair.target.dialect)
         statement = new.statement(pair.target.dialect)
         assert statement == f"CREATE DATABASE IF NOT EXISTS `{TARGET}` {expected}"
         pair.target.execute(statement)
@@ -96,15 +109,37 @@ class TestNewDatabase:
     )
     def test_whatever_2x_has_fits(self, keep: int, days: int, precision: Precision) -> None:
         source = Database("x", precision, (max(keep, days) * DAY,), days * DAY)
-        new = NewDatabase.like(source, "y", "")
+        new = NewDatabase.like(source, "y", "", NEWEST)
         assert list(new.findings(source)) == []
         assert new.keep == source.keep
         assert 60 <= new.duration <= days * DAY
 
+    @pytest.mark.parametrize(
+        ("version", "options", "duration", "found"),
+        [
+            ((3, 0, 5, 2), "", 3650, ""),
+            ((3, 3, 3, 0), "", 1216, ""),
+            ((3, 3, 5, 2), "", 121, ""),
+            ((3, 3, 5, 2), "S3_KEEPLOCAL 1000d", 333, ""),
+            ((3, 3, 5, 2), "DURATION 122d S3_KEEPLOCAL 366d", 122, ""),
+            ((3, 0, 5, 2), "DURATION 3650", 3650, ""),
+            ((3, 3, 5, 2), "DURATION 122", 122, "DURATION would be 122d, and .* at most, which would be 365d"),
+        ],
+    )
+    def test_a_file_spans_a_third_of_what_is_kept_locally(
+        self, version: tuple[int, ...], options: str, duration: int, found: str
+    ) -> None:
+        source = Database("x", Precision.MS, (36500 * DAY,), 3650 * DAY)
+        new = NewDatabase.like(source, "y", options, Dialect.of(version))
+        assert new.duration // DAY == duration
+        findings = [finding.found for finding in new.findings(source)]
+        assert len(findings) == bool(found)
+        assert all(re.search(found, text) for text in findings)
+
     def test_nanoseconds_do_not_reach_back_as_far(self) -> None:
         source = Database("x", Precision.MS, (365_000 * DAY,), 10 * DAY)
-        assert list(NewDatabase.like(source, "y", "").findings(source)) == []
-        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'").findings(source)
+        assert list(NewDatabase.like(source, "y", "", NEWEST).findings(source)) == []
+        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'", NEWEST).findings(source)
         assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
 
 
@@ -193,6 +228,25 @@ class TestOptionsNotTaken:
         wanted = " ".join(ours for _, ours in differences.values())
         pair.target.execute(f"drop database {TARGET}")
         assert set(self.not_taken(pair, database_options=f"VGROUPS 2 {wanted}")) <= {"UPDATE 2"}
+
+    def test_all_as_the_source_has_it(self, pair: Pair) -> None:
+        if pair.source.generation == 2:
+            words, of_2x = "cachelast 3 wal 2 fsync 100 cache 32 blocks 9 update 2", {"UPDATE 2"}
+        else:
+            words, of_2x = (
+                "cachemodel 'both' wal_level 2 wal_fsync_period 100 buffer 288 wal_retention_period 77",
+                set(),
+            )
+        pair.sql(f"create database {SOURCE} keep 36500 comp 1 minrows 20 maxrows 5000 {words}", TABLE)
+        left = self.not_taken(pair, database_options="AS SOURCE VGROUPS 3 COMP 0")
+        # What is said besides comes first; it is said what differs.
+        assert set(left) - {"VGROUPS 2"} == of_2x | {"COMP 1"}
+        target = pair.catalogs[1].database()
+        assert target
+        wanted = {"cachemodel": "both", "wal_level": "2", "wal_fsync_period": "100", "buffer": "288", "vgroups": "3"}
+        wanted |= {"comp": "0", "minrows": "20", "maxrows": "5000", "replica": "1"}
+        wanted |= {} if of_2x else {"wal_retention_period": "77"}
+        assert {name: target.options[name] for name in wanted} == wanted
 
     def test_what_is_said_in_database_options_is_not_missing(self, pair: Pair) -> None:
         caching = "cachelast 1" if pair.source.generation == 2 else "cachemodel 'last_row'"
