@@ -17,7 +17,7 @@ _FOREVER = -1
 
 
 class Topic:
-    """A topic over the source database, and the group that reads it.
+    """A topic over the source database, and the groups that read it.
 
     Parameters:
         source: the source database; 3.x only.
@@ -70,9 +70,16 @@ class Topic:
             raise MigrationStopped([self._source.missing("source_database")])
         return int(database.options["vgroups"])
 
-    def feed(self, stored: Positions | None) -> Feed:
-        """What it tells from stored positions on, see `Feed`."""
-        return Feed(self._source.client, self.name, self.group, self.vgroups, stored)
+    def feed(self, stored: Positions | None, *, looks: bool = False) -> Feed:
+        """What it tells from stored positions on, see `Feed`.
+
+        Parameters:
+            stored: positions.
+            looks: whether it only looks if there is anything. Such a one is in a group of its own: a consumer that has
+                left holds its place in its group for seconds, in which the one who follows could not read.
+        """
+        group = f"{self.group}_look" if looks else self.group
+        return Feed(self._source.client, self.name, group, self.vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.
