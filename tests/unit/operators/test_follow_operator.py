@@ -77,7 +77,7 @@ class Task:
         assert isinstance(trigger, TDengineFollowTrigger)
         return trigger
 
-    def wait(self, seconds: float = 20) -> str:
+    def wait(self, seconds: float = 60) -> str:
         """What the trigger fires for."""
         return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
 
