@@ -78,6 +78,11 @@ MAX_STATEMENT_BYTES = 1 << 20
 
 _REMEMBERED = 100_000
 
+_SCHEMAS = {
+    "information_schema": catalog.information_schema,
+    "performance_schema": catalog.performance_schema,
+}
+
 _SIBLINGS = 100
 
 
@@ -242,8 +247,8 @@ class _Execution:
         if isinstance(source, Select):
             inner = self.select(source)
             return select_frame(select, self.framed(inner.block, inner.precision))
-        if source.database == "information_schema":
-            view = catalog.information_schema(self.catalog(), source.name, equalities(select.where))
+        if look := _SCHEMAS.get(source.database or ""):
+            view = look(self.catalog(), source.name, equalities(select.where))
             if view is None:
                 raise self.generation.errors("query_table_missing")
             return select_frame(select, self.framed(view.block(), Precision.MS))

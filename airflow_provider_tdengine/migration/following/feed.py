@@ -9,8 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.connection import Client
 from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
+from airflow_provider_tdengine.client.sql import string
 from airflow_provider_tdengine.client.subscription import Assignment, Message, Start
 from airflow_provider_tdengine.migration.background import in_background
 
@@ -66,7 +68,7 @@ class Feed:
     """
 
     def __init__(self, client: Client, topic: str, group: str, vgroups: int, stored: Positions | None) -> None:
-        self._address = client.address
+        self._client = client
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
         self._opened = time.monotonic()
@@ -79,7 +81,14 @@ class Feed:
         self._undrained: dict[int, float] = {}
         """Seconds for which vgroups have told nothing that have not been told up to there."""
         try:
-            for each in self._assigned(vgroups):
+            assigned = self._consumer.assignments()
+            if len(assigned) < vgroups:
+                raise ServerBusy(
+                    f"Another consumer reads topic {topic!r} at {client.address}: "
+                    f"{len(assigned)} of its {vgroups} vgroups are free"
+                )
+            self._consumers = self._ask_consumers()
+            for each in assigned:
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
                 self._ends[each.vgroup], self._undrained[each.vgroup] = each.end, 0.0
@@ -87,19 +96,19 @@ class Feed:
             self.close()
             raise
 
-    def _assigned(self, vgroups: int) -> tuple[Assignment, ...]:
-        """The vgroups that this one reads, which are all of them.
+    def _ask_consumers(self) -> list[tuple[Value, ...]]:
+        """Who reads, and since when it has its vgroups."""
+        what = "SELECT consumer_id, rebalance_time FROM performance_schema.perf_consumers"
+        return sorted(self._client.rows(f"{what} WHERE consumer_group = {string(self._consumer.group)}"), key=str)
+
+    def _check_consumers(self) -> None:
+        """Stop where another consumer has come, if it has gone since: who gets vgroups back goes on anywhere in them.
 
         Raises:
-            ServerBusy: another consumer has some. 3.0 says so only before it reads.
+            ServerBusy: one has.
         """
-        assigned = self._consumer.assignments()
-        if len(assigned) < vgroups:
-            raise ServerBusy(
-                f"Another consumer reads topic {self._consumer.topic!r} at {self._address}: "
-                f"{len(assigned)} of its {vgroups} vgroups are free"
-            )
-        return assigned
+        if self._ask_consumers() != self._consumers:
+            raise ServerBusy(f"Another consumer has come to topic {self._consumer.topic!r} at {self._client.address}")
 
     def _go_to(self, assigned: Assignment, position: int) -> int:
         """Go on at a position, which is the group's from now on, too; where it is gone, at the first that there is."""
@@ -131,7 +140,7 @@ class Feed:
             wanted: more is read until this is set; None for what is wanted at once.
 
         Raises:
-            ServerBusy: another consumer of the group has come, and has some of the vgroups.
+            ServerBusy: another consumer of the group has come, what was taken is to be taken again.
             TDengineError: see `Subscription.poll`.
         """
         began, messages, rows, until = time.monotonic(), list[Message](), 0, 0.0
@@ -148,6 +157,7 @@ class Feed:
                 break
         if not messages:
             self._look_behind()
+        self._check_consumers()
         gaps, self._gaps = frozenset(self._gaps), set()
         return Taken(tuple(messages), self.positions, gaps, not self._undrained, began)
 
@@ -170,14 +180,13 @@ class Feed:
         if self._positions[vgroup] >= self._ends[vgroup]:
             del self._undrained[vgroup]
         elif silent >= _SILENT:
-            # Logs also have what is not told; what is another consumer's is no silence.
-            self._assigned(len(self._positions))
+            # Logs also have what is not told.
             self._positions[vgroup] = self._ends[vgroup]
             del self._undrained[vgroup]
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""
-        for each in self._assigned(len(self._positions)):
+        for each in self._consumer.assignments():
             if each.first > self._positions.get(each.vgroup, each.first):
                 self._gaps.add(each.vgroup)
         self._positions |= self._consumer.positions()

@@ -1,8 +1,9 @@
-"""information_schema of 3.x."""
+"""information_schema of 3.x, and what is asked of its performance_schema."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
@@ -142,11 +143,20 @@ def _ins_topics(catalog: Catalog, _: Wanted) -> Iterator[Row]:
         yield (topic.name, topic.database, topic.created, topic.sql, "NULL", "yes", "db")
 
 
+def _perf_consumers(catalog: Catalog, _: Wanted) -> Iterator[Row]:
+    for topic in catalog.topics:
+        for name, group in topic.groups.items():
+            for consumer in group.members:
+                yield (hex(id(consumer)), name, "airflow", "ready", topic.name, *[group.rebalanced] * 3)
+
+
 def _no_rows(_: Catalog, __: Wanted) -> Iterator[Row]:
     return iter(())
 
 
-_INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wanted], Iterable[Row]]]] = {
+_Views: TypeAlias = dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wanted], Iterable[Row]]]]
+
+_INFORMATION_SCHEMA: _Views = {
     "ins_stables": (
         fields_of(
             "stable_name:192 db_name:64 create_time:TIMESTAMP columns:INT tags:INT last_update:TIMESTAMP "
@@ -215,6 +225,25 @@ _INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wante
         _no_rows,
     ),
 }
+
+
+_PERFORMANCE_SCHEMA: _Views = {
+    "perf_consumers": (
+        fields_of(
+            "consumer_id:30 consumer_group:192 client_id:192 status:20 topics:205 up_time:TIMESTAMP "
+            "subscribe_time:TIMESTAMP rebalance_time:TIMESTAMP"
+        ),
+        _perf_consumers,
+    ),
+}
+
+
+def performance_schema(catalog: Catalog, name: str, wanted: Wanted) -> View | None:
+    """A table of performance_schema, which all accounts may read; see `information_schema`."""
+    if catalog.generation.number == 2 or name not in _PERFORMANCE_SCHEMA:
+        return None
+    fields, rows = _PERFORMANCE_SCHEMA[name]
+    return View(fields, rows(catalog, wanted))
 
 
 def information_schema(catalog: Catalog, name: str, wanted: Wanted) -> View | None:

@@ -141,10 +141,16 @@ class Group:
     Parameters:
         committed: positions by vgroup, counted from 0.
         members: the consumers.
+        rebalanced: when vgroups were handed out last, in milliseconds since 1970.
     """
 
     committed: dict[int, int] = field(default_factory=dict)
     members: list[Consumer] = field(default_factory=list)
+    rebalanced: int = 0
+
+    def rebalance(self) -> None:
+        """Hand out the vgroups, since a consumer has come or gone."""
+        self.rebalanced = max(self.rebalanced + 1, time.time_ns() // 10**6)
 
 
 @dataclass(eq=False)
@@ -184,11 +190,13 @@ class Consumer:
 
     def join(self) -> None:
         self.group.members.append(self)
+        self.group.rebalance()
 
     def leave(self) -> None:
         """Let the others have its vgroups; harmless when it has left."""
         if self in self.group.members:
             self.group.members.remove(self)
+            self.group.rebalance()
         self._positions.clear()
 
     @property
