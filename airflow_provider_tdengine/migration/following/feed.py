@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from airflow_provider_tdengine.client.changes import Alteration, TableAltered
 from airflow_provider_tdengine.client.connection import Client
 from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
 from airflow_provider_tdengine.client.subscription import Assignment, Message, Start
@@ -23,6 +24,10 @@ class Feed:
     What has been taken counts as read: who takes it saves `positions` when the target has confirmed all of it. After a
     failure a new feed goes on from the positions that were saved last.
 
+    Some servers (`Dialect.forgets_tagged`) tell a group nothing more of a subtable whose tag was set, and leave out what
+    it was not told yet. Then `positions` trail: all that the logs had when these were reached has been told since, and
+    no such change was among it. With one among it, the feed is to be closed, and a new group to go on from there.
+
     Parameters:
         client: of the source.
         topic: its name.
@@ -32,6 +37,7 @@ class Feed:
             with what is written from now on.
 
     Attributes:
+        misses_rows: a tag was set that hides rows; `positions` are before all of them.
         gaps: vgroups whose log has not all that comes behind the stored position; what is left of it is read.
 
     Raises:
@@ -44,6 +50,8 @@ class Feed:
         self._consumer = client.subscription(topic, group, start)
         self._positions: dict[int, int] = {}
         self.gaps: set[int] = set()
+        self.misses_rows = False
+        self._watches = client.dialect.forgets_tagged
         try:
             assigned = self._consumer.assignments()
             if len(assigned) < vgroups:
@@ -54,6 +62,8 @@ class Feed:
             for each in assigned:
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
+            self._ends = self._opened_at = {each.vgroup: each.end for each in assigned}
+            self._safe = self._looked_at = self._positions.copy()
         except BaseException:
             self.close()
             raise
@@ -70,8 +80,8 @@ class Feed:
 
     @property
     def positions(self) -> dict[int, int]:
-        """Behind all that was taken."""
-        return dict(self._positions)
+        """Behind all that was taken, or before that."""
+        return dict(self._safe if self._watches else self._positions)
 
     def take(self, most: int, wait: float) -> list[Message]:
         """What has happened, message by message; of a vgroup in the order in which it did.
@@ -83,6 +93,8 @@ class Feed:
         Raises:
             TDengineError: see `Subscription.poll`.
         """
+        if self._watches:
+            self._look_ahead()
         taken: list[Message] = []
         rows, until = 0, 0.0
         while rows < most and (not taken or time.monotonic() < until):
@@ -93,9 +105,23 @@ class Feed:
             taken.append(message)
             rows += sum(each.rows for each in message.rows)
             self._positions[message.vgroup] = message.position
+            self.misses_rows |= self._watches and self._hides_rows(message)
         if not taken:
             self._look_behind()
         return taken
+
+    def _look_ahead(self) -> None:
+        """Where all was told that the logs had at the last look, what was told before it is whole."""
+        if all(self._positions[vgroup] >= end for vgroup, end in self._ends.items()):
+            self._safe, self._looked_at = self._looked_at, self._positions.copy()
+            self._ends = {each.vgroup: each.end for each in self._consumer.assignments()}
+
+    def _hides_rows(self, message: Message) -> bool:
+        """Whether a tag was set since this feed began."""
+        return message.position > self._opened_at[message.vgroup] and any(
+            isinstance(change, TableAltered) and change.how in (Alteration.SET_TAG, Alteration.SET_TAGS)
+            for change in message.changes
+        )
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""

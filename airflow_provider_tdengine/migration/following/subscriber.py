@@ -198,6 +198,11 @@ class Subscriber(Follower):
         if self._letters and counts.rejected:
             check_refused(self._letters, self._options.max_rejected)
         reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
+        if self._feed.misses_rows:
+            log.info("A tag was set, and this server then leaves out rows: they are read again from its log")
+            # What comes next is older.
+            reached = replace(reached, watermark=position.watermark, since=position.since)
+            self.close()
         self._save(reached)
         seconds = time.monotonic() - began
         return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)

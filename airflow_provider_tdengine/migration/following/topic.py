@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 from airflow_provider_tdengine.client.errors import AlreadyExists
 from airflow_provider_tdengine.migration.catalog import Catalog
@@ -77,8 +78,19 @@ class Topic:
         return int(database.options["vgroups"])
 
     def feed(self, stored: Positions | None) -> Feed:
-        """What it tells from stored positions on, see `Feed`."""
-        return Feed(self._source.client, self.name, self.group, self.vgroups, stored)
+        """What it tells from stored positions on, see `Feed`.
+
+        Where tags that are set hide rows from a group, each feed has a new one, and the first one keeps its place.
+        """
+        client, vgroups = self._source.client, self.vgroups
+        if not client.dialect.forgets_tagged:
+            return Feed(client, self.name, self.group, vgroups, stored)
+        if stored is None:
+            with closing(Feed(client, self.name, self.group, vgroups, None)) as first:
+                stored = first.positions
+        reader = f"{self.group}_reader"
+        self._source.execute(client.dialect.drop_group(reader, self.name))
+        return Feed(client, self.name, reader, vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.

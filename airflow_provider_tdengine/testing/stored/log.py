@@ -141,10 +141,12 @@ class Group:
     Parameters:
         committed: positions by vgroup, counted from 0.
         members: the consumers.
+        hidden: tables whose rows it is not told, see `Generation.forgets_tagged`.
     """
 
     committed: dict[int, int] = field(default_factory=dict)
     members: list[Consumer] = field(default_factory=list)
+    hidden: set[Table] = field(default_factory=set)
 
 
 @dataclass(eq=False)
