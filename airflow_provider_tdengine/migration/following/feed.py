@@ -24,8 +24,8 @@ class Feed:
     What has been taken counts as read: who takes it saves `positions` when the target has confirmed all of it. After a
     failure a new feed goes on from the positions that were saved last.
 
-    Some servers (`Dialect.forgets_tagged`) tell a group nothing more of a subtable whose tag was set, nor what it was not
-    told yet. Then `positions` trail: all that the logs had when these were reached has been told since, and no such
+    Some servers (`Dialect.forgets_tagged`) tell a group nothing more of a subtable whose tag was set, nor what it was
+    not told yet. Then `positions` trail: all that the logs had when these were reached has been told since, and no such
     change was among it. With one among it, the feed is to be closed, and a new group to go on from there.
 
     Parameters:
