@@ -97,6 +97,8 @@ class Subscriber(Follower):
         super().__init__(source, target, options, save=save, letters=letters)
         self._topic = topic
         self._feed: Feed | None = None
+        self._begun = 0.0
+        """When it began to listen, by the source's clock."""
         self._owners: dict[str, str | None] = {}
         """Tables of the source that were told of, with their super table."""
         self._there: set[str] = set()
@@ -117,11 +119,7 @@ class Subscriber(Follower):
 
     def is_at_end(self, position: Position) -> bool:
         """Whether following is to stop, and all that was told before that moment has been copied."""
-        structure = self._current()
-        end = last(self._options, structure.source.precision)
-        if end is None or position.vgroups is None:
-            return False
-        return position.watermark >= end // structure.time.denominator * structure.time.denominator
+        return position.vgroups is not None and super().is_at_end(position)
 
     def round(self, position: Position) -> Round:
         """Copy what was told; before anything was, what is there."""
@@ -140,7 +138,7 @@ class Subscriber(Follower):
         # First of all: what is written from now on is told.
         self._opened(None)
         done = super().round(position)
-        if not done.position.has_caught_up(self._options):
+        if not done.position.has_caught_up(self._options) and not super().is_at_end(done.position):
             return done
         counts = Counts()
         with self._source, self._target:
@@ -170,6 +168,7 @@ class Subscriber(Follower):
                 self._topic.create()
                 return self._topic.feed(positions)
 
+            self._begun = self._clock()
             self._feed = self._ask(opened)
         return self._feed
 
@@ -178,6 +177,9 @@ class Subscriber(Follower):
     def _followed(self, position: Position) -> Round:
         began, clock = time.monotonic(), self._clock()
         with self._source, self._target:
+            if self._is_over(clock) and not self._is_over(self._begun):
+                # Who listens anew knows where the logs ended, and they may be written on.
+                self.close()
             stop = self._new_stop()
             messages = self._ask(partial(self._taken, position.vgroups or {}))
             assert self._feed is not None
@@ -197,7 +199,8 @@ class Subscriber(Follower):
             applier, counts = self._applied(messages)
         if self._letters and counts.rejected:
             check_refused(self._letters, self._options.max_rejected)
-        reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
+        is_told = not messages or (self._is_over(clock) and self._feed.has_passed(QUIET))
+        reached = self._reached(position, clock, applier, counts, is_told=is_told and not self._feed.misses_rows)
         if self._feed.misses_rows:
             log.info("A tag was set, and this server then leaves out rows: they are read again from its log")
             # What comes next is older.
@@ -206,6 +209,11 @@ class Subscriber(Follower):
         self._save(reached)
         seconds = time.monotonic() - began
         return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
+
+    def _is_over(self, clock: float) -> bool:
+        """Whether a moment of the source is not before the one at which following is to stop."""
+        until = self._options.follows_until
+        return until is not None and clock >= until.timestamp()
 
     def _again(self, position: Position, began: float) -> Round:
         """What a position comes to from which rows are to be asked for by their timestamps."""
@@ -222,24 +230,24 @@ class Subscriber(Follower):
             raise
 
     def _reached(
-        self, position: Position, clock: float, applier: Applier, counts: Counts, *, is_quiet: bool
+        self, position: Position, clock: float, applier: Applier, counts: Counts, *, is_told: bool
     ) -> Position:
         assert self._feed is not None
         precision = self._current().source.precision
         end, step = last(self._options, precision), self._current().time.denominator
-        newest = steps(clock, precision) if is_quiet else applier.newest
+        newest = steps(clock, precision) if is_told else applier.newest
         now = self._clock()
         watermark = position.watermark
         if newest is not None:
             watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
         watermark = watermark if end is None else min(watermark, max(end, position.watermark))
         # Where only late rows were told, theirs is not how far it is behind.
-        lag = 0.0 if is_quiet or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
+        lag = 0.0 if is_told or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
         return replace(
             position,
             watermark=watermark,
             since=watermark,
-            counted=0 if is_quiet else None,
+            counted=0 if is_told else None,
             lag=lag,
             rows=position.rows + counts.rows,
             vgroups={str(vgroup): place for vgroup, place in self._feed.positions.items()},

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import closing
 
 from airflow_provider_tdengine.client.errors import AlreadyExists
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, own_topic
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
 from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 
 log = logging.getLogger(__name__)
 
 _FOREVER = -1
-
-_READABLE = 40
-"""Characters of a label in a topic's name."""
 
 
 class Topic:
@@ -32,9 +28,7 @@ class Topic:
 
     def __init__(self, source: Catalog, owner: str, label: str = "") -> None:
         self._source = source
-        readable = re.sub(r"\W+", "_", label, flags=re.ASCII)[:_READABLE]
-        digest = hashlib.sha256(f"{source.name}/{owner}".encode()).hexdigest()[:16]
-        self.name = "_".join(filter(None, ("airflow", readable, digest)))
+        self.name = own_topic(label, hashlib.sha256(f"{source.name}/{owner}".encode()).hexdigest()[:16])
         self.group = self.name
 
     def findings(self, seconds: int) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -180,7 +180,7 @@ def test_exact_timestamps_are_asked_for_in_2x(version: str) -> None:
     line = exchange(version, "select_ns_t")
     with running_http(lambda sql: (200, line["body"].encode())) as peer, RestSession(peer.address, 2, "d b") as session:
         assert all_rows(session.query("select 1")) == [(1609459200000000001, 1), (1609459200000000002, 2)]
-    assert peer.messages[0][0] == "/rest/sqlt/d%20b"
+    assert peer.messages[0][0] == "/rest/sqlt/d%20b?app=airflow"
 
 
 # --- Results that cannot be
@@ -380,14 +380,17 @@ def test_a_refusal_names_the_account() -> None:
 
 
 def test_an_answer_that_does_not_come_is_a_time_out() -> None:
+    given_up = threading.Event()
+
     def respond(sql: str) -> tuple[int, bytes]:
-        time.sleep(0.6)
+        given_up.wait(30)
         return 200, b""
 
     with running_http(respond, timeout=0.2) as peer, RestSession(peer.address) as session:
         with pytest.raises(Timeout, match=r"did not answer within 0.2 s in: select 1") as error:
             session.query("select 1")
         assert error.value.retryable
+        given_up.set()
 
 
 def test_an_answer_that_ends_early_may_be_asked_for_again() -> None:
@@ -413,7 +416,7 @@ def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> 
         pytest.raises(AuthenticationFailed) as error,
     ):
         session.query("select 1")
-    assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token"
+    assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token&app=airflow"
     assert "Authorization" not in peer.headers[0]
     assert "s3cret" not in caplog.text + str(error.value) + repr(error.value) + repr(peer.address)
 

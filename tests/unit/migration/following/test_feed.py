@@ -128,6 +128,19 @@ def test_an_earlier_consumer_that_has_not_gone(source: Catalog, topic: Topic) ->
         assert reader.positions == saved
 
 
+@pytest.mark.parametrize("box", ["3.3.3.0"], indirect=True)
+def test_another_consumer_that_comes_is_noticed(box: TDengineBox, source: Catalog, topic: Topic) -> None:
+    """What it has is not told: that is no silence."""
+    with closing(feed(source, topic, None)) as reader:
+        saved = reader.positions
+        with closing(source.client.subscription(topic.name, topic.group)):
+            write(box, 1)
+            with pytest.raises(ServerBusy, match=r"[12] of its 3 vgroups are free"):
+                drained(reader)
+    with closing(feed(source, topic, saved)) as reader:
+        assert rows(drained(reader)) == expected(1)
+
+
 def test_topics_are_told_apart_and_dropped(source: Catalog, topic: Topic) -> None:
     other = Topic(source, "another migration")
     assert other.name != topic.name
