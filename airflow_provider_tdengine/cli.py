@@ -245,7 +245,8 @@ class Command:
     def _choose(self) -> None:
         """Find out how the source is followed, before history is read: what is written meanwhile is told."""
         if self._options.follows:
-            choice = choose(self._source, self._target, self._options)
+            is_copied = self._state.position.load() is not None
+            choice = choose(self._source, self._target, self._options, is_copied=is_copied)
             self._screen.line(f"  {choice.why}")
             self._options = replace(self._options, follow_by=choice.by)
 

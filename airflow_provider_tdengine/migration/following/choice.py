@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,17 +11,21 @@ from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, patiently
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.follow import Follower
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.planning import history_seconds
 
 log = logging.getLogger(__name__)
 
 LEAST_RETENTION = 3600
 """Seconds for which the source's log has to last: a worker that is away, or a queue, takes that long."""
+
+_MARGIN = 2
+"""How many times as long as it is estimated history may take: nothing is known of how fast the target writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,14 @@ class Choice:
         return "poll" if self.topic is None else "subscription"
 
 
-def choose(source: Catalog, target: Catalog, options: MigrationOptions) -> Choice:
+def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_copied: bool = False) -> Choice:
     """Whether the source is followed by subscription; its topic is made then, and reading begins where it is now.
 
     Parameters:
         source: the source database.
         target: the target database, which need not exist.
         options: of the migration, with the end of history.
+        is_copied: whether history is complete.
 
     Raises:
         MigrationStopped: `follow_by` is subscription, and something stands in the way.
@@ -55,7 +61,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions) -> Choic
     """
     if options.follow_by == "poll":
         return Choice(None, "Rows are asked for by their timestamps, as follow_by says")
-    found = patiently(source, target, lambda: obstacle(source, options))
+    found = obstacle(source, target, options, is_copied=is_copied)
     topic = None
     if found is None:
         topic = topic_of(source, target, options)
@@ -107,30 +113,48 @@ def follower_of(
     """
     topic = topic_of(source, target, options)
     if options.follow_by == "auto":
-        choice = choose(source, target, options)
+        choice = choose(source, target, options, is_copied=True)
         log.info("%s", choice.why)
         by = choice.by
     else:
         by = options.follow_by
-        if by == "subscription" and (found := patiently(source, target, lambda: obstacle(source, options))):
+        if by == "subscription" and (found := obstacle(source, target, options, is_copied=True)):
             raise MigrationStopped([found])
     if by == "subscription":
         return Subscriber(source, target, options, topic, save=save, letters=letters)
     return Follower(source, target, options, shard, save=save, letters=letters)
 
 
-def obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
-    """What stands in the way of a subscription, as far as it can be known without making the topic."""
-    server = source.client.server
-    if source.client.generation == 2 or server.websocket_path is None:
-        found = f"TDengine {server.version_text} at {source.client.address} serves no subscriptions"
+def obstacle(source: Catalog, target: Catalog, options: MigrationOptions, *, is_copied: bool = False) -> Finding | None:
+    """What stands in the way of a subscription, as far as it can be known without making the topic.
+
+    Parameters:
+        source: the source database.
+        target: the target database, which need not exist.
+        options: of the migration.
+        is_copied: whether history is complete; otherwise the source has to keep its log for as long as that takes.
+
+    Raises:
+        MigrationStopped: the source has no such table.
+        TDengineError: what no retry cured.
+    """
+    if found := patiently(source, target, lambda: _without_subscriptions(source)):
         return Finding("Option 'follow_by'", found, "Set it to auto or poll")
     if options.follow_shards > 1:
         found = f"follow_shards is {options.follow_shards}, and one task reads a subscription"
         return Finding("Option 'follow_by'", found, "Set follow_shards to 1, or follow_by to poll")
-    topic = Topic(source, "", "")
-    blockers = (finding for finding in topic.findings(LEAST_RETENTION) if finding.severity is Severity.BLOCKER)
-    return next(blockers, None)
+    history = 0.0 if is_copied else history_seconds(source, target, options)
+    seconds = LEAST_RETENTION * max(1, math.ceil(_MARGIN * history / LEAST_RETENTION))
+    findings = patiently(source, target, lambda: list(Topic(source, "", "").findings(seconds)))
+    return next(filter(lambda finding: finding.is_blocker, findings), None)
+
+
+def _without_subscriptions(source: Catalog) -> str:
+    """Which server it is, if it serves no subscriptions."""
+    server = source.client.server
+    if source.client.generation == 2 or server.websocket_path is None:
+        return f"TDengine {server.version_text} at {source.client.address} serves no subscriptions"
+    return ""
 
 
 def _begin(topic: Topic) -> None:

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 
 from airflow_provider_tdengine.client.changes import Alteration, TableAltered
 from airflow_provider_tdengine.client.connection import Client
 from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
 from airflow_provider_tdengine.client.subscription import Assignment, Message, Start
+from airflow_provider_tdengine.migration.background import in_background
 
 Positions = Mapping[int, int]
 """Where reading goes on, by vgroup."""
 
+_TOGETHER = 0.1
+"""Seconds after a first message for which more are waited for: what is written together is told in several."""
 
-_PAUSE, _LONGEST = 0.1, 0.4
-"""Seconds without a message after which those that were taken are handed on, and seconds after the first one."""
+_SILENT = 0.8
+"""Seconds of reading after which a vgroup that tells nothing has nothing to tell."""
+
+_FRESH = 900.0
+"""Seconds after which a feed is opened anew, see `Feed.is_stale`; a quarter of the time for which logs have to last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a feed has told.
+
+    Parameters:
+        messages: of a vgroup in the order in which it happened.
+        positions: behind all of them, or before that, see `Feed`.
+        gaps: vgroups whose log has lost what was before; then there are no messages.
+        is_drained: whether all has been told by now that was in the logs when the feed was opened.
+        misses_rows: whether a tag was set that hides rows: the feed is to be closed, and another one to go on.
+        began: when reading began, by the monotonic clock: without messages, all was told that was written before.
+    """
+
+    messages: tuple[Message, ...]
+    positions: Positions
+    gaps: frozenset[int]
+    is_drained: bool
+    misses_rows: bool
+    began: float
 
 
 class Feed:
     """The one consumer of a topic, over all of its vgroups.
 
-    What has been taken counts as read: who takes it saves `positions` when the target has confirmed all of it. After a
-    failure a new feed goes on from the positions that were saved last.
+    What has been taken counts as read: who takes it saves its positions when the target has confirmed all of it. After
+    a failure a new feed goes on from the positions that were saved last.
 
     Some servers (`Dialect.forgets_tagged`) tell a group nothing more of a subtable whose tag was set, nor what it was
-    not told yet. Then `positions` trail: all that the logs had when these were reached has been told since, and no such
-    change was among it. With one among it, the feed is to be closed, and a new group to go on from there.
+    not told yet. Then positions trail: all that the logs had when these were reached has been told since, and no such
+    change was among it. With one among it, a new group goes on from there.
 
     Parameters:
         client: of the source.
@@ -35,10 +66,6 @@ class Feed:
         vgroups: how many there are.
         stored: the positions that were saved; None to begin where the group's last feed did, or, where there was none,
             with what is written from now on.
-
-    Attributes:
-        misses_rows: a tag was set that hides rows; `positions` are before all of them.
-        gaps: vgroups whose log has not all that comes behind the stored position; what is left of it is read.
 
     Raises:
         ServerBusy: an earlier consumer still has some of the vgroups; it loses them some seconds after it ended.
@@ -49,20 +76,22 @@ class Feed:
         self._address = client.address
         start = Start.LATEST if stored is None else Start.EARLIEST
         self._consumer = client.subscription(topic, group, start)
+        self._opened = time.monotonic()
         self._positions: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
-        """Where the logs ended when this began."""
-        self._silent: dict[int, float] = {}
-        """Seconds in which others were told, by vgroup."""
-        self.gaps: set[int] = set()
-        self.misses_rows = False
+        self._gaps: set[int] = set()
+        """Vgroups whose log has not all that comes behind where reading was to go on; what is left of it is read."""
+        self._interrupted = threading.Event()
         self._watches = client.dialect.forgets_tagged
+        self._misses_rows = False
+        self._ends: dict[int, int] = {}
+        """Where logs ended when the feed was opened."""
+        self._undrained: dict[int, float] = {}
+        """Seconds for which vgroups have told nothing that have not been told up to there."""
         try:
             for each in self._assigned(vgroups):
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
-                self._ends[each.vgroup] = each.end
-                self._silent[each.vgroup] = 0.0
+                self._ends[each.vgroup], self._undrained[each.vgroup] = each.end, 0.0
             self._safe = self._looked_at = self._positions.copy()
             self._seen_ends = self._ends
         except BaseException:
@@ -88,38 +117,29 @@ class Feed:
         try:
             self._consumer.seek(assigned.vgroup, position)
         except PositionGone:
-            self.gaps.add(assigned.vgroup)
+            self._gaps.add(assigned.vgroup)
             position = assigned.first if assigned.position < assigned.begin else assigned.begin
             self._consumer.seek(assigned.vgroup, position)
         return position
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is time to open another one: only then it is known how far logs go that tell nothing, and the
+        position before that must not grow older than what they keep."""
+        return time.monotonic() - self._opened > _FRESH
 
     @property
     def positions(self) -> dict[int, int]:
         """Behind all that was taken, or before that."""
         return dict(self._safe if self._watches else self._positions)
 
-    def has_passed(self, silence: float) -> bool:
-        """Whether all that was written before this began has been taken, though others go on writing.
-
-        Parameters:
-            silence: seconds after which a vgroup that tells nothing, while others do, has nothing to tell: not all that
-                logs have is told.
-
-        Raises:
-            TDengineError: see `take`.
-        """
-        behind = [vgroup for vgroup, end in self._ends.items() if self._positions[vgroup] < end]
-        if any(self._silent[vgroup] < silence for vgroup in behind):
-            return False
-        self._assigned(len(self._positions))
-        return True
-
-    def take(self, most: int, wait: float) -> list[Message]:
-        """What has happened, message by message; of a vgroup in the order in which it did.
+    def take(self, most: int, wait: float, wanted: threading.Event | None = None) -> Taken:
+        """What has happened, message by message.
 
         Parameters:
             most: rows after which no more messages are taken.
             wait: seconds until there must be a first message.
+            wanted: more is read until this is set; None for what is wanted at once.
 
         Raises:
             ServerBusy: another consumer of the group has come, and has some of the vgroups.
@@ -127,28 +147,59 @@ class Feed:
         """
         if self._watches:
             self._look_ahead()
-        taken: list[Message] = []
-        rows, until, began = 0, 0.0, time.monotonic()
-        while rows < most and (not taken or time.monotonic() < until):
-            message = self._consumer.poll(_PAUSE if taken else wait)
-            if message is None:
+        began, messages, rows, until, is_quiet = time.monotonic(), list[Message](), 0, 0.0, False
+        while rows < most and not self._gaps and not self._interrupted.is_set():
+            is_wanted = wanted is None or wanted.is_set()
+            if messages and is_wanted and time.monotonic() >= until:
                 break
-            now = time.monotonic()
-            self._heard(message.vgroup, now - began)
-            until, began = until or now + _LONGEST, now
-            taken.append(message)
-            rows += sum(each.rows for each in message.rows)
-            self._positions[message.vgroup] = message.position
-            self.misses_rows |= self._watches and self._hides_rows(message)
-        if not taken:
+            message = self._polled(wait if is_wanted and not messages else _TOGETHER)
+            if message:
+                until = until or time.monotonic() + _TOGETHER
+                messages.append(message)
+                rows += sum(each.rows for each in message.rows)
+            elif is_wanted:
+                is_quiet = not messages
+                break
+        # A poll that waits is not told that a tag is set, the next one is (3.3.5.2).
+        if is_quiet and self._watches and (message := self._polled(_TOGETHER)):
+            messages.append(message)
+        if not messages:
             self._look_behind()
-        return taken
+            if is_quiet:
+                self._safe = self._looked_at = self._positions.copy()
+        gaps, self._gaps = frozenset(self._gaps), set()
+        return Taken(tuple(messages), self.positions, gaps, not self._undrained, self._misses_rows, began)
+
+    def _polled(self, wait: float) -> Message | None:
+        began = time.monotonic()
+        message = self._consumer.poll(wait)
+        if message:
+            self._positions[message.vgroup] = message.position
+            self._misses_rows |= self._watches and self._hides_rows(message)
+        seconds = time.monotonic() - began
+        if message:
+            # Each vgroup may have one message that waits behind those of others.
+            seconds = min(seconds, _TOGETHER / len(self._positions))
+        for vgroup in list(self._undrained):
+            self._hear(vgroup, 0.0 if message and message.vgroup == vgroup else self._undrained[vgroup] + seconds)
+        return message
+
+    def _hear(self, vgroup: int, silent: float) -> None:
+        """Note for how many seconds a vgroup has told nothing whose log is not known to have been told."""
+        self._undrained[vgroup] = silent
+        if self._positions[vgroup] >= self._ends[vgroup]:
+            del self._undrained[vgroup]
+        elif silent >= _SILENT:
+            # Logs also have what is not told; what is another consumer's is no silence.
+            self._assigned(len(self._positions))
+            self._positions[vgroup] = self._ends[vgroup]
+            del self._undrained[vgroup]
 
     def _look_ahead(self) -> None:
         """Where all was told that the logs had at the last look, what was told before it is whole."""
         if all(self._positions[vgroup] >= end for vgroup, end in self._seen_ends.items()):
             self._safe, self._looked_at = self._looked_at, self._positions.copy()
-            self._seen_ends = {each.vgroup: each.end for each in self._consumer.assignments()}
+            self._seen_ends = {each.vgroup: each.end for each in self._assigned(len(self._positions))}
 
     def _hides_rows(self, message: Message) -> bool:
         """Whether a tag was set since this feed began."""
@@ -157,20 +208,59 @@ class Feed:
             for change in message.changes
         )
 
-    def _heard(self, vgroup: int, seconds: float) -> None:
-        """Note that a vgroup was told, and others were not, in some seconds of listening."""
-        for other in self._silent:
-            # Each vgroup may have one message that waits behind those of others.
-            self._silent[other] += min(seconds, _PAUSE / len(self._silent))
-        self._silent[vgroup] = 0.0
-
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""
         for each in self._assigned(len(self._positions)):
             if each.first > self._positions.get(each.vgroup, each.first):
-                self.gaps.add(each.vgroup)
+                self._gaps.add(each.vgroup)
         self._positions |= self._consumer.positions()
+
+    def interrupt(self) -> None:
+        """Let reading, which another thread does, end soon."""
+        self._interrupted.set()
 
     def close(self) -> None:
         """End; harmless when it has ended."""
         self._consumer.close()
+
+
+class Reader:
+    """Reads a feed on while what it has told is written.
+
+    Parameters:
+        feed: which nobody else uses from now on.
+        most: see `Feed.take`.
+        wait: see `Feed.take`.
+    """
+
+    def __init__(self, feed: Feed, most: int, wait: float) -> None:
+        self._feed = feed
+        self._most = most
+        self._wait = wait
+        self._wanted = threading.Event()
+        self._ahead: Future[Taken] | None = None
+
+    def _read_on(self) -> Future[Taken]:
+        self._wanted = threading.Event()
+        return in_background(partial(self._feed.take, self._most, self._wait, self._wanted))
+
+    def take(self) -> Taken:
+        """What was told since this was asked last; where that is nothing, what is told in the next moment.
+
+        Raises:
+            TDengineError: see `Feed.take`; it must be closed then.
+        """
+        ahead = self._ahead or self._read_on()
+        self._wanted.set()
+        taken = ahead.result()
+        # Where there is nothing to write, whoever leaves must not wait for what is read.
+        self._ahead = self._read_on() if taken.messages else None
+        return taken
+
+    def close(self) -> None:
+        """End when the read that is going on has ended; it is not waited for."""
+        self._feed.interrupt()
+        if self._ahead:
+            self._ahead.add_done_callback(lambda _: self._feed.close())
+        else:
+            self._feed.close()

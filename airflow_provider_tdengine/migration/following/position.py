@@ -116,6 +116,7 @@ class Position:
         lag: seconds from the watermark to the newest row that the source had when it was moved.
         rows: rows that were copied so far; what was copied again counts again.
         vgroups: where a subscription goes on, by vgroup; None where rows are asked for by their timestamps.
+        is_odd: whether something has changed that the subscription did not tell: both sides are to be compared.
     """
 
     of: str
@@ -129,6 +130,7 @@ class Position:
     lag: float = 0.0
     rows: int = 0
     vgroups: dict[str, int] | None = None
+    is_odd: bool = False
 
     def has_caught_up(self, options: MigrationOptions) -> bool:
         """Whether what is left is what the next round would have had to wait for."""

@@ -18,7 +18,7 @@ _FOREVER = -1
 
 
 class Topic:
-    """A topic over the source database, and the group that reads it.
+    """A topic over the source database, and the groups that read it.
 
     Parameters:
         source: the source database; 3.x only.
@@ -71,20 +71,24 @@ class Topic:
             raise MigrationStopped([self._source.missing("source_database")])
         return int(database.options["vgroups"])
 
-    def feed(self, stored: Positions | None) -> Feed:
+    def feed(self, stored: Positions | None, *, looks: bool = False) -> Feed:
         """What it tells from stored positions on, see `Feed`.
 
-        Where tags that are set hide rows from a group, each feed has a new one, and the first one keeps its place.
+        Parameters:
+            stored: positions.
+            looks: whether it only looks if there is anything. Such a one is in a group of its own: a consumer that has
+                left holds its place in its group for seconds, in which the one who follows could not read.
         """
+        group = f"{self.group}_look" if looks else self.group
         client, vgroups = self._source.client, self.vgroups
-        if not client.dialect.forgets_tagged:
-            return Feed(client, self.name, self.group, vgroups, stored)
-        if stored is None:
-            with closing(Feed(client, self.name, self.group, vgroups, None)) as first:
-                stored = first.positions
-        reader = f"{self.group}_reader"
-        self._source.execute(client.dialect.drop_group(reader, self.name))
-        return Feed(client, self.name, reader, vgroups, stored)
+        if client.dialect.forgets_tagged:
+            # A new group knows of no tag that was set; the first one keeps its place.
+            if stored is None:
+                with closing(Feed(client, self.name, group, vgroups, None)) as first:
+                    stored = first.positions
+            group = group if looks else f"{group}_reader"
+            self._source.execute(client.dialect.drop_group(group, self.name))
+        return Feed(client, self.name, group, vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.

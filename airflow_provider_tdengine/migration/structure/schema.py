@@ -178,7 +178,14 @@ class SchemaSync:
         structure = read_structure(self._source, self._target, self._options, self._scope)
         self._transform = structure.transform
         self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
-        return structure, {} if structure.target is None else self._target.owners()
+        return structure, {} if structure.target is None else self._owners_there()
+
+    def _owners_there(self) -> Owners:
+        """The target's tables; of a part of the scope that names its tables, these."""
+        wanted = self._scope.tables
+        if not self._is_part or not wanted or wanted.globs or any("." in name for name in wanted.names):
+            return self._target.owners()
+        return self._target.owners_of(set(map(self._transform.tables, wanted.names)))
 
     def _run(self, report: SchemaReport) -> SchemaReport:
         with self._looking:
@@ -190,12 +197,13 @@ class SchemaSync:
         self._creating.total = self._looking.done
         with self._creating:
             self._apply(structure, owners, report)
-        left = [
-            *leftovers(self._source, self._options.object_kinds),
-            *options_not_taken(structure.source, database),
-            *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
-        ]
-        report.not_migrated = [leftover.to_dict() for leftover in left]
+        if not self._is_part:
+            left = [
+                *leftovers(self._source, self._options.object_kinds),
+                *options_not_taken(structure.source, database),
+                *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
+            ]
+            report.not_migrated = [leftover.to_dict() for leftover in left]
         return report
 
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:

@@ -77,7 +77,7 @@ class Task:
         assert isinstance(trigger, TDengineFollowTrigger)
         return trigger
 
-    def wait(self, seconds: float = 20) -> str:
+    def wait(self, seconds: float = 60) -> str:
         """What the trigger fires for."""
         return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
 
@@ -346,16 +346,19 @@ class Finish:
 SHARDS: list[dict[str, Any]] = [{"first": None, "before": "d2"}, {"first": "d2", "before": None}]
 
 
-def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
+def test_finishing_copies_what_is_left_and_compares(plant: Plant, tmp_path: Path) -> None:
     plant.insert("d0")
     time.sleep(0.01)
     task = Task(plant.options).start()
     plant.insert("d1", "d2")
     time.sleep(0.01)
-    finish = Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))])
+    options = {**plant.options, "certificate_path": tmp_path.as_uri()}
+    finish = Finish(options, [json.loads(json.dumps(task.pushed["position"]))])
     assert finish.execute()["rows"] == 3
     assert plant.is_equal
     assert finish.pushed["verdict"]["kind"] == "equal"
+    assert finish.pushed["certificate"]["rows"] == 3
+    assert list(tmp_path.rglob("finish/certificate.html"))
     plant.insert("d3")
     time.sleep(0.01)
     assert finish.execute()["rows"] == 3, "a retry has the same end"

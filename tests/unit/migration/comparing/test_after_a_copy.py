@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import cycle
 
 import pytest
 
@@ -67,8 +68,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+@pytest.mark.parametrize(("fault", "strategy"), zip(FAULTS, cycle(["dense", "sparse"])))
 def test_a_fault_after_the_copy_is_found_and_mended(devices: BoxPair, strategy: str, fault: str) -> None:
     copied = devices.copy_batches(strategy=strategy)
     for pair_side, statements in zip((devices.sql, devices.target.execute), FAULTS[fault], strict=True):
