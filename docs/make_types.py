@@ -30,6 +30,18 @@ first one, the timestamp, must have the same name on both sides.
 
 A VARCHAR, NCHAR, VARBINARY or GEOMETRY of the target that is shorter than the source's is lengthened by schema sync.
 
+A type that the target does not have is a finding, before anything is written. The server is asked: versions do not
+tell, since DECIMAL came with 3.3.6, and a branch of 3.3.5.2 has it.
+
+- **DECIMAL** of both widths, to 18 and to 38 digits, measured on 3.3.5.2: copied by each strategy and over REST,
+  compared by all levels (smallest and largest value to the digit, the sum as a DOUBLE), followed, and kept in dead
+  letters as text. 3.3.5.2 refuses it as a tag and as a key. BLOB was not measured.
+- **Infinity and NaN** of FLOAT and DOUBLE arrive over WebSocket (measured 3.3.3.0, 3.3.5.2). Over REST 3.3 does not
+  answer for rows that have one, which stops the batch with a sentence; since 3.3.8, by its documents, it says NULL:
+  copy over WebSocket.
+- **NCHAR** that holds numbers which are no characters, as raw writers leave them, arrives as it is (measured 3.3.3.0,
+  3.3.5.2); as text such a value has bytes that are not UTF-8.
+
 This page is made by `python docs/make_types.py`.
 
 | source | target | | when |

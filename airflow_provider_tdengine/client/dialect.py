@@ -26,6 +26,8 @@ class Dialect:
         has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
+        forgets_tagged: whether a group that reads a topic is told nothing more of a subtable whose tag is set, nor what
+            it was not told yet (measured 3.3.5.2; 3.3.5.8 by its sources, and nobody says that later ones are better).
         days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
         has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
@@ -38,6 +40,7 @@ class Dialect:
     confuses_tbname: bool
     has_virtual_tables: bool
     describes_geometry: bool
+    forgets_tagged: bool
     days_kept_local: int
     clock: str | None
     has_roles: bool
@@ -55,6 +58,7 @@ class Dialect:
             has_virtual_tables=version >= (3, 3, 6),
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
+            forgets_tagged=version >= (3, 3, 5),
             # Within 3.3.4 the one became the other (by its sources); 3.0 has none, which the longest KEEP says.
             days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
@@ -98,6 +102,10 @@ class Dialect:
     def drop_topic(self, topic: str) -> str:
         """Refused while a topic has consumers; so is DROP DATABASE while it has a topic (code 1005)."""
         return f"DROP TOPIC IF EXISTS {identifier(topic)}"
+
+    def drop_group(self, group: str, topic: str) -> str:
+        """Forget a group of a topic, and where it is; refused while it has consumers (code 1004)."""
+        return f"DROP CONSUMER GROUP IF EXISTS {identifier(group)} ON {identifier(topic)}"
 
     def grant_reading(self, database: str, user: str) -> str:
         """What gives an account the right to read a database; 3.x only."""

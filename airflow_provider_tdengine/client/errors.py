@@ -227,6 +227,7 @@ CODES: dict[int, type[TDengineError]] = {
     # Subscriptions
     0x03E0: AlreadyExists,  # 992 topic already exists
     0x03E1: TopicMissing,  # 993 topic not exist
+    0x03EC: ServerBusy,  # 1004 consumer group being used by some consumer
     0x03EF: ServerBusy,  # 1007 topic being rebalanced (3.3.5.2)
     0x03EB: ServerBusy,  # 1003 topic subscribed cannot be dropped; a consumer that was cut off stays for some seconds
     0x4001: ConnectionFailed,  # 16385 consumer mismatch: the vgroup is another consumer's by now

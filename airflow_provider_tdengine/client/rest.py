@@ -178,6 +178,11 @@ def _no_answer_of_tdengine(address: Address, response: HttpAnswer, text: str) ->
     kind = _STATUS.get(status, ServerBusy if status >= 500 else UnsupportedServer)
     if kind is AuthenticationFailed:
         return login_refused(address, AuthenticationFailed(f"HTTP {status}"))
+    if status == _OK and not text:
+        return kind(
+            f"{address} answers nothing: over REST, adapters of 3.3 do so where rows have Infinity or NaN; "
+            "give an address that begins with ws:// or wss://"
+        )
     said = shorten(text, _SHOWN).encode("utf-8", "replace").decode()
     return kind(f"{address} does not answer as TDengine's REST does, but HTTP {status}: {said or 'nothing'}")
 

@@ -25,6 +25,7 @@ from airflow_provider_tdengine.testing.language import (
     Delete,
     Describe,
     DropDatabase,
+    DropGroup,
     DropTables,
     DropTopic,
     DropUser,
@@ -205,6 +206,8 @@ class _Execution:
                 changes.drop_database(self.access, statement)
             case CreateTopic():
                 changes.create_topic(self.access, statement)
+            case DropGroup():
+                changes.drop_group(self.access, statement)
             case DropTopic():
                 changes.drop_topic(self.access, statement)
             case CreateTable():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from airflow_provider_tdengine.client.block import Value
+from airflow_provider_tdengine.client.changes import Alteration, TableAltered
 from airflow_provider_tdengine.client.connection import Client
 from airflow_provider_tdengine.client.errors import PositionGone, ServerBusy
 from airflow_provider_tdengine.client.sql import string
@@ -35,9 +36,10 @@ class Taken:
 
     Parameters:
         messages: of a vgroup in the order in which it happened.
-        positions: behind all of them.
+        positions: behind all of them, or before that, see `Feed`.
         gaps: vgroups whose log has lost what was before; then there are no messages.
         is_drained: whether all has been told by now that was in the logs when the feed was opened.
+        misses_rows: whether a tag was set that hides rows: the feed is to be closed, and another one to go on.
         began: when reading began, by the monotonic clock: without messages, all was told that was written before.
     """
 
@@ -45,6 +47,7 @@ class Taken:
     positions: Positions
     gaps: frozenset[int]
     is_drained: bool
+    misses_rows: bool
     began: float
 
 
@@ -53,6 +56,10 @@ class Feed:
 
     What has been taken counts as read: who takes it saves its positions when the target has confirmed all of it. After
     a failure a new feed goes on from the positions that were saved last.
+
+    Some servers (`Dialect.forgets_tagged`) tell a group nothing more of a subtable whose tag was set, nor what it was
+    not told yet. Then positions trail: all that the logs had when these were reached has been told since, and no such
+    change was among it. With one among it, a new group goes on from there.
 
     Parameters:
         client: of the source.
@@ -76,6 +83,8 @@ class Feed:
         self._gaps: set[int] = set()
         """Vgroups whose log has not all that comes behind where reading was to go on; what is left of it is read."""
         self._interrupted = threading.Event()
+        self._watches = client.dialect.forgets_tagged
+        self._misses_rows = False
         self._ends: dict[int, int] = {}
         """Where logs ended when the feed was opened."""
         self._undrained: dict[int, float] = {}
@@ -92,6 +101,8 @@ class Feed:
                 wanted = each.position if stored is None else stored.get(each.vgroup, each.first)
                 self._positions[each.vgroup] = self._go_to(each, wanted)
                 self._ends[each.vgroup], self._undrained[each.vgroup] = each.end, 0.0
+            self._safe = self._looked_at = self._positions.copy()
+            self._seen_ends = self._ends
         except BaseException:
             self.close()
             raise
@@ -128,8 +139,8 @@ class Feed:
 
     @property
     def positions(self) -> dict[int, int]:
-        """Behind all that was taken."""
-        return dict(self._positions)
+        """Behind all that was taken, or before that."""
+        return dict(self._safe if self._watches else self._positions)
 
     def take(self, most: int, wait: float, wanted: threading.Event | None = None) -> Taken:
         """What has happened, message by message.
@@ -143,7 +154,9 @@ class Feed:
             ServerBusy: another consumer of the group has come, what was taken is to be taken again.
             TDengineError: see `Subscription.poll`.
         """
-        began, messages, rows, until = time.monotonic(), list[Message](), 0, 0.0
+        if self._watches:
+            self._look_ahead()
+        began, messages, rows, until, is_quiet = time.monotonic(), list[Message](), 0, 0.0, False
         while rows < most and not self._gaps and not self._interrupted.is_set():
             is_wanted = wanted is None or wanted.is_set()
             if messages and is_wanted and time.monotonic() >= until:
@@ -154,18 +167,25 @@ class Feed:
                 messages.append(message)
                 rows += sum(each.rows for each in message.rows)
             elif is_wanted:
+                is_quiet = not messages
                 break
+        # A poll that waits is not told that a tag is set, the next one is (3.3.5.2).
+        if is_quiet and self._watches and (message := self._polled(_TOGETHER)):
+            messages.append(message)
         if not messages:
             self._look_behind()
+            if is_quiet:
+                self._safe = self._looked_at = self._positions.copy()
         self._check_consumers()
         gaps, self._gaps = frozenset(self._gaps), set()
-        return Taken(tuple(messages), self.positions, gaps, not self._undrained, began)
+        return Taken(tuple(messages), self.positions, gaps, not self._undrained, self._misses_rows, began)
 
     def _polled(self, wait: float) -> Message | None:
         began = time.monotonic()
         message = self._consumer.poll(wait)
         if message:
             self._positions[message.vgroup] = message.position
+            self._misses_rows |= self._watches and self._hides_rows(message)
         seconds = time.monotonic() - began
         if message:
             # Each vgroup may have one message that waits behind those of others.
@@ -183,6 +203,19 @@ class Feed:
             # Logs also have what is not told.
             self._positions[vgroup] = self._ends[vgroup]
             del self._undrained[vgroup]
+
+    def _look_ahead(self) -> None:
+        """Where all was told that the logs had at the last look, what was told before it is whole."""
+        if all(self._positions[vgroup] >= end for vgroup, end in self._seen_ends.items()):
+            self._safe, self._looked_at = self._looked_at, self._positions.copy()
+            self._seen_ends = {each.vgroup: each.end for each in self._consumer.assignments()}
+
+    def _hides_rows(self, message: Message) -> bool:
+        """Whether a tag was set since this feed began."""
+        return message.position > self._ends[message.vgroup] and any(
+            isinstance(change, TableAltered) and change.how in (Alteration.SET_TAG, Alteration.SET_TAGS)
+            for change in message.changes
+        )
 
     def _look_behind(self) -> None:
         """Where nothing is told, logs go on all the same, and what they have no longer may have been of interest."""

@@ -250,6 +250,11 @@ class Subscriber(Follower):
         if self._letters and counts.rejected:
             check_refused(self._letters, self._options.max_rejected)
         reached = self._reached(position, taken, applier, counts, is_odd=is_odd)
+        if taken.misses_rows:
+            log.info("A tag was set, and this server then leaves out rows: they are read again from its log")
+            # What comes next is older.
+            reached = replace(reached, watermark=position.watermark, since=position.since)
+            self.close()
         self._save(reached)
         seconds = time.monotonic() - began
         return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
@@ -276,7 +281,7 @@ class Subscriber(Follower):
         precision, step = self._current().source.precision, self._current().time.denominator
         end, now = last(self._options, precision), self._time.now()
         # Where others write on, all is told that was in the logs when it was time to stop.
-        is_told = not is_odd and (not taken.messages or (self._is_last and taken.is_drained))
+        is_told = not (is_odd or taken.misses_rows) and (not taken.messages or (self._is_last and taken.is_drained))
         newest = steps(self._time.at(taken.began), precision) if is_told else applier.newest
         watermark = position.watermark
         if newest is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 
 from airflow_provider_tdengine.client.errors import AlreadyExists
 from airflow_provider_tdengine.migration.catalog import Catalog, own_topic
@@ -79,7 +80,15 @@ class Topic:
                 left holds its place in its group for seconds, in which the one who follows could not read.
         """
         group = f"{self.group}_look" if looks else self.group
-        return Feed(self._source.client, self.name, group, self.vgroups, stored)
+        client, vgroups = self._source.client, self.vgroups
+        if client.dialect.forgets_tagged:
+            # A new group knows of no tag that was set; the first one keeps its place.
+            if stored is None:
+                with closing(Feed(client, self.name, group, vgroups, None)) as first:
+                    stored = first.positions
+            group = group if looks else f"{group}_reader"
+            self._source.execute(client.dialect.drop_group(group, self.name))
+        return Feed(client, self.name, group, vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.

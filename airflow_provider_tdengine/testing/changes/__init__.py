@@ -11,7 +11,7 @@ from airflow_provider_tdengine.testing.changes.structure import (
     set_tags,
 )
 from airflow_provider_tdengine.testing.changes.telling import child, children_created, deleted
-from airflow_provider_tdengine.testing.changes.topics import create_topic, drop_topic
+from airflow_provider_tdengine.testing.changes.topics import create_topic, drop_group, drop_topic
 from airflow_provider_tdengine.testing.changes.writes import create_children, insert, write_block
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "create_topic",
     "deleted",
     "drop_database",
+    "drop_group",
     "drop_tables",
     "drop_topic",
     "insert",

@@ -104,6 +104,10 @@ def tag_set(access: Access, database: Database, table: Table, tag: Field, value:
     if value is not None:
         told["colValue"] = str(_tag_value(tag, value))
     _tell(access, database, table, _alteration("child", table.name, _SET_TAG) | told)
+    if access.generation.forgets_tagged:
+        for topic in access.store.topics.values():
+            for group in topic.groups.values() if topic.database == database.name else ():
+                group.hidden.add(table)
 
 
 def dropped(access: Access, database: Database, tables: Iterable[Table | SuperTable]) -> None:

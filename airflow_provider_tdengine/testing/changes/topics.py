@@ -1,8 +1,8 @@
-"""CREATE TOPIC and DROP TOPIC of 3.x."""
+"""CREATE TOPIC, DROP TOPIC and DROP CONSUMER GROUP of 3.x."""
 
 from __future__ import annotations
 
-from airflow_provider_tdengine.testing.language import CreateTopic, DropTopic
+from airflow_provider_tdengine.testing.language import CreateTopic, DropGroup, DropTopic
 from airflow_provider_tdengine.testing.stored import LOOK, Access, Topic
 
 
@@ -22,6 +22,19 @@ def create_topic(access: Access, statement: CreateTopic) -> None:
     for log in logs:
         log.is_read = True
     access.store.topics[statement.name] = Topic(statement.name, database.name, statement.sql, logs)
+
+
+def drop_group(access: Access, statement: DropGroup) -> None:
+    """DROP CONSUMER GROUP."""
+    topic = access.store.topics.get(statement.topic)
+    group = topic.groups.get(statement.name) if topic else None
+    if topic is None or group is None:
+        if statement.if_exists:
+            return
+        raise access.generation.errors("topic_missing")
+    if group.members:
+        raise access.generation.errors("group_in_use")
+    del topic.groups[statement.name]
 
 
 def drop_topic(access: Access, statement: DropTopic) -> None:

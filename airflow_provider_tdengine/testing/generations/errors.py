@@ -99,6 +99,7 @@ ERRORS_3 = ErrorTable(
         "topic_exists": (0x03E0, "Topic already exists"),
         "topic_missing": (0x03E1, "Topic not exist"),
         "topic_in_use": (0x03EB, "Topic subscribed cannot be dropped"),
+        "group_in_use": (0x03EC, "Consumer group being used by some consumer"),
         "database_has_topic": (0x03ED, "Topic must be dropped first"),
         "not_subscribed": (0xFFFF, "tmq not init"),
         "subscribed_already": (0xFFFF, "tmq should have unsubscribed first"),

@@ -181,6 +181,7 @@ class Generation:
         timezone_length: the length of `timezone()`.
         closes_json: a block with JSON has the closing byte of others (measured 3.3.5.2; not 3.3.3.0).
         answers_any_poll: a poll before a topic is subscribed is answered (not by the adapter of 3.3.5.2).
+        forgets_tagged: groups are told nothing more of a subtable whose tag is set (measured 3.3.5.2; not 3.3.3.0).
         tells_known_tables: an INSERT with USING and TAGS tells its table, too, where that is there already (measured
             3.3.3.0; not 3.3.5.2).
         describes_decimals: answers over WebSocket say digits and scales of columns (measured 3.3.5.2).
@@ -234,6 +235,7 @@ class Generation:
     timezone_length: int
     closes_json: bool
     answers_any_poll: bool
+    forgets_tagged: bool
     tells_known_tables: bool
     describes_decimals: bool
     counts_next: bool
@@ -301,6 +303,7 @@ GENERATION_2 = Generation(
     timezone_length=94,
     closes_json=False,
     answers_any_poll=True,
+    forgets_tagged=False,
     tells_known_tables=True,
     describes_decimals=False,
     counts_next=False,
@@ -353,6 +356,7 @@ GENERATION_3 = Generation(
     timezone_length=94,
     closes_json=False,
     answers_any_poll=True,
+    forgets_tagged=False,
     tells_known_tables=True,
     describes_decimals=False,
     counts_next=True,
@@ -395,6 +399,7 @@ def generation_of(version: str) -> Generation:
         json_wire=16382 if is_newest else GENERATION_3.json_wire,
         closes_json=is_newest,
         answers_any_poll=not is_newest,
+        forgets_tagged=is_newest,
         tells_known_tables=not is_newest,
         describes_decimals=is_newest,
     )

@@ -27,6 +27,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Delete,
     Describe,
     DropDatabase,
+    DropGroup,
     DropTables,
     DropTopic,
     DropUser,
@@ -383,6 +384,11 @@ class _Parser:
             return DropDatabase(self.identifier(), quoted, if_exists)
         if self.take("user"):
             return DropUser(self.identifier())
+        if self.generation.number > 2 and self.take("consumer", "group"):
+            if_exists = self.take("if", "exists")
+            group = self.identifier()
+            self.expect("on")
+            return DropGroup(group, self.identifier(), if_exists)
         if self.generation.number > 2 and self.take("topic"):
             if_exists = self.take("if", "exists")
             return DropTopic(self.identifier(), if_exists)

@@ -232,6 +232,15 @@ class CreateTopic:
 
 
 @dataclass(frozen=True)
+class DropGroup:
+    """DROP CONSUMER GROUP."""
+
+    name: str
+    topic: str
+    if_exists: bool
+
+
+@dataclass(frozen=True)
 class DropTopic:
     """DROP TOPIC."""
 
@@ -384,6 +393,7 @@ Statement: TypeAlias = (
     | DropDatabase
     | UseDatabase
     | CreateTopic
+    | DropGroup
     | DropTopic
     | CreateTable
     | DropTables

@@ -141,11 +141,13 @@ class Group:
     Parameters:
         committed: positions by vgroup, counted from 0.
         members: the consumers.
+        hidden: tables whose rows it is not told, see `Generation.forgets_tagged`.
         rebalanced: when vgroups were handed out last, in milliseconds since 1970.
     """
 
     committed: dict[int, int] = field(default_factory=dict)
     members: list[Consumer] = field(default_factory=list)
+    hidden: set[Table] = field(default_factory=set)
     rebalanced: int = 0
 
     def rebalance(self) -> None:

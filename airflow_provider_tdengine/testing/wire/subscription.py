@@ -350,6 +350,8 @@ class _Session:
         return any(self.is_there(written.table) for written in entry.rows)
 
     def is_there(self, table: Table) -> bool:
+        if table in self.known().group.hidden:
+            return False
         return self.engine.store.databases[self.known().topic.database].tables.get(table.name) is table
 
     def told(self, consumer: Consumer, entries: Sequence[Entry]) -> tuple[Told | None, list[TableBlock]]:

@@ -772,3 +772,26 @@ def test_floats_of_2x_that_are_no_number_are_values_and_only_the_sentinel_is_nul
     values = decode_block2(b"".join(cells), [field], [4], 5).column_values(0)
     assert math.isnan(values[0])  # type: ignore[arg-type]
     assert values[1:] == [math.inf, -math.inf, None, pytest.approx(1e-45, rel=0.5)]
+
+
+def test_what_is_no_character_stays_what_it_is() -> None:
+    """Servers take any number for a character of NCHAR in a raw block (measured 3.3.3.0, 3.3.5.2)."""
+    field = Field("n", Type.NCHAR, 8)
+    raw = encode_block(Block((field,), (column_from_list(field, ["aBc", "é你B", None, ""]),), 4))
+    for number in (0xD800, 0x110000, 0x7FFFFFFF, 0xFFFFFFFF):
+        damaged = raw.replace("B".encode("utf-32-le"), number.to_bytes(4, "little"))
+        block = decode_block(damaged, ["n"])
+        assert encode_block(block) == damaged
+        first, second, *others = block.column_values(0)
+        assert (str(first)[0], str(first)[-1], str(second)[:2], others) == ("a", "c", "é你", [None, ""])
+        assert encode_block(Block((field,), (column_from_list(field, [first, second, *others]),), 4)) == damaged
+
+
+def test_what_is_neither_a_character_nor_another_number_is_refused() -> None:
+    field = Field("n", Type.NCHAR, 8)
+    for text in (b"\xfe\x80", b"\xff", b"\xfe\xbf\xbf\xbf\xbf\xbf\xbf"):
+        column = VariableColumn(
+            np.frombuffer(text, np.uint8), np.zeros(1, int), np.array([len(text)]), np.zeros(1, bool)
+        )
+        with pytest.raises(BlockError, match="not UTF-8"):
+            encode_block(Block((field,), (column,), 1))

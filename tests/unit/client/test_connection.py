@@ -272,6 +272,14 @@ def test_another_web_server(scheme: str) -> None:
     assert re.search(r"does not answer as TDengine's REST does, but HTTP 404: <h1>Not Found</h1>", said)
 
 
+def test_rows_that_rest_cannot_say() -> None:
+    """What 3.3.3.0 and 3.3.5.2 answer where a row has Infinity or NaN."""
+    with running_http(lambda sql: (200, version_over_rest("3.3.5.2") if "version" in sql else b"")) as peer:
+        client = Client(replace(peer.address, scheme="http"))
+        said = said_by(lambda: client.rows("select d from db.t"), UnsupportedServer)
+    assert "answers nothing: over REST, adapters of 3.3 do so where rows have Infinity or NaN" in said
+
+
 def test_a_server_that_is_starting() -> None:
     with running_http(lambda sql: (503, b"")) as peer:
         said = said_by(lambda: Client(peer.address).server, ServerBusy)

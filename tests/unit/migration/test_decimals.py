@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import field_from_sql
+from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
 from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.migration.structure import SchemaSync
 
 from .conftest import SOURCE, TARGET, Pair, T
 
@@ -77,6 +81,25 @@ def test_more_digits_take_fewer(amounts: Pair) -> None:
     )
     assert not amounts.migrate(verify="aggregate").differences
     assert str(amounts.both()[1]["d0"][1][1][1]) == "-19.0100"
+
+
+def test_dead_letters_come_back(amounts: Pair, tmp_path: Path) -> None:
+    """Rows whose DOUBLE has too many digits for the target's DECIMAL, with the other DECIMALs that they have."""
+    amounts.sql(f"insert into {SOURCE}.d1 values ({T + 50}, '-0.05', '{wide(1):f}', 0.125)")
+    amounts.target.execute(f"create database {TARGET} keep 36500")
+    create = f"create stable {TARGET}.s (ts timestamp, v decimal(10,2), w decimal(38,10), d {{}}) tags (g int)"
+    amounts.target.execute(create.format("decimal(10,2)"))
+    options = amounts.options(on_error="dead_letter", dead_letter_path=str(tmp_path), stables="s")
+    SchemaSync(*amounts.catalogs, options).run()
+    letters = DeadLetters(tmp_path)
+    for batch in make_plan(*amounts.catalogs, options):
+        assert copy_batch(*amounts.catalogs, batch, options, MemoryProgress(), dead_letters=letters).tally.rejected == 1
+    amounts.target.execute(f"drop stable {TARGET}.s")
+    amounts.target.execute(create.format("double"))
+    amounts.target.execute(f"create table {TARGET}.d1 using {TARGET}.s tags (1)")
+    assert replay(tmp_path, amounts.catalogs[1]).arrived == 1
+    [row] = amounts.target.rows(f"select * from {TARGET}.d1")
+    assert row == (T + 50, Decimal("-0.05"), wide(1), 0.125)
 
 
 def test_fewer_digits_are_refused(amounts: Pair) -> None:

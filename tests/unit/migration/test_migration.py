@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.block import Block, column_from_list, encode_block, encode_fields
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected, StatementRejected
+from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 
 from .conftest import CREATED, SOURCE, TARGET, Pair, T
@@ -241,6 +243,25 @@ def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
     ]
     assert pair.sync(update_tags=True).tags == 1
     assert not pair.verify().differences
+
+
+@pytest.mark.source(since=(3, 3))
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_numbers_that_are_no_characters_arrive(pair: Pair, strategy: str) -> None:
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.s (ts timestamp, n nchar(8)) tags (g int)",
+        f"create table {SOURCE}.a using {SOURCE}.s tags (1)",
+    )
+    fields = (Field("ts", Type.TIMESTAMP, 8), Field("n", Type.NCHAR, 8))
+    columns = (column_from_list(fields[0], [T, T + 1]), column_from_list(fields[1], ["aBc", "B"]))
+    raw = encode_block(Block(fields, columns, 2)).replace("B".encode("utf-32-le"), (0x110000).to_bytes(4, "little"))
+    with pair.source.websocket_session(SOURCE) as session:
+        session.confirm(session.write_raw_block("a", raw, encode_fields(fields)), "a")
+    assert not pair.migrate(strategy=strategy, verify="full").differences
+    source, target = pair.both()
+    assert source == target
+    assert not pair.verify(verify="full").differences
 
 
 def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:

@@ -190,6 +190,36 @@ def test_decimals_come_over_also_where_a_column_has_other_digits_since() -> None
         follow.kill()
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_rows_that_a_tag_hides_are_not_lost(target: TDengineBox, *, is_killed: bool) -> None:
+    """3.3.5 tells a group nothing more of a subtable whose tag is set, nor what it was not told yet."""
+    with TDengineBox(version="3.3.5.2") as source:
+        source.execute("create database d vgroups 1 keep 36500")
+        source.execute("create stable d.m (ts timestamp, v int, s varchar(20)) tags (g int)")
+        source.execute(
+            f"insert into d.a using d.m tags (0) values ({T}, 0, 'x') d.b using d.m tags (0) values ({T}, 0, 'x')"
+        )
+        follow = Follow(source, target)
+        follow.sync()
+        follow.drain()
+        for number in range(1, 13, 3):
+            follow.sql(f"insert into d.a values ({T + number}, 1, 'before') d.b values ({T + number}, 1, 'before')")
+            if number % 2:
+                follow.round()
+            follow.sql(
+                f"insert into d.a values ({T + number + 1}, 1, 'not told yet') d.b values ({T + number + 1}, 1, 'x')",
+                f"alter table d.a set tag g = {number}",
+            )
+            follow.sql(f"insert into d.b values ({T + number + 2}, 1, 'y')")
+            if is_killed:
+                follow.round()
+                follow.kill()
+            follow.sql(f"insert into d.a values ({T + number + 2}, 1, 'after') d.b values ({T + number + 2}, 1, 'z')")
+        follow.drain()
+        assert follow.is_equal("ts, v, s, g")
+        follow.kill()
+
+
 def test_deleted_rows_stay_unless_they_are_to_go(follow: Follow) -> None:
     follow.sql(f"insert into d.d0 values ({T}, 1, 'a') ({T + 1}, 2, 'b') d.d1 values ({T}, 3, 'c')")
     follow.drain()
