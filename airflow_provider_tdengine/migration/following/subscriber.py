@@ -200,13 +200,13 @@ class Subscriber(Follower):
         reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
         self._save(reached)
         seconds = time.monotonic() - began
-        return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
+        return Round(reached, self.moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
 
     def _again(self, position: Position, began: float) -> Round:
         """What a position comes to from which rows are to be asked for by their timestamps."""
         reached = replace(position, vgroups=None, known=None, counted=None)
         self._save(reached)
-        return Round(reached, self._moment(reached.watermark), 0, 0, 0, time.monotonic() - began)
+        return Round(reached, self.moment(reached.watermark), 0, 0, 0, time.monotonic() - began)
 
     def _taken(self, stored: dict[str, int]) -> list[Message]:
         try:

@@ -27,9 +27,12 @@ from airflow_provider_tdengine.operators.follow import (
     TDengineShardsOperator,
 )
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
-from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
+from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger
 
 from .conftest import SECRET, Plant, Store, dag_run
+
+
+RETRIES = 3
 
 
 @dataclass
@@ -46,15 +49,24 @@ class Task:
     tries: int = 0
     deferred: TaskDeferred | None = None
     pushed: dict[str, Any] = field(default_factory=dict)
+    linger: float = 0.0
 
     @property
     def operator(self) -> TDengineFollowOperator:
-        return TDengineFollowOperator(task_id="follow", options=self.options, shard=self.shard)
+        return TDengineFollowOperator(
+            task_id="follow", options=self.options, shard=self.shard, linger=self.linger, fruitless_retries=RETRIES
+        )
 
     def context(self) -> Any:
         run = dag_run()
         ti = SimpleNamespace(
-            dag_id="d", try_number=self.tries, task_id="follow", map_index=0, xcom_push=self.pushed.__setitem__
+            dag_id="d",
+            try_number=self.tries,
+            max_tries=RETRIES,
+            task=SimpleNamespace(retries=RETRIES),
+            task_id="follow",
+            map_index=0,
+            xcom_push=self.pushed.__setitem__,
         )
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
@@ -76,7 +88,7 @@ class Task:
         assert isinstance(trigger, TDengineFollowTrigger)
         return trigger
 
-    def wait(self, seconds: float = 20) -> str:
+    def wait(self, seconds: float = 20) -> Event:
         """What the trigger fires for."""
         return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
 
@@ -88,7 +100,7 @@ class Task:
             return True
         return False
 
-    def resume(self, event: str) -> None:
+    def resume(self, event: Event) -> None:
         """Back on a worker."""
         assert self.deferred is not None
         kwargs = json.loads(json.dumps(self.deferred.kwargs))
@@ -100,12 +112,13 @@ class Task:
         """Wait, then copy; what was waited for."""
         event = self.wait()
         self.resume(event)
-        return event
+        return event["what"]
 
 
-async def first(trigger: TDengineFollowTrigger) -> str:
+async def first(trigger: TDengineFollowTrigger) -> Event:
     async for event in trigger.run():
-        return str(event.payload)
+        payload: Event = json.loads(json.dumps(event.payload))
+        return payload
     raise AssertionError("the trigger ended without an event")
 
 
@@ -226,7 +239,7 @@ def test_a_source_that_is_dropped_ends_it_with_a_sentence(plant: Plant) -> None:
     task = Task(plant.options).start()
     plant.source.execute("drop database plant")
     event = task.wait()
-    assert "has no database 'plant'" in event
+    assert "has no database 'plant'" in event["what"]
     with pytest.raises(AirflowFailException, match="has no database 'plant'"):
         task.operator.resume(task.context(), event)
 
@@ -413,7 +426,7 @@ def test_it_ends_by_itself_at_a_moment(plant: Plant) -> None:
     moment = at_or_after(stop, Precision.MS) or 0
     plant.source.execute(f"insert into plant.d1 values ({moment - 1},1.5) ({moment},1.5) ({moment + 1000},1.5)")
     event = task.wait()
-    while "time to stop" not in event:
+    while "time to stop" not in event["what"]:
         task.resume(event)
         event = task.wait()
     assert task.deferred

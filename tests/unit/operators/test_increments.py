@@ -121,13 +121,13 @@ def test_the_sensor_waits_in_the_triggerer(plant: Plant) -> None:
     assert raised.value.timeout == timedelta(days=7)
     plant.insert("d1")
 
-    async def wait() -> str:
+    async def wait() -> Any:
         async for event in import_string(name)(**json.loads(stored)).run():
-            return str(event.payload)
+            return event.payload
         raise AssertionError("the trigger ended without an event")
 
     event = asyncio.run(asyncio.wait_for(wait(), 20))
-    assert event == "1 row, 0 of them known"
+    assert event["what"] == "1 row, 0 of them known"
     getattr(sensor, raised.value.method_name)(runs.context(), event=event)
     runs.copy()
     assert plant.is_equal
