@@ -154,7 +154,11 @@ VIEWER = "vera"
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 """DAGs as users have them."""
 
-EDITS = {"tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"')}
+EDITS = {
+    "tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"'),
+    # So that a follow is deferred as soon as nothing arrives.
+    "tdengine_both.py": ("defaults=", "linger=1, defaults="),
+}
 """What a user writes in place of what."""
 
 DAG_FILE = f"""
@@ -162,7 +166,7 @@ from datetime import timedelta
 
 from airflow_provider_tdengine.dags import migration_dag
 
-dag = migration_dag("{DAG}", default_args={{"retry_delay": timedelta(seconds=2)}})
+dag = migration_dag("{DAG}", linger=1, default_args={{"retry_delay": timedelta(seconds=2)}})
 """
 
 QUICK = {

@@ -68,4 +68,4 @@ def test_what_waiting_cannot_cure_ends_it(site: BoxPair, monkeypatch: pytest.Mon
     next(going)
     site.target.execute(f"drop database {TARGET}")
     with pytest.raises(TDengineError):
-        next(going)
+        list(going)
