@@ -264,7 +264,7 @@ class TDengineFollowOperator(FollowingOperator):
         unseen = event["what"] if event and event["blind"] else ""
         if event and unseen and unseen == blind:
             raise failure([*said(event), "This worker can. Clear this task then; it goes on where it stopped"])
-        log.info("Nothing more arrives; it waits in the triggerer, whose log goes on from here")
+        log.info("From here on it waits in the triggerer, which has a log of its own")
         self._wait(options, reached.to_dict(), reached.to_dict(), unseen)
 
     def _check_tries(self, context: Context) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import logging
 import pickle
+import re
+import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -31,7 +35,6 @@ from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigg
 
 from .conftest import SECRET, Plant, Store, dag_run
 
-
 RETRIES = 3
 
 
@@ -50,6 +53,7 @@ class Task:
     deferred: TaskDeferred | None = None
     pushed: dict[str, Any] = field(default_factory=dict)
     linger: float = 0.0
+    attempts: int = RETRIES
 
     @property
     def operator(self) -> TDengineFollowOperator:
@@ -62,7 +66,7 @@ class Task:
         ti = SimpleNamespace(
             dag_id="d",
             try_number=self.tries,
-            max_tries=RETRIES,
+            max_tries=self.attempts,
             task=SimpleNamespace(retries=RETRIES),
             task_id="follow",
             map_index=0,
@@ -113,6 +117,14 @@ class Task:
         event = self.wait()
         self.resume(event)
         return event["what"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens within seconds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 async def first(trigger: TDengineFollowTrigger) -> Event:
@@ -233,6 +245,99 @@ def test_what_fails_again_at_once_is_a_failure(plant: Plant) -> None:
     task.start()
     task.follow()
     assert plant.is_equal
+
+
+def test_it_stays_while_rows_keep_coming(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    task = Task(plant.options, linger=1.5)
+    with ThreadPoolExecutor() as pool, caplog.at_level(logging.INFO):
+        running = pool.submit(task.start)
+        for _ in range(4):
+            plant.insert("d0")
+            until(lambda: plant.is_equal)
+            assert not running.done()
+        running.result()
+    assert task.pushed["position"]["rows"] == 4
+    assert task.store is not None
+    assert task.store.get("checkpoint") == task.pushed["position"]
+    assert re.search(r"Followed\n *rows copied +4\n", caplog.text), "one line for all rounds"
+    assert caplog.text.count("Looking every") == 0
+    assert task.is_waiting()
+
+
+def test_what_was_copied_is_not_read_again_after_a_server_went_away(plant: Plant) -> None:
+    plant.insert("d0", "d1")
+    task = Task(plant.options, linger=60)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(task.start)
+        until(lambda: "position" in task.pushed)
+        plant.source.stop()
+        running.result()
+    assert task.deferred
+    assert task.deferred.kwargs["position"] == task.pushed["position"]
+    plant.source.start()
+    task.linger = 0
+    read = plant.source.rows_read
+    assert task.follow() == "both servers answer"
+    assert plant.source.rows_read == read
+
+
+def test_only_tries_in_a_row_that_came_no_further_use_up_the_retries(plant: Plant) -> None:
+    task = Task(plant.options)
+    for _ in range(RETRIES + 4):
+        # As when its worker is killed: nobody hears of an error.
+        task.start()
+        if task.tries == 3:
+            plant.insert("d0")
+            task.follow()
+    with pytest.raises(AirflowFailException, match="4 tries in a row came no further, and there may be 3 retries"):
+        task.start()
+    task.attempts = task.tries + RETRIES
+    task.start()
+    assert task.follow() == "both servers answer", "a clear begins anew"
+
+
+def test_a_file_that_only_workers_have_is_no_hot_loop(plant: Plant, tmp_path: Path) -> None:
+    """The triggerer is on another host: what it looks at is not there while it does."""
+    names = tmp_path / "names"
+    names.write_text("d0\nd1\n", encoding="utf-8")
+    plant.options["tables"] = f"@{names}"
+    task = Task(plant.options).start()
+
+    def event() -> Event:
+        names.rename(tmp_path / "elsewhere")
+        found = task.wait()
+        (tmp_path / "elsewhere").rename(names)
+        return found
+
+    plant.insert("d0")
+    assert event()["blind"] == socket.gethostname()
+    task.resume(event())
+    assert plant.is_equal, "the worker has the file"
+    with pytest.raises(AirflowFailException) as raised:
+        task.resume(event())
+    assert str(names) in str(raised.value)
+    assert f"The triggerer on {socket.gethostname()} cannot look" in str(raised.value)
+    assert "has to be there by the same path" in str(raised.value)
+
+
+def test_silent_servers_hold_up_nobody_else_in_the_triggerer(plant: Plant) -> None:
+    triggers = [Task(plant.options).start().trigger() for _ in range(3)]
+    plant.source.faults.delay(30)
+
+    async def others() -> str:
+        # A triggerer's threads, which all who wait there share.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [asyncio.ensure_future(first(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.7)
+        answer = await asyncio.wait_for(asyncio.to_thread(lambda: "here"), 10)
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting, timeout=10)
+        assert all(one.cancelled() for one in waiting)
+        return answer
+
+    assert asyncio.run(others()) == "here"
+    plant.source.faults.clear()
 
 
 def test_a_source_that_is_dropped_ends_it_with_a_sentence(plant: Plant) -> None:
