@@ -6,6 +6,7 @@ A source that writes a row now and then has a round for it each time; Airflow's 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +59,9 @@ class Account:
         self._metrics, self._pace = Metrics(context), Pace(context)
         self._headway = Headway("Following", silence=_SILENCE)
         self._unsaved: Position | None = None
-        self._kept = self._told = self._paced = time.monotonic()
+        # The first round of a stay is kept at once: whoever is killed in it has come further.
+        self._kept = -math.inf
+        self._told = self._paced = time.monotonic()
         self._before = 0
         self._done: Round | None = None
         self._rejected = 0

@@ -24,6 +24,9 @@ from .postgres import postgres, programs
 DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
 
+FRAGILE = "fragile_migration"
+"""One that retries once."""
+
 
 @dataclass
 class Airflow:
@@ -167,6 +170,7 @@ from datetime import timedelta
 from airflow_provider_tdengine.dags import migration_dag
 
 dag = migration_dag("{DAG}", linger=1, default_args={{"retry_delay": timedelta(seconds=2)}})
+fragile = migration_dag("{FRAGILE}", default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}})
 """
 
 QUICK = {
