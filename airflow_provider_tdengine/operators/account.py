@@ -64,7 +64,6 @@ class Account:
         self._told = self._paced = time.monotonic()
         self._before = 0
         self._done: Round | None = None
-        self._rejected = 0
 
     def __enter__(self) -> Self:
         self._headway.__enter__()
@@ -80,8 +79,7 @@ class Account:
             position = self._done.position
             self._pace.add(position.rows, position.lag)
             facts = follow_facts(self._done.watermark, position.rows - self._before, position.lag)
-            refused = [("refused rows", f"{self._rejected:,}")] if self._rejected else []
-            told("Followed", [*facts, *refused, ("rows since following began", f"{position.rows:,}")])
+            told("Followed", [*facts, ("rows since following began", f"{position.rows:,}")])
 
     def begin(self, position: Position, watermark: datetime) -> None:
         """Say where it begins, and which moment that is."""
@@ -101,7 +99,6 @@ class Account:
         if done.rows and self._done and not self._done.rows:
             self._headway.resume()
         self._done, self.reached = done, done.position
-        self._rejected += done.rejected
         self._headway.at(done.position.rows - self._before)
         self._headway.note = (
             f"{done.position.rows:,} since following began, the newest is {done.position.lag:.1f} s behind"
