@@ -14,6 +14,9 @@ SOAK ?= 3600
 # Options of the benchmarks, such as BENCH='dense --runs 3'; BENCH=--help lists them.
 BENCH ?=
 
+# Airflow starts a process for each task: without compiled files, each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-ui bench test soak lint format clean
 .DEFAULT_GOAL := help
 

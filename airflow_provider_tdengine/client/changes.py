@@ -1,7 +1,8 @@
 """Changes of tables as a subscription tells them: typed events out of the JSON of `fetch_json_meta`.
 
-Shapes measured on 3.0.5.2 and 3.3.3.0 (`tests/contract/subscription-*.jsonl`); numbers of `alterType` after TDengine's
-`tmsg.h`. Every vgroup tells a change of a super table, so that it comes as often as there are vgroups.
+Shapes measured on 3.0.5.2, 3.3.3.0 and 3.3.5.2 (`tests/contract/subscription-*.jsonl`); numbers of `alterType` after
+TDengine's `tmsg.h`. Every vgroup tells a change of a super table, so that it comes as often as there are vgroups. Of a
+DECIMAL, events say neither digits nor scale: what they are is asked of the source.
 """
 
 from __future__ import annotations

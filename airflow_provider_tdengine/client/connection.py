@@ -12,10 +12,11 @@ from airflow_provider_tdengine.client.answers import version_of
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.channel import PathMissing
 from airflow_provider_tdengine.client.dialect import Dialect
-from airflow_provider_tdengine.client.errors import ConnectionFailed, UnsupportedServer
+from airflow_provider_tdengine.client.errors import SYNTAX_ERROR, ConnectionFailed, TDengineError, UnsupportedServer
 from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.result import Session, all_rows
 from airflow_provider_tdengine.client.subscription import Start, Subscription
+from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, MAX_MESSAGE_24, PATHS, WebSocketSession
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Client:
         self.address = address
         self._lock = threading.Lock()
         self._server: Server | None = None
+        self._types: dict[Type, bool] = {}
 
     @property
     def server(self) -> Server:
@@ -134,6 +136,25 @@ class Client:
         """
         with RestSession(self.address, self.generation) as session:
             return session.date()
+
+    def has_type(self, field: Field) -> bool:
+        """Whether this server, of 3.x, has the type of a column.
+
+        It is asked once for each type; what it does not have is a syntax error in CAST (measured 3.0.5.2, 3.3.3.0,
+        3.3.5.2). Its version does not tell: a 3.3.5.2 has DECIMAL, and 3.3.5.8 has not.
+
+        Raises:
+            TDengineError: no answer.
+        """
+        if field.type not in self._types:
+            try:
+                self.rows(f"SELECT CAST(NULL AS {field.sql_type})")
+                self._types[field.type] = True
+            except TDengineError as error:
+                if error.retryable:
+                    raise
+                self._types[field.type] = error.code != SYNTAX_ERROR
+        return self._types[field.type]
 
     def rows(self, statement: str) -> list[tuple[Value, ...]]:
         """All rows of a statement whose answer is small, in a session of its own."""

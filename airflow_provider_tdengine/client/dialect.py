@@ -1,6 +1,6 @@
 """What 2.x and 3.x say differently in SQL: one object a generation, everything else is the same.
 
-Measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2 and 3.3.3.0 (`tests/contract/`).
+Measured on TDengine 2.4.0.18, 2.6.0.66, 3.0.5.2, 3.3.3.0 and 3.3.5.2 (`tests/contract/`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Dialect:
         has_virtual_tables: whether there are tables and super tables without rows of their own.
         describes_geometry: whether DESCRIBE and SHOW CREATE of a table with GEOMETRY are answered; the adapter of
             3.0.5.2 dies of them.
+        days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
     """
 
@@ -36,6 +37,7 @@ class Dialect:
     confuses_tbname: bool
     has_virtual_tables: bool
     describes_geometry: bool
+    days_kept_local: int
     clock: str | None
 
     @classmethod
@@ -51,6 +53,8 @@ class Dialect:
             has_virtual_tables=version >= (3, 3, 6),
             # 3.1 and 3.2 were not measured; 2.x has no GEOMETRY.
             describes_geometry=not (3,) <= version < (3, 3),
+            # Within 3.3.4 the one became the other (by its sources); 3.0 has none, which the longest KEEP says.
+            days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
         )
 

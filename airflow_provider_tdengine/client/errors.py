@@ -142,6 +142,9 @@ class IncompleteResult(TDengineError):
     retryable = True
 
 
+SYNTAX_ERROR = 0x2600
+"""9728, of 3.x: a word that this version does not know, or in a place where none may stand."""
+
 CODES: dict[int, type[TDengineError]] = {
     # Login and rights
     0x0003: AuthenticationFailed,  # authentication failure
@@ -222,6 +225,7 @@ CODES: dict[int, type[TDengineError]] = {
     # Subscriptions
     0x03E0: AlreadyExists,  # 992 topic already exists
     0x03E1: TopicMissing,  # 993 topic not exist
+    0x03EF: ServerBusy,  # 1007 topic being rebalanced (3.3.5.2)
     0x03EB: ServerBusy,  # 1003 topic subscribed cannot be dropped; a consumer that was cut off stays for some seconds
     0x4001: ConnectionFailed,  # 16385 consumer mismatch: the vgroup is another consumer's by now
     0x4002: ConnectionFailed,  # 16386 consumer closed
@@ -234,7 +238,7 @@ CODES: dict[int, type[TDengineError]] = {
     # Statements
     0x0200: StatementRejected,  # 512 invalid operation (2.x)
     0x0216: StatementRejected,  # 534 syntax error (2.x), bad value in INSERT (both)
-    0x2600: StatementRejected,  # 9728 syntax error (3.x)
+    SYNTAX_ERROR: StatementRejected,  # 9728 (3.x)
     0x2602: StatementRejected,  # 9730 invalid column name (3.x)
     0x2617: StatementRejected,  # 9751 invalid identifier (3.x)
 }

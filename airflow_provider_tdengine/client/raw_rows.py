@@ -1,9 +1,9 @@
 """Rows of many tables in one piece, as `fetch_raw` of a subscription gives them.
 
-What TDengine's `tEncodeMqDataRsp` and `tEncodeSTaosxRsp` write, little-endian, measured on 3.0.5.2 and 3.3.3.0: two
-positions (`i8 type, i64 version`), `i32 blocks, i8 with names, i8 with columns`, then, a block: its length, a head,
-the raw block, its columns, and its table's name. 3.3 puts `u8 100, i32 length` before the positions. Lengths are
-of seven bits a byte, the lowest first; numbers of columns, too, in zigzag.
+What TDengine's `tEncodeMqDataRsp` and `tEncodeSTaosxRsp` write, little-endian, measured on 3.0.5.2, 3.3.3.0 and
+3.3.5.2: two positions (`i8 type, i64 version`), `i32 blocks, i8 with names, i8 with columns`, then, a block: its
+length, a head, the raw block, its columns, and its table's name. 3.3 puts `u8 100, i32 length` before the positions.
+Lengths are of seven bits a byte, the lowest first; numbers of columns, too, in zigzag.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _MIGRATIONS: list[dict[str, object]] = [
 
 _USER = "admin"
 _PORT = 8080
-_START_SECONDS = 120
+_START_SECONDS = 300
 _POLL_SECONDS = 0.5
 
 

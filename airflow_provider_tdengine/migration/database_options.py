@@ -1,4 +1,4 @@
-"""Options of a database as SQL says them: which are set, and what PRECISION, KEEP and DURATION say."""
+"""Options of a database as SQL says them: which are set, and what PRECISION, KEEP and those of files say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def minutes(text: str) -> int:
     """The minutes of a length of time such as "5256000m" or "10d"; a bare number counts days.
 
     Raises:
-        ValueError: it is none. TDengine takes m, h and d here (measured 3.0.5.2, 3.3.3.0).
+        ValueError: it is none. TDengine takes m, h and d here (measured 3.0.5.2, 3.3.3.0, 3.3.5.2).
     """
     match = _LENGTH.fullmatch(text.strip())
     if match is None:
@@ -41,12 +41,14 @@ class DatabaseOptions:
         precision: of the timestamps, None where it is not said.
         keep: minutes for which rows are kept, one value a storage tier; nothing where it is not said.
         duration: minutes that one data file spans, None where it is not said.
+        local: minutes for which rows are not stored in S3 (S3_KEEPLOCAL), None where it is not said.
     """
 
     words: Mapping[str, str]
     precision: Precision | None
     keep: tuple[int, ...]
     duration: int | None
+    local: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -72,7 +74,7 @@ class DatabaseOptions:
             words,
             _precision(words["PRECISION"]) if "PRECISION" in words else None,
             tuple(map(minutes, words["KEEP"].split(","))) if "KEEP" in words else (),
-            minutes(words["DURATION"]) if "DURATION" in words else None,
+            *(minutes(words[word]) if word in words else None for word in ("DURATION", "S3_KEEPLOCAL")),
         )
 
 

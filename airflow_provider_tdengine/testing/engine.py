@@ -231,7 +231,7 @@ class _Execution:
             "now": number_vector("", now(Precision.NS) + round(self.ahead * 10**9), Type.TIMESTAMP),
         }
         if self.generation.number > 2:
-            functions["timezone"] = text_vector("", "UTC (UTC, +0000)", 94)
+            functions["timezone"] = text_vector("", "UTC (UTC, +0000)", self.generation.timezone_length)
             functions["current_user"] = text_vector("", f"{session.user}@127.0.0.1", 64)
         return functions
 

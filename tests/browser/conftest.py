@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-STARTUP = 45.0
+STARTUP = 180.0
 """Seconds that the API server may take to answer."""
 
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     airflow = [sys.executable, "-m", "airflow"]
     for command in (["db", "migrate"], ["dags", "reserialize"]):
-        subprocess.run([*airflow, *command], env=environment, check=True, capture_output=True, timeout=120)
+        subprocess.run([*airflow, *command], env=environment, check=True, capture_output=True, timeout=300)
     log = home / "api-server.log"
     with log.open("wb") as output:
         command = [*airflow, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

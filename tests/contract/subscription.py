@@ -3,7 +3,7 @@
     python subscription.py http://localhost:6041 subscription-3.x.jsonl      drops and creates contract_sub*
 
 One line a step: {"step", "sql", "body"} over REST; {"step", "said": [{"sent", "received"}, …]} over `/rest/tmq`, where
-{"base64": …} is a binary frame. Needs `requests` and `websockets`.
+{"base64": …} is a binary frame, and {} no answer. Needs `requests` and `websockets`.
 """
 
 from __future__ import annotations
@@ -110,6 +110,21 @@ CHANGES_OF_33 = [
     ("insert_composite", f"insert into {D}.pk1 using {D}.pk tags (1) values ({T},1,1)({T},2,2)"),
 ]
 
+# What only a 3.3.5 that has DECIMAL, and 3.3.6, have.
+CHANGES_WITH_DECIMAL = [
+    ("create_decimal", f"create stable {D}.dc (ts timestamp, a decimal(10,2), b decimal(38,10)) tags (g int)"),
+    (
+        "insert_decimal",
+        f"insert into {D}.dc1 using {D}.dc tags (1) values ({T},1.25,'-9999999999999999999999999999.0123456789')"
+        f"({T + 1},null,null)",
+    ),
+    ("drop_decimal", f"alter stable {D}.dc drop column a"),
+    ("add_decimal", f"alter stable {D}.dc add column a decimal(12,4)"),
+    ("insert_other_decimal", f"insert into {D}.dc1 (ts, a) values ({T + 2},1.2345)"),
+    ("create_normal_decimal", f"create table {D}.nd (ts timestamp, a decimal(5,1))"),
+    ("insert_normal_decimal", f"insert into {D}.nd values ({T},-0.5)"),
+]
+
 
 def steps(version: str) -> Iterator[Step]:
     """What is done, in order.
@@ -118,6 +133,7 @@ def steps(version: str) -> Iterator[Step]:
         version: of the server, such as "3.0.5.2".
     """
     is_33 = not version.startswith("3.0")
+    has_decimal = not version.startswith(("3.0", "3.3.3"))
     for number, sql in enumerate(PREPARED):
         yield f"prepare_{number}", "sql", sql
     yield "no_database", "sql", f"create topic {D} with meta as database {D}"
@@ -148,7 +164,7 @@ def steps(version: str) -> Iterator[Step]:
     yield "subscribe_again", "ask", "s1", "subscribe", subscribe(D, "g1")
     yield "assignment", "ask", "s1", "assignment", {"topic": D}
     yield "earliest", "drain", "s1"
-    for name, sql in [*CHANGES, *(CHANGES_OF_33 if is_33 else ())]:
+    for name, sql in [*CHANGES, *(CHANGES_OF_33 if is_33 else ()), *(CHANGES_WITH_DECIMAL if has_decimal else ())]:
         yield name, "sql", sql
         yield f"{name}_told", "drain", "s1"
     yield "drop_topic_in_use", "sql", f"drop topic {D}"
@@ -267,11 +283,14 @@ class Player:
         post: answers a statement over REST.
         forget: lets a database's log begin anew.
         wait: milliseconds that a poll waits for something.
+        patience: seconds after which there is no answer any more.
     """
 
-    def __init__(self, url: str, post: Callable[[str], str], forget: Callable[[str], None], wait: int) -> None:
+    def __init__(
+        self, url: str, post: Callable[[str], str], forget: Callable[[str], None], wait: int, patience: float
+    ) -> None:
         self.place = urlsplit(url).netloc
-        self.post, self.forget, self.wait = post, forget, wait
+        self.post, self.forget, self.wait, self.patience = post, forget, wait, patience
         self.sockets: dict[str, Any] = {}
         self.requests = 0
         self.vgroups: list[int] = []
@@ -319,7 +338,10 @@ class Player:
         self.requests += 1
         sent = {"action": action, "args": {"req_id": self.requests, **arguments}}
         self.sockets[consumer].send(json.dumps(sent))
-        answer = self.sockets[consumer].recv(timeout=20)
+        try:
+            answer = self.sockets[consumer].recv(timeout=self.patience)
+        except TimeoutError:
+            return {"sent": sent, "received": {}}
         is_frame = isinstance(answer, bytes)
         received = {"base64": base64.b64encode(answer).decode()} if is_frame else json.loads(answer)
         return {"sent": sent, "received": received}
@@ -363,7 +385,7 @@ def main() -> None:
         time.sleep(2)
 
     version = json.loads(post("select server_version()"))["data"][0][0]
-    player = Player(url, post, forget, wait=1500)
+    player = Player(url, post, forget, wait=1500, patience=20)
     with open(path, "w", encoding="utf-8") as out:
         out.write(json.dumps({"step": "meta", "version": version}) + "\n")
         for step in steps(version):

@@ -340,18 +340,18 @@ def test_a_refused_block_says_so_and_the_session_goes_on(session: WebSocketSessi
 
 def test_two_sessions_side_by_side(client: Client, database: str) -> None:
     with client.session(database) as one, client.session(database) as two:
-        create(one, "both", {"ts": "timestamp", "v": "int"})
+        create(one, "shared", {"ts": "timestamp", "v": "int"})
 
         def insert(session: Session, first: int) -> int:
             return sum(
-                session.query(f"insert into both values ({START + i}, {i})").affected for i in range(first, 200, 2)
+                session.query(f"insert into shared values ({START + i}, {i})").affected for i in range(first, 200, 2)
             )
 
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(insert, (one, two), (0, 1))) == [100, 100]
-        assert all_rows(one.query("select count(*) from both")) == all_rows(two.query("select count(*) from both"))
+        assert all_rows(one.query("select count(*) from shared")) == all_rows(two.query("select count(*) from shared"))
         one.close()
-        assert all_rows(two.query("select count(*) from both")) == [(200,)]
+        assert all_rows(two.query("select count(*) from shared")) == [(200,)]
 
 
 @pytest.mark.parametrize("scheme", ["ws", "http"])

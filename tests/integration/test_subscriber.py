@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.types import field_from_sql
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.following import Position, Subscriber, choose, dropped, topic_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
@@ -22,6 +23,13 @@ T = 1700000000000
 SOURCE, TARGET = "follow_src", "follow_dst"
 
 
+MONEY = field_from_sql("money", "DECIMAL(10,2)")
+
+
+def has_decimal(*clients: Client) -> bool:
+    return all(client.has_type(MONEY) for client in clients)
+
+
 @pytest.fixture
 def sides() -> Iterator[tuple[Catalog, Catalog]]:
     urls = [os.environ.get(f"TDENGINE_{role}_URL") for role in ("SOURCE", "TARGET")]
@@ -31,7 +39,8 @@ def sides() -> Iterator[tuple[Catalog, Catalog]]:
     if source.generation == 2:
         pytest.skip("2.x serves no subscriptions")
     source.rows(f"create database {SOURCE} vgroups 3 keep 36500 wal_retention_period 3600")
-    source.rows(f"create stable {SOURCE}.m (ts timestamp, v int, s varchar(20)) tags (g int, name nchar(8))")
+    money = f", {MONEY.name} {MONEY.sql_type}" if has_decimal(source, target) else ""
+    source.rows(f"create stable {SOURCE}.m (ts timestamp, v int, s varchar(20){money}) tags (g int, name nchar(8))")
     for i in range(10):
         source.rows(f"create table {SOURCE}.d{i} using {SOURCE}.m tags ({i}, 'n{i}')")
     try:
@@ -72,6 +81,8 @@ def test_both_sides_are_equal_in_the_end(sides: tuple[Catalog, Catalog]) -> None
 
     chance = random.Random(1)
     tables, columns = [f"d{i}" for i in range(10)], ["v", "s"]
+    if has_decimal(source.client, target.client):
+        columns.append(MONEY.name)
     follower, position = begun()
     try:
         for number in range(12):
@@ -83,7 +94,7 @@ def test_both_sides_are_equal_in_the_end(sides: tuple[Catalog, Catalog]) -> None
                 sql(f"create table {SOURCE}.n{number} using {SOURCE}.m tags ({number}, 'new')")
             elif what == 2:
                 sql(f"alter table {SOURCE}.{table} set tag g = {number + 100}")
-            elif what == 3 and len(columns) < 4:
+            elif what == 3 and len(columns) < 5:
                 columns.append(f"c{number}")
                 sql(f"alter table {SOURCE}.m add column c{number} int")
                 # Vnodes know it a moment later.
@@ -112,4 +123,6 @@ def test_both_sides_are_equal_in_the_end(sides: tuple[Catalog, Catalog]) -> None
 
 
 def _value(chance: random.Random, column: str) -> str:
-    return f"'{chance.choice(['', 'x', 'ü'])}'" if column == "s" else str(chance.randrange(99))
+    if column == "s":
+        return f"'{chance.choice(['', 'x', 'ü'])}'"
+    return f"{chance.randrange(-999, 999) / 100}" if column == MONEY.name else str(chance.randrange(99))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _USER = "postgres"
-_START_SECONDS = 30
+_START_SECONDS = 120
 
 # Nothing of it is to outlive the machine, so it need not wait for the disk.
 _SETTINGS = {"listen_addresses": "", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -43,4 +43,4 @@ def test_a_failure_is_told(plants: Airflow) -> None:
     assert plants.state(run, DAG) == "failed"
     assert plants.tasks(run, DAG)["structure", 1]["try_number"] == 1
     said = "structure failed: Option 'source_database'"
-    plants.wait_for(lambda: said in plants.log(run, "structure", 1, dag=DAG), 10)
+    plants.wait_for(lambda: said in plants.log(run, "structure", 1, dag=DAG))

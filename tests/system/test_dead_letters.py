@@ -51,11 +51,11 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     }
     assert far.state(run) == "failed"
     assert (far.xcom(run, "copy", 0)["rows"], far.xcom(run, "copy", 0)["rejected"]) == (300, 2)
-    far.wait_for(lambda: "The target refused 2 rows; dead letters keep them in" in far.log(run, "dead_letters"), 10)
+    far.wait_for(lambda: "The target refused 2 rows; dead letters keep them in" in far.log(run, "dead_letters"))
     assert "m1: 2" in far.log(run, "dead_letters")
     assert far.xcom(run, "certify")["verdict"]["words"] == "300 of 302 rows arrived, 2 refused"
     ending = "completed with dead letters: 300 of 302 rows arrived, 2 refused"
-    far.wait_for(lambda: far.note(run) == f"far → near, history: {ending}", 10)
+    far.wait_for(lambda: far.note(run) == f"far → near, history: {ending}")
     for task, index in (("copy", 0), ("dead_letters", -1)):
         assert str(far.links(run, task, index)["Dead letters"]).endswith("#letters")
     assert far.asset_events(run) == {}
@@ -64,9 +64,7 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     back = {"path": f"file://{tmp_path}", "target_database": "near"}
     still = far.run(back, "tdengine_dead_letters")
     assert far.state(still, "tdengine_dead_letters") == "failed"
-    far.wait_for(
-        lambda: "0 rows arrived, 2 are still refused" in far.log(still, "replay", dag="tdengine_dead_letters"), 10
-    )
+    far.wait_for(lambda: "0 rows arrived, 2 are still refused" in far.log(still, "replay", dag="tdengine_dead_letters"))
 
     # The cause is mended: the letters say what is wrong, and somebody corrects them.
     (file,) = tmp_path.rglob("*.jsonl")
@@ -81,8 +79,8 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     far.source.execute(f"insert into far.m1 values ({T + 150},{T},-1) ({T + 160},{T},-2)")
     far.clear(run, "verify")
     far.clear(run, "dead_letters")
-    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "success", 60)
-    far.wait_for(lambda: far.state(run) == "success", 60)
+    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "success")
+    far.wait_for(lambda: far.state(run) == "success")
     assert far.xcom(run, "certify")["verdict"]["words"] == "Equal: 302 rows in 3 tables"
     assert far.asset_events(run) == {"near/meters": 302}
 
@@ -90,9 +88,9 @@ def test_dead_letters_are_seen_and_come_back(far: Airflow, tmp_path: Path) -> No
     for file in tmp_path.rglob("*.arrived"):
         file.unlink()
     far.clear(run, "dead_letters")
-    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "failed", 60)
+    far.wait_for(lambda: far.tasks(run)["dead_letters", -1]["state"] == "failed")
     said = "The copy tasks report 2 refused rows; 0 of them are in "
-    far.wait_for(lambda: said in far.log(run, "dead_letters", attempt=3), 10)
+    far.wait_for(lambda: said in far.log(run, "dead_letters", attempt=3))
 
 
 def test_the_first_refused_row_fails_the_copy_by_name(far: Airflow) -> None:
@@ -100,4 +98,4 @@ def test_the_first_refused_row_fails_the_copy_by_name(far: Airflow) -> None:
     run = far.run({"source_database": "far", "target_database": "strict", "database_options": "PRECISION 'ns'"})
     assert far.state(run) == "failed"
     assert far.tasks(run)["copy", 0]["try_number"] == 1
-    far.wait_for(lambda: "a row of table 'm1' at 2021-01-01T00:00:00.150000+00:00" in far.log(run, "copy", 0), 10)
+    far.wait_for(lambda: "a row of table 'm1' at 2021-01-01T00:00:00.150000+00:00" in far.log(run, "copy", 0))

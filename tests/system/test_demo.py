@@ -134,7 +134,7 @@ def test_ui_until_interrupted(tmp_path: Path) -> None:
     assert len(left_over(tmp_path)) >= 4
     time.sleep(1)  # Whoever interrupts rich while it prints a line gets that line twice.
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0, rest
     assert rest.split() == ["Stopping", "...", "Stopped."]
     assert not left_over(tmp_path)
@@ -142,7 +142,7 @@ def test_ui_until_interrupted(tmp_path: Path) -> None:
 
 def test_stopped_while_it_prepares(tmp_path: Path) -> None:
     process = start(tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not left_over(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)

@@ -63,21 +63,16 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     assert (power.xcom(run, "verify", 0)["rows"], power.xcom(run, "verify", 0)["level"]) == (80_000, "digest")
     certified = power.xcom(run, "certify")
     assert (certified["rows"], certified["target_rows"], certified["different"]) == (80_002, 80_002, 0)
-    power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"), 10)
+    power.wait_for(lambda: "Equal as copied: 80,002 rows in 5 tables" in power.log(run, "certify"))
     assert power.asset_events(run) == {"whole": 2, "whole/meters": 80_000}
-    power.wait_for(lambda: power.note(run) == "power → whole, history: Equal as copied: 80,002 rows in 5 tables", 10)
+    power.wait_for(lambda: power.note(run) == "power → whole, history: Equal as copied: 80,002 rows in 5 tables")
+    for (task, index), found in tasks.items():
+        if found["state"] == "success":
+            assert "taosdata" not in power.log(run, task, index)
     place = f"/tdengine/migrations/quick_migration/{quote(run, safe='')}"
     assert power.links(run, "resolve") == {"Migration": place}
     assert power.links(run, "copy", 0) == {"Migration": place, "Dead letters": None}
     assert power.links(run, "certify") == {"Migration": place, "Certificate": f"{place}/certificate.html"}
-
-
-def test_no_secret_is_shown(power: Airflow) -> None:
-    run = power.run({"source_database": "power", "target_database": "secret", "schema": "only"})
-    for task in ("resolve", "sync_schema", "plan", "certify"):
-        assert "taosdata" not in power.log(run, task)
-    assert power.state(run) == "success"
-    assert power.target.execute("select count(*) from secret.meters") == [(0,)]
 
 
 def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
@@ -86,7 +81,8 @@ def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
     states = {task: found["state"] for (task, _), found in power.tasks(run).items()}
     assert [states[task] for task in ("resolve", "sync_schema", "plan")] == ["success"] * 3
     assert {state for task, state in states.items() if task not in ("resolve", "sync_schema", "plan")} == {"skipped"}
-    power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"), 10)
+    power.wait_for(lambda: "Nothing stands in the way" in power.log(run, "plan"))
+    power.wait_for(lambda: "Dry run: there is nothing to compare" in power.log(run, "certify"))
     assert "5 tables, 80,002 rows, about " in power.log(run, "plan")
     assert str(power.links(run, "plan")["Assessment"]).endswith("/assessment.html")
     assert power.xcom(run, "plan", key="assessment")["databases"][0]["strategies"] == {"dense": 2}
@@ -97,15 +93,9 @@ def test_a_dry_run_stops_after_the_plan_and_shows_it(power: Airflow) -> None:
     ("conf", "task", "expected"),
     [
         ({"source_database": "nosuch"}, "resolve", "has no database 'nosuch'."),
-        ({"source_database": "power", "stables": "metres"}, "resolve", "has no super table 'metres'."),
-        (
-            {"source_database": "power", "start": "2022-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"},
-            "resolve",
-            "start 2022-01-01T00:00:00Z is not before end 2021-01-01T00:00:00Z",
-        ),
         ({"source_database": "power", "source_conn_id": "nobody"}, "resolve", "nobody"),
     ],
-    ids=["database", "super-table", "period", "connection"],
+    ids=["database", "connection"],
 )
 def test_a_mistake_fails_at_once_with_one_sentence(
     power: Airflow, conf: dict[str, object], task: str, expected: str
@@ -113,8 +103,8 @@ def test_a_mistake_fails_at_once_with_one_sentence(
     run = power.run({"target_database": "untouched", **conf})
     assert power.state(run) == "failed"
     assert power.tasks(run)[task, -1]["try_number"] == 1
-    power.wait_for(lambda: expected in power.log(run, task), 10)
-    power.wait_for(lambda: ", history: failed: " in str(power.note(run)), 10)
+    power.wait_for(lambda: expected in power.log(run, task))
+    power.wait_for(lambda: ", history: failed: " in str(power.note(run)))
     assert "untouched" not in [row[0] for row in power.target.execute("show databases")]
 
 
@@ -125,4 +115,4 @@ def test_a_difference_makes_the_run_red(power: Airflow) -> None:
     run = power.run({"source_database": "power", "target_database": "spoilt", "tables": "plain"})
     assert power.state(run) == "failed"
     said = "plain: rows 2 in the source, 3 in the target"
-    power.wait_for(lambda: said in power.log(run, "verify", 0) and said in power.log(run, "certify"), 10)
+    power.wait_for(lambda: said in power.log(run, "verify", 0) and said in power.log(run, "certify"))

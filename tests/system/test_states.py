@@ -51,10 +51,6 @@ NANO = {"database_options": "PRECISION 'ns'"}
 """A target that refuses a row of the super table `bad`."""
 
 CASES = {
-    "history": Case(
-        {"stables": "good, also"}, states("s s s s s s - - - -"), "Equal as copied: 22 rows", told=["also", "good"]
-    ),
-    "dry_run": Case({"dry_run": True}, states("s s s - - - - - - -"), "Dry run: there is nothing to compare"),
     "dry_run_blocker": Case(
         {"dry_run": True, "database_options": "KEEP 30"},
         states("s s f u u f u u u u"),
@@ -159,7 +155,7 @@ def test_the_state_of_each_task(shop: Airflow, runs: dict[str, str], name: str) 
     found = shop.states(run)
     assert ["+".join(sorted(state or "none" for state in found[task])) for task in ORDER] == case.states
     assert shop.state(run) == case.run
-    shop.wait_for(lambda: case.said in shop.log(run, "certify"), 20)
+    shop.wait_for(lambda: case.said in shop.log(run, "certify"))
     assert set(shop.asset_events(run)) == {f"{name}/{table}" for table in case.told}
     if case.run == "running":
         shop.set_state(run, "follow", "success", 0)
@@ -185,7 +181,7 @@ def test_a_cleared_run_whose_first_tasks_fail_certifies_nothing(shop: Airflow) -
     assert (shop.state(run), shop.asset_events(run)) == ("success", {"gone": 1})
     shop.target.execute("drop database gone")
     shop.clear(run, "sync_schema")
-    shop.wait_for(lambda: shop.state(run) == "failed", 120)
+    shop.wait_for(lambda: shop.state(run) == "failed")
     found = shop.states(run)
     assert [found[task] for task in ("sync_schema", "copy", "verify", "certify", "follow")] == [
         {"failed"},
@@ -205,7 +201,7 @@ def test_a_batch_whose_copy_fails_after_a_clear_certifies_nothing(shop: Airflow)
     shop.target.execute("create stable later.good (ts timestamp, other int) tags (g int)")
     (good,) = [index for index in range(2) if shop.xcom(run, "copy", index)["batch"]["stable"] == "good"]
     shop.clear(run, "copy", good)
-    shop.wait_for(lambda: shop.state(run) == "failed", 120)
+    shop.wait_for(lambda: shop.state(run) == "failed")
     found = shop.states(run)
     assert [found[task] for task in ("copy", "verify", "certify")] == [
         {"success", "failed"},
@@ -213,7 +209,7 @@ def test_a_batch_whose_copy_fails_after_a_clear_certifies_nothing(shop: Airflow)
         {"failed"},
     ]
     said = "Nothing was compared: a task before this one failed (verify did not run)"
-    shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2), 20)
+    shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2))
 
 
 @pytest.mark.parametrize("interrupt", ["kill", "clear"])
@@ -222,7 +218,7 @@ def test_one_batch_alone_is_compared_again(shop: Airflow, interrupt: str) -> Non
     assert shop.state(run) == "success"
     if interrupt == "kill":
         # Slow enough to be killed in its middle.
-        shop.target.faults.delay(1)
+        shop.target.faults.delay(5)
     shop.clear(run, "verify", 1)
     if interrupt == "kill":
         shop.wait_for(lambda: shop.tasks(run)["verify", 1]["state"] == "running")
@@ -230,8 +226,8 @@ def test_one_batch_alone_is_compared_again(shop: Airflow, interrupt: str) -> Non
         os.kill(shop.tasks(run)["verify", 1]["pid"], signal.SIGKILL)
         shop.target.faults.clear()
     tries = 2 + (interrupt == "kill")
-    shop.wait_for(lambda: shop.tasks(run)["verify", 1]["try_number"] == tries, 120)
-    shop.wait_for(lambda: shop.state(run) == "success", 120)
+    shop.wait_for(lambda: shop.tasks(run)["verify", 1]["try_number"] == tries)
+    shop.wait_for(lambda: shop.state(run) == "success")
     tasks = shop.tasks(run)
     numbers = {key: tasks[key]["try_number"] for key in tasks if key[0] in ("copy", "verify", "certify")}
     assert numbers == {
@@ -248,9 +244,9 @@ def test_batches_that_could_not_be_compared_are_named(shop: Airflow, tmp_path: P
     run = shop.run({"source_database": SOURCE, "target_database": "named", "stables": "good, also"})
     shop.target.faults.answer_with(0x0644, "Permission denied", times=1000, matching="`good`")
     shop.clear(run, "verify")
-    shop.wait_for(lambda: shop.state(run) == "failed", 180)
+    shop.wait_for(lambda: shop.state(run) == "failed")
     shop.target.faults.clear()
     assert shop.states(run)["verify"] == {"success", "failed"}
     said = "1 of 2 batches have not been compared:"
-    shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2), 20)
+    shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2))
     assert "good good0…good1 · 2021-01-01" in shop.log(run, "certify", attempt=2)

@@ -10,7 +10,7 @@ import numpy as np
 
 from airflow_provider_tdengine.client.block import FixedColumn, Flags, Ints
 from airflow_provider_tdengine.client.sql import identifier
-from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 from airflow_provider_tdengine.migration.catalog import Holdings, Table
 
 _INTEGERS = frozenset(
@@ -74,6 +74,10 @@ def measures(sides: tuple[Table, Table], generations: tuple[int, int], *, same_t
         elif one.type == other.type and one.type in _FRACTIONS:
             own += [_measure(what, f"{what.upper()}({{}})", names, Kind.EXACT, one) for what in ("min", "max")]
             own.append(_measure("sum", "SUM({})", names, Kind.FLOATING, one))
+        elif one.type in DECIMALS and one.type == other.type and one.scale == other.scale:
+            own += [_measure(what, f"{what.upper()}({{}})", names, Kind.EXACT, one) for what in ("min", "max")]
+            # As it is, a sum of more than 38 digits is refused, for all tables.
+            own.append(_measure("sum", "SUM(CAST({} AS DOUBLE))", names, Kind.FLOATING, one))
         elif modern and one.type == other.type and one.type in _SIZED:
             own.append(_measure("length of", "SUM(LENGTH({}))", names, Kind.WHOLE, one))
         elif modern and one.type == other.type and one.type in _CASTS and (same_time or one.type is not Type.TIMESTAMP):

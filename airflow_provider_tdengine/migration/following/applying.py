@@ -20,7 +20,7 @@ from airflow_provider_tdengine.client.block import Block, Flags, VariableColumn,
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.raw_rows import TableRows
 from airflow_provider_tdengine.client.result import Session
-from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import (
@@ -241,7 +241,7 @@ class Applier:
         places = tuple(place for place, column in enumerate(told) if column.name in known)
         # What is left out on purpose, or has gone meanwhile, is none of these; as described they have all digits.
         columns = tuple(known[told[place].name] for place in places)
-        if any(column.type is not told[place].type for place, column in zip(places, columns, strict=True)):
+        if any(_kind(column) != _kind(told[place]) for place, column in zip(places, columns, strict=True)):
             return _Way((), None)
         table = replace(pair.source, columns=columns)
         wanted = replace(self._structure.transform.renamed(table), name=pair.wanted.name)
@@ -296,6 +296,11 @@ class Applier:
         refused = self._rejections.take(isolate(name, own, transcode, self._structure.source.precision, write))
         self.rejected += len(refused.rejected)
         self.rows += count - len(refused.rows)
+
+
+def _kind(column: Field) -> tuple[Type, int, int]:
+    """What the values of a column are; a column can have been another one of the same name."""
+    return column.type, column.digits, column.scale
 
 
 def _confirmed(sent: Iterable[Confirm]) -> RowRejected | None:

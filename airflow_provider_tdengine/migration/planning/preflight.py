@@ -72,7 +72,7 @@ def _preflight(
 
 def wanted_database(target: Catalog, structure: Structure, options: MigrationOptions) -> Database:
     """The target database as it would be created, which says nothing of what is the server's default."""
-    new = NewDatabase.like(structure.source, target.name, options.database_options)
+    new = NewDatabase.like(structure.source, target.name, options.database_options, target.client.dialect)
     said = DatabaseOptions.parse(options.database_options).words
     words = {name.lower(): value.strip("'\"") for name, value in said.items()}
     return Database(new.name, new.precision, new.keep, new.duration, words)

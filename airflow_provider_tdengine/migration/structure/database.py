@@ -1,6 +1,6 @@
 """The target database: how it is made from the source's options, which of them it does not have, and what it keeps.
 
-Limits are those of 3.0.5.2 and 3.3.3.0, measured.
+Limits are those of 3.0.5.2, 3.3.3.0 and 3.3.5.2, measured.
 """
 
 from __future__ import annotations
@@ -29,9 +29,6 @@ _LONGEST_KEEP = {Precision.MS: 365_000 * DAY, Precision.US: 365_000 * DAY, Preci
 # 3.3 keeps the rows of a file as long as three files last, 3.0 as long as one. Both take what 3.3 takes.
 _FILES_KEPT = 3
 
-# A third of the default S3_KEEPLOCAL, which 3.3 compares with DURATION even where nothing is stored in S3.
-_LONGEST_DURATION = 3650 * DAY // _FILES_KEPT
-
 
 @dataclass(frozen=True, slots=True)
 class NewDatabase:
@@ -42,6 +39,7 @@ class NewDatabase:
         precision: of its timestamps.
         keep: minutes for which it keeps rows, one value a storage tier.
         duration: minutes that one data file spans.
+        local: minutes for which rows are not stored in S3, of which a file spans a third at most.
         options: what the user says, as it is written; it overrides the source.
     """
 
@@ -49,23 +47,27 @@ class NewDatabase:
     precision: Precision
     keep: tuple[int, ...]
     duration: int
+    local: int
     options: str
 
     @classmethod
-    def like(cls, source: Database, name: str, options: str) -> Self:
+    def like(cls, source: Database, name: str, options: str, dialect: Dialect) -> Self:
         """A database that keeps rows as precisely and as long as the source.
 
-        DURATION becomes shorter where the KEEP of the source would not last for three files.
+        DURATION becomes shorter where the KEEP of the source, or the S3_KEEPLOCAL of the target, would not last for
+        three files.
 
         Parameters:
             source: whose precision, KEEP and DURATION (DAYS in 2.x) it gets.
             name: of the new one.
             options: what the user says of it, see `migration.database_options`.
+            dialect: of the target.
         """
         wanted = DatabaseOptions.parse(options)
         keep = wanted.keep or source.keep or (_DEFAULT_KEEP,)
-        duration = min(source.duration or _DEFAULT_DURATION, keep[0] // _FILES_KEPT, _LONGEST_DURATION)
-        return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, options)
+        local = wanted.local or dialect.days_kept_local * DAY
+        duration = min(source.duration or _DEFAULT_DURATION, keep[0] // _FILES_KEPT, local // _FILES_KEPT)
+        return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, local, options)
 
     def findings(self, source: Database, *, allow_lossy: bool = False) -> Iterator[Finding]:
         """What of it would lose digits, unless that is allowed, or be refused."""
@@ -88,6 +90,13 @@ class NewDatabase:
                 f"KEEP would be {_lengths(self.keep)} and DURATION {_length(self.duration)}, and KEEP must be "
                 f"{_FILES_KEPT} times DURATION",
                 "Give another KEEP or DURATION in database_options",
+            )
+        elif self.local < _FILES_KEPT * self.duration:
+            yield Finding(
+                what,
+                f"DURATION would be {_length(self.duration)}, and this TDengine takes a third of S3_KEEPLOCAL at most, "
+                f"which would be {_length(self.local)}",
+                "Give a shorter DURATION or a longer S3_KEEPLOCAL in database_options",
             )
 
     def statement(self, dialect: Dialect) -> str:

@@ -1,10 +1,11 @@
-"""What a table of 3.x can hold (measured 3.0.5.2 and 3.3.3.0)."""
+"""What a table of 3.x can hold (measured 3.0.5.2, 3.3.3.0 and 3.3.5.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_tdengine.client.types import Field
+from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.types import DECIMALS, Field, Type
 from airflow_provider_tdengine.migration.catalog import Table
 from airflow_provider_tdengine.migration.findings import Finding
 
@@ -17,6 +18,9 @@ ROW_BYTES = 65_531
 
 TAG_BYTES = 16_384
 """Of the tags of a subtable, counted in the same way."""
+
+_LATE = frozenset({Type.VARBINARY, Type.BLOB, *DECIMALS})
+"""Types that 3.x did not have from its beginning."""
 
 
 def limit_findings(wanted: Table, there: Table | None) -> Iterator[Finding]:
@@ -39,6 +43,25 @@ def limit_findings(wanted: Table, there: Table | None) -> Iterator[Finding]:
                 f"Table {wanted.name!r}",
                 f"it would have {size} {what}, and TDengine 3 takes {limit}",
                 f"Take fewer with {option}, or leave the table out with exclude",
+            )
+
+
+def type_findings(wanted: Table, there: Table | None, target: Client) -> Iterator[Finding]:
+    """Columns and tags that are to be created, of types that the target's version does not have.
+
+    Parameters:
+        wanted: as the target should have it.
+        there: as the target has it, None while it is missing.
+        target: the server.
+    """
+    known = {field.name for field in (*there.columns, *there.tags)} if there else set()
+    for field in (*wanted.columns, *wanted.tags):
+        if field.name not in known and field.type in _LATE and not target.has_type(field):
+            yield Finding(
+                f"Table {wanted.name!r}, column {field.name!r}",
+                f"it is {field.sql_type}, and TDengine {target.server.version_text} of the target has no "
+                f"{field.info.sql}",
+                "Leave it out with columns, or upgrade the target",
             )
 
 

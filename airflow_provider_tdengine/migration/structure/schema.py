@@ -31,7 +31,7 @@ from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
-from airflow_provider_tdengine.migration.structure.limits import limit_findings
+from airflow_provider_tdengine.migration.structure.limits import limit_findings, type_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -199,6 +199,7 @@ class SchemaSync:
             wanted = pair.wanted
             findings.add(name_findings(wanted))
             findings.add(limit_findings(wanted, pair.target))
+            findings.add(type_findings(wanted, pair.target, self._target.client))
             if not wanted.is_super:
                 self._looking.add()
                 findings.add(_table_findings(None, wanted.name, owners, stables))
@@ -265,7 +266,8 @@ class SchemaSync:
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
     def _new_database(self, structure: Structure) -> NewDatabase:
-        return NewDatabase.like(structure.source, self._target.name, self._options.database_options)
+        dialect = self._target.client.dialect
+        return NewDatabase.like(structure.source, self._target.name, self._options.database_options, dialect)
 
     def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
         """Create the target database.

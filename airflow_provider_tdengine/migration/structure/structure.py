@@ -103,7 +103,8 @@ def read_structure(
     # A target that has such names already must not be read by them.
     stop_on(finding for pair in pairs if pair.target for finding in name_findings(pair.wanted))
     stop_on(_refused_conditions(source, pairs))
-    precision = (there or NewDatabase.like(database, target.name, options.database_options)).precision
+    new = NewDatabase.like(database, target.name, options.database_options, target.client.dialect)
+    precision = (there or new).precision
     return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing.catalog.views import Catalog, Row, View, fields_of
+from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.stored import Database, slot_of
 
 DATABASES_2 = fields_of(
@@ -14,17 +15,32 @@ DATABASES_2 = fields_of(
     "cache(MB):INT blocks:INT minrows:INT maxrows:INT wallevel:TINYINT fsync:INT comp:TINYINT cachelast:TINYINT "
     "precision:3 update:TINYINT status:10"
 )
-DATABASES_3 = fields_of(
+_DATABASES_3 = (
     "name:64 create_time:TIMESTAMP vgroups:INT ntables:BIGINT replica:TINYINT strict:4 duration:10 keep:32 buffer:INT "
     "pagesize:INT pages:INT minrows:INT maxrows:INT comp:TINYINT precision:2 status:10 retentions:60 "
     "single_stable:BOOL cachemodel:11 cachesize:INT wal_level:TINYINT wal_fsync_period:INT wal_retention_period:INT "
     "wal_retention_size:BIGINT stt_trigger:SMALLINT table_prefix:SMALLINT table_suffix:SMALLINT tsdb_pagesize:INT "
-    "keep_time_offset:INT s3_chunksize:INT s3_keeplocal:10 s3_compact:TINYINT with_arbitrator:TINYINT "
+    "keep_time_offset:INT {s3_chunk}:INT s3_keeplocal:10 s3_compact:TINYINT with_arbitrator:TINYINT "
     "encrypt_algorithm:16"
 )
+_COMPACT_335 = " compact_interval:12 compact_time_range:24 compact_time_offset:4"
+
+_TIERS = 3
+"""Of storage, each with a KEEP of its own."""
 
 # Columns of SHOW DATABASES that are called otherwise in CREATE DATABASE.
 _OPTION_OF = {"cache(MB)": "cache", "wallevel": "wal"}
+
+
+def _is_335(generation: Generation) -> bool:
+    return "s3_chunkpages" in generation.database_options
+
+
+def fields_of_databases(generation: Generation) -> tuple[Field, ...]:
+    """The columns of 3.x's ins_databases."""
+    if _is_335(generation):
+        return fields_of(_DATABASES_3.format(s3_chunk="s3_chunkpages") + _COMPACT_335)
+    return fields_of(_DATABASES_3.format(s3_chunk="s3_chunksize"))
 
 
 def listed_databases(catalog: Catalog) -> list[Database]:
@@ -41,11 +57,12 @@ def databases_2(catalog: Catalog) -> Iterator[Row]:
 
 def databases_3(catalog: Catalog) -> Iterator[Row]:
     """What ins_databases lists."""
+    fields = fields_of_databases(catalog.generation)
     for name, count in (("information_schema", 0), ("performance_schema", 0)):
         named: dict[str, Value] = {"name": name, "ntables": count, "status": "ready", "precision": "ms"}
-        yield tuple(named.get(field.name) for field in DATABASES_3)
+        yield tuple(named.get(field.name) for field in fields)
     for database in listed_databases(catalog):
-        yield tuple(_database_value(database, field) for field in DATABASES_3)
+        yield tuple(_database_value(database, field) for field in fields)
 
 
 def _database_value(database: Database, field: Field) -> Value:
@@ -61,8 +78,8 @@ def _database_value(database: Database, field: Field) -> Value:
     if database.generation.number == 2:
         own["vgroups"] = int(bool(database.tables))
     else:
-        own["duration"] = f"{database.minutes('duration')[0]}m"
-        own["keep"] = keep_in_minutes(database)
+        own["duration"] = _lengths(database, "duration")
+        own["keep"] = _lengths(database, "keep", _TIERS)
         own["s3_keeplocal"] = f"{database.minutes('s3_keeplocal')[0]}m"
     if field.name in own:
         return own[field.name]
@@ -72,11 +89,17 @@ def _database_value(database: Database, field: Field) -> Value:
     return text if field.type is Type.VARCHAR else int(text)
 
 
-def keep_in_minutes(database: Database) -> str:
-    """KEEP as 3.x shows it: three values in minutes."""
-    keep = database.minutes("keep")
-    keep += keep[-1:] * (3 - len(keep))
-    return ",".join(f"{minutes}m" for minutes in keep)
+def _lengths(database: Database, option: str, count: int = 1) -> str:
+    """An option's lengths of time as 3.x shows them; the last one counts for those that were not said."""
+    minutes = database.minutes(option)
+    minutes += minutes[-1:] * (count - len(minutes))
+    return ",".join(_length(each, database.generation) for each in minutes)
+
+
+def _length(minutes: int, generation: Generation) -> str:
+    if generation.counts_hours and not minutes % 60:
+        return f"{minutes // 60}h" if minutes % 1440 else f"{minutes // 1440}d"
+    return f"{minutes}m"
 
 
 _CREATE_2 = (
@@ -91,8 +114,12 @@ _CREATE_3 = (
     "REPLICA {replica} WAL_LEVEL {wal_level} VGROUPS {vgroups} SINGLE_STABLE {single_stable} "
     "TABLE_PREFIX {table_prefix} TABLE_SUFFIX {table_suffix} TSDB_PAGESIZE {tsdb_pagesize} "
     "WAL_RETENTION_PERIOD {wal_retention_period} WAL_RETENTION_SIZE {wal_retention_size} "
-    "KEEP_TIME_OFFSET {keep_time_offset} ENCRYPT_ALGORITHM '{encrypt_algorithm}' S3_CHUNKSIZE {s3_chunksize} "
-    "S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact}"
+    "KEEP_TIME_OFFSET {keep_time_offset} ENCRYPT_ALGORITHM '{encrypt_algorithm}' "
+)
+_CREATE_33 = "S3_CHUNKSIZE {s3_chunksize} S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact}"
+_CREATE_335 = (
+    "S3_CHUNKPAGES {s3_chunkpages} S3_KEEPLOCAL {s3_keeplocal} S3_COMPACT {s3_compact} COMPACT_INTERVAL "
+    "{compact_interval} COMPACT_TIME_RANGE {compact_time_range} COMPACT_TIME_OFFSET {compact_time_offset}"
 )
 
 
@@ -102,9 +129,10 @@ def show_create_database(database: Database) -> View:
         text = _CREATE_2.format(name=database.name, **database.options)
         return View(fields_of(f"Database:32 Create~Database:{len(text)}"), [(database.name, text)])
     options = database.options | {
-        "duration": f"{database.minutes('duration')[0]}m",
-        "keep": keep_in_minutes(database),
+        "duration": _lengths(database, "duration"),
+        "keep": _lengths(database, "keep", _TIERS),
         "s3_keeplocal": f"{database.minutes('s3_keeplocal')[0]}m",
     }
-    text = _CREATE_3.format(name=database.name, **options)
+    rest = _CREATE_335 if _is_335(database.generation) else _CREATE_33
+    text = (_CREATE_3 + rest).format(name=database.name, **options)
     return View(fields_of("Database:63 Create~Database:65517"), [(database.name, text)])

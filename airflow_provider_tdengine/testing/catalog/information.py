@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.testing.catalog.databases import DATABASES_3, databases_3, listed_databases
+from airflow_provider_tdengine.testing.catalog.databases import databases_3, fields_of_databases, listed_databases
 from airflow_provider_tdengine.testing.catalog.tables import listed_type, tag_text
 from airflow_provider_tdengine.testing.catalog.views import Catalog, Row, View, fields_of, only
 from airflow_provider_tdengine.testing.stored import Database, SuperTable, Table
@@ -143,7 +143,6 @@ def _no_rows(_: Catalog, __: Wanted) -> Iterator[Row]:
 
 
 _INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wanted], Iterable[Row]]]] = {
-    "ins_databases": (DATABASES_3, _ins_databases),
     "ins_stables": (
         fields_of(
             "stable_name:192 db_name:64 create_time:TIMESTAMP columns:INT tags:INT last_update:TIMESTAMP "
@@ -218,9 +217,10 @@ def information_schema(catalog: Catalog, name: str, wanted: Wanted) -> View | No
     Returns:
         None if there is no such table.
     """
-    if catalog.generation.number == 2 or name not in _INFORMATION_SCHEMA:
+    tables = {"ins_databases": (fields_of_databases(catalog.generation), _ins_databases), **_INFORMATION_SCHEMA}
+    if catalog.generation.number == 2 or name not in tables:
         return None
-    fields, rows = _INFORMATION_SCHEMA[name]
+    fields, rows = tables[name]
     if catalog.accounts.find(catalog.user).sysinfo:
         return View(fields, rows(catalog, wanted))
     if name in _SYSTEM_INFORMATION:

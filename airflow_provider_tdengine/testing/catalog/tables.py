@@ -37,7 +37,15 @@ def describe(generation: Generation, schema: Schema) -> View:
     rows: list[Row] = []
     for number, column in enumerate(schema.columns):
         note = "PRIMARY KEY" if schema.composite and number == 1 else ""
-        rows.append((column.name, _type_name(generation, column), column.length, note, *schema.storage(column)))
+        rows.append(
+            (
+                column.name,
+                _type_name(generation, column),
+                column.length,
+                note,
+                *schema.storage(column, generation.compression),
+            )
+        )
     for tag in schema.tags:
         rows.append((tag.name, _type_name(generation, tag), tag.length, "TAG", *(["disabled"] * 3)))
     return View(fields, [row[: len(fields)] for row in rows])
@@ -62,7 +70,7 @@ def _create_table(generation: Generation, table: Table | SuperTable) -> str:
     for number, column in enumerate(schema.columns):
         text = f"`{column.name}` {_sql_type(generation, column)}"
         if not is_2:
-            encode, compress, level = schema.storage(column)
+            encode, compress, level = schema.storage(column, generation.compression)
             text += f" ENCODE '{encode}' COMPRESS '{compress}' LEVEL '{level}'"
             text += " PRIMARY KEY" if schema.composite and number == 1 else ""
         columns.append(text)

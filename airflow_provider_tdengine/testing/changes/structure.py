@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
 from airflow_provider_tdengine.testing.changes import telling
 from airflow_provider_tdengine.testing.changes.writes import check_table_name
 from airflow_provider_tdengine.testing.language import (
@@ -57,6 +57,8 @@ def _check_keep(database: Database) -> None:
     option, times = ("days", 1) if database.generation.number == 2 else ("duration", 3)
     if min(database.minutes("keep")) < times * database.minutes(option)[0]:
         raise ValueError(f"keep has to be at least {times} times {option}")
+    if database.generation.number > 2 and database.minutes("s3_keeplocal")[0] < 3 * database.minutes("duration")[0]:
+        raise database.generation.errors("long_duration")
 
 
 def alter_database(access: Access, statement: AlterDatabase) -> None:
@@ -105,6 +107,8 @@ def create_table(access: Access, statement: CreateTable) -> None:
         len(tags) > 1 and any(tag.type is Type.JSON for tag in tags)
     ):
         raise errors("bad_expression", why="JSON is for the only tag of a super table")
+    if any(tag.type in DECIMALS for tag in tags):
+        raise errors("decimal_tag")
     schema = Schema(
         columns,
         tags,

@@ -50,8 +50,11 @@ def _tell(access: Access, database: Database, table: Table | SuperTable, change:
 def created(access: Access, database: Database, table: Table | SuperTable) -> None:
     """A super table or normal table is there."""
     kind = "super" if isinstance(table, SuperTable) else "normal"
+    compression = access.generation.compression
     columns = [
-        _field(column) | {"isPrimarykey": column.name in table.schema.keys[1:]} | _storage(table.schema, column)
+        _field(column)
+        | {"isPrimarykey": column.name in table.schema.keys[1:]}
+        | _storage(table.schema, column, compression)
         for column in table.schema.columns
     ]
     if not access.generation.selects_tags:
@@ -61,8 +64,8 @@ def created(access: Access, database: Database, table: Table | SuperTable) -> No
     _tell(access, database, table, change)
 
 
-def _storage(schema: Schema, column: Field) -> dict[str, object]:
-    encode, compress, level = schema.storage(column)
+def _storage(schema: Schema, column: Field, compression: Mapping[Type, str]) -> dict[str, object]:
+    encode, compress, level = schema.storage(column, compression)
     return {"encode": encode, "compress": compress, "level": level}
 
 

@@ -104,6 +104,7 @@ ERRORS_3 = ErrorTable(
         "subscribed_already": (0xFFFF, "tmq should have unsubscribed first"),
         "bad_consumer_option": (0xFFFF, "fail"),
         "no_consumer": (0xFFFF, "new consumer return nil"),
+        "consumer_refused": (0xFFFF, "new consumer return nil"),
         "no_message": (0xFFFF, "message is nil"),
         "no_message_to_fetch": (0xFFFF, "message ID are not equal"),
         "no_message_of_that_number": (0xFFFF, "message ID is not equal"),
@@ -132,6 +133,9 @@ ERRORS_3 = ErrorTable(
         "too_long": (0x2653, "Value too long for column/tag: {column}"),
         "bad_value": (0x0216, "syntax error near '{near}' ({why})"),
         "value_count": (0x0216, "syntax error near '{near}' (illegal number of values)"),
+        "decimal_overflow": (0x013D, "Decimal value overflow"),
+        "decimal_tag": (0x2602, "Decimal type is not allowed for tag"),
+        "long_duration": (0x2619, "Invalid parameters, should be s3_keeplocal >= 3 * duration"),
         "tag_count": (0x260D, "Tags number not matched"),
         "function": (0x2803, "Invalid function name: {name}"),
         "parameters": (0x2801, "Invalid parameters: {name}"),
@@ -152,3 +156,11 @@ ERRORS_30 = ERRORS_3 | {
     "topic_of_others": _INVALID,
 }
 """What 3.0 says of subscriptions (measured 3.0.5.2)."""
+
+ERRORS_335 = ERRORS_3 | {
+    "query_database_missing": (0x0388, "Fail to get table info, error: Database not exist"),
+    "query_table_missing": (0x2603, "Fail to get table info, error: Table does not exist"),
+    "topic_database_missing": (0x0388, "Database not exist"),
+    "consumer_refused": (0xFFFF, "init tscObj failed"),
+}
+"""What 3.3.5 says with other codes (measured 3.3.5.2)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from airflow_provider_tdengine.client.types import Type
-from airflow_provider_tdengine.testing.generations.errors import ERRORS_2, ERRORS_3, ERRORS_30, ErrorTable
+from airflow_provider_tdengine.client.types import DECIMALS, Type
+from airflow_provider_tdengine.testing.generations.errors import ERRORS_2, ERRORS_3, ERRORS_30, ERRORS_335, ErrorTable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -97,6 +97,30 @@ _DATABASE_OPTIONS_3: dict[str, str] = {
     "strict": "on",
 }
 
+# Measured 3.3.5.2.
+_DATABASE_OPTIONS_335 = {name: value for name, value in _DATABASE_OPTIONS_3.items() if name != "s3_chunksize"} | {
+    "stt_trigger": "2",
+    "s3_chunkpages": "131072",
+    "s3_keeplocal": "365d",
+    "s3_compact": "1",
+    "compact_interval": "0d",
+    "compact_time_range": "0d,0d",
+    "compact_time_offset": "0h",
+}
+
+_COMPRESSION_335: Mapping[Type, str] = {
+    **dict.fromkeys((Type.BOOL, Type.VARCHAR, Type.NCHAR, Type.VARBINARY, *DECIMALS), "zstd"),
+    **dict.fromkeys((Type.TINYINT, Type.SMALLINT, Type.UTINYINT, Type.USMALLINT), "zlib"),
+}
+
+_SINCE: Mapping[Type, tuple[int, ...]] = {
+    Type.GEOMETRY: (3,),
+    Type.VARBINARY: (3, 3),
+    **dict.fromkeys(DECIMALS, (3, 3, 5)),
+    Type.BLOB: (3, 3, 7),
+}
+"""Types that were not there from the beginning: measured, but for BLOB."""
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -107,6 +131,7 @@ class Generation:
         errors: how it words what went wrong.
         reserved: words that are no names without backticks.
         database_options: the options of CREATE DATABASE and their defaults.
+        lacks: types that it does not have.
         text_type: what it calls VARCHAR.
         tbname_length: the length of the pseudo column `tbname`.
         json_length: the length of a JSON tag in descriptions.
@@ -150,6 +175,15 @@ class Generation:
             3.0.5.2).
         strays_in_lists: `tbname IN` finds tables of other super tables, and reads them as if they were of this one
             (measured 3.0.5.2, 3.3.3.0).
+        counts_hours: it lists lengths of time in days or hours where they are whole (measured 3.3.5.2), rather than
+            always in minutes (measured 3.3.3.0).
+        compression: of columns by type, where it is not lz4.
+        timezone_length: the length of `timezone()`.
+        closes_json: a block with JSON has the closing byte of others (measured 3.3.5.2; not 3.3.3.0).
+        answers_any_poll: a poll before a topic is subscribed is answered (not by the adapter of 3.3.5.2).
+        tells_known_tables: an INSERT with USING and TAGS tells its table, too, where that is there already (measured
+            3.3.3.0; not 3.3.5.2).
+        describes_decimals: answers over WebSocket say digits and scales of columns (measured 3.3.5.2).
         counts_next: positions of subscriptions are the next version to be read (measured 3.3.3.0), rather than the last
             one that was (measured 3.0.5.2).
         tells_empty_text: subscriptions tell an empty text from NULL (measured 3.3.3.0; not 3.0.5.2).
@@ -159,6 +193,7 @@ class Generation:
     errors: ErrorTable
     reserved: frozenset[str]
     database_options: Mapping[str, str]
+    lacks: frozenset[Type]
     text_type: str
     tbname_length: int
     json_length: int
@@ -194,6 +229,13 @@ class Generation:
     distinct_json: bool
     counts_empty_tables: bool
     strays_in_lists: bool
+    counts_hours: bool
+    compression: Mapping[Type, str]
+    timezone_length: int
+    closes_json: bool
+    answers_any_poll: bool
+    tells_known_tables: bool
+    describes_decimals: bool
     counts_next: bool
     tells_empty_text: bool
 
@@ -218,6 +260,7 @@ GENERATION_2 = Generation(
     errors=ERRORS_2,
     reserved=_RESERVED_2,
     database_options=_DATABASE_OPTIONS_2,
+    lacks=frozenset(_SINCE),
     text_type="BINARY",
     tbname_length=193,
     json_length=4096,
@@ -253,6 +296,13 @@ GENERATION_2 = Generation(
     distinct_json=True,
     counts_empty_tables=False,
     strays_in_lists=False,
+    counts_hours=False,
+    compression={},
+    timezone_length=94,
+    closes_json=False,
+    answers_any_poll=True,
+    tells_known_tables=True,
+    describes_decimals=False,
     counts_next=False,
     tells_empty_text=False,
 )
@@ -262,6 +312,7 @@ GENERATION_3 = Generation(
     errors=ERRORS_3,
     reserved=_RESERVED_3,
     database_options=_DATABASE_OPTIONS_3,
+    lacks=frozenset(),
     text_type="VARCHAR",
     tbname_length=270,
     json_length=4095,
@@ -297,6 +348,13 @@ GENERATION_3 = Generation(
     distinct_json=False,
     counts_empty_tables=True,
     strays_in_lists=True,
+    counts_hours=False,
+    compression={},
+    timezone_length=94,
+    closes_json=False,
+    answers_any_poll=True,
+    tells_known_tables=True,
+    describes_decimals=False,
     counts_next=True,
     tells_empty_text=True,
 )
@@ -315,7 +373,7 @@ def generation_of(version: str) -> Generation:
         return replace(GENERATION_2, first_slips=numbers < (2, 6))
     if numbers[:1] != (3,):
         raise ValueError(f"the box speaks TDengine 2.x and 3.x, not {version!r}")
-    is_current = numbers >= (3, 3)
+    is_current, is_newest = numbers >= (3, 3), numbers >= (3, 3, 5)
     return replace(
         GENERATION_3,
         names_geometry=is_current,
@@ -324,8 +382,19 @@ def generation_of(version: str) -> Generation:
         counts_empty_tables=is_current,
         strays_in_lists=numbers < (3, 3, 5),
         # 3.0 keeps no log for subscriptions unless it is told to (measured 3.0.5.2, 3.3.3.0).
-        database_options=_DATABASE_OPTIONS_3 | {"wal_retention_period": "3600" if is_current else "0"},
+        database_options=_DATABASE_OPTIONS_335
+        if is_newest
+        else _DATABASE_OPTIONS_3 | {"wal_retention_period": "3600" if is_current else "0"},
+        lacks=frozenset(kind for kind, since in _SINCE.items() if numbers < since),
+        counts_hours=is_newest,
         counts_next=is_current,
         tells_empty_text=is_current,
-        errors=ERRORS_3 if is_current else ERRORS_30,
+        errors=ERRORS_335 if is_newest else ERRORS_3 if is_current else ERRORS_30,
+        compression=_COMPRESSION_335 if is_newest else {},
+        timezone_length=16 if is_newest else 94,
+        json_wire=16382 if is_newest else GENERATION_3.json_wire,
+        closes_json=is_newest,
+        answers_any_poll=not is_newest,
+        tells_known_tables=not is_newest,
+        describes_decimals=is_newest,
     )

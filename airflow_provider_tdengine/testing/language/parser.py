@@ -371,7 +371,7 @@ class _Parser:
             raise self.error(first) from error
         if field.info.sized and not field.length:
             raise self.error(first)
-        if self.generation.number == 2 and field.type > Type.JSON:
+        if field.type in self.generation.lacks:
             raise self.error(first)
         return Field(name, Type.JSON, self.generation.json_length) if field.type is Type.JSON else field
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import numpy.typing as npt
 
-from airflow_provider_tdengine.client.block import Column, FixedColumn, Ints, VariableColumn
-from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.client.block import (
+    Column,
+    FixedColumn,
+    Ints,
+    VariableColumn,
+    column_from_list,
+    column_to_list,
+)
+from airflow_provider_tdengine.client.types import DECIMALS, MOST_DIGITS, Field, Type
 from airflow_provider_tdengine.testing.language import Call, Expression, Name, Star, children
 from airflow_provider_tdengine.testing.queries.expressions import evaluate
 from airflow_provider_tdengine.testing.queries.frames import Frame, Vector
@@ -149,7 +157,22 @@ def _present(column: FixedColumn, groups: Groups) -> Ints:
     return groups.reduce(np.add, (~column.nulls).astype(np.int64), 0).astype(np.int64)
 
 
+def _decimal(field: Field, found: npt.NDArray[np.generic], is_null: npt.NDArray[np.bool_]) -> Vector:
+    values = [None if null else value for value, null in zip(found.tolist(), is_null.tolist(), strict=True)]
+    return Vector(field, column_from_list(field, values))
+
+
+def _decimals(field: Field, column: FixedColumn, empty: Decimal) -> npt.NDArray[np.object_]:
+    """The values of a DECIMAL, of which numpy does not have the wider one."""
+    return np.array([empty if value is None else value for value in column_to_list(field, column)], np.object_)
+
+
 def _sum(field: Field, column: FixedColumn, groups: Groups) -> Vector:
+    if field.type in DECIMALS:
+        wide = Field("", Type.DECIMAL, 16, MOST_DIGITS[Type.DECIMAL], field.scale)
+        with localcontext(Context(wide.digits)):
+            totals = groups.reduce(np.add, _decimals(field, column, Decimal(0)), Decimal(0))
+        return _decimal(wide, totals, _present(column, groups) == 0)
     if field.type in _FRACTIONS:
         result, dtype = _DOUBLE, "<f8"
     else:
@@ -168,6 +191,10 @@ def _average(field: Field, column: FixedColumn, groups: Groups) -> Vector:
 
 
 def _extreme(function: np.ufunc, field: Field, column: FixedColumn, groups: Groups) -> Vector:
+    if field.type in DECIMALS:
+        farthest = Decimal("Infinity") if function is np.minimum else Decimal("-Infinity")
+        found = groups.reduce(function, _decimals(field, column, farthest), farthest)
+        return _decimal(field, found, _present(column, groups) == 0)
     dtype = column.values.dtype
     if dtype.kind == "f":
         worst: object = np.inf if function is np.minimum else -np.inf

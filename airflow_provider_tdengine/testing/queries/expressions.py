@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ from airflow_provider_tdengine.client.block import (
     column_from_list,
     column_to_list,
 )
-from airflow_provider_tdengine.client.types import TEXT, Field, Type
+from airflow_provider_tdengine.client.errors import BlockError
+from airflow_provider_tdengine.client.types import DECIMALS, MOST_DIGITS, TEXT, Field, Type
 from airflow_provider_tdengine.testing.language import (
     Binary,
     Call,
@@ -166,8 +168,11 @@ class _Evaluation:
         return Vector(_BOOL, FixedColumn(values.astype(np.uint8), missing), is_constant)
 
     def fixed(self, vector: Vector) -> FixedColumn:
-        if isinstance(vector.column, FixedColumn):
-            return vector.column
+        column = vector.column
+        if vector.field.type in DECIMALS:
+            column = self.decimals(vector, _DOUBLE)
+        if isinstance(column, FixedColumn):
+            return column
         raise self.error("a text stands where a number is needed")
 
     def negation(self, vector: Vector) -> Vector:
@@ -255,14 +260,37 @@ class _Evaluation:
         if kind in (Type.VARCHAR, Type.NCHAR):
             texts = [None if v is None else _as_text(v)[: target.length] for v in column_to_list(vector.field, column)]
             return Vector(target, column_from_list(target, texts), vector.constant)
+        if kind in (Type.VARBINARY, Type.BLOB):
+            raws = [None if v is None else _as_text(v).encode() for v in column_to_list(vector.field, column)]
+            return Vector(target, column_from_list(target, raws), vector.constant)
         if target.info.dtype is None:
             raise self.error(f"the box does not cast to {target.sql_type}")
+        if kind in DECIMALS or vector.field.type in DECIMALS:
+            return Vector(target, self.decimals(vector, target), vector.constant)
         if isinstance(column, FixedColumn):
             return Vector(target, FixedColumn(column.values.astype(target.info.dtype), column.nulls), vector.constant)
         numbers = [None if v is None else _leading_number(str(v)) for v in column_to_list(vector.field, column)]
         if kind not in (Type.FLOAT, Type.DOUBLE):
             numbers = [None if number is None else int(number) for number in numbers]
         return Vector(target, column_from_list(target, numbers), vector.constant)
+
+    def decimals(self, vector: Vector, target: Field) -> Column:
+        """From a DECIMAL, or to one, whose surplus digits are rounded (measured 3.3.5.2)."""
+
+        def cast(value: Value) -> Value:
+            if value is None or isinstance(value, bytes):
+                return None
+            exact = Decimal(str(value))
+            if target.type in DECIMALS:
+                return exact.quantize(
+                    Decimal(1).scaleb(-target.scale), ROUND_HALF_UP, Context(MOST_DIGITS[Type.DECIMAL])
+                )
+            return float(exact) if target.type in (Type.FLOAT, Type.DOUBLE) else int(exact)
+
+        try:
+            return column_from_list(target, list(map(cast, column_to_list(vector.field, vector.column))))
+        except (BlockError, InvalidOperation) as error:
+            raise self.frame.generation.errors("decimal_overflow") from error
 
     # --- Functions
 
@@ -319,6 +347,8 @@ def like_pattern(pattern: str) -> re.Pattern[str]:
 def comparable(vector: Vector) -> npt.NDArray[np.generic]:
     """Values that numpy compares: numbers, or bytes as objects; what stands at a NULL means nothing."""
     column: Column = vector.column
+    if vector.field.type in DECIMALS:
+        return np.array([value or 0 for value in column_to_list(vector.field, column)], np.object_)
     if isinstance(column, FixedColumn):
         return column.values
     values = np.empty(len(column), object)

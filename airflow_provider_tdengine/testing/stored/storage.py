@@ -12,7 +12,7 @@ from itertools import count, pairwise
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Column, FixedColumn, Flags, Ints, Value, VariableColumn
-from airflow_provider_tdengine.client.types import Field, Precision, Type
+from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, Type
 from airflow_provider_tdengine.testing.generations import Generation
 from airflow_provider_tdengine.testing.stored.order import by_tag, slot_of, vgroup_of
 
@@ -23,6 +23,7 @@ _ENCODINGS = {
     Type.TIMESTAMP: "delta-i",
     Type.FLOAT: "delta-d",
     Type.DOUBLE: "delta-d",
+    **dict.fromkeys(DECIMALS, "disabled"),
 }
 
 
@@ -261,11 +262,16 @@ class Schema:
     def timestamp(self) -> str:
         return self.columns[0].name
 
-    def storage(self, column: Field) -> tuple[str, str, str]:
-        """ENCODE, COMPRESS and LEVEL of a column in 3.3."""
+    def storage(self, column: Field, compression: Mapping[Type, str]) -> tuple[str, str, str]:
+        """ENCODE, COMPRESS and LEVEL of a column in 3.3.
+
+        Parameters:
+            column: one of these.
+            compression: see `Generation`.
+        """
         default = {
             "encode": _ENCODINGS.get(column.type, "disabled" if column.info.dtype is None else "simple8b"),
-            "compress": "lz4",
+            "compress": compression.get(column.type, "lz4"),
             "level": "medium",
         }
         given = default | self.column_options.get(column.name, {})

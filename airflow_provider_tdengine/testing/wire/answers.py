@@ -33,8 +33,7 @@ def block_bytes(block: Block, generation: Generation) -> bytes:
         cells = zip(block.fields, block.columns, widths, strict=True)
         return b"".join(_cells_of_2(field, column, width) for field, column, width in cells)
     raw = encode_block(block)
-    if any(field.type is Type.JSON for field in block.fields):
-        # 3.3.3.0 sends results with JSON without the closing byte.
+    if any(field.type is Type.JSON for field in block.fields) and not generation.closes_json:
         length = len(raw) - 1
         return raw[:4] + struct.pack("<i", length) + raw[8:length]
     return raw
@@ -94,7 +93,7 @@ def rest_rows(result: Result, generation: Generation, times: TimeFormat) -> str:
         meta: list[list[object]] = [[f.name, int(f.type), f.length] for f in block.fields]
         head = f'{{"status":"succ","head":{_dump(names)},"column_meta":{_dump(meta)}'
     else:
-        meta = [[f.name, generation.type_name(f.type), f.length] for f in block.fields]
+        meta = [[f.name, _type_name(f, generation), f.length] for f in block.fields]
         head = f'{{"code":0,"column_meta":{_dump(meta)}'
     columns = [
         _json_column(field, column, result.precision, times)
@@ -103,6 +102,10 @@ def rest_rows(result: Result, generation: Generation, times: TimeFormat) -> str:
     rows = ",".join(f"[{row}]" for row in map(",".join, zip(*columns, strict=True)))
     answer = f'{head},"data":[{rows}],"rows":{block.rows}}}'
     return answer.partition(_INFINITE)[0] if generation.cuts_infinity else answer.replace(_INFINITE, "null")
+
+
+def _type_name(field: Field, generation: Generation) -> str:
+    return field.sql_type if field.type in DECIMALS else generation.type_name(field.type)
 
 
 def _dump(value: object) -> str:

@@ -137,6 +137,8 @@ class _Session:
         head: Json = {"code": 0, "message": "", "action": action, "req_id": number}
         try:
             self.interface.faults.check(f"tmq {action}")
+            if action == "poll" and self.consumer is None and not self.generation.answers_any_poll:
+                return None
             if action == "poll":
                 answer: Answer = await self.poll(arguments)
             elif action == "version":
@@ -194,7 +196,7 @@ class _Session:
         try:
             store.accounts.login(str(arguments.get("user", "")), str(arguments.get("password", "")))
         except BoxError as refused:
-            raise self.error("no_consumer") from refused
+            raise self.error("consumer_refused") from refused
         group_name = str(arguments.get("group_id", ""))
         if not group_name:
             raise self.error("no_consumer")

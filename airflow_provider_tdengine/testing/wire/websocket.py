@@ -6,12 +6,13 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from aiohttp import WSMsgType, web
 
+from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.testing.engine import Engine
 from airflow_provider_tdengine.testing.faults import Faults
 from airflow_provider_tdengine.testing.generations import BoxError
@@ -219,6 +220,15 @@ class _Session:
             "fields_types": None if is_update else [int(field.type) for field in fields],
             "fields_lengths": None if is_update else [field.length for field in fields],
             "precision": 0 if isinstance(answer, int) else answer.precision.number,
+            **(self.decimals(fields, is_update) if self.generation.describes_decimals else {}),
+        }
+
+    @staticmethod
+    def decimals(fields: Sequence[Field], is_update: bool) -> Json:
+        """What is 0 for all but DECIMAL."""
+        return {
+            "fields_precisions": None if is_update else [field.digits for field in fields],
+            "fields_scales": None if is_update else [field.scale for field in fields],
         }
 
     def cursor(self, number: int) -> _Cursor:

@@ -236,7 +236,12 @@ def test_an_adapter_that_sees_no_pings_while_it_works_has_the_time_of_an_answer(
             session.query("select 1")
 
 
-def test_a_server_that_works_long_and_answers_pings_is_waited_for(impatient: None) -> None:
+def test_a_server_that_works_long_and_answers_pings_is_waited_for(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine that is busy with other tests has most of a second for a pong.
+    monkeypatch.setattr(channel, "SILENCE", 1.0)
+
     def talk(connection: ServerConnection, peer: Peer) -> None:
         request = struct.unpack_from("<Q", connection.recv())[0]
         time.sleep(1.5)
@@ -264,7 +269,7 @@ def test_pings_are_answered_while_nobody_uses_the_session(impatient: None) -> No
 
 def test_nothing_looks_after_sessions_when_there_are_none(box: Start, impatient: None) -> None:
     Client(box()).rows("select 1")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while any(thread.name == "tdengine-pings" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -286,7 +286,8 @@ def pair(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) ->
         if not _concerns(request.node.get_closest_marker("source"), pair.source.server.version):
             pytest.skip(f"TDENGINE_SOURCE_URL has {pair.source.server.version_text}, which this does not concern")
     else:
-        pair = Pair(*(Client(address(boxes(role))) for role in (f"{request.param} source", "3.3.3.0 target")))
+        roles = f"{request.param} source", f"{max(request.param, '3.3.3.0')} target"
+        pair = Pair(*(Client(address(boxes(role))) for role in roles))
     _drop(pair)
     yield pair
     _drop(pair)

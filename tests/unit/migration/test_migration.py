@@ -243,29 +243,6 @@ def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
     assert not pair.verify().differences
 
 
-def test_floats_become_decimals_to_the_digit(pair: Pair) -> None:
-    """DECIMAL is of 3.3.6 and later: where the target is a box."""
-    pair.sql(
-        f"create database {SOURCE} keep 36500",
-        f"create table {SOURCE}.a (ts timestamp, f float, d double, i int)",
-        f"insert into {SOURCE}.a values ({T}, 0.1, -1234.5, 7) ({T + 1}, null, null, null)",
-    )
-    pair.target.execute(f"create database {TARGET} keep 36500")
-    try:
-        pair.target.execute(
-            f"create table {TARGET}.a (ts timestamp, f decimal(10,2), d decimal(38,10), i decimal(12,2))"
-        )
-    except StatementRejected:
-        pytest.skip(f"TDengine {pair.target.server.version_text} has no DECIMAL")
-    assert not pair.migrate().differences
-    rows = pair.both()[1]["a"][1]
-    assert [str(value) for value in rows[0][1:]] == ["0.10", "-1234.5000000000", "7.00"]
-    assert rows[1][1:] == (None, None, None)
-    pair.sql(f"insert into {SOURCE}.a values ({T + 2}, 0.125, 1, 1)")
-    with pytest.raises(RowRejected, match=r"a value of column 'f' is no DECIMAL\(10,2\): 0.125 has more digits"):
-        pair.copy()
-
-
 def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:
     filled.target.execute(f"create database {TARGET} keep 36500")
     with pytest.raises(MigrationStopped) as stopped:

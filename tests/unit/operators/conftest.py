@@ -102,7 +102,7 @@ def plant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             source.execute(f"create table plant.d{i} using plant.m tags ({i})")
         if request.param.startswith("2"):
             # It says whole seconds, for which each row would have to be waited for.
-            monkeypatch.setattr(Catalog, "clock", lambda self: time.time())
+            monkeypatch.setattr(Catalog, "clock", lambda self: time.time() + source.faults.clock)
         options = {
             "source_database": "plant",
             "target_database": "follower",

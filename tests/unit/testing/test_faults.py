@@ -67,17 +67,17 @@ def test_errors_on_demand_for_blocks(tdengine_3: TDengineBox) -> None:
 
 
 def test_answers_are_late(box: TDengineBox) -> None:
-    box.faults.delay(0.15)
+    box.faults.delay(0.5)
     started = time.monotonic()
     rest(box, "select server_version()")
-    assert time.monotonic() - started >= 0.15
+    assert time.monotonic() - started >= 0.5
     with Socket(box, "d") as socket:
         started = time.monotonic()
         for number in range(4):
             socket.socket.send(f'{{"action":"query","args":{{"req_id":{number},"sql":"select v from a"}}}}')
         for _ in range(4):
             socket.socket.recv(timeout=5)
-        assert 0.15 <= time.monotonic() - started < 0.45, "answers to several messages wait at the same time"
+        assert 0.5 <= time.monotonic() - started < 4 * 0.5, "answers to several messages wait at the same time"
 
 
 def test_requests_are_refused(box: TDengineBox) -> None:
@@ -163,6 +163,6 @@ def test_a_box_stops_while_answers_are_waiting(box: TDengineBox) -> None:
         time.sleep(0.2)
         started = time.monotonic()
         box.stop()
-        asking.join(5)
-        assert time.monotonic() - started < 3
+        asking.join(30)
+        assert time.monotonic() - started < 30
     assert len(failures) == 1

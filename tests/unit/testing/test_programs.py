@@ -43,13 +43,13 @@ def test_the_program_serves_until_a_signal(number: signal.Signals, tmp_path: Pat
         answer = httpx.post(f"{url}/rest/sql", content="show demo.tables", auth=("root", "taosdata")).json()
         assert [row[0] for row in answer["data"]] == ["t"]
         process.send_signal(number)
-        out, errors = process.communicate(timeout=10)
+        out, errors = process.communicate(timeout=60)
         assert (process.returncode, out, errors) == (0, "", "")
 
 
 def test_a_version_that_is_none() -> None:
     with program("--version", "1.6.0") as (process, _):
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "1.6.0" in errors
 

@@ -163,6 +163,26 @@ def test_structure_comes_over(follow: Follow) -> None:
     assert follow.is_equal("ts, v, s, w, g, name"), "of tables that nobody has told of, too"
 
 
+def test_decimals_come_over_also_where_a_column_has_other_digits_since() -> None:
+    with TDengineBox(version="3.3.5.2") as source, TDengineBox(version="3.3.5.2") as target:
+        source.execute("create database d vgroups 2 keep 36500")
+        source.execute("create stable d.m (ts timestamp, v decimal(10,2), w decimal(38,10), s int) tags (g int)")
+        follow = Follow(source, target)
+        follow.sync()
+        follow.drain()
+        follow.sql(f"insert into d.d0 using d.m tags (0) values ({T}, -1.25, '1234567890123456789012345678.5', 1)")
+        follow.drain()
+        assert follow.is_equal("ts, v, w, s")
+        follow.sql(f"insert into d.d0 values ({T + 1}, 9.75, null, 2)")
+        for box, database in ((source, "d"), (target, "e")):
+            box.execute(f"alter stable {database}.m drop column v")
+            box.execute(f"alter stable {database}.m add column v decimal(12,4)")
+        follow.sql(f"insert into d.d0 (ts, v, s) values ({T + 2}, 1.2345, 3)")
+        follow.drain()
+        assert follow.is_equal("ts, v, w, s")
+        follow.kill()
+
+
 def test_deleted_rows_stay_unless_they_are_to_go(follow: Follow) -> None:
     follow.sql(f"insert into d.d0 values ({T}, 1, 'a') ({T + 1}, 2, 'b') d.d1 values ({T}, 3, 'c')")
     follow.drain()

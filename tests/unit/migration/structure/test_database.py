@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timezone
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
@@ -20,6 +22,8 @@ from ..conftest import SOURCE, TARGET, Pair, T
 
 TABLE = f"create table {SOURCE}.t (ts timestamp, v int)"
 """A database without any table is none that could be migrated."""
+
+NEWEST = Dialect.of((3, 3, 5, 2))
 
 
 class TestOptionsAsText:
@@ -83,7 +87,7 @@ class TestNewDatabase:
     )
     def test_statement(self, pair: Pair, keep: tuple[int, ...], duration: int, options: str, expected: str) -> None:
         source = Database("x", Precision.MS, tuple(days * DAY for days in keep), duration * DAY)
-        new = NewDatabase.like(source, TARGET, options)
+        new = NewDatabase.like(source, TARGET, options, pair.target.dialect)
         statement = new.statement(pair.target.dialect)
         assert statement == f"CREATE DATABASE IF NOT EXISTS `{TARGET}` {expected}"
         pair.target.execute(statement)
@@ -96,15 +100,37 @@ class TestNewDatabase:
     )
     def test_whatever_2x_has_fits(self, keep: int, days: int, precision: Precision) -> None:
         source = Database("x", precision, (max(keep, days) * DAY,), days * DAY)
-        new = NewDatabase.like(source, "y", "")
+        new = NewDatabase.like(source, "y", "", NEWEST)
         assert list(new.findings(source)) == []
         assert new.keep == source.keep
         assert 60 <= new.duration <= days * DAY
 
+    @pytest.mark.parametrize(
+        ("version", "options", "duration", "found"),
+        [
+            ((3, 0, 5, 2), "", 3650, ""),
+            ((3, 3, 3, 0), "", 1216, ""),
+            ((3, 3, 5, 2), "", 121, ""),
+            ((3, 3, 5, 2), "S3_KEEPLOCAL 1000d", 333, ""),
+            ((3, 3, 5, 2), "DURATION 122d S3_KEEPLOCAL 366d", 122, ""),
+            ((3, 0, 5, 2), "DURATION 3650", 3650, ""),
+            ((3, 3, 5, 2), "DURATION 122", 122, "DURATION would be 122d, and .* at most, which would be 365d"),
+        ],
+    )
+    def test_a_file_spans_a_third_of_what_is_kept_locally(
+        self, version: tuple[int, ...], options: str, duration: int, found: str
+    ) -> None:
+        source = Database("x", Precision.MS, (36500 * DAY,), 3650 * DAY)
+        new = NewDatabase.like(source, "y", options, Dialect.of(version))
+        assert new.duration // DAY == duration
+        findings = [finding.found for finding in new.findings(source)]
+        assert len(findings) == bool(found)
+        assert all(re.search(found, text) for text in findings)
+
     def test_nanoseconds_do_not_reach_back_as_far(self) -> None:
         source = Database("x", Precision.MS, (365_000 * DAY,), 10 * DAY)
-        assert list(NewDatabase.like(source, "y", "").findings(source)) == []
-        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'").findings(source)
+        assert list(NewDatabase.like(source, "y", "", NEWEST).findings(source)) == []
+        (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'", NEWEST).findings(source)
         assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
 
 

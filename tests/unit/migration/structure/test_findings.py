@@ -428,6 +428,18 @@ LONG = "x" * 65
 RENAME = "Give it another one with rename_stables or rename_tables, or leave it out."
 ONLY_2, ONLY_3 = frozenset({2}), frozenset({3})
 
+
+def decimals(pair: BoxPair, folder: Path) -> object:
+    """A source that has a type which the target does not know."""
+    with TDengineBox(version="3.3.5.2") as box:
+        newer = replace(pair, source=Client(address(box)), source_box=box)
+        sides(("create stable {}.s (ts timestamp, v int, price decimal(10,2)) tags (g int)",))(newer)
+        try:
+            return newer.sync()
+        finally:
+            assert Catalog(pair.target, TARGET).database() is None
+
+
 CASES = (
     # --- Options
     Case(
@@ -795,6 +807,12 @@ CASES = (
         "Give another KEEP or DURATION in database_options.",
     ),
     Case(
+        "database.NewDatabase.findings 4",
+        database("keep 36500", database_options="DURATION 1217"),
+        "Database 'mig_dst': DURATION would be 1217d, and this TDengine takes a third of S3_KEEPLOCAL at most, which "
+        "would be 3650d. Give a shorter DURATION or a longer S3_KEEPLOCAL in database_options.",
+    ),
+    Case(
         "database.coarser",
         database("keep 30 precision 'us'", database_options="PRECISION 'ms'"),
         "Database 'mig_dst': the target counts ms, the source us, so digits of timestamps would be lost. "
@@ -874,6 +892,13 @@ CASES = (
         sync(STABLE, CHILD, add_tags="\n".join(f"t{i}=x" for i in range(128))),
         "Table 's': it would have 129 tags, and TDengine 3 takes 128. "
         "Take fewer with columns or add_tags, or leave the table out with exclude.",
+    ),
+    Case(
+        "limits.type_findings",
+        decimals,
+        "Table 's', column 'price': it is DECIMAL(10,2), and TDengine 3.3.3.0 of the target has no DECIMAL. "
+        "Leave it out with columns, or upgrade the target.",
+        ONLY_3,
     ),
     # --- What does not stand in the way
     Case(
