@@ -29,7 +29,7 @@ class Headway:
         total: when it is complete; 0 where that is not known.
         unit: what is counted.
         tell: takes each line.
-        silence: seconds for which no line comes while nothing is done; `EVERY` and less for none.
+        silence: seconds for which no line comes while nothing more is done.
 
     Attributes:
         note: what there is to say besides.
@@ -41,7 +41,7 @@ class Headway:
         total: int = 0,
         unit: str = "row",
         tell: Callable[[str], object] = log.info,
-        silence: float = EVERY,
+        silence: float = 0.0,
     ) -> None:
         self.what = what
         self.total = total
