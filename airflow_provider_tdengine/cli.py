@@ -62,7 +62,7 @@ from airflow_provider_tdengine.migration.planning import (
 )
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
-from airflow_provider_tdengine.migration.structure import SchemaSync
+from airflow_provider_tdengine.migration.structure import Made, SchemaSync, make_objects
 from airflow_provider_tdengine.screen import Screen
 
 log = logging.getLogger(__name__)
@@ -245,7 +245,8 @@ class Command:
     def _choose(self) -> None:
         """Find out how the source is followed, before history is read: what is written meanwhile is told."""
         if self._options.follows:
-            choice = choose(self._source, self._target, self._options)
+            is_copied = self._state.position.load() is not None
+            choice = choose(self._source, self._target, self._options, is_copied=is_copied)
             self._screen.line(f"  {choice.why}")
             self._options = replace(self._options, follow_by=choice.by)
 
@@ -415,6 +416,9 @@ class Command:
         if options.verify == "none":
             verdict = Verdict(not_compared="verify is none")
             self._screen.line(f"  {verdict.words}")
+            if mends:
+                with self._source, self._target:
+                    make_objects(self._source, self._target, options)
             return verdict
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
@@ -429,11 +433,13 @@ class Command:
             )
             verdict = comparison.verdict
             say(verdict.words)
-            proof = None
+            proof, made = None, list[Made]()
+            if mends and verdict.kind is not Kind.DIFFERENT:
+                made = make_objects(self._source, self._target, options)
             if options.certificate_path:
                 now = datetime.now(timezone.utc)
                 period = (min(now, self._state.created), now)
-                proof = certificate(self._source, self._target, options, comparison, period)
+                proof = certificate(self._source, self._target, options, comparison, period, made)
         self._tell(comparison.facts())
         lines = list(verdict.notes)
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]

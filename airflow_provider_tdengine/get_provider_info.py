@@ -33,7 +33,7 @@ class ConnField(TypedDict):
 
 RELABELING = {"schema": "Database", "login": "User"}
 PLACEHOLDERS = {
-    "host": "host name of the taosAdapter",
+    "host": "host name of the taosAdapter; of a cluster several: a,b,c:6042",
     "port": str(DEFAULT_PORT),
     "login": "root",
     "schema": "for statements that name none",
@@ -85,7 +85,21 @@ def conn_fields() -> dict[str, ConnField]:
             default=SCHEMES[0],
             enum=list(SCHEMES),
         ),
-        "token": _field("Token", "Token of TDengine Cloud, in place of user and password", "string", format="password"),
+        "token": _field(
+            "Cloud token", "Token of TDengine Cloud, in place of user and password", "string", format="password"
+        ),
+        "bearer_token": _field(
+            "Bearer token",
+            "Token of TDengine 3.4 (CREATE TOKEN), in place of user and password",
+            "string",
+            format="password",
+        ),
+        "totp_secret": _field(
+            "TOTP secret",
+            "Of an account that logs in with one-time codes, too (3.4): what CREATE TOTP_SECRET gave. ws and wss only",
+            "string",
+            format="password",
+        ),
         "connect_timeout": _field(
             "Connection time-out", "Seconds for the connection and the login, each (default 20)", "number", minimum=0
         ),
@@ -100,6 +114,14 @@ def conn_fields() -> dict[str, ConnField]:
         ),
         "ca_file": _field(
             "CA file", "File on the workers with certificates to trust in place of the system's", "string"
+        ),
+        "cert_file": _field(
+            "Certificate file", "File on the workers with the client's own certificate, if servers ask for it", "string"
+        ),
+        "key_file": _field(
+            "Key file",
+            "File on the workers with its key, not encrypted (default: the certificate file)",
+            "string",
         ),
         "compression": _field(
             "Compression", "Compress WebSocket messages; worth it on slow networks only", "boolean", default=False

@@ -485,7 +485,7 @@ def decode_block(raw: bytes | memoryview, names: Sequence[str] | None = None) ->
     return Block(fields, tuple(columns), rows)
 
 
-def decode_rows(raws: Sequence[memoryview], names: Sequence[str]) -> tuple[Block, Ints]:
+def decode_rows(raws: Sequence[bytes | memoryview], names: Sequence[str]) -> tuple[Block, Ints]:
     """The rows of many raw blocks of 3.x with the same columns; those of one row each are decoded together.
 
     Parameters:
@@ -514,7 +514,7 @@ def decode_rows(raws: Sequence[memoryview], names: Sequence[str]) -> tuple[Block
     return concatenate(blocks), np.concatenate(owners)
 
 
-def _decode_alike(fields: tuple[Field, ...], raws: Sequence[memoryview]) -> Block:
+def _decode_alike(fields: tuple[Field, ...], raws: Sequence[bytes | memoryview]) -> Block:
     """Blocks of one row each whose columns are as long in all of them; the first one is known to be sound."""
     rows, count = len(raws), len(fields)
     cells = np.frombuffer(b"".join(raws), np.uint8).reshape(rows, -1)
@@ -537,7 +537,7 @@ def _decode_alike(fields: tuple[Field, ...], raws: Sequence[memoryview]) -> Bloc
     return Block(fields, tuple(columns), rows)
 
 
-def raw_fields(raw: memoryview, names: Sequence[str] | None = None) -> tuple[Field, ...]:
+def raw_fields(raw: bytes | memoryview, names: Sequence[str] | None = None) -> tuple[Field, ...]:
     """The columns of an unopened block of 3.x, which has at least its head.
 
     Parameters:
@@ -711,12 +711,12 @@ def times_of(block: Block) -> Ints:
     return column.values.astype(np.int64, copy=False)
 
 
-def raw_heads(raw: memoryview) -> bytes:
-    """What an unopened block of 3.x, which has at least its head, says of its columns: equal bytes, equal columns."""
-    return bytes(raw[_HEAD.size : _HEAD.size + _HEAD.unpack_from(raw)[3] * _COLUMN_HEAD.size])
+def raw_heads(raw: bytes, columns: int) -> bytes:
+    """What an unopened block of 3.x says of a number of columns: equal bytes, equal columns."""
+    return raw[_HEAD.size : _HEAD.size + columns * _COLUMN_HEAD.size]
 
 
-def as_fetched(raw: memoryview) -> memoryview:
+def as_fetched(raw: bytes) -> bytes:
     """A block of 3.x as the native client hands it out, from what servers send to it.
 
     Blocks of version 1 (3.0) have the sizes of their columns in network order until then; those of version 2 do not
@@ -725,14 +725,14 @@ def as_fetched(raw: memoryview) -> memoryview:
     Parameters:
         raw: the block, of which `raw_fields` is known.
     """
-    version, count = _HEAD.unpack_from(raw)[::3][:2]
+    version, _, _, count, _, _ = _HEAD.unpack_from(raw)
     if version != _VERSIONS[0]:
         return raw
     start = _HEAD.size + count * _COLUMN_HEAD.size
     turned = bytearray(raw)
     sizes = struct.unpack_from(f">{count}i", turned, start)
     struct.pack_into(f"<{count}i", turned, start, *sizes)
-    return memoryview(turned)
+    return bytes(turned)
 
 
 def raw_length(raw: bytes | memoryview) -> int:

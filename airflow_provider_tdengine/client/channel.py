@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, PayloadTooBig
@@ -31,7 +32,14 @@ from airflow_provider_tdengine.client.errors import (
     Timeout,
     UnsupportedServer,
 )
-from airflow_provider_tdengine.client.stream import MAX_ANSWER, SILENCE, Expired, Stream, connection_error, open_stream
+from airflow_provider_tdengine.client.stream import (
+    MAX_ANSWER,
+    SILENCE,
+    Expired,
+    at_any_host,
+    connection_error,
+    open_stream,
+)
 
 CLOSING = 1.0
 """Seconds for a goodbye, as a whole."""
@@ -81,26 +89,20 @@ class Channel:
         self._parts: list[Frame] = []
         self._ended = ""
         """Why, where it is this side that ended it."""
+        at_any_host(address, partial(self._open, path))
+        _keeper.watch(self)
+
+    def _open(self, path: str, host: Address, deadline: float) -> None:
+        self._stream = open_stream(host, deadline)
         try:
-            uri = parse_uri(address.websocket_url(path))
-        except InvalidURI:
-            # Its text has the address with the token.
-            raise AddressError(f"{address} cannot be the address of a WebSocket") from None
-        deflate = ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})
-        self._protocol = ClientProtocol(
-            uri, extensions=[deflate] if address.compression else None, max_size=MAX_ANSWER, logger=_QUIET
-        )
-        deadline = time.monotonic() + address.connect_timeout
-        self._stream: Stream = open_stream(address, deadline)
-        try:
-            self._upgrade(path, deadline)
+            self._protocol = _protocol_of(host, path)
+            self._upgrade(path, host, deadline)
         except BaseException:
             self._stream.close()
             raise
-        _keeper.watch(self)
 
-    def _upgrade(self, path: str, deadline: float) -> None:
-        protocol, address = self._protocol, self._address
+    def _upgrade(self, path: str, address: Address, deadline: float) -> None:
+        protocol = self._protocol
         protocol.send_request(protocol.connect())
         try:
             self._flush(deadline)
@@ -111,7 +113,7 @@ class Channel:
                 f"{address} did not open a WebSocket at {path} within {address.connect_timeout:g} s"
             ) from error
         except OSError as error:
-            raise self._closed_early(error) from error
+            raise _closed_early(address, error) from error
         refusal = protocol.handshake_exc
         if isinstance(refusal, InvalidStatus):
             status = refusal.response.status_code
@@ -122,13 +124,8 @@ class Channel:
             raise PathMissing(f"{address} serves no WebSocket at {path} (HTTP {status})") from refusal
         if refusal is not None:
             if isinstance(refusal.__cause__, EOFError):
-                raise self._closed_early(refusal) from refusal
+                raise _closed_early(address, refusal) from refusal
             raise PathMissing(f"{address} does not speak WebSocket at {path} ({refusal})") from refusal
-
-    def _closed_early(self, error: Exception) -> ConnectionFailed:
-        if isinstance(error, (ConnectionError, InvalidHandshake)):
-            return ConnectionFailed(f"{self._address} closed the connection before the WebSocket was open")
-        return connection_error(self._address, error)
 
     def send(self, message: bytes, deadline: float, *, text: bool) -> None:
         """Send a message.
@@ -248,6 +245,27 @@ class Channel:
             return UnsupportedServer(f"{self._address} sent a message that is too large: {reason}")
         why = self._ended or str(self._protocol.close_rcvd or reason)
         return ConnectionFailed(f"The session at {self._address} was lost: {why or type(reason).__name__}")
+
+
+def _protocol_of(host: Address, path: str) -> ClientProtocol:
+    """The protocol of a WebSocket that is about to be opened.
+
+    Raises:
+        AddressError: the host cannot serve any.
+    """
+    try:
+        uri = parse_uri(host.websocket_url(path))
+    except InvalidURI:
+        # Its text has the address with the token.
+        raise AddressError(f"{host} cannot be the address of a WebSocket") from None
+    deflate = ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})
+    return ClientProtocol(uri, extensions=[deflate] if host.compression else None, max_size=MAX_ANSWER, logger=_QUIET)
+
+
+def _closed_early(address: Address, error: Exception) -> ConnectionFailed:
+    if isinstance(error, (ConnectionError, InvalidHandshake)):
+        return ConnectionFailed(f"{address} closed the connection before the WebSocket was open")
+    return connection_error(address, error)
 
 
 def _message(parts: list[Frame]) -> str | memoryview:

@@ -28,6 +28,7 @@ class Dialect:
             3.0.5.2 dies of them.
         days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
+        has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
     """
 
     generation: int
@@ -39,6 +40,7 @@ class Dialect:
     describes_geometry: bool
     days_kept_local: int
     clock: str | None
+    has_roles: bool
 
     @classmethod
     @cache
@@ -56,6 +58,7 @@ class Dialect:
             # Within 3.3.4 the one became the other (by its sources); 3.0 has none, which the longest KEEP says.
             days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
+            has_roles=version >= (3, 4),
         )
 
     def database(self, name: str) -> str:
@@ -95,6 +98,23 @@ class Dialect:
     def drop_topic(self, topic: str) -> str:
         """Refused while a topic has consumers; so is DROP DATABASE while it has a topic (code 1005)."""
         return f"DROP TOPIC IF EXISTS {identifier(topic)}"
+
+    def grant_reading(self, database: str, user: str) -> str:
+        """What gives an account the right to read a database; 3.x only."""
+        name = self.database(database)
+        if self.has_roles:
+            return f"GRANT USE, SHOW ON DATABASE {name} TO {user}; GRANT SELECT, SHOW ON {name}.* TO {user}"
+        return f"GRANT READ ON {name}.* TO {user}"
+
+    def grant_writing(self, database: str, user: str) -> str:
+        """What gives an account all rights on a database; 3.x only."""
+        name = self.database(database)
+        whole = f"GRANT ALL ON DATABASE {name} TO {user}; " if self.has_roles else ""
+        return f"{whole}GRANT ALL ON {name}.* TO {user}"
+
+    def grant_creating(self, user: str) -> str:
+        """What lets an account create databases; 3.1 and later."""
+        return f"GRANT CREATE DATABASE TO {user}" if self.has_roles else f"ALTER USER {user} CREATEDB 1"
 
     def by_table(self, table: str, aggregates: list[str], conditions: str) -> str:
         """Aggregates of each subtable: its name, then these; 2.x appends the name a second time.

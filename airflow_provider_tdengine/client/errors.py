@@ -157,6 +157,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x0315: PermissionDenied,  # user is disabled
     0x0512: PermissionDenied,  # database write operation denied (vnode)
     0x2644: PermissionDenied,  # 9796 permission denied or target object not exist
+    0xFFFD: PermissionDenied,  # adapter: it is set to reject such statements (by its code of 3.4)
     # Nobody there, or lost on the way
     0x000B: ConnectionFailed,  # 11 unable to establish connection
     0x0015: ConnectionFailed,  # unable to resolve FQDN; a busy 2.6.0.66 says it, too
@@ -203,6 +204,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x0914: ServerBusy,  # sync: restoring
     0x0916: ServerBusy,  # sync: buffer full
     0x0917: ServerBusy,  # sync: write stall
+    0xFFFE: ServerBusy,  # adapter: more queries than it is set to take at a time (by its code of 3.4)
     # Objects
     0x0360: AlreadyExists,  # 864 table (2.x) or super table (3.x) already exists
     0x0369: AlreadyExists,  # tag already exists

@@ -12,7 +12,14 @@ from typing_extensions import Self
 
 from airflow_provider_tdengine.client.address import Address
 from airflow_provider_tdengine.client.errors import Timeout, UnsupportedServer
-from airflow_provider_tdengine.client.stream import MAX_ANSWER, Expired, Stream, connection_error, open_stream
+from airflow_provider_tdengine.client.stream import (
+    MAX_ANSWER,
+    Expired,
+    Stream,
+    at_any_host,
+    connection_error,
+    open_stream,
+)
 
 _MAX_HEAD = 64 * 1024
 """Bytes of an answer's headers."""
@@ -41,7 +48,7 @@ class HttpConnection:
     """
 
     def __init__(self, address: Address) -> None:
-        self._address = address
+        self._address = self._host = address
         self._stream: Stream | None = None
         self._protocol = h11.Connection(h11.CLIENT)
 
@@ -57,7 +64,10 @@ class HttpConnection:
             return
         self.close()
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
-        self._stream = open_stream(self._address, time.monotonic() + self._address.connect_timeout)
+        at_any_host(self._address, self._open)
+
+    def _open(self, host: Address, deadline: float) -> None:
+        self._stream, self._host = open_stream(host, deadline), host
 
     def request(
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
@@ -80,7 +90,7 @@ class HttpConnection:
         assert stream is not None, "there is no connection yet"
         deadline = time.monotonic() + timeout
         length = [("Content-Length", str(len(body)))] if body else []
-        host = ("Host", self._address.netloc.encode("idna").decode())
+        host = ("Host", self._host.netloc.encode("idna").decode())
         request = h11.Request(method=method, target=target, headers=[host, *length, *headers])
         events = (request, h11.Data(body), h11.EndOfMessage())
         wait = f"take a request of {len(body)} bytes"

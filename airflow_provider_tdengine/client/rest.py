@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.address import APP, Address, login_refused
 from airflow_provider_tdengine.client.answers import Answer, listed_columns, moment_of
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.errors import (
@@ -66,9 +66,7 @@ class RestSession:
         self.waited = 0.0
         self._date: datetime | None = None
         self._http = HttpConnection(address)
-        account = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
-        login = () if address.token else (("Authorization", f"Basic {account}"),)
-        self._headers = (("Accept-Encoding", "identity"), *login)
+        self._headers = (("Accept-Encoding", "identity"), *_authorization(address))
 
     def query(self, statement: str) -> RestResult:
         """Send a statement and take its whole answer.
@@ -117,16 +115,14 @@ class RestSession:
             TDengineError: of the kind of failure.
         """
         path = f"/rest/{verb}/{quote(self.database, safe='')}" if self.database else f"/rest/{verb}"
-        given = {"token": self._address.token, "tz": time_zone}
+        given = {"token": self._address.token, "tz": time_zone, "app": APP}
         query = urlencode({name: value for name, value in given.items() if value})
         content = statement.encode("utf-8", "surrogateescape")
         self.bytes_sent += len(content)
         began = time.monotonic()
         self._http.connect()
         try:
-            response = self._http.request(
-                "POST", f"{path}?{query}" if query else path, self._headers, content, self._address.timeout
-            )
+            response = self._http.request("POST", f"{path}?{query}", self._headers, content, self._address.timeout)
         except (Timeout, UnsupportedServer) as error:
             error.statement = statement
             raise
@@ -145,6 +141,15 @@ class RestSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _authorization(address: Address) -> tuple[tuple[str, str], ...]:
+    if address.token:
+        return ()
+    if address.bearer_token:
+        return (("Authorization", f"Bearer {address.bearer_token}"),)
+    account = base64.b64encode(f"{address.user}:{address.password}".encode()).decode()
+    return (("Authorization", f"Basic {account}"),)
 
 
 def _checked(address: Address, response: HttpAnswer, statement: str) -> Answer:

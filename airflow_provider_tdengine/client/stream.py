@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from airflow_provider_tdengine.client.address import Address
-from airflow_provider_tdengine.client.errors import CertificateRejected, ConnectionFailed, Timeout
+from airflow_provider_tdengine.client.errors import CertificateRejected, ConnectionFailed, TDengineError, Timeout
 
 _T = TypeVar("_T")
 
@@ -181,15 +181,40 @@ class TlsStream(Stream):
             super().send(self._outgoing.read(), deadline)
 
 
+def at_any_host(address: Address, opened: Callable[[Address, float], _T]) -> _T:
+    """What can be opened at a server; of several hosts, at the first one where it can.
+
+    Parameters:
+        address: where it is.
+        opened: opens it at an address of one host, until a deadline.
+
+    Raises:
+        ConnectionFailed: at no host within `connect_timeout`.
+        TDengineError: what the others would say, too.
+    """
+    hosts = list(address.in_turn())
+    deadline = time.monotonic() + address.connect_timeout
+    failed: list[TDengineError] = []
+    for number, host in enumerate(hosts):
+        now = time.monotonic()
+        try:
+            return opened(host, now + (deadline - now) / (len(hosts) - number))
+        except TDengineError as error:
+            if not error.retryable or len(hosts) == 1:
+                raise
+            failed.append(error)
+    raise ConnectionFailed(f"No host of {address} can be reached. " + "; ".join(error.message for error in failed))
+
+
 def open_stream(address: Address, deadline: float) -> Stream:
-    """Connect to a server.
+    """Connect to a server of one host.
 
     Parameters:
         address: where it is; its `connect_timeout` is what `deadline` was made of.
         deadline: until when TCP and TLS must be done.
 
     Raises:
-        AddressError: `ca_file` cannot be read.
+        AddressError: a file of certificates cannot be read.
         Timeout: the server did not accept the connection, or not finish the handshake of TLS, in time.
         CertificateRejected: the server's certificate is not trusted.
         ConnectionFailed: no connection came about.

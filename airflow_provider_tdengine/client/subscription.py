@@ -28,12 +28,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from airflow_provider_tdengine.client.address import Address
+from airflow_provider_tdengine.client.address import APP, CONNECTOR, Address
 from airflow_provider_tdengine.client.answers import Answer, precision_of, queried_columns, raise_if_failed
 from airflow_provider_tdengine.client.block import raw_fields, raw_length
 from airflow_provider_tdengine.client.changes import Change, changes_in
-from airflow_provider_tdengine.client.errors import AnswerError, BlockError, PositionGone
+from airflow_provider_tdengine.client.errors import AnswerError, BlockError, PositionGone, ServerBusy
 from airflow_provider_tdengine.client.exchange import UNNUMBERED, Exchange
 from airflow_provider_tdengine.client.raw_rows import TableRows, rows_in
 
@@ -133,8 +134,7 @@ class Subscription(Exchange):
             self._ask(
                 "subscribe",
                 "subscribe",
-                user=address.user,
-                password=address.password,
+                **_account(address),
                 group_id=group,
                 client_id="airflow",
                 # Older adapters have the one, which is a slip of the pen, newer ones both.
@@ -143,6 +143,8 @@ class Subscription(Exchange):
                 topics=[topic],
                 auto_commit="false",
                 with_table_name="true",
+                app=APP,
+                connector=CONNECTOR,
             )
         except BaseException:
             self.close()
@@ -154,6 +156,7 @@ class Subscription(Exchange):
         """The vgroups that this subscription reads, as they are now; in 3.0, as they were when this was asked first.
 
         Raises:
+            ServerBusy: another consumer of the group has come and gone.
             TDengineError: it has lost its place in the group.
         """
         # 3.0 would read again what has not been committed.
@@ -300,7 +303,10 @@ class Subscription(Exchange):
 
     def _ask_assignments(self) -> Iterator[Assignment]:
         for part in self._ask("assignment", "assign vgroups", topic=self.topic).parts("assignment"):
-            begin = part.whole("begin")
+            begin = part.whole("begin", least=-1)
+            if begin < 0:
+                # 3.3 has given it back, and does not know it any more.
+                raise ServerBusy(f"Another consumer has read topic {self.topic!r} at {self._address} meanwhile")
             first = begin if self._counts_next else begin - 1
             yield Assignment(part.whole("vgroup_id"), part.whole("offset"), begin, part.whole("end"), first)
 
@@ -311,3 +317,10 @@ class Subscription(Exchange):
             TDengineError: the server did not confirm it.
         """
         self._ask("unsubscribe", "end the subscription")
+
+
+def _account(address: Address) -> dict[str, Any]:
+    """Who subscribes; a token is an option of the consumer (by the adapter's code of 3.4)."""
+    if address.bearer_token:
+        return {"config": {"td.connect.token": address.bearer_token}}
+    return {"user": address.user, "password": address.password}

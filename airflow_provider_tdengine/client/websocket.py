@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from airflow_provider_tdengine.client.address import Address, login_refused
+from airflow_provider_tdengine.client.address import APP, CONNECTOR, Address, login_refused
 from airflow_provider_tdengine.client.answers import (
     Answer,
     block_of_3x,
@@ -35,6 +35,7 @@ from airflow_provider_tdengine.client.errors import (
     BlockError,
     ConnectionFailed,
     DatabaseMissing,
+    RowRejected,
     TDengineError,
     Timeout,
 )
@@ -113,7 +114,7 @@ class WebSocketSession(Exchange):
         self._long_statements: RestSession | None = None
         self.database = database = database or address.database
         try:
-            login = self._send_text("conn", user=address.user, password=address.password, db=database or "")
+            login = self._send_text("conn", **address.login(), db=database or "", app=APP, connector=CONNECTOR)
             self._take_answer(login, None, "answer the login")
         except Timeout as error:
             raise self._login_unanswered(error) from error
@@ -235,14 +236,16 @@ class WebSocketSession(Exchange):
             The requests whose confirmations `confirm` must check.
 
         Raises:
-            BlockError: one row alone is longer than a message may be, or cannot be encoded.
+            RowRejected: one row alone is longer than a message may be.
+            BlockError: a row cannot be encoded.
             ConnectionFailed: the socket is gone.
         """
         raw, fields = encode_block(block), encode_fields(block.fields)
-        if len(raw) + len(fields) <= MAX_MESSAGE:
+        # Adapters with binary frames take messages of any length (by their code, 3.3.2.10 to 3.4.1.12).
+        if len(raw) + len(fields) <= MAX_MESSAGE or (block.rows < 2 and self._binary):
             return [self.write_raw_block(table, raw, fields)]
         if block.rows < 2:
-            raise BlockError(f"a row of table {table!r} has {len(raw)} bytes, more than a message may have")
+            raise RowRejected(f"A row of table {table!r} has {len(raw)} bytes, more than a message may have")
         half = block.rows // 2
         return self.write_block(table, block.take(slice(0, half))) + self.write_block(
             table, block.take(slice(half, None))

@@ -73,19 +73,20 @@ class TDengineHook(DbApiHook):
         extra = _Extra(self.get_conn_id(), self.connection_extra)
         settings: dict[str, Any] = {
             "scheme": extra.choice("protocol", SCHEMES),
-            "token": extra.text("token"),
+            **{name: extra.text(name) for name in ("token", "bearer_token", "totp_secret")},
             "connect_timeout": extra.seconds("connect_timeout"),
             "timeout": extra.seconds("timeout"),
             "verify": extra.flag("verify"),
-            "ca_file": extra.text("ca_file"),
+            **{name: extra.text(name) for name in ("ca_file", "cert_file", "key_file")},
             "compression": extra.flag("compression"),
             "user": connection.login or None,
             "password": connection.password or None,
             "database": self.database,
         }
         host = connection.host or ""
-        if not host or "//" in host or host.count(":") == 1:
-            raise extra.error("host", host, f"a name or an IP address alone; port ({DEFAULT_PORT}) and protocol apart")
+        if not host or "//" in host or ("," not in host and host.count(":") == 1):
+            alone = f"a name or an IP address alone; port ({DEFAULT_PORT}) and protocol apart"
+            raise extra.error("host", host, f"{alone}; or several of a cluster, such as a,b,c:6042")
         try:
             given = {name: value for name, value in settings.items() if value is not None}
             return Address(host=host, port=connection.port or DEFAULT_PORT, **given)

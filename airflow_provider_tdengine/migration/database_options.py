@@ -16,6 +16,8 @@ DAY = 1440
 _UNITS = {"m": 1, "h": 60, "d": DAY, "": DAY}
 _LENGTH = re.compile(r"(\d+)([mhd]?)", re.IGNORECASE)
 
+_AS_SOURCE = re.compile(r"\s*AS\s+SOURCE\b", re.IGNORECASE)
+
 _VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s,'"]+)"""
 _OPTION = re.compile(rf"""\s*([A-Za-z]\w*)(?:\s+|(?=['"]))({_VALUE}(?:\s*,\s*{_VALUE})*)""")
 
@@ -42,6 +44,7 @@ class DatabaseOptions:
         keep: minutes for which rows are kept, one value a storage tier; nothing where it is not said.
         duration: minutes that one data file spans, None where it is not said.
         local: minutes for which rows are not stored in S3 (S3_KEEPLOCAL), None where it is not said.
+        as_source: whether all others are to be the source's.
     """
 
     words: Mapping[str, str]
@@ -49,10 +52,11 @@ class DatabaseOptions:
     keep: tuple[int, ...]
     duration: int | None
     local: int | None = None
+    as_source: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Options such as "VGROUPS 8 KEEP 3650d PRECISION 'us'".
+        """Options such as "VGROUPS 8 KEEP 3650d PRECISION 'us'"; "AS SOURCE" may stand before them.
 
         Raises:
             ValueError: the text is something else, or says something that no version takes.
@@ -61,7 +65,8 @@ class DatabaseOptions:
             # 3.x runs what stands before it and drops the rest without a word (measured 3.0.5.2, 3.3.3.0).
             raise ValueError("a semicolon ends the statement")
         words: dict[str, str] = {}
-        at = 0
+        as_source = _AS_SOURCE.match(text)
+        at = as_source.end() if as_source else 0
         while text[at:].strip():
             match = _OPTION.match(text, at)
             if match is None:
@@ -74,7 +79,9 @@ class DatabaseOptions:
             words,
             _precision(words["PRECISION"]) if "PRECISION" in words else None,
             tuple(map(minutes, words["KEEP"].split(","))) if "KEEP" in words else (),
-            *(minutes(words[word]) if word in words else None for word in ("DURATION", "S3_KEEPLOCAL")),
+            minutes(words["DURATION"]) if "DURATION" in words else None,
+            minutes(words["S3_KEEPLOCAL"]) if "S3_KEEPLOCAL" in words else None,
+            as_source is not None,
         )
 
 

@@ -241,10 +241,20 @@ class MigrationOptions:
         "",
         "Database options",
         _TARGET,
-        "Options of the target database when it is created, as SQL says them. The log of `sync_schema` names the "
-        "source's options that are not kept, and what to write here to keep them.",
+        "Options of the target database when it is created, as SQL says them; `AS SOURCE` before them gives it all "
+        "others of the source, as far as its version has them. The log of `sync_schema` names those that are not kept.",
         empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
-        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'",),
+        examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'", "AS SOURCE", "AS SOURCE VGROUPS 8"),
+    )
+    objects: str = _option(
+        "",
+        "Other objects",
+        _TARGET,
+        "What else is made in the target when all rows have arrived: `all`, or some of indexes, tsmas, virtual_tables, "
+        "views, topics and streams. What the source does not say how to make, or the target refuses, is listed with "
+        "its reason; functions and users always are.",
+        empty="tables only",
+        examples=("all", "views, topics"),
     )
     update_tags: bool = _option(
         False,
@@ -575,6 +585,17 @@ class MigrationOptions:
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]
 
+    @property
+    def object_kinds(self) -> tuple[str, ...]:
+        """What else is made in the target, by kinds of `structure.not_migrated`, in the order in which it can be."""
+        named = tuple(_OBJECTS) if self.objects == "all" else _listed(self.objects)
+        return tuple(kind for name, kinds in _OBJECTS.items() if name in named for kind in kinds)
+
+    @property
+    def renames(self) -> bool:
+        """Whether tables or columns have other names in the target."""
+        return bool(self.rename_stables or self.rename_tables or self.rename_columns)
+
     def _contradictions(self, wrong: Set[str]) -> Iterator[Finding]:
         """What is missing, and what does not go together.
 
@@ -588,6 +609,7 @@ class MigrationOptions:
             (self._check_period, {"mode", "start", "end", "start_from"}),
             (self._check_mode, {"mode", "schema", "start", "end", "start_from", "stop_at"}),
             (self._check_database_options, {"database_options"}),
+            (self._check_objects, {"objects"}),
             (self._check_dead_letters, {"on_error", "dead_letter_path"}),
             (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
         ):
@@ -609,6 +631,11 @@ class MigrationOptions:
         except ValueError as error:
             action = "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'"
             yield Finding("Option 'database_options'", str(error), action)
+
+    def _check_objects(self) -> Iterator[Finding]:
+        unknown = [name for name in _listed(self.objects) if name not in _OBJECTS]
+        if unknown and self.objects != "all":
+            yield Finding("Option 'objects'", f"there is no kind {unknown[0]!r}", f"Give all, or {', '.join(_OBJECTS)}")
 
     def _check_dead_letters(self) -> Iterator[Finding]:
         if self.on_error == "dead_letter" and not self.dead_letter_path:
@@ -748,6 +775,16 @@ OPTIONS: dict[str, Option] = {
 
 _KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
+_OBJECTS = {
+    "indexes": ("index",),
+    "tsmas": ("tsma",),
+    "virtual_tables": ("virtual super table", "virtual table"),
+    "views": ("view",),
+    "topics": ("topic",),
+    "streams": ("stream",),
+}
+"""What the option `objects` may name, in the order in which it is made, with the kinds that it means."""
+
 _CONNECTIONS = ("source_conn_id", "target_conn_id")
 
 # Signs that Airflow allows; of an address with a password, they lack the @ and the ? of a token.
@@ -822,6 +859,10 @@ def _moment(text: str, created: datetime | None = None) -> datetime:
     if not isinstance(parsed, pendulum.DateTime):
         raise ValueError(f"{text!r} is not a moment")
     return parsed
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _check_secrets(name: str, text: str) -> list[Finding]:

@@ -31,6 +31,7 @@ from airflow_provider_tdengine.migration.comparing import (
 )
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
@@ -173,6 +174,8 @@ class TDengineVerifyOperator(ComparingOperator):
             verdict = Verdict(not_compared=why)
             log.warning("%s", verdict.words)
             context["ti"].xcom_push("verdict", verdict.to_dict())
+            with clear_failures(), self.source(options) as source, self.target(options) as target:
+                make_objects(source, target, options)
             return {"verdict": verdict.to_dict()}
         self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
@@ -180,8 +183,9 @@ class TDengineVerifyOperator(ComparingOperator):
                 comparison = self._compared(source, target, options, context)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
+            made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
             began = context["dag_run"].start_date or context["dag_run"].run_after
-            proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)))
+            proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
             if options.certificate_path:
                 log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         verdict = comparison.verdict
@@ -243,7 +247,7 @@ class TDengineVerifyOperator(ComparingOperator):
         )
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
-        server = self.target(options).client.address
+        host, port = self.target(options).client.address.first
         events = context["outlet_events"][AssetAlias(MIGRATED)]
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
@@ -252,7 +256,7 @@ class TDengineVerifyOperator(ComparingOperator):
             if not verdict.is_whole:
                 log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
                 continue
-            asset = create_asset(host=server.host, port=server.port, database=options.target, table=stable or None)
+            asset = create_asset(host=host, port=port, database=options.target, table=stable or None)
             events.add(
                 asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
             )

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, verify
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
     MemoryProgress,
     ProgressNotSaved,
@@ -94,7 +94,7 @@ class FollowingOperator(MigrationOperator):
             MigrationStopped: `follow_by` is subscription, and something stands in the way.
             TDengineError: what no retry cured.
         """
-        choice = choose(self.source(options), self.target(options), options, is_begun=was_told(stored))
+        choice = choose(self.source(options), self.target(options), options, is_copied=True, is_begun=was_told(stored))
         log.info("%s", wording.folded([choice.why]))
         return replace(options, follow_by=choice.by)
 
@@ -326,6 +326,9 @@ class TDengineFinishOperator(FollowingOperator):
         followed: the task that followed them, whose XComs say how far it came.
         options: as of all stages.
 
+    What proves it is the XCom `certificate`, and is written where `certificate_path` says, whether it fails or not: it
+    is of the rows from the end of history on.
+
     Returns:
         The verdict, see `migration.comparing.Verdict`; it is the XCom `verdict`, too, whether it fails or not.
     """
@@ -361,6 +364,10 @@ class TDengineFinishOperator(FollowingOperator):
                 period = replace(past, start=begin.isoformat(), end=end.isoformat())
                 comparison = verify(source, target, period, kept(folder) if folder else {})
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
+                proof = certificate(source, target, options, comparison, (begin, end))
+                context["ti"].xcom_push("certificate", proof)
+                if options.certificate_path:
+                    log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         context["ti"].xcom_push("verdict", verdict.to_dict())
         log.info("Rows from %s to %s: %s", begin.isoformat(), end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:

@@ -108,7 +108,8 @@ def _dataset(catalog: Catalog, table: Table) -> Dataset:
     from openlineage.client.facet_v2 import schema_dataset  # noqa: PLC0415
 
     server = catalog.client.address
-    asset = create_asset(host=server.host, port=server.port, database=catalog.name, table=table.name)
+    host, port = server.first
+    asset = create_asset(host=host, port=port, database=catalog.name, table=table.name)
     dataset = convert_asset_to_openlineage(asset, None)
     fields = [
         schema_dataset.SchemaDatasetFacetFields(name=field.name, type=field.sql_type)

@@ -281,7 +281,11 @@ class TDengineResolveOperator(MigrationOperator):
                 if implied or options.follows:
                     options = on_source_clock(source, options, context["dag_run"].run_after)
                 findings = preflight(source, target, request.structure, options, is_end_implied=implied)
-            if options.follows and options.follow_by == "subscription" and (found := obstacle(source, options)):
+            if (
+                options.follows
+                and options.follow_by == "subscription"
+                and (found := obstacle(source, request.target, options))
+            ):
                 findings.append(found)
             # A dry run shows them all, with what schema sync and plan find.
             stop_on([] if options.dry_run else findings)

@@ -208,6 +208,7 @@ def show_migration(
             ("assessment", "plan", "assessment"),
             ("created", "sync_schema", "return_value"),
             ("certificate", "certify", "certificate"),
+            ("followed", "finish", "certificate"),
             ("letters", "dead_letters", "letters"),
         )
     }
@@ -240,10 +241,11 @@ def show_migration(
 
 
 _DOCUMENTS = {
-    "certificate": ("certify", certificate_page, "nothing has been compared yet"),
-    "assessment": ("plan", assessment_page, "only a dry run makes one"),
+    "certificate": ("certify", "certificate", certificate_page, "nothing has been compared yet"),
+    "followed": ("finish", "certificate", certificate_page, "what was followed has not been compared yet"),
+    "assessment": ("plan", "assessment", assessment_page, "only a dry run makes one"),
 }
-"""Of each document, the stage whose XCom it is, its page, and why there is none."""
+"""Of each document, the stage whose XCom it is, the XCom, its page, and why there is none."""
 
 
 @app.get(_ONE + "/{name}.{kind}", dependencies=_OF_A_RUN)
@@ -251,16 +253,16 @@ def show_document(
     request: Request,
     dag_id: str,
     run_id: str,
-    name: Literal["certificate", "assessment"],
+    name: Literal["certificate", "followed", "assessment"],
     kind: Literal["html", "json"],
     session: SessionDep,
     group: str = "",
 ) -> Response:
     """What proves a migration, or what a dry run found: as a page that stands alone, or as what it is made of."""
-    stage, page, why = _DOCUMENTS[name]
-    document = reading.document(session, _found(session, dag_id, run_id, group), stage, name)
+    stage, key, page, why = _DOCUMENTS[name]
+    document = reading.document(session, _found(session, dag_id, run_id, group), stage, key)
     if document is None:
-        raise HTTPException(404, f"There is no {name}: {why}")
+        raise HTTPException(404, f"There is no {key}: {why}")
     if kind == "json":
         text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         response = _safe(Response(text, media_type="application/json"))

@@ -35,9 +35,10 @@ def grid(airflow: Airflow) -> Airflow:
 
 def start(airflow: Airflow, target: str, **options: object) -> str:
     """A run that is in the middle of its copy, and slow; its id."""
+    run = airflow.trigger({"source_database": "grid", "target_database": target, "workers": 1, **options})
+    airflow.wait_for(lambda: airflow.tasks(run)["plan", -1]["state"] in ("running", "success"))
     # 313 blocks, four in flight: about forty seconds of copying, if nobody interrupts it.
     airflow.target.faults.delay(0.5)
-    run = airflow.trigger({"source_database": "grid", "target_database": target, "workers": 1, **options})
     airflow.wait_for(lambda: ("copy", 0) in airflow.tasks(run))
     # The first checkpoint comes after three seconds.
     airflow.wait_for(lambda: (airflow.stored(run, "copy", "checkpoint", 0) or {"tally": {"rows": 0}})["tally"]["rows"])

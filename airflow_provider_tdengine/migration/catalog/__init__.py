@@ -11,7 +11,13 @@ from airflow_provider_tdengine.migration.catalog.holdings import (
     measured,
     together,
 )
-from airflow_provider_tdengine.migration.catalog.names import name_findings, table_name_findings, unspeakable
+from airflow_provider_tdengine.migration.catalog.names import (
+    is_own_topic,
+    name_findings,
+    own_topic,
+    table_name_findings,
+    unspeakable,
+)
 from airflow_provider_tdengine.migration.catalog.patience import meet, patiently
 from airflow_provider_tdengine.migration.catalog.precision import TimeScale
 from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patterns, Scope, pinned
@@ -31,10 +37,12 @@ __all__ = [
     "count",
     "each",
     "holdings",
+    "is_own_topic",
     "is_virtual",
     "measured",
     "meet",
     "name_findings",
+    "own_topic",
     "patiently",
     "pinned",
     "table_name_findings",

@@ -17,6 +17,7 @@ from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import (
     AnswerError,
     IncompleteResult,
+    PermissionDenied,
     TableMissing,
     TDengineError,
     UnsupportedServer,
@@ -281,6 +282,20 @@ class Catalog:
                 self._is_there = True
                 return _database(row)
         return None
+
+    def option_names(self) -> frozenset[str]:
+        """Options that a new database of this server can have, in lower case; replicas where it has nodes for them.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        listed = self.by_column_name(_databases(self.client.generation, "information_schema"))
+        names = frozenset(name for row in listed for name in row)
+        try:
+            (nodes,) = self.rows("SELECT COUNT(*) FROM information_schema.ins_dnodes WHERE status = 'ready'", 1)
+        except PermissionDenied:
+            return names - {"replica"}
+        return names if as_number(nodes[0]) >= _REPLICAS else names - {"replica"}
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
@@ -573,6 +588,10 @@ def _databases(generation: int, name: str) -> str:
     if generation == 2:
         return "SHOW DATABASES"
     return f"SELECT * FROM information_schema.ins_databases WHERE name = {string(name)}"
+
+
+_REPLICAS = 3
+"""Of a database that has more than one; 3.3 also knows 2, with an arbitrator."""
 
 
 class Row(dict[str, Value]):

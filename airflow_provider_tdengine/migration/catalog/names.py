@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,31 @@ from airflow_provider_tdengine.migration.findings import Finding
 if TYPE_CHECKING:
     from airflow_provider_tdengine.migration.catalog.catalog import Table
 
+_READABLE = 40
+"""Characters of a label in a topic's name."""
+
+_OWN_TOPIC = re.compile(r"airflow_(?:\w+_)?[0-9a-f]{16}", re.ASCII)
+
 _TABLE_NAME_BYTES, _COLUMN_NAME_BYTES = 192, 64
+
+# --- Names of this package's own making
+
+
+def own_topic(label: str, digest: str) -> str:
+    """The name of a topic of ours.
+
+    Parameters:
+        label: what people read in it.
+        digest: 16 hexadecimal digits that tell it from others.
+    """
+    readable = re.sub(r"\W+", "_", label, flags=re.ASCII)[:_READABLE]
+    return "_".join(filter(None, ("airflow", readable, digest)))
+
+
+def is_own_topic(name: str) -> bool:
+    """Whether a topic is one of ours, of whatever migration."""
+    return bool(_OWN_TOPIC.fullmatch(name))
+
 
 # --- In a target of 3.x
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -50,6 +50,9 @@ from airflow_provider_tdengine.migration.structure import SchemaSync, Structure,
 from airflow_provider_tdengine.migration.wording import number
 
 log = logging.getLogger(__name__)
+
+_MORE_ROUNDS = 3
+"""Repair rounds with mode both, whose source goes on: they tell rows that come from those that do not arrive."""
 
 SHOWN = 20
 """Differences that a result names; it says how many there are."""
@@ -103,6 +106,7 @@ class BatchComparison:
         collisions: rows for which a later one stands, since the target counts coarser steps.
         expired: rows that were left behind since they are, or are about to be, older than one side keeps.
         vanished: tables that the source had when the migration was planned.
+        late: rows that the source has got while it was compared, and that are followed.
         is_reread: whether the source has other rows than those that were copied.
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
@@ -131,6 +135,7 @@ class BatchComparison:
     collisions: int = 0
     expired: int = 0
     vanished: int = 0
+    late: int = 0
     is_reread: bool = False
     mended: int = 0
     mended_rows: int = 0
@@ -213,8 +218,7 @@ def _compare(
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
     if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
-        own = replace(options, create_database=False)
-        persist(lambda: SchemaSync(source, target, own, brief.scope).run(), stop)
+        persist(lambda: SchemaSync.again(source, target, options, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
@@ -330,8 +334,11 @@ class _BatchComparer:
         self._result.tables = len(ours)
         pieces = list(self._reader.pieces(self._bounded(odd, ours, theirs)))
         self._result.read = len(odd) + (len(ours) if self._options.verify == "full" else 0)
-        rounds = 0
-        while pieces and rounds < self._options.repair_rounds:
+        is_followed = self._options.mode == "both"
+        rounds, most, lasting = 0, self._options.repair_rounds, pieces
+        if most and is_followed:
+            most += _MORE_ROUNDS
+        while lasting and rounds < most:
             rounds += 1
             tables = sorted({piece.table for piece in pieces})
             differ = f"{number(len(tables), 'table')} {'differs' if len(tables) == 1 else 'differ'}"
@@ -346,7 +353,12 @@ class _BatchComparer:
                 self._result.obstacle = str(error)
                 break
             ours, theirs = self._listings()
-            pieces = list(self._reader.pieces(self._bounded(tables, ours, theirs)))
+            # Also those that have got rows meanwhile.
+            tables = sorted({*tables, *self._unlike(ours, theirs)})
+            before, pieces = pieces, list(self._reader.pieces(self._bounded(tables, ours, theirs)))
+            lasting = self._lasting(pieces, before) if is_followed else pieces
+        self._result.late = _lacking(pieces) - _lacking(lasting)
+        pieces = lasting
         if odd and not pieces:
             # Rows may have come between the listing and the reading, which has found no difference.
             ours, theirs = self._listings()
@@ -359,7 +371,30 @@ class _BatchComparer:
             self._result.refused = sum(len(self._refused.get(name, ())) for name in names)
         if self._brief.time.cuts and not pieces:
             self._result.collisions = ours.total - theirs.total - self._result.refused
+        elif is_followed and not pieces:
+            # What is behind the reading, which has found no other difference.
+            self._result.late = max(self._result.late, ours.total - theirs.total - self._result.refused)
         self._note(pieces)
+
+    def _lasting(self, pieces: Sequence[Piece], before: Sequence[Piece]) -> list[Piece]:
+        """What is made of more than rows that have come since the reading before, and that are followed.
+
+        Parameters:
+            pieces: what differs.
+            before: what differed then, and was mended.
+        """
+        # Only a subscription tells of rows that were overwritten, however old they are.
+        tells_changes = self._options.follow_by == "subscription"
+        known: dict[str, list[Piece]] = defaultdict(list)
+        for piece in before:
+            known[piece.table].append(piece)
+        return [
+            piece
+            for piece in pieces
+            if piece.extra
+            or (piece.changed and not tells_changes)
+            or any(_share_rows(piece, other) for other in known[piece.table])
+        ]
 
     def _listings(self) -> tuple[Holdings, Holdings]:
         """What the source holds, and what the target holds of the source's tables, under their names in the source."""
@@ -377,6 +412,16 @@ class _BatchComparer:
 
     def _suspects(self, ours: Holdings, theirs: Holdings) -> list[str]:
         """Tables of the source that may differ."""
+        odd = self._unlike(ours, theirs)
+        rest = ours.take(np.array([name not in odd for name in ours.names], np.bool_))
+        if self._options.verify == "full":
+            odd.update(self._reader.differing(rest))
+        elif self._options.verify == "aggregate":
+            odd.update(self._told_apart(rest))
+        return sorted(odd)
+
+    def _unlike(self, ours: Holdings, theirs: Holdings) -> set[str]:
+        """Tables of the source that differ by what is known of them, or of which rows were refused."""
         places = {name: place for place, name in enumerate(theirs.names)}
         matched = np.array([places.get(name, -1) for name in ours.names], np.int64)
         there = matched >= 0
@@ -392,13 +437,7 @@ class _BatchComparer:
         if special:
             equal &= np.array([self._brief.target_name(name) not in special for name in ours.names], np.bool_)
         odd = {name for name, same in zip(ours.names, equal.tolist(), strict=True) if not same}
-        odd |= places.keys() - set(ours.names)
-        rest = ours.take(equal)
-        if self._options.verify == "full":
-            odd.update(self._reader.differing(rest))
-        elif self._options.verify == "aggregate":
-            odd.update(self._told_apart(rest))
-        return sorted(odd)
+        return odd | (places.keys() - set(ours.names))
 
     def _told_apart(self, tables: Holdings) -> Iterator[str]:
         """Tables for whose columns the servers' answers differ, or are not to be had."""
@@ -565,6 +604,18 @@ class _BatchComparer:
         if deleted:
             log.warning("Deleted %s of %s that only the target had", number(deleted, "row"), name)
         return deleted
+
+
+def _lacking(pieces: Iterable[Piece]) -> int:
+    """How many rows the target lacks."""
+    return sum(piece.missing + piece.changed for piece in pieces)
+
+
+def _share_rows(piece: Piece, other: Piece) -> bool:
+    """Whether rows may be missing in two pieces of a table that are the same ones."""
+    if piece.lacks is not None and other.lacks is not None:
+        return not piece.lacks.isdisjoint(other.lacks)
+    return piece.start < other.end and other.start < piece.end
 
 
 def _only(found: Holdings, name: str) -> Holdings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from airflow_provider_tdengine.migration.comparing.verdict import Kind
 from airflow_provider_tdengine.migration.documents import days, rendered, sealed, write_document
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
-from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.migration.structure import Made, read_structure
 
 _LEVELS = {
     "count": "rows, first and last timestamp of every table",
@@ -43,6 +43,7 @@ def certificate(
     options: MigrationOptions,
     comparison: Comparison,
     period: tuple[datetime, datetime],
+    made: Iterable[Made] = (),
 ) -> dict[str, object]:
     """What was asked, what was compared, and what it came to; no secrets.
 
@@ -52,6 +53,7 @@ def certificate(
         options: of the migration.
         comparison: the last one.
         period: begin of the migration, and the end of the comparison.
+        made: what else was made in the target, or was to be.
 
     Returns:
         A document for JSON. Its `sha256` is that of all other keys, as JSON with sorted keys and without blanks.
@@ -83,7 +85,10 @@ def certificate(
             "deleted": comparison.deleted,
             "tags": comparison.tags,
         },
-        "findings": [finding.to_dict() for finding in preflight(source, target, structure, options)],
+        "findings": [
+            *(finding.to_dict() for finding in preflight(source, target, structure, options)),
+            *(one.finding.to_dict() for one in made),
+        ],
         "refused": comparison.refused,
         "dead_letters": comparison.dead_letters,
         "dead_letter_tables": comparison.dead_letter_tables,
@@ -91,6 +96,7 @@ def certificate(
         "expired": comparison.expired,
         "after_end": comparison.after_end,
         "vanished": comparison.vanished,
+        "late": comparison.late,
         "read_again": comparison.reread,
         "other_tables_in_target": comparison.extra_tables,
     }

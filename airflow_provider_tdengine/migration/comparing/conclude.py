@@ -53,6 +53,7 @@ class Total:
         refused: rows that the target refused.
         collisions: rows for which a later one stands in the target.
         expired: rows that were left behind at the border of KEEP.
+        late: rows that the source has got while it was compared.
         as_of: see `Verdict`.
     """
 
@@ -65,6 +66,7 @@ class Total:
     refused: int = 0
     collisions: int = 0
     expired: int = 0
+    late: int = 0
     as_of: float | None = None
 
     @property
@@ -77,6 +79,7 @@ class Total:
             refused=self.refused,
             expired=self.expired,
             collisions=self.collisions,
+            late=self.late,
             different=self.different,
             as_of=self.as_of,
         )
@@ -99,6 +102,7 @@ class Comparison:
         expired: rows of the source that are, or are about to be, older than one side keeps; they are not compared.
         after_end: rows at or after the end of history, where nobody has asked for that end; they are not copied.
         vanished: tables that the source had when the migration was planned, and has no more.
+        late: rows that the source has got while it was compared; they are followed.
         reread: batches whose source has other rows than those that were copied; they were read again.
         refused: rows that the target refused and that are kept as dead letters.
         dead_letters: the same by table, as far as their files are seen here; of many tables those with the most.
@@ -124,6 +128,7 @@ class Comparison:
     expired: int = 0
     after_end: int = 0
     vanished: int = 0
+    late: int = 0
     reread: int = 0
     refused: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
@@ -163,6 +168,7 @@ class Comparison:
             collisions=self.collisions,
             after_end=self.after_end,
             vanished=self.vanished,
+            late=self.late,
             reread=self.reread,
             different=self.different,
             missing=self.missing,
@@ -183,6 +189,7 @@ class Comparison:
             ("rows only in the target", self.extra),
             ("rows refused", self.refused),
             ("rows too old, left out", self.expired),
+            ("rows that came meanwhile", self.late),
             ("tables mended", self.mended),
             ("rows copied again", self.mended_rows),
             ("rows deleted", self.deleted),
@@ -214,6 +221,7 @@ class Comparison:
         total.refused += batch.refused
         total.collisions += batch.collisions
         total.expired += batch.expired
+        total.late += batch.late
         total.as_of = _earlier(total.as_of, batch.as_of)
         self.differ(total, batch.differences, batch.different)
         self.shown += batch.shown
@@ -221,6 +229,7 @@ class Comparison:
         self.expired += batch.expired
         self.as_of = _earlier(self.as_of, batch.as_of)
         self.vanished += batch.vanished
+        self.late += batch.late
         self.reread += batch.is_reread
         self.missing += batch.missing
         self.changed += batch.changed
@@ -420,15 +429,22 @@ def _conclude_pair(
         return found.differences, found.others
 
     differences, others = persist(compare, stop)
-    missing = _missing(differences)
+    missing, known = _missing(differences), set(differences)
+    # Tags that the source has changed since they were brought over are followed, as those that it changes later.
+    is_followed = options.mode == "both"
     if differences and options.repair_rounds:
+        own = replace(options, update_tags=options.update_tags or is_followed)
         try:
-            result.tags += persist(lambda: SchemaSync(source, target, options).run(), stop).tags
+            result.tags += persist(lambda: SchemaSync(source, target, own).run(), stop).tags
         except TDengineError as error:
             if error.retryable:
                 raise
             result.obstacle = result.obstacle or str(error)
+            is_followed = False
         differences, others = persist(compare, stop)
+        if is_followed:
+            # Others have come meanwhile.
+            differences = [each for each in differences if each in known]
     result.extra_tables += others
     result.differ(total, differences)
     return missing - _missing(differences)

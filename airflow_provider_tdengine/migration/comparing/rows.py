@@ -74,6 +74,7 @@ class Piece:
         extra: rows that only the target has.
         runs: first and last timestamp, in steps of the target, of such rows with none of the source between them.
         shown: the first differing rows, in words.
+        lacks: the rows that are missing or changed, by key and with their hash; None where they were only counted.
     """
 
     table: str
@@ -85,6 +86,7 @@ class Piece:
     extra: int = 0
     runs: tuple[tuple[int, int], ...] = ()
     shown: tuple[str, ...] = ()
+    lacks: frozenset[tuple[Key, int]] | None = None
 
 
 class RowReader:
@@ -362,6 +364,7 @@ class RowReader:
             len(extra),
             tuple(_runs(sorted({*ours, *theirs}, key=lambda key: int(str(key[0]))), extra)),
             tuple(shown),
+            None if unheld else frozenset((key, ours[key][0]) for key in [*missing, *changed]),
         )
 
     def _rows(self, blocks: Iterable[Block]) -> Iterator[tuple[Key, Row]]:

@@ -38,6 +38,7 @@ class Verdict:
         collisions: rows for which a later one stands, since the target counts coarser steps.
         after_end: rows at or after the end of history, where nobody has asked for that end.
         vanished: tables that the source had when the migration was planned, and has no more.
+        late: rows that the source has got while it was compared; they are followed.
         reread: batches whose source had other rows than those that were copied, and was read again.
         different: how many tables differ.
         missing: rows that the target lacks, as far as they have been told apart.
@@ -56,6 +57,7 @@ class Verdict:
     collisions: int = 0
     after_end: int = 0
     vanished: int = 0
+    late: int = 0
     reread: int = 0
     different: int = 0
     missing: int = 0
@@ -121,7 +123,7 @@ class Verdict:
     @property
     def _left_out(self) -> int:
         """Rows of the source that the target is not expected to have."""
-        return self.refused + self.expired + self.collisions
+        return self.refused + self.expired + self.collisions + self.late
 
     @property
     def _adds_up(self) -> bool:
@@ -138,6 +140,7 @@ class Verdict:
         counts = [
             (self.expired, f"{number(self.expired, 'expired row')}"),
             (self.collisions, f"{number(self.collisions, 'row')} for which a later one stands"),
+            (self.late, f"{number(self.late, 'row')} that came meanwhile"),
             (self.after_end, f"{number(self.after_end, 'row')} at or after the end of history"),
             (self.vanished, f"{number(self.vanished, 'table')} that vanished from the source"),
         ]
@@ -171,6 +174,8 @@ class Verdict:
                 f"At or after the end of history, where this run was created, the source has "
                 f"{number(self.after_end, 'row')}: give a later end, or follow them with mode both."
             )
+        if self.late:
+            yield f"While it was compared, the source got {number(self.late, 'row')} of that time: they are followed."
         if self.vanished:
             yield f"Since the migration was planned, {number(self.vanished, 'table')} vanished from the source."
         if self.reread:

@@ -572,9 +572,9 @@ class _Workers:
         """
         if self._options.schema == "none":
             raise missing
-        options = replace(self._options, create_database=False)
+        brief = self.brief
         with self.lock:
-            created = SchemaSync(self.brief.source, self.brief.target, options, self.brief.scope).run().tables
+            created = SchemaSync.again(brief.source, brief.target, self._options, brief.scope).run().tables
         if created:
             new = wording.number(created, "new subtable")
             log.info("Created: %s of batch %s", new, self.brief.batch.label)

@@ -8,7 +8,7 @@ was told is left to be read again from the source.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
@@ -16,12 +16,21 @@ from typing import TypeAlias
 import numpy as np
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.block import Block, Flags, VariableColumn, decode_rows, times_of
+from airflow_provider_tdengine.client.block import (
+    Block,
+    Flags,
+    Ints,
+    VariableColumn,
+    decode_rows,
+    encode_fields,
+    raw_timestamps,
+    times_of,
+)
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.raw_rows import TableRows
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import Field, Type
-from airflow_provider_tdengine.client.websocket import WebSocketSession
+from airflow_provider_tdengine.client.websocket import MAX_MESSAGE, WebSocketSession
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import (
     Brakes,
@@ -39,6 +48,9 @@ from airflow_provider_tdengine.migration.structure import Structure, TablePair
 
 _DENSE = 100
 """Rows of a table from which on they go as a block of their own: those of one row each are 2,000 a second (3.3.3.0)."""
+
+_MOST_BYTES = MAX_MESSAGE - 1_000_000
+"""Of a block that goes on as it is: a message has names of columns, too."""
 
 _IN_FLIGHT = 4
 """Statements and blocks that are written before the first is confirmed."""
@@ -93,6 +105,7 @@ class Applier:
         scope: the tables that are followed.
         period: from which timestamp on, None for the first one, and before which, None for no end, rows are meant.
         owners: subtables and normal tables of the source with their super table, None for normal tables.
+        there: those of them that are followed, and that the target has.
         rejections: what becomes of refused rows.
         brakes: limits that somebody has set.
         keep: is told the oldest timestamp of rows before they are written.
@@ -113,6 +126,7 @@ class Applier:
         scope: Scope,
         period: tuple[int | None, int | None],
         owners: Mapping[str, str | None],
+        there: Container[str],
         rejections: Rejections,
         brakes: Brakes,
         keep: Callable[[int], None],
@@ -122,6 +136,7 @@ class Applier:
         self._scope = scope
         self._period = period
         self._owners = owners
+        self._there = there
         self._rejections = rejections
         self._brakes = brakes
         self._keep = keep
@@ -130,6 +145,7 @@ class Applier:
         self._reads_again = structure.time.cuts or any(pair.source.where for pair in structure.pairs)
         """A condition is the server's to apply; of rows that are one in a coarser target, the last one is meant."""
         self._ways: dict[tuple[str, tuple[Field, ...]], _Way] = {}
+        self._last: tuple[str, tuple[Field, ...], _Way] | None = None
         self._pending: dict[_Way, list[TableRows]] = {}
         self._way_of: dict[str, _Way] = {}
         self.rows = self.rejected = 0
@@ -147,16 +163,17 @@ class Applier:
         return self._pairs.get(stable) if self._scope.has_subtable(table, stable) else None
 
     def add(self, told: TableRows) -> None:
-        """Take rows of a table; they are written by `flush` at the latest.
+        """Take rows of a table; they are written by `flush` at the latest. Of tables that the target does not have by
+        now, they are not: the source has dropped them.
 
         Raises:
             StructureOutdated: the target lacks their columns, or the table.
             TDengineError: of the kind of failure.
         """
-        pair = self.pair_of(told.table)
-        if pair is None or not told.rows:
+        owner = self._owners.get(told.table) or told.table
+        if told.table not in self._there or owner not in self._pairs:
             return
-        way = self._way(pair, told.fields)
+        way = self._way(owner, told.fields)
         if self._way_of.setdefault(told.table, way) is not way:
             self.flush()
             self._way_of[told.table] = way
@@ -176,20 +193,24 @@ class Applier:
         self._way_of.clear()
 
     def _flush(self, way: _Way, told: Sequence[TableRows]) -> None:
+        dense = self._dense(way, told)
+        if dense and self._pass_on(way, dense):
+            passed = set(map(id, dense))
+            told = [each for each in told if id(each) not in passed]
+        if not told:
+            return
         rows, blocks = decode_rows([each.raw for each in told], [field.name for field in told[0].fields])
         places: dict[str, int] = {}
         tables = np.array([places.setdefault(each.table, len(places)) for each in told])
         names = list(places)
         # A table's rows together, in the order in which they were told.
         order = np.lexsort((blocks, tables[blocks]))
-        order = order[self._meant(rows)[order]]
+        order = order[self._meant(times_of(rows))[order]]
         rows, owners = rows.take(order), tables[blocks][order]
         if not rows.rows:
             return
         times = times_of(rows)
-        self._keep(int(times.min()))
-        newest = int(times.max())
-        self.newest = newest if self.newest is None else max(newest, self.newest)
+        self._note(times)
         self.tables.update(names[place] for place in np.unique(owners).tolist())
         untrusted = np.ones(rows.rows, np.bool_) if way.transcode is None else self._untrusted(rows)
         for place, time in zip(owners[untrusted].tolist(), times[untrusted].tolist(), strict=True):
@@ -205,9 +226,66 @@ class Applier:
         parts = zip(owners[first].tolist(), first.tolist(), counts.tolist(), strict=True)
         self._write(way.transcode, [(names[place], begin, count) for place, begin, count in parts], rows)
 
-    def _meant(self, rows: Block) -> Flags:
-        times, (start, end) = times_of(rows), self._period
-        meant = np.ones(rows.rows, np.bool_)
+    def _note(self, times: Ints) -> None:
+        """What is to be known of rows before they are written."""
+        self._keep(int(times.min()))
+        newest = int(times.max())
+        self.newest = newest if self.newest is None else max(newest, self.newest)
+
+    def _dense(self, way: _Way, told: Sequence[TableRows]) -> list[TableRows]:
+        """Blocks that can go on as they are: of many rows each, whose order in their table is that of their times."""
+        if way.transcode is None or not way.transcode.unchanged or way.places != tuple(range(len(told[0].fields))):
+            return []
+        if not self._trusts_nulls and not all(field.info.width for field in told[0].fields):
+            return []
+        # A timestamp takes 8 bytes, and rows are only counted where there may be enough of them.
+        tables = {each.table for each in told if len(each.raw) > 8 * _DENSE and each.rows >= _DENSE}
+        by_table: dict[str, list[TableRows]] = {}
+        for each in told if tables else ():
+            if each.table in tables:
+                by_table.setdefault(each.table, []).append(each)
+        found: list[TableRows] = []
+        for blocks in by_table.values():
+            times = np.concatenate([raw_timestamps(each.raw) for each in blocks])
+            if (np.diff(times) > 0).all() and self._meant(times).all():
+                found += [each for each in blocks if each.rows >= _DENSE and len(each.raw) < _MOST_BYTES]
+        return found
+
+    def _pass_on(self, way: _Way, blocks: Sequence[TableRows]) -> bool:
+        """Write blocks as they are.
+
+        Returns:
+            Whether the target has confirmed all of them.
+        """
+        assert way.transcode is not None
+        rename, rows = self._structure.transform.tables, sum(each.rows for each in blocks)
+        columns = zip(blocks[0].fields, way.transcode.fields, strict=True)
+        fields = encode_fields([replace(own, name=theirs.name) for own, theirs in columns])
+        self._note(np.concatenate([raw_timestamps(each.raw) for each in blocks]))
+
+        def steps(session: WebSocketSession) -> Iterator[Step]:
+            before = session.bytes_sent
+            refusal = _confirmed(
+                partial(session.confirm, session.write_raw_block(name, each.raw, fields), name)
+                for each in blocks
+                for name in [rename(each.table)]
+            )
+            size = session.bytes_sent - before
+            yield Step(blocks[-1].table, None, Tally(rows, size, rejected=rows if refusal else 0))
+
+        with self._target.work_session() as session:
+            if not isinstance(session, WebSocketSession):
+                return False
+            done = list(self._brakes.paced(steps(session), session))
+        if any(step.tally.rejected for step in done):
+            return False
+        self.rows += rows
+        self.tables.update(each.table for each in blocks)
+        return True
+
+    def _meant(self, times: Ints) -> Flags:
+        start, end = self._period
+        meant = np.ones(len(times), np.bool_)
         if start is not None:
             meant &= times >= start
         if end is not None:
@@ -223,16 +301,20 @@ class Applier:
                     found |= column.nulls
         return found
 
-    def _way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way:
-        """How rows of these columns are written.
+    def _way(self, table: str, told: tuple[Field, ...]) -> _Way:
+        """How rows of these columns of a super table, or normal table, are written.
 
         Raises:
             StructureOutdated: the target lacks the table.
         """
-        key = pair.source.name, told
-        if key not in self._ways:
-            self._ways[key] = self._found_way(pair, told)
-        return self._ways[key]
+        # Most have those of the rows before, and columns take long to be looked up.
+        if self._last and self._last[0] == table and self._last[1] is told:
+            return self._last[2]
+        if (table, told) not in self._ways:
+            self._ways[table, told] = self._found_way(self._pairs[table], told)
+        way = self._ways[table, told]
+        self._last = table, told, way
+        return way
 
     def _found_way(self, pair: TablePair, told: tuple[Field, ...]) -> _Way:
         if self._reads_again:

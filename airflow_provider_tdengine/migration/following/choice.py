@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, patiently
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.follow import Follower
 from airflow_provider_tdengine.migration.following.lookout import Lookout, TopicLookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.planning import history_seconds
 
 LEAST_RETENTION = 3600
 """Seconds for which the source's log has to last: a worker that is away, or a queue, takes that long."""
+
+_MARGIN = 2
+"""How many times as long as it is estimated history may take: nothing is known of how fast the target writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,21 @@ class Choice:
         return "poll" if self.topic is None else "subscription"
 
 
-def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_begun: bool = False) -> Choice:
+def choose(
+    source: Catalog,
+    target: Catalog,
+    options: MigrationOptions,
+    *,
+    is_copied: bool = False,
+    is_begun: bool = False,
+) -> Choice:
     """Whether the source is followed by subscription; its topic is made then, and reading begins where it is now.
 
     Parameters:
         source: the source database.
         target: the target database, which need not exist.
         options: of the migration, with the end of history.
+        is_copied: whether history is complete.
         is_begun: whether a subscription has told something already, behind which reading goes on.
 
     Raises:
@@ -53,7 +66,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_be
     """
     if options.follow_by == "poll":
         return Choice(None, "Rows are asked for by their timestamps, as follow_by says")
-    found = patiently(source, target, lambda: obstacle(source, options))
+    found = obstacle(source, target, options, is_copied=is_copied)
     topic = None
     if found is None:
         topic = topic_of(source, target, options)
@@ -104,7 +117,7 @@ def follower_of(
         TDengineError: what no retry cured.
     """
     if options.follow_by == "subscription":
-        if found := patiently(source, target, lambda: obstacle(source, options)):
+        if found := obstacle(source, target, options, is_copied=True):
             raise MigrationStopped([found])
         topic = topic_of(source, target, options)
         return Subscriber(source, target, options, topic, save=save, letters=letters)
@@ -128,18 +141,36 @@ def lookout_of(
     return Lookout(source, target, options, shard, reached)
 
 
-def obstacle(source: Catalog, options: MigrationOptions) -> Finding | None:
-    """What stands in the way of a subscription, as far as it can be known without making the topic."""
-    server = source.client.server
-    if source.client.generation == 2 or server.websocket_path is None:
-        found = f"TDengine {server.version_text} at {source.client.address} serves no subscriptions"
+def obstacle(source: Catalog, target: Catalog, options: MigrationOptions, *, is_copied: bool = False) -> Finding | None:
+    """What stands in the way of a subscription, as far as it can be known without making the topic.
+
+    Parameters:
+        source: the source database.
+        target: the target database, which need not exist.
+        options: of the migration.
+        is_copied: whether history is complete; otherwise the source has to keep its log for as long as that takes.
+
+    Raises:
+        MigrationStopped: the source has no such table.
+        TDengineError: what no retry cured.
+    """
+    if found := patiently(source, target, lambda: _without_subscriptions(source)):
         return Finding("Option 'follow_by'", found, "Set it to auto or poll")
     if options.follow_shards > 1:
         found = f"follow_shards is {options.follow_shards}, and one task reads a subscription"
         return Finding("Option 'follow_by'", found, "Set follow_shards to 1, or follow_by to poll")
-    topic = Topic(source, "", "")
-    blockers = (finding for finding in topic.findings(LEAST_RETENTION) if finding.severity is Severity.BLOCKER)
-    return next(blockers, None)
+    history = 0.0 if is_copied else history_seconds(source, target, options)
+    seconds = LEAST_RETENTION * max(1, math.ceil(_MARGIN * history / LEAST_RETENTION))
+    findings = patiently(source, target, lambda: list(Topic(source, "", "").findings(seconds)))
+    return next(filter(lambda finding: finding.is_blocker, findings), None)
+
+
+def _without_subscriptions(source: Catalog) -> str:
+    """Which server it is, if it serves no subscriptions."""
+    server = source.client.server
+    if source.client.generation == 2 or server.websocket_path is None:
+        return f"TDengine {server.version_text} at {source.client.address} serves no subscriptions"
+    return ""
 
 
 def _begin(topic: Topic, *, is_first: bool) -> None:

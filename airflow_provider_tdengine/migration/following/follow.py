@@ -298,9 +298,7 @@ class Follower:
             for cures in range(CURES + 1):
                 try:
                     position = self._advanced(position, counts, end)
-                    if position.known is None or self._clock() >= (
-                        position.soonest if self._lacking else position.next_look
-                    ):
+                    if self._is_to_look(position):
                         position = self._looked(position, counts)
                     break
                 except OUTDATED as outdated:
@@ -314,6 +312,12 @@ class Follower:
         seconds = time.monotonic() - began
         watermark = self.moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
+
+    def _is_to_look(self, position: Position) -> bool:
+        """Whether there may be more than rows behind the watermark; at the end, what is not seen now never will be."""
+        if position.known is None or self.is_at_end(position):
+            return True
+        return self._clock() >= (position.soonest if self._lacking else position.next_look)
 
     def _ask(self, action: Callable[[], _T]) -> _T:
         """Ask the servers something, over retries, and not beyond a stop."""
@@ -539,8 +543,7 @@ class Follower:
         self._structure = None
 
     def _synced(self, scope: Scope) -> SchemaReport:
-        options = replace(self._options, create_database=False, update_tags=self._options.schema != "none")
-        sync = SchemaSync(self._source, self._target, options, scope)
+        sync = SchemaSync.again(self._source, self._target, self._options, scope)
         for _ in range(CURES):
             try:
                 return self._ask(sync.run)

@@ -128,16 +128,19 @@ class TopicLookout:
                 return "it is time to stop"
         try:
             if self._feed is None:
-                self._feed = self._topic.feed(self._positions)
+                self._feed = self._topic.feed(self._positions, looks=True)
             if self._closed:
                 self._leave()
                 return ""
             # What is taken is not lost: whoever follows begins at the position that is stored.
             told = self._feed.take(1, _MOMENT)
+            is_stale = self._feed.is_stale
         except BaseException:
             self._leave()
             raise
-        return "the source tells of changes" if told or self._feed.gaps else ""
+        if told.messages or told.gaps:
+            return "the source tells of changes"
+        return "the position has to keep up with the source's log" if is_stale else ""
 
     def close(self) -> None:
         """Leave the topic to others; harmless when it has been left."""

@@ -120,6 +120,8 @@ class Position:
         rows: rows that were copied so far; what was copied again counts again.
         vgroups: where in the source's log a subscription goes on, by vgroup; None where nothing was told by one yet,
             or what it told was not all.
+        vgroups: where a subscription goes on, by vgroup; None where rows are asked for by their timestamps.
+        is_odd: whether something has changed that the subscription did not tell: both sides are to be compared.
     """
 
     of: str
@@ -133,6 +135,7 @@ class Position:
     lag: float = 0.0
     rows: int = 0
     vgroups: dict[str, int] | None = None
+    is_odd: bool = False
 
     def has_caught_up(self, options: MigrationOptions) -> bool:
         """Whether what is left is what the next round would have had to wait for."""

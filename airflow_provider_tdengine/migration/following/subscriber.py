@@ -34,10 +34,20 @@ from airflow_provider_tdengine.client.subscription import Message
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holdings, Patterns, count, meet, together
-from airflow_provider_tdengine.migration.copying import Border, Brakes, Fail, Rejections, SkipExpired, check_refused
+from airflow_provider_tdengine.migration.comparing import verify
+from airflow_provider_tdengine.migration.copying import (
+    Border,
+    Brakes,
+    Fail,
+    Rejections,
+    SkipExpired,
+    check_refused,
+    kept,
+)
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following.applying import Applier, Marks
-from airflow_provider_tdengine.migration.following.feed import Feed
+from airflow_provider_tdengine.migration.following.clock import SourceClock
+from airflow_provider_tdengine.migration.following.feed import Feed, Reader, Taken
 from airflow_provider_tdengine.migration.following.follow import CURES, OUTDATED, Counts, Follower, Round
 from airflow_provider_tdengine.migration.following.known import of_table
 from airflow_provider_tdengine.migration.following.lookout import last, steps
@@ -97,6 +107,10 @@ class Subscriber(Follower):
         super().__init__(source, target, options, save=save, letters=letters)
         self._topic = topic
         self._feed: Feed | None = None
+        self._reader: Reader | None = None
+        self._time = SourceClock(self._clock)
+        self._is_last = False
+        """Whether the feed was opened when following was to stop: what it has to tell then is the last."""
         self._owners: dict[str, str | None] = {}
         """Tables of the source that were told of, with their super table."""
         self._there: set[str] = set()
@@ -111,23 +125,22 @@ class Subscriber(Follower):
 
     def close(self) -> None:
         """Leave the topic, so that others can read it; harmless when it has been left."""
-        if self._feed:
-            self._feed.close()
-            self._feed = None
+        opened = self._reader or self._feed
+        self._reader = self._feed = None
+        if opened:
+            opened.close()
 
     def is_at_end(self, position: Position) -> bool:
         """Whether following is to stop, and all that was told before that moment has been copied."""
-        structure = self._current()
-        end = last(self._options, structure.source.precision)
-        if end is None or position.vgroups is None:
-            return False
-        return position.watermark >= end // structure.time.denominator * structure.time.denominator
+        return position.vgroups is not None and not position.is_odd and super().is_at_end(position)
 
     def round(self, position: Position) -> Round:
         """Copy what was told; before anything was, what is there."""
         try:
             if position.vgroups is None:
                 return self._caught_up(position)
+            if position.is_odd:
+                return self._compared(position)
             return self._followed(position)
         except BaseException:
             self.close()
@@ -140,7 +153,7 @@ class Subscriber(Follower):
         # First of all: what is written from now on is told.
         self._opened(None)
         done = super().round(position)
-        if not done.position.has_caught_up(self._options):
+        if not done.position.has_caught_up(self._options) and not super().is_at_end(done.position):
             return done
         counts = Counts()
         with self._source, self._target:
@@ -165,6 +178,7 @@ class Subscriber(Follower):
     def _opened(self, stored: dict[str, int] | None) -> Feed:
         if self._feed is None:
             positions = None if stored is None else {int(vgroup): place for vgroup, place in stored.items()}
+            self._is_last = self._is_over()
 
             def opened() -> Feed:
                 self._topic.create()
@@ -173,71 +187,112 @@ class Subscriber(Follower):
             self._feed = self._ask(opened)
         return self._feed
 
+    def _compared(self, position: Position) -> Round:
+        """Compare both sides, and mend what differs: anything may have changed that nobody has told of.
+
+        What is told from the position on is written after it; what changes meanwhile is told, too.
+        """
+        began, counts = time.monotonic(), Counts()
+        with self._source, self._target:
+            stop = self._new_stop()
+            # From here on all is told: what is compared is no older than that.
+            self._opened(position.vgroups)
+            self._adapt()
+            options = self._options
+            end = self.moment(self._now())
+            past = replace(
+                options,
+                mode="history",
+                start=options.window_end.isoformat()
+                if options.mode == "realtime" and options.window_end
+                else options.start,
+                end=end.isoformat(),
+                start_from=None,
+                stop_at=None,
+                verify="full",
+                schema="none",
+                repair_rounds=max(1, options.repair_rounds),
+                delete_extra=options.delete_extra or options.on_delete == "apply",
+            )
+            refused = kept(self._letters.parent) if self._letters else {}
+            found = verify(self._source, self._target, past, refused, stop=stop)
+            log.info(
+                "Both sides were compared: %s; copied again: %s, deleted: %s",
+                found.verdict.words,
+                wording.number(found.mended_rows, "row"),
+                wording.number(found.deleted, "row"),
+            )
+            counts.rows = found.mended_rows
+            self._copy_future(steps(end.timestamp(), self._current().source.precision), counts)
+        reached = replace(position, is_odd=False, rows=position.rows + counts.rows)
+        self._save(reached)
+        return Round(reached, self.moment(reached.watermark), counts.rows, 0, 0, time.monotonic() - began)
+
     # --- What is told
 
     def _followed(self, position: Position) -> Round:
-        began, clock = time.monotonic(), self._clock()
+        began = time.monotonic()
         with self._source, self._target:
             stop = self._new_stop()
-            messages = self._ask(partial(self._taken, position.vgroups or {}))
-            assert self._feed is not None
-            if lost := sorted(self._feed.gaps):
+            taken = self._ask(partial(self._taken, position.vgroups or {}))
+            if taken.gaps:
                 log.warning(
                     "The source's log has lost what was written since the last round (vgroups %s): its "
-                    "WAL_RETENTION_PERIOD is too short. What was written is looked for by its timestamps",
-                    ", ".join(map(str, lost)),
+                    "WAL_RETENTION_PERIOD is too short. Both sides are compared",
+                    ", ".join(map(str, sorted(taken.gaps))),
                 )
-                self._feed.gaps.clear()
-                return self._again(position, began)
-            if any(isinstance(change, Unknown) for message in messages for change in message.changes):
+            is_odd = bool(taken.gaps)
+            if any(isinstance(change, Unknown) for message in taken.messages for change in message.changes):
                 log.warning("The source tells of something that is not known; both sides are compared")
-                self.close()
-                return self._again(position, began)
+                is_odd = True
             until_stopped(partial(meet, self._source, self._target, stop), stop)
-            applier, counts = self._applied(messages)
+            applier, counts = self._applied(taken.messages)
         if self._letters and counts.rejected:
             check_refused(self._letters, self._options.max_rejected)
-        reached = self._reached(position, clock, applier, counts, is_quiet=not messages)
+        reached = self._reached(position, taken, applier, counts, is_odd=is_odd)
         self._save(reached)
         seconds = time.monotonic() - began
         return Round(reached, self.moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
 
-    def _again(self, position: Position, began: float) -> Round:
-        """What a position comes to from which rows are to be asked for by their timestamps."""
-        reached = replace(position, vgroups=None, known=None, counted=None)
-        self._save(reached)
-        return Round(reached, self.moment(reached.watermark), 0, 0, 0, time.monotonic() - began)
-
-    def _taken(self, stored: dict[str, int]) -> list[Message]:
+    def _taken(self, stored: dict[str, int]) -> Taken:
         try:
-            return self._opened(stored).take(ROWS_A_TURN, QUIET)
+            if self._feed and (self._feed.is_stale or (self._is_over() and not self._is_last)):
+                # Who listens anew knows where the logs end.
+                self.close()
+            if self._reader is None:
+                self._reader = Reader(self._opened(stored), ROWS_A_TURN, QUIET)
+            return self._reader.take()
         except BaseException:
             # What was taken before is told again.
             self.close()
             raise
 
-    def _reached(
-        self, position: Position, clock: float, applier: Applier, counts: Counts, *, is_quiet: bool
-    ) -> Position:
-        assert self._feed is not None
-        precision = self._current().source.precision
-        end, step = last(self._options, precision), self._current().time.denominator
-        newest = steps(clock, precision) if is_quiet else applier.newest
-        now = self._clock()
+    def _is_over(self) -> bool:
+        """Whether it is time to stop."""
+        until = self._options.follows_until
+        return until is not None and self._time.now() >= until.timestamp()
+
+    def _reached(self, position: Position, taken: Taken, applier: Applier, counts: Counts, *, is_odd: bool) -> Position:
+        precision, step = self._current().source.precision, self._current().time.denominator
+        end, now = last(self._options, precision), self._time.now()
+        # Where others write on, all is told that was in the logs when it was time to stop.
+        is_told = not is_odd and (not taken.messages or (self._is_last and taken.is_drained))
+        newest = steps(self._time.at(taken.began), precision) if is_told else applier.newest
         watermark = position.watermark
         if newest is not None:
             watermark = max(watermark, min(newest, steps(now, precision)) // step * step)
         watermark = watermark if end is None else min(watermark, max(end, position.watermark))
         # Where only late rows were told, theirs is not how far it is behind.
-        lag = 0.0 if is_quiet or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
+        lag = 0.0 if is_told or newest is None else max(0.0, now - max(newest, watermark) / precision.per_second)
         return replace(
             position,
             watermark=watermark,
             since=watermark,
-            counted=0 if is_quiet else None,
+            counted=0 if is_told else None,
             lag=lag,
             rows=position.rows + counts.rows,
-            vgroups={str(vgroup): place for vgroup, place in self._feed.positions.items()},
+            vgroups={str(vgroup): place for vgroup, place in taken.positions.items()},
+            is_odd=is_odd,
         )
 
     def _applied(self, messages: Sequence[Message]) -> tuple[Applier, Counts]:
@@ -284,6 +339,7 @@ class Subscriber(Follower):
             self._scope,
             period,
             self._owners,
+            self._there,
             rejections,
             self._brakes,
             self._settle_before,
@@ -322,7 +378,7 @@ class Subscriber(Follower):
                 case TablesDropped(names):
                     self._dropped.update(names)
                     self._there.difference_update(names)
-        told = {each.table for message in messages for each in message.rows}
+        told = {each.table for message in messages for each in message.rows} - self._there
         if unknown := (told | tagged) - self._owners.keys():
             self._owners |= self._ask(partial(self._source.owners_of, unknown))
         in_scope = {name for name in created | told if self._is_meant(name)}
@@ -375,17 +431,23 @@ class Subscriber(Follower):
             Those of them that the source does not have any more.
         """
         for tries in range(CURES + 1):
-            there = set(self._ask(partial(self._source.owners_of, names)))
+            there = self._ask(partial(self._source.owners_of, names))
             if not there:
                 break
+            structure, scope = self._current(), replace(self._scope, tables=Patterns(tuple(sorted(there))))
+            if all(there.values()):
+                scope = replace(scope, stables=Patterns(tuple(sorted(set(filter(None, there.values()))))))
             try:
-                self._evolve(replace(self._scope, tables=Patterns(tuple(sorted(there)))))
+                self._evolve(scope)
+                if all(there.values()):
+                    # Subtables are no part of it.
+                    self._structure = structure
                 break
             except MigrationStopped:
                 # It may have gone meanwhile.
-                if tries == CURES or set(self._ask(partial(self._source.owners_of, names))) == there:
+                if tries == CURES or self._ask(partial(self._source.owners_of, names)) == there:
                     raise
-        return names - there
+        return names - there.keys()
 
     # --- What has gone
 
@@ -417,6 +479,7 @@ class Subscriber(Follower):
             if self._is_meant(gone[target]):
                 self._ask(partial(self._target.execute, f"DROP TABLE IF EXISTS {self._target.table(target)}"))
             del self._owners[gone[target]]
+            self._there.discard(gone[target])
 
     def _tables_of(self, table: str, vgroup: int) -> list[str]:
         """The tables that a deletion means: of a super table, those of one vgroup."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterator
 
 from airflow_provider_tdengine.client.errors import AlreadyExists
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, own_topic
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity
 from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 
@@ -16,12 +15,9 @@ log = logging.getLogger(__name__)
 
 _FOREVER = -1
 
-_READABLE = 40
-"""Characters of a label in a topic's name."""
-
 
 class Topic:
-    """A topic over the source database, and the group that reads it.
+    """A topic over the source database, and the groups that read it.
 
     Parameters:
         source: the source database; 3.x only.
@@ -31,9 +27,7 @@ class Topic:
 
     def __init__(self, source: Catalog, owner: str, label: str = "") -> None:
         self._source = source
-        readable = re.sub(r"\W+", "_", label, flags=re.ASCII)[:_READABLE]
-        digest = hashlib.sha256(f"{source.name}/{owner}".encode()).hexdigest()[:16]
-        self.name = "_".join(filter(None, ("airflow", readable, digest)))
+        self.name = own_topic(label, hashlib.sha256(f"{source.name}/{owner}".encode()).hexdigest()[:16])
         self.group = self.name
 
     def findings(self, seconds: int) -> Iterator[Finding]:
@@ -76,9 +70,16 @@ class Topic:
             raise MigrationStopped([self._source.missing("source_database")])
         return int(database.options["vgroups"])
 
-    def feed(self, stored: Positions | None) -> Feed:
-        """What it tells from stored positions on, see `Feed`."""
-        return Feed(self._source.client, self.name, self.group, self.vgroups, stored)
+    def feed(self, stored: Positions | None, *, looks: bool = False) -> Feed:
+        """What it tells from stored positions on, see `Feed`.
+
+        Parameters:
+            stored: positions.
+            looks: whether it only looks if there is anything. Such a one is in a group of its own: a consumer that has
+                left holds its place in its group for seconds, in which the one who follows could not read.
+        """
+        group = f"{self.group}_look" if looks else self.group
+        return Feed(self._source.client, self.name, group, self.vgroups, stored)
 
     def create(self) -> None:
         """Make the topic, unless it is there.

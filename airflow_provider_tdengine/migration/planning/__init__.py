@@ -3,7 +3,8 @@
 from airflow_provider_tdengine.migration.planning.assessment import assessment, write_assessment
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
-from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, Sample, preview
+from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
+from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
 from airflow_provider_tdengine.migration.planning.plan import (
     MOST_BATCHES,
     cut_batches,
@@ -24,6 +25,7 @@ __all__ = [
     "assessment",
     "assessment_page",
     "cut_batches",
+    "history_seconds",
     "make_batches",
     "make_plan",
     "on_source_clock",

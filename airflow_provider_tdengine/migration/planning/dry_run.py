@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
-from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog, Table, patiently
+from airflow_provider_tdengine.migration.catalog import Catalog, patiently
 from airflow_provider_tdengine.migration.copying import Batch, choose_strategy, kept_since, window
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning.disk import Disk, disk_of
+from airflow_provider_tdengine.migration.planning.estimate import Sample, limits, sample
 from airflow_provider_tdengine.migration.planning.plan import make_batches
 from airflow_provider_tdengine.migration.planning.preflight import preflight, wanted_database
 from airflow_provider_tdengine.migration.structure import (
@@ -25,9 +24,6 @@ from airflow_provider_tdengine.migration.structure import (
     read_structure,
 )
 
-SAMPLE = 10_000
-"""Rows that are read of each super table and normal table, to learn how long they are and how fast they come."""
-
 _SHOWN, _PARTS = 50, 500
 """Batches and findings that are said; super tables that are handed over."""
 
@@ -36,29 +32,6 @@ HEADINGS = {
     Severity.WARNING: "What will be missing or different",
     Severity.INFO: "Good to know",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Rows that one session has read.
-
-    Parameters:
-        rows: how many.
-        bytes: of their values.
-        seconds: that it took.
-    """
-
-    rows: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: Sample) -> Sample:
-        return Sample(self.rows + other.rows, self.bytes + other.bytes, self.seconds + other.seconds)
-
-    def whole(self, rows: int) -> Sample:
-        """So many rows that are like these."""
-        share = rows / max(1, self.rows)
-        return Sample(rows, round(self.bytes * share), self.seconds * share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +123,7 @@ class Preview:
     @property
     def _limits(self) -> dict[str, float]:
         """Seconds that the limits demand, by option."""
-        amounts = {"max_rows_per_second": self.rows, "max_bytes_per_second": self.bytes}
-        limits = {name: int(getattr(self.options, name)) for name in amounts}
-        return {name: amounts[name] / limit for name, limit in limits.items() if limit}
+        return limits(self.options, self.rows, self.bytes)
 
     @property
     def blockers(self) -> list[Finding]:
@@ -246,7 +217,7 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
     counts: Counter[str] = Counter()
     for batch in batches:
         counts[_stands_for(batch, structure)] += batch.rows
-    samples = {name: _sample(source, tables[name], (start, end)) for name in counts}
+    samples = {name: sample(source, tables[name], (start, end)) for name in counts}
     whole = {name: samples[name].whole(rows) for name, rows in counts.items()}
     disk = disk_of(source, there, counts, {name: one.bytes / max(1, one.rows) for name, one in samples.items()})
     findings += disk.findings(there)
@@ -299,17 +270,6 @@ def _findings(source: Catalog, target: Catalog, structure: Structure, options: M
         return [target.missing("target_database")]
     findings = compare(structure, creates=False, allow_lossy=options.allow_lossy_precision)
     return [*findings, *privilege_findings(source, target, structure, options)]
-
-
-def _sample(source: Catalog, table: Table, period: tuple[int | None, int | None]) -> Sample:
-    """Some rows of a table, read by a session that is there already."""
-    rows = size = 0
-    statement = f"SELECT * FROM {source.table(table.name)}{where(table.period(*period))} LIMIT {SAMPLE}"
-    with source.session() as session:
-        started = time.monotonic()
-        for block in session.query(statement).blocks():
-            rows, size = rows + block.rows, size + block.size
-        return Sample(rows, size, time.monotonic() - started)
 
 
 def _stands_for(batch: Batch, structure: Structure) -> str:

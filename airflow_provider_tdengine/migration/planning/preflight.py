@@ -12,13 +12,12 @@ from datetime import datetime, timedelta, timezone
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, patiently, together
 from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
-from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import (
-    NewDatabase,
     Structure,
     leftovers,
+    new_database,
     nothing_meant,
     options_not_taken,
     table_options_not_taken,
@@ -56,8 +55,8 @@ def _preflight(
 ) -> list[Finding]:
     there = structure.target or wanted_database(target, structure, options)
     left = [
-        *leftovers(source),
-        *options_not_taken(structure.source, there, source.client.generation),
+        *leftovers(source, options.object_kinds),
+        *options_not_taken(structure.source, there),
         *table_options_not_taken(source, [pair.source for pair in structure.pairs]),
     ]
     return [
@@ -72,9 +71,8 @@ def _preflight(
 
 def wanted_database(target: Catalog, structure: Structure, options: MigrationOptions) -> Database:
     """The target database as it would be created, which says nothing of what is the server's default."""
-    new = NewDatabase.like(structure.source, target.name, options.database_options, target.client.dialect)
-    said = DatabaseOptions.parse(options.database_options).words
-    words = {name.lower(): value.strip("'\"") for name, value in said.items()}
+    new = new_database(structure.source, target, options)
+    words = {name.lower(): value.strip("'\"") for name, value in new.words.items()}
     return Database(new.name, new.precision, new.keep, new.duration, words)
 
 

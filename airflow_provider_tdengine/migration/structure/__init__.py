@@ -1,8 +1,9 @@
 """Both sides' tables made alike: databases, super tables, subtables with tags, normal tables."""
 
-from airflow_provider_tdengine.migration.structure.database import NewDatabase, coarser, oldest, options_not_taken
+from airflow_provider_tdengine.migration.structure.database import coarser, oldest, options_not_taken
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
+from airflow_provider_tdengine.migration.structure.objects import Made, make_objects
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -10,6 +11,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    new_database,
     nothing_meant,
     read_structure,
 )
@@ -17,7 +19,7 @@ from airflow_provider_tdengine.migration.structure.table_options import table_op
 from airflow_provider_tdengine.migration.structure.tags import same_tag, tag_literal
 
 __all__ = [
-    "NewDatabase",
+    "Made",
     "Owners",
     "SchemaReport",
     "SchemaSync",
@@ -29,6 +31,8 @@ __all__ = [
     "denied",
     "leftovers",
     "limit_findings",
+    "make_objects",
+    "new_database",
     "nothing_meant",
     "oldest",
     "options_not_taken",

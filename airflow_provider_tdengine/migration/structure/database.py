@@ -5,7 +5,7 @@ Limits are those of 3.0.5.2, 3.3.3.0 and 3.3.5.2, measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.sql import is_speakable, string, timestamp
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Database, TimeScale
-from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions
+from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.structure.not_migrated import Leftover
 
@@ -40,7 +40,7 @@ class NewDatabase:
         keep: minutes for which it keeps rows, one value a storage tier.
         duration: minutes that one data file spans.
         local: minutes for which rows are not stored in S3, of which a file spans a third at most.
-        options: what the user says, as it is written; it overrides the source.
+        words: further options, in upper case, with their values: what the user says, before what the source has.
     """
 
     name: str
@@ -48,26 +48,32 @@ class NewDatabase:
     keep: tuple[int, ...]
     duration: int
     local: int
-    options: str
+    words: Mapping[str, str]
 
     @classmethod
-    def like(cls, source: Database, name: str, options: str, dialect: Dialect) -> Self:
+    def like(cls, source: Database, name: str, options: str, dialect: Dialect, known: Collection[str] = ()) -> Self:
         """A database that keeps rows as precisely and as long as the source.
 
         DURATION becomes shorter where the KEEP of the source, or the S3_KEEPLOCAL of the target, would not last for
         three files.
 
         Parameters:
-            source: whose precision, KEEP and DURATION (DAYS in 2.x) it gets.
+            source: whose precision, KEEP and DURATION (DAYS in 2.x) it gets; with `AS SOURCE`, all other options, too.
             name: of the new one.
             options: what the user says of it, see `migration.database_options`.
             dialect: of the target.
+            known: options that its server has, in lower case; others of the source it does not get.
         """
         wanted = DatabaseOptions.parse(options)
+        words = dict(wanted.words)
+        if wanted.as_source:
+            for _, option, value in _options_of(source):
+                if option in known:
+                    words.setdefault(option.upper(), string(value) if option in _TEXTS else value)
         keep = wanted.keep or source.keep or (_DEFAULT_KEEP,)
-        local = wanted.local or dialect.days_kept_local * DAY
+        local = wanted.local or minutes(words.get("S3_KEEPLOCAL", f"{dialect.days_kept_local}d"))
         duration = min(source.duration or _DEFAULT_DURATION, keep[0] // _FILES_KEPT, local // _FILES_KEPT)
-        return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, local, options)
+        return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, local, words)
 
     def findings(self, source: Database, *, allow_lossy: bool = False) -> Iterator[Finding]:
         """What of it would lose digits, unless that is allowed, or be refused."""
@@ -110,9 +116,8 @@ class NewDatabase:
             "KEEP": ",".join(f"{keep}m" for keep in self.keep),
             "DURATION": f"{self.duration}m",
         }
-        wanted = DatabaseOptions.parse(self.options).words
-        parts = [f"{word} {value}" for word, value in given.items() if word not in wanted]
-        return " ".join([f"CREATE DATABASE IF NOT EXISTS {dialect.database(self.name)}", *parts, self.options]).strip()
+        parts = [f"{word} {value}" for word, value in {**given, **self.words}.items()]
+        return " ".join([f"CREATE DATABASE IF NOT EXISTS {dialect.database(self.name)}", *parts])
 
 
 def coarser(source: Database, target: Database) -> Finding:
@@ -191,10 +196,26 @@ _OPTIONS_3 = (
     "wal_level",
 )
 
-_TEXTS = frozenset({"cachemodel"})
+# Options that need no word where they have one of these values, which are defaults of one version or another.
+_SILENT_3 = {
+    "wal_retention_period": ("0", "3600"),
+    "wal_retention_size": ("0",),
+    "wal_roll_period": ("0",),
+    "wal_segment_size": ("0",),
+    "keep_time_offset": ("0",),
+    "compact_interval": ("0d",),
+    "compact_time_range": ("0d,0d",),
+    "compact_time_offset": ("0h",),
+    "encrypt_algorithm": ("none",),
+    # Shared storage, which 3.3.7 has renamed.
+    "s3_keeplocal": ("5256000m", "525600m"),
+    "ss_keeplocal": ("5256000m", "525600m"),
+}
+
+_TEXTS = frozenset({"cachemodel", "encrypt_algorithm"})
 
 
-def options_not_taken(source: Database, target: Database, generation: int) -> Iterator[Leftover]:
+def options_not_taken(source: Database, target: Database) -> Iterator[Leftover]:
     """Options of the source that the target has otherwise, or not at all.
 
     Options of 2.x count where they are not 2.x's default.
@@ -202,18 +223,17 @@ def options_not_taken(source: Database, target: Database, generation: int) -> It
     Parameters:
         source: the source database.
         target: the target database, as it is now.
-        generation: of the source, 2 or 3.
     """
     if not (source.keep and target.keep):
         return  # An account of 3.x that may not see KEEP sees none of the others either.
     kept = [_length(max(database.keep)) for database in (source, target)]
     if kept[0] != kept[1]:
         yield Leftover("database option", f"KEEP {kept[0]}", f"the target keeps rows for {kept[1]}")
-    for ours, name, value in _translated(source.options) if generation == 2 else _same(source.options):
+    for ours, name, value in _options_of(source):
         theirs = target.options.get(name)
         if theirs is not None and theirs != value:
             yield Leftover("database option", ours, _instead(name, value, theirs))
-    if generation == 2:
+    if _is_of_2x(source):
         quorum = source.options.get("quorum", _DEFAULTS_2["quorum"])
         if quorum != _DEFAULTS_2["quorum"]:
             yield Leftover("database option", f"QUORUM {quorum}", _QUORUM)
@@ -221,10 +241,22 @@ def options_not_taken(source: Database, target: Database, generation: int) -> It
         yield Leftover("database option", f"UPDATE {update}", _UPDATE[update])
 
 
+def _is_of_2x(source: Database) -> bool:
+    return "update" in source.options
+
+
+def _options_of(source: Database) -> Iterator[tuple[str, str, str]]:
+    """Options as the source says them, and their names and values in 3.x."""
+    return _translated(source.options) if _is_of_2x(source) else _same(source.options)
+
+
 def _same(options: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Options of 3.x: as the source says them, and their names and values."""
     for name in _OPTIONS_3:
         if options.get(name):
+            yield _said(name, options[name]), name, options[name]
+    for name, silent in _SILENT_3.items():
+        if options.get(name) and options[name] not in silent:
             yield _said(name, options[name]), name, options[name]
 
 

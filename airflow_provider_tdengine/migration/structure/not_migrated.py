@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.client.sql import identifier, string
-from airflow_provider_tdengine.migration.catalog import Catalog, is_virtual
+from airflow_provider_tdengine.migration.catalog import Catalog, is_own_topic, is_virtual
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 
 _SYSTEM_USERS = frozenset({"root", "_root", "monitor"})
+
+_TSMA = re.compile(r"\s*CREATE\s+TSMA\b", re.IGNORECASE)
+"""A TSMA is listed as a stream, too."""
 
 _SHOWN, _CHARACTERS = 100, 4000
 """Things of a kind, and characters of a definition, that a report holds at most."""
@@ -23,7 +28,8 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, virtual table, index, user, or an option of the database or a super table.
+        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, mount, xnode task, or an
+            option of the database or a super table.
         name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
@@ -98,9 +104,33 @@ def _function(catalog: Catalog, row: Row) -> str:
 
 def _index(catalog: Catalog, row: Row) -> str:
     table, column = _text(row["table_name"]), _text(row["column_name"])
-    name = identifier(_text(row["index_name"]))
-    # An SMA index is listed without columns; it is among the streams, with its statement.
-    return f"CREATE INDEX {name} ON {catalog.table(table)} ({identifier(column)})" if column else ""
+    return f"CREATE INDEX {identifier(_text(row['index_name']))} ON {catalog.table(table)} ({identifier(column)})"
+
+
+def _rsma(catalog: Catalog, row: Row) -> str:
+    name, table = identifier(_text(row["rsma_name"])), catalog.table(_text(row["table_name"]))
+    return f"CREATE RSMA {name} ON {table} FUNCTION({_text(row['func_list'])}) INTERVAL({_text(row['interval'])})"
+
+
+def _xnode_task(_: Catalog, row: Row) -> str:
+    return f"from {masked(_text(row['from']))} to {masked(_text(row['to']))}"
+
+
+def _user(catalog: Catalog, row: Row) -> str:
+    """How a user was made, with another password, and what it may do, as the server lists it."""
+    name = _text(row["name"])
+    made = f"CREATE USER {name} PASS '…'" + (f" SYSINFO {_text(row['sysinfo'])}" if "sysinfo" in row else "")
+    rows = catalog.by_column_name(
+        f"SELECT * FROM information_schema.ins_user_privileges WHERE user_name = {string(name)}"
+    )
+    return "; ".join([made, *(_grant(catalog, name, right) for right in rows if "privilege" in right)])
+
+
+def _grant(catalog: Catalog, user: str, right: Row) -> str:
+    database, table = _text(right["db_name"]), _text(right["table_name"])
+    condition = f" WITH {_text(right['condition'])}" if right.get("condition") else ""
+    subject = f"{catalog.client.dialect.database(database)}.{identifier(table) if table else '*'}"
+    return f"GRANT {_text(right['privilege']).upper()} ON {subject}{condition} TO {user}"
 
 
 def _shown(what: str, name: str, otherwise: str | None = None) -> Callable[[Catalog, Row], str]:
@@ -126,7 +156,6 @@ def _shown(what: str, name: str, otherwise: str | None = None) -> Callable[[Cata
 
 _SCHEMA = "SELECT * FROM information_schema."
 _OF_DATABASE = "WHERE db_name = {}"
-_view = _shown("VIEW", "view_name", otherwise="query_sql")
 _LISTS = {
     2: (
         _List("continuous query", "SHOW STREAMS", "dest table", _continuous_query),
@@ -151,7 +180,8 @@ _LISTS = {
         ),
         _List("function", f"{_SCHEMA}ins_functions", "name", _function),
         _List("index", f"{_SCHEMA}ins_indexes {_OF_DATABASE}", "index_name", _index),
-        _List("user", f"{_SCHEMA}ins_users", "name"),
+        _List("tsma", f"{_SCHEMA}ins_tsmas {_OF_DATABASE}", "tsma_name", _said_in("create_sql")),
+        _List("user", f"{_SCHEMA}ins_users", "name", _user),
     ),
 }
 _VIRTUAL = (
@@ -166,31 +196,66 @@ _VIRTUAL = (
     ),
 )
 
+# By TDengine's documentation of 3.4, which could not be measured.
+_OF_34 = (
+    _List("rsma", f"{_SCHEMA}ins_rsmas {_OF_DATABASE}", "rsma_name", _rsma),
+    _List("role", f"{_SCHEMA}ins_roles WHERE name NOT LIKE 'SYS%'", "name", _said_in("subroles")),
+    _List("mount", f"{_SCHEMA}ins_mounts", "name", _said_in("path")),
+    _List("xnode task", f"{_SCHEMA}ins_xnode_tasks", "name", _xnode_task),
+)
 
-def leftovers(catalog: Catalog) -> list[Leftover]:
+
+def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     """What belongs to a database, or to its server, and is not moved with it; of many of a kind the first ones.
 
     Lists that a version does not have, or that the account may not see, are passed over.
+
+    Parameters:
+        catalog: the database.
+        besides: kinds that are moved.
     """
+    found: list[Leftover] = []
+    for each in (each for each in _lists(catalog) if each.kind not in besides):
+        rows = _rows(catalog, each)
+        for row in rows[:_SHOWN]:
+            definition = each.define(catalog, row)
+            cut = f"{definition[:_CHARACTERS]}…" if len(definition) > _CHARACTERS else definition
+            found.append(Leftover(each.kind, _text(row[each.name]), cut))
+        if len(rows) > _SHOWN:
+            found.append(Leftover(each.kind, f"and {len(rows) - _SHOWN} more", ""))
+    return found
+
+
+def things(catalog: Catalog, kinds: Sequence[str]) -> list[Leftover]:
+    """All things of some kinds that belong to a database, with their whole definitions.
+
+    Parameters:
+        catalog: the database.
+        kinds: see `Leftover`, in the order in which they are wanted.
+    """
+    lists = sorted((each for each in _lists(catalog) if each.kind in kinds), key=lambda each: kinds.index(each.kind))
+    return [
+        Leftover(each.kind, _text(row[each.name]), each.define(catalog, row))
+        for each in lists
+        for row in _rows(catalog, each)
+    ]
+
+
+def _lists(catalog: Catalog) -> tuple[_List, ...]:
     dialect = catalog.client.dialect
-    lists = _LISTS[dialect.generation] + (_VIRTUAL if dialect.has_virtual_tables else ())
-    return [leftover for each in lists for leftover in _read(catalog, each)]
+    newer = (_VIRTUAL if dialect.has_virtual_tables else ()) + (_OF_34 if dialect.has_roles else ())
+    return _LISTS[dialect.generation] + newer
 
 
-def _read(catalog: Catalog, each: _List) -> Iterator[Leftover]:
+def _rows(catalog: Catalog, each: _List) -> list[Row]:
+    """What is listed and meant; nothing where the version has no such list, or the account may not see it."""
     try:
         listed = catalog.by_column_name(each.statement.format(string(catalog.name)))
-        rows = [row for row in listed if _is_meant(catalog, each, row)]
+        return [row for row in listed if _is_meant(catalog, each, row)]
     except TDengineError as error:
         if error.retryable:
             raise
-        return
-    for row in rows[:_SHOWN]:
-        definition = each.define(catalog, row)
-        cut = f"{definition[:_CHARACTERS]}…" if len(definition) > _CHARACTERS else definition
-        yield Leftover(each.kind, _text(row[each.name]), cut)
-    if len(rows) > _SHOWN:
-        yield Leftover(each.kind, f"and {len(rows) - _SHOWN} more", "")
+        return []
 
 
 def _is_meant(catalog: Catalog, each: _List, row: Row) -> bool:
@@ -200,6 +265,11 @@ def _is_meant(catalog: Catalog, each: _List, row: Row) -> bool:
     if each.kind == "virtual super table":
         return is_virtual(row)
     if each.kind == "index":
-        # 3.x makes one by itself on the first tag of a super table; it will do so again.
-        return _text(row["index_name"]) != f"{_text(row['column_name'])}_{_text(row['table_name'])}"
+        # 3.x makes one by itself on the first tag of a super table, and so it does for a TSMA, without columns.
+        column, table = _text(row["column_name"]), _text(row["table_name"])
+        return bool(column) and _text(row["index_name"]) != f"{column}_{table}"
+    if each.kind == "stream":
+        return not _TSMA.match(_text(row.get("sql")))
+    if each.kind == "topic":
+        return not is_own_topic(_text(row[each.name]))
     return each.kind != "user" or row["name"] not in _SYSTEM_USERS

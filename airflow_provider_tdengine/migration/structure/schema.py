@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
+
+from typing_extensions import Self
 
 from airflow_provider_tdengine.client.errors import PermissionDenied, RowRejected
 from airflow_provider_tdengine.client.sql import cut, identifier, is_speakable
@@ -39,6 +41,7 @@ from airflow_provider_tdengine.migration.structure.structure import (
     TablePair,
     can_widen,
     compare,
+    new_database,
     nothing_meant,
     read_structure,
 )
@@ -127,6 +130,18 @@ class SchemaSync:
         self._looking = Headway("Looking at tables and tags", unit="table")
         self._creating = Headway("Creating tables", unit="table")
 
+    @classmethod
+    def again(cls, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope) -> Self:
+        """To bring over what the source has changed since; whose the target's tables are, has been looked at then.
+
+        Parameters:
+            source: see `SchemaSync`.
+            target: see `SchemaSync`.
+            options: of the migration; tags that have changed are corrected, whatever they say.
+            scope: of what.
+        """
+        return cls(source, target, replace(options, create_database=False, update_tags=options.schema != "none"), scope)
+
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
 
@@ -163,7 +178,14 @@ class SchemaSync:
         structure = read_structure(self._source, self._target, self._options, self._scope)
         self._transform = structure.transform
         self._tables = OptionsOfTables.read(self._source, self._target, self._transform)
-        return structure, {} if structure.target is None else self._target.owners()
+        return structure, {} if structure.target is None else self._owners_there()
+
+    def _owners_there(self) -> Owners:
+        """The target's tables; of a part of the scope that names its tables, these."""
+        wanted = self._scope.tables
+        if not self._is_part or not wanted or wanted.globs or any("." in name for name in wanted.names):
+            return self._target.owners()
+        return self._target.owners_of(set(map(self._transform.tables, wanted.names)))
 
     def _run(self, report: SchemaReport) -> SchemaReport:
         with self._looking:
@@ -175,12 +197,13 @@ class SchemaSync:
         self._creating.total = self._looking.done
         with self._creating:
             self._apply(structure, owners, report)
-        left = [
-            *leftovers(self._source),
-            *options_not_taken(structure.source, database, self._source.client.generation),
-            *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
-        ]
-        report.not_migrated = [leftover.to_dict() for leftover in left]
+        if not self._is_part:
+            left = [
+                *leftovers(self._source, self._options.object_kinds),
+                *options_not_taken(structure.source, database),
+                *table_options_not_taken(self._source, [pair.source for pair in structure.pairs]),
+            ]
+            report.not_migrated = [leftover.to_dict() for leftover in left]
         return report
 
     def _findings(self, structure: Structure, owners: Owners) -> list[Finding]:
@@ -266,8 +289,7 @@ class SchemaSync:
         return map(self._transform.subtable, self._source.subtables(pair.source, self._scope))
 
     def _new_database(self, structure: Structure) -> NewDatabase:
-        dialect = self._target.client.dialect
-        return NewDatabase.like(structure.source, self._target.name, self._options.database_options, dialect)
+        return new_database(structure.source, self._target, self._options)
 
     def _create_database(self, structure: Structure, report: SchemaReport) -> Database:
         """Create the target database.

@@ -9,6 +9,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.client.types import Field
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, Scope, Table, TimeScale, name_findings
+from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
@@ -103,9 +104,24 @@ def read_structure(
     # A target that has such names already must not be read by them.
     stop_on(finding for pair in pairs if pair.target for finding in name_findings(pair.wanted))
     stop_on(_refused_conditions(source, pairs))
-    new = NewDatabase.like(database, target.name, options.database_options, target.client.dialect)
-    precision = (there or new).precision
+    precision = (there or new_database(database, target, options)).precision
     return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
+
+
+def new_database(source: Database, target: Catalog, options: MigrationOptions) -> NewDatabase:
+    """The target database as it is created where it is missing.
+
+    Parameters:
+        source: whose options it gets.
+        target: where it is missing.
+        options: what the user says of it.
+
+    Raises:
+        TDengineError: of the kind of failure.
+    """
+    wanted = options.database_options
+    known = target.option_names() if DatabaseOptions.parse(wanted).as_source else ()
+    return NewDatabase.like(source, target.name, wanted, target.client.dialect, known)
 
 
 def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:

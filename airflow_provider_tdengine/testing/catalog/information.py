@@ -12,7 +12,7 @@ from airflow_provider_tdengine.testing.catalog.views import Catalog, Row, View, 
 from airflow_provider_tdengine.testing.stored import Database, SuperTable, Table
 
 # What SYSINFO 0 hides, and what it leaves of databases, in 3.x (measured 3.3.3.0).
-_SYSTEM_INFORMATION = frozenset({"ins_grants", "ins_users", "ins_user_privileges"})
+_SYSTEM_INFORMATION = frozenset({"ins_dnodes", "ins_grants", "ins_users", "ins_user_privileges"})
 _SEEN_OF_DATABASES_3 = frozenset({"name", "create_time", "ntables", "precision", "status", "keep_time_offset"})
 
 Wanted = Mapping[str, Value]
@@ -124,6 +124,10 @@ def _ins_grants(catalog: Catalog, _: Wanted) -> Iterator[Row]:
     yield (f"TDengine {edition} Edition", "unlimited", "limited", "false", "ungranted", *["unlimited"] * 3)
 
 
+def _ins_dnodes(_: Catalog, __: Wanted) -> Iterator[Row]:
+    yield (1, "localhost:6030", 2, 16, "ready", 1, 1, "")
+
+
 def _ins_indexes(catalog: Catalog, wanted: Wanted) -> Iterator[Row]:
     """3.x indexes the first tag of every super table by itself."""
     for database in _databases_of(catalog, wanted):
@@ -182,6 +186,13 @@ _INFORMATION_SCHEMA: dict[str, tuple[tuple[Field, ...], Callable[[Catalog, Wante
     "ins_grants": (
         fields_of("version:32 expire_time:19 service_time:19 expired:5 state:9 timeseries:21 dnodes:10 cpu_cores:13"),
         _ins_grants,
+    ),
+    "ins_dnodes": (
+        fields_of(
+            "id:INT endpoint:134 vnodes:SMALLINT support_vnodes:SMALLINT status:10 create_time:TIMESTAMP "
+            "reboot_time:TIMESTAMP note:256"
+        ),
+        _ins_dnodes,
     ),
     "ins_indexes": (
         fields_of(

@@ -105,7 +105,7 @@ def test_rest_is_taken_where_there_is_no_websocket_and_the_log_says_so_once(capl
         for _ in range(3):
             with client.session() as session:
                 assert isinstance(session, RestSession)
-        assert [path for path, _ in peer.messages] == ["/ws", "/rest/ws", "/rest/sql"]
+        assert [path for path, _ in peer.messages] == ["/ws", "/rest/ws", "/rest/sql?app=airflow"]
         with pytest.raises(ConnectionFailed, match="serves no WebSocket"):
             client.websocket_session()
     said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == LOGGER]

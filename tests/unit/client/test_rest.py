@@ -180,7 +180,7 @@ def test_exact_timestamps_are_asked_for_in_2x(version: str) -> None:
     line = exchange(version, "select_ns_t")
     with running_http(lambda sql: (200, line["body"].encode())) as peer, RestSession(peer.address, 2, "d b") as session:
         assert all_rows(session.query("select 1")) == [(1609459200000000001, 1), (1609459200000000002, 2)]
-    assert peer.messages[0][0] == "/rest/sqlt/d%20b"
+    assert peer.messages[0][0] == "/rest/sqlt/d%20b?app=airflow"
 
 
 # --- Results that cannot be
@@ -416,7 +416,7 @@ def test_a_token_is_sent_and_nowhere_shown(caplog: pytest.LogCaptureFixture) -> 
         pytest.raises(AuthenticationFailed) as error,
     ):
         session.query("select 1")
-    assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token"
+    assert peer.messages[0][0] == "/rest/sql/d?token=s3cret-token&app=airflow"
     assert "Authorization" not in peer.headers[0]
     assert "s3cret" not in caplog.text + str(error.value) + repr(error.value) + repr(peer.address)
 

@@ -17,6 +17,7 @@ from airflow_provider_tdengine.client.secrets import masked, secrets_in
         ("ws://root:w/o@r:d@h", ["w/o@r:d"], "ws://root:***@h"),
         ("a ws://u:one@h and http://:two@i", ["one", "two"], "a ws://u:***@h and http://:***@i"),
         ("https://h/?token=abc-1&x", ["abc-1"], "https://h/?token=***&x"),
+        ("ws://h/d?bearer_token=abc.1", ["abc.1"], "ws://h/d?bearer_token=***"),
         ("ws://127.0.0.1:6041 has no 'a@b'", [], "ws://127.0.0.1:6041 has no 'a@b'"),
         ("s3://key@bucket/a, file:///var/lib", [], "s3://key@bucket/a, file:///var/lib"),
         ("note = 'mailto:a@b' AND x > 1", [], "note = 'mailto:a@b' AND x > 1"),

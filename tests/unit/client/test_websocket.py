@@ -35,6 +35,7 @@ from airflow_provider_tdengine.client.errors import (
     CertificateRejected,
     ConnectionFailed,
     DatabaseMissing,
+    RowRejected,
     ServerBusy,
     StatementRejected,
     TableMissing,
@@ -652,9 +653,24 @@ def test_one_row_longer_than_a_message_is_refused_before_it_is_sent() -> None:
 
     with running_websocket(lambda *_: None) as peer, open_session(peer) as session:
         before = session.bytes_sent
-        with pytest.raises(BlockError, match=r"a row of table 'wide' has \d+ bytes, more than a message may have"):
+        with pytest.raises(RowRejected, match=r"A row of table 'wide' has \d+ bytes, more than a message may have"):
             session.write_block("wide", Block(fields, (column,) * 100, 1))
         assert session.bytes_sent == before
+
+
+def test_one_row_longer_than_older_adapters_take_goes_to_those_that_take_it() -> None:
+    fields = tuple(Field(f"c{i}", Type.VARCHAR, 60000) for i in range(100))
+    block = Block(fields, (column_from_list(fields[0], ["x" * 60000]),) * 100, 1)
+
+    def talk(connection: ServerConnection, peer: Peer) -> None:
+        while True:
+            peer.messages.append(connection.recv())
+
+    with running_websocket(talk) as peer:
+        with open_session(peer, binary=True) as session:
+            assert len(session.write_block("wide", block)) == 1
+        assert peer.closed.wait(5)
+        assert len(peer.messages[-1]) > 6_000_000
 
 
 def test_a_raw_block_that_is_none_is_refused_before_it_is_sent() -> None:

@@ -45,6 +45,14 @@ def test_an_address_has_what_the_connection_says(make_hook: MakeHook, as_text: b
     assert (address.connect_timeout, address.timeout, address.verify, address.compression) == (1.5, 9, False, True)
 
 
+def test_an_address_of_a_cluster_with_tokens_and_certificates(make_hook: MakeHook) -> None:
+    files = {"protocol": "wss", "cert_file": "/cert", "key_file": "/key"}
+    address = make_hook(host="a, b:7", port=1, extra={**files, "bearer_token": "t"}).address
+    assert (str(address), address.cert_file, address.key_file) == ("wss://a:1,b:7", "/cert", "/key")
+    assert (address.bearer_token, address.totp_secret) == ("t", None)
+    assert make_hook(host="a", extra={"totp_secret": "GEZDGNBV"}).address.totp_secret == "GEZDGNBV"
+
+
 def test_fields_left_empty_in_the_form_are_not_filled_in(make_hook: MakeHook) -> None:
     extra = {"protocol": None, "token": "", "timeout": None, "verify": None, "ca_file": "", "timezone": ""}
     hook = make_hook(host="td", login="", password="", extra=extra)

@@ -9,6 +9,7 @@ import logging
 import pickle
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,7 @@ class Task:
         assert isinstance(trigger, TDengineFollowTrigger)
         return trigger
 
-    def wait(self, seconds: float = 20) -> Event:
+    def wait(self, seconds: float = 60) -> Event:
         """What the trigger fires for."""
         return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
 
@@ -463,21 +464,33 @@ class Finish:
 SHARDS: list[dict[str, Any]] = [{"first": None, "before": "d2"}, {"first": "d2", "before": None}]
 
 
-def test_finishing_copies_what_is_left_and_compares(plant: Plant) -> None:
+def test_finishing_copies_what_is_left_and_compares(plant: Plant, tmp_path: Path) -> None:
     plant.insert("d0")
     time.sleep(0.01)
     task = Task(plant.options).start()
     plant.insert("d1", "d2")
     time.sleep(0.01)
-    finish = Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))])
+    options = {**plant.options, "certificate_path": tmp_path.as_uri()}
+    finish = Finish(options, [json.loads(json.dumps(task.pushed["position"]))])
     assert finish.execute()["rows"] == 3
     assert plant.is_equal
     assert finish.pushed["verdict"]["kind"] == "equal"
+    assert finish.pushed["certificate"]["rows"] == 3
+    assert list(tmp_path.rglob("finish/certificate.html"))
     plant.insert("d3")
     time.sleep(0.01)
     assert finish.execute()["rows"] == 3, "a retry has the same end"
     finish.positions = [None]
     assert finish.execute()["rows"] == 4, "somebody has followed on"
+
+
+def test_finishing_brings_rows_of_the_time_of_history_that_came_since_the_last_look(plant: Plant) -> None:
+    plant.options["mode"] = "both"
+    task = Task(plant.options).start()
+    plant.insert("d1", late=3600)
+    time.sleep(0.01)
+    Finish(plant.options, [task.pushed["position"]]).execute()
+    assert plant.is_equal
 
 
 @pytest.mark.parametrize("positions", [[None], [None, None]], ids=["one", "shards"])
@@ -574,3 +587,23 @@ def test_what_the_source_tells_is_copied_until_the_end_and_the_topic_is_dropped(
     assert finish.execute()["kind"] == "equal"
     assert plant.is_equal
     assert plant.source.execute("show topics") == []
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True)
+def test_finishing_ends_while_the_source_is_written_on(plant: Plant) -> None:
+    plant.options |= {"follow_by": "subscription", "on_delete": "apply"}
+    task = Task(plant.options).start()
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.02):
+            plant.insert("d0", "d1", "d2", "d3")
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        try:
+            finishing = threads.submit(Finish(plant.options, [json.loads(json.dumps(task.pushed["position"]))]).execute)
+            assert finishing.result(20)["kind"] == "equal"
+        finally:
+            ended.set()
+            writing.result()

@@ -132,7 +132,7 @@ def test_the_sensor_waits_in_the_triggerer(plant: Plant) -> None:
             return event.payload
         raise AssertionError("the trigger ended without an event")
 
-    event = asyncio.run(asyncio.wait_for(wait(), 20))
+    event = asyncio.run(asyncio.wait_for(wait(), 60))
     assert event["what"] == "1 row, 0 of them known"
     getattr(sensor, raised.value.method_name)(runs.context(), event=event)
     runs.copy()

@@ -233,6 +233,24 @@ def test_one_that_is_cleared_reads_both_sides(run: Run) -> None:
     assert run.certify(batches, compared)["verdict"]["words"] == "Equal: 900 rows in 9 tables"
 
 
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_other_objects_are_made_when_nothing_differs(run: Run) -> None:
+    run.plant.source.execute("create topic shop with meta as database plant")
+    run.options["objects"] = "topics, views"
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    assert run.plant.target.execute("show topics") == []
+    run.certify(batches, run.verify(copied))
+    assert run.plant.target.execute("show topics") == [("shop",)]
+    findings = run.xcoms["certify", -1, "certificate"]["findings"]
+    made = "create topic shop with meta as database `follower`"
+    assert [("Topic 'shop'", "it was made", made)] == [
+        (one["object"], one["found"], one["action"]) for one in findings if "shop" in one["object"]
+    ]
+
+
 def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run, tmp_path: Path) -> None:
     run.options |= {"certificate_path": str(tmp_path), "repair_rounds": 0}
     run.resolve()

@@ -269,6 +269,7 @@ def test_names_and_errors_cannot_inject() -> None:
             "databases": [{"batches_in_all": 1, "findings": [dict.fromkeys(FINDING, EVIL)]}],
         },
         created=None,
+        followed=None,
         certificate={"differences": [{"table": EVIL, "what": EVIL, "source": EVIL, "target": EVIL}], "different": 1},
         letters={"rows": 1, "folder": EVIL, "first": [{"table": EVIL, "row": EVIL, "reason": EVIL}]},
     )

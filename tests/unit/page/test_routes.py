@@ -27,8 +27,9 @@ from .test_reading import DONE, a_running_one
 ONE, SECRET = "/migrations/m/r", "/migrations/secret/r"
 EVIL = "</style><style>p{}</style><script>alert(1)</script>"
 DOCUMENTS = {
-    "certificate": ("certify", {**CERTIFICATE, "migration": EVIL}),
-    "assessment": ("plan", {**ASSESSMENT, "assessment": EVIL}),
+    "certificate": ("certify", "certificate", {**CERTIFICATE, "migration": EVIL}),
+    "followed": ("finish", "certificate", {**CERTIFICATE, "migration": EVIL}),
+    "assessment": ("plan", "assessment", {**ASSESSMENT, "assessment": EVIL}),
 }
 PATHS = ["/migrations", ONE, "/new", "/new/m"]
 PATHS += [f"{ONE}/{name}.{kind}" for name in DOCUMENTS for kind in ("html", "json")]
@@ -46,8 +47,8 @@ class Careful(SimpleAuthManager):
 @pytest.fixture
 def client(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     a_running_one(metadata)
-    for name, (stage, document) in DOCUMENTS.items():
-        metadata.xcom("m", 1, stage, name, document)
+    for stage, key, document in DOCUMENTS.values():
+        metadata.xcom("m", 1, stage, key, document)
     metadata.dag("secret", "tdengine")
     metadata.run("secret", "r", 2)
     metadata.tasks("secret", "r", DONE)
@@ -123,7 +124,7 @@ def test_a_document_has_its_own_style_and_nothing_else(client: TestClient, name:
     assert "script" not in policy
     assert "<script" not in answer.text
     assert "&lt;script&gt;alert(1)" in answer.text
-    assert client.get(f"{ONE}/{name}.json").json() == DOCUMENTS[name][1]
+    assert client.get(f"{ONE}/{name}.json").json() == DOCUMENTS[name][2]
     assert answer.headers["Content-Disposition"] == f'inline; filename="{name}.html"'
     assert client.get(f"{ONE}/letter.html").status_code == 422
 

@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import cycle
 
 import pytest
 
@@ -13,7 +14,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.catalog import Holding, Subtable
-from airflow_provider_tdengine.migration.comparing import Kind, compare_batch, compare_tags
+from airflow_provider_tdengine.migration.comparing import Kind, batches, compare_batch, compare_tags
 from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
 from airflow_provider_tdengine.migration.copying import Batch, Copied, expired
 from airflow_provider_tdengine.migration.rows import SAME, TagTranscoder
@@ -67,8 +68,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+@pytest.mark.parametrize(("fault", "strategy"), zip(FAULTS, cycle(["dense", "sparse"])))
 def test_a_fault_after_the_copy_is_found_and_mended(devices: BoxPair, strategy: str, fault: str) -> None:
     copied = devices.copy_batches(strategy=strategy)
     for pair_side, statements in zip((devices.sql, devices.target.execute), FAULTS[fault], strict=True):
@@ -195,6 +195,45 @@ def test_what_the_source_has_by_now_is_not_deleted(
     assert (comparison.deleted, comparison.verdict.kind) == (0, Kind.DIFFERENT)
     monkeypatch.undo()
     assert devices.prove(delete_extra=True).deleted == 1
+
+
+@pytest.mark.parametrize("follow_by", ["poll", "subscription"])
+def test_a_source_that_goes_on_while_it_is_compared_is_followed(
+    devices: BoxPair, monkeypatch: pytest.MonkeyPatch, follow_by: str
+) -> None:
+    """Late rows, tags and tables never stop coming; with mode both, following brings them."""
+    copied = devices.copy_batches(mode="both")
+    times = iter(range(T + 1, T + 900, 2))
+
+    def write() -> None:
+        time = next(times)
+        for name, when in (("d03", time), (f"d{time % 30:02}", time + 1)):
+            devices.sql(f"insert into {SOURCE}.{name} values ({when}, 1, 'late')")
+        devices.sql(f"insert into {SOURCE}.x{time} using {SOURCE}.m tags (7) values ({time}, 1, 'new')")
+        devices.sql(f"alter table {SOURCE}.d05 set tag g = {time % 1000 + 100}")
+        if follow_by == "subscription":
+            devices.sql(f"insert into {SOURCE}.d09 values ({T}, {time % 1000 + 100}, 'again')")
+
+    write()
+    after_reading(monkeypatch, write)
+    comparison = devices.prove(copied=copied, mode="both", follow_by=follow_by)
+    assert comparison.verdict.kind is Kind.EQUAL_BUT, comparison.verdict.words
+    assert "that came meanwhile" in comparison.verdict.words
+    assert comparison.late > 0
+    (note,) = [each for each in comparison.verdict.notes if "followed" in each]
+    assert f"got {comparison.late} rows of that time" in note
+
+
+def test_what_cannot_be_mended_differs_though_the_source_goes_on(
+    devices: BoxPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = devices.copy_batches(mode="both")
+    devices.target.execute(f"delete from {TARGET}.d07 where ts = {T + 3000}")
+    times = iter(range(T + 1, T + 900, 2))
+    after_reading(monkeypatch, lambda: devices.sql(f"insert into {SOURCE}.d07 values ({next(times)}, 1, 'late')"))
+    monkeypatch.setattr(batches, "copy_batch", lambda *_, **__: next(iter(copied.values())))
+    comparison = devices.prove(copied=copied, mode="both")
+    assert comparison.verdict.kind is Kind.DIFFERENT
 
 
 def test_what_the_source_has_let_go_meanwhile_is_not_deleted(faulty: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:

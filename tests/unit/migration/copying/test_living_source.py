@@ -157,6 +157,20 @@ def test_a_subtable_that_came_before_its_batch_was_copied(devices: BoxPair, stra
 
 
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_a_tag_that_the_source_changes_is_not_another_devices(devices: BoxPair, strategy: str) -> None:
+    """A subtable that comes has the structure looked at, where another one has rows and an old tag."""
+    copied = devices.copy_batches(strategy=strategy)
+    devices.sql(
+        f"alter table {SOURCE}.d1 set tag g = 77",
+        f"insert into {SOURCE}.d3x using {SOURCE}.m tags (6) values {rows()}",
+    )
+    options = devices.options(strategy=strategy)
+    assert copy_batch(*devices.catalogs, next(iter(copied)), options, MemoryProgress()).tables == 11
+    source, target = devices.both()
+    assert target == source
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_a_subtable_that_comes_while_its_batch_is_copied(devices: BoxPair, strategy: str) -> None:
     def meanwhile() -> None:
         devices.sql(f"insert into {SOURCE}.d3x using {SOURCE}.m tags (6) values {rows()}")

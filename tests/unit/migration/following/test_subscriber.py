@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,8 +23,10 @@ from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following import (
     Position,
     Subscriber,
+    TopicLookout,
     choose,
     dropped,
+    feed,
     subscriber,
     topic_of,
 )
@@ -319,16 +326,123 @@ def test_whatever_happens_and_whenever_it_is_killed_both_sides_are_equal(
     assert follow.is_equal(", ".join(["ts", *columns, "g", "name"]))
 
 
-def test_what_a_log_has_lost_is_looked_for(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("on_delete", ["ignore", "apply"])
+def test_what_a_log_has_lost_is_compared(follow: Follow, on_delete: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Rows that were new, late, overwritten and deleted, and a table that was made."""
+    follow.options = replace(follow.options, on_delete=on_delete)
+    follow.drain()
+    follow.sql(f"insert into d.d0 values ({T}, 1, 'before') d.d1 values ({T}, 1, 'a') ({T + 5}, 2, 'deleted')")
     follow.drain()
     follow.kill()
     now = int(time.time() * 1000)
-    follow.sql(f"insert into d.d0 values ({now}, 1, 'a') d.d1 values ({T}, 2, 'late') d.d2 values ({now}, 3, '')")
+    follow.sql(
+        f"insert into d.d0 values ({now}, 1, 'a') d.d1 values ({T + 1}, 2, 'late') d.d2 values ({now + 9999}, 3, '')",
+        f"insert into d.d0 values ({T}, 9, 'overwritten') d.n1 using d.m tags (9, 'new') values ({T}, 7, 'new')",
+        f"delete from d.d1 where ts = {T + 5}",
+    )
     follow.source_box.forget_log("d")
     follow.sql(f"insert into d.d0 values ({now + 1}, 1, 'a') d.d1 values ({T + 1}, 2, 'late')")
     follow.drain()
     assert "The source's log has lost what was written" in caplog.text
+    ours, theirs = (follow.held(*side, "ts, v, s, g") for side in [(follow.source_box, "d"), (follow.target_box, "e")])
+    extra = [("d1", T + 5, 2, "deleted", 1)] if on_delete == "ignore" else []
+    assert theirs == sorted([*ours, *extra], key=repr)
+
+
+def test_a_comparison_that_is_interrupted_is_made_anew(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow.drain()
+    follow.sql(f"insert into d.d0 values ({T}, 1, 'before')")
+    follow.drain()
+    follow.kill()
+    follow.sql(f"insert into d.d0 values ({T}, 9, 'overwritten')")
+    follow.source_box.forget_log("d")
+    monkeypatch.setattr(subscriber, "verify", Mock(side_effect=Killed))
+    with pytest.raises(Killed):
+        follow.drain()
+    monkeypatch.undo()
+    follow.kill()
+    follow.drain()
     assert follow.is_equal()
+
+
+def test_a_feed_is_opened_anew_now_and_then(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_FRESH", -1.0)
+    follow.drain()
+    source, target = follow.sides
+    assert follow.position
+    watch = TopicLookout(source, topic_of(source, target, follow.options), follow.options, follow.position)
+    with closing(watch):
+        assert watch.look() == "the position has to keep up with the source's log"
+        follow.sql(f"insert into d.d0 values ({T}, 1, 'a')")
+        assert watch.look() == "the source tells of changes"
+    opened = follow.subscriber and follow.subscriber._feed
+    follow.drain()
+    assert follow.is_equal()
+    assert follow.subscriber
+    assert follow.subscriber._feed is not opened
+
+
+def test_a_table_that_comes_and_goes_between_two_rounds(follow: Follow) -> None:
+    follow.drain()
+    follow.sql(
+        f"insert into d.n1 using d.m tags (7, 'new') values ({T}, 1, 'x') d.d0 values ({T}, 1, 'x')",
+        "drop table d.n1",
+    )
+    follow.drain()
+    assert follow.is_equal()
+
+
+def test_rows_in_any_order_arrive_as_they_were_written_last(follow: Follow) -> None:
+    """Many rows of a table, which may go on as they are only where no other ones of the same time are told."""
+    follow.drain()
+
+    def some(first: int, value: int) -> str:
+        return " ".join(f"({T + first + i}, {value}, 'x')" for i in range(150))
+
+    follow.sql(
+        f"insert into d.d0 values {some(0, 1)}",
+        f"insert into d.d1 values {some(0, 1)}",
+        f"insert into d.d1 values {some(100, 2)}",
+        f"insert into d.d1 values ({T + 7}, 3, 'x')",
+        f"insert into d.d2 values ({T + 7}, 4, NULL) {some(100, 2)} ({T + 999}, 5, '')",
+    )
+    follow.drain()
+    assert follow.is_equal()
+
+
+def test_constant_load_ends_at_the_moment_to_stop(follow: Follow) -> None:
+    """Rows of devices whose clocks are behind never come to that moment."""
+    follow.drain()
+    follow.kill()
+    stop = time.time() + 2
+    follow.options = replace(follow.options, stop_at=datetime.fromtimestamp(stop, timezone.utc).isoformat())
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in count():
+            if ended.is_set():
+                return
+            follow.sql(f"insert into d.d0 values ({T + number}, 1, 'x')")
+            if number == 0 or time.time() < stop:
+                before[0] = number
+            time.sleep(0.02)
+
+    before = [0]
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        follow.begin()
+        assert follow.subscriber
+        assert follow.position
+        while not follow.subscriber.is_at_end(follow.position):
+            follow.round()
+            assert time.time() < stop + 30
+    finally:
+        ended.set()
+        writer.join()
+    assert time.time() >= stop
+    [(rows,)] = follow.target_box.execute("select count(*) from e.d0")
+    assert rows > before[0]
 
 
 def test_which_way_is_chosen_and_why(follow: Follow) -> None:
@@ -351,3 +465,17 @@ def test_which_way_is_chosen_and_why(follow: Follow) -> None:
     assert "Run ALTER DATABASE `d` WAL_RETENTION_PERIOD 3600 there" in polled.why
     with pytest.raises(MigrationStopped, match="WAL_RETENTION_PERIOD 3600"):
         choose(source, target, replace(follow.options, follow_by="subscription"))
+
+
+def test_the_log_lasts_as_long_as_history_takes(follow: Follow) -> None:
+    """Twice what is estimated, in whole hours."""
+    rows = " ".join(f"({T + i}, 1, 'x')" for i in range(4000))
+    follow.sql(f"insert into d.d0 values {rows}")
+    source, target = follow.sides
+    slow = replace(follow.options, mode="both", start_from=None, follow_by="subscription", max_rows_per_second=1)
+    with pytest.raises(MigrationStopped, match="Run ALTER DATABASE `d` WAL_RETENTION_PERIOD 10800 there"):
+        choose(source, target, slow)
+    assert choose(source, target, slow, is_copied=True).by == "subscription"
+    assert choose(source, target, replace(slow, max_rows_per_second=0)).by == "subscription"
+    follow.sql("alter database d wal_retention_period 10800")
+    assert choose(source, target, slow).by == "subscription"

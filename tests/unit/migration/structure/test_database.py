@@ -16,7 +16,8 @@ from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import MigrationStopped
-from airflow_provider_tdengine.migration.structure import NewDatabase, oldest
+from airflow_provider_tdengine.migration.structure import oldest
+from airflow_provider_tdengine.migration.structure.database import NewDatabase
 
 from ..conftest import SOURCE, TARGET, Pair, T
 
@@ -69,6 +70,14 @@ class TestOptionsAsText:
         assert DatabaseOptions.parse(text).words == words
 
 
+def test_as_source_comes_first() -> None:
+    assert DatabaseOptions.parse("VGROUPS 2").as_source is False
+    assert DatabaseOptions.parse(" as  Source").as_source is True
+    options = DatabaseOptions.parse("AS SOURCE vgroups 8")
+    assert (options.as_source, options.words) == (True, {"VGROUPS": "8"})
+    assert DatabaseOptions.parse("vgroups 8 as source").as_source is False
+
+
 class TestNewDatabase:
     """PRECISION, KEEP and DURATION of a database that is to be created."""
 
@@ -80,9 +89,9 @@ class TestNewDatabase:
             ((29,), 10, "", "PRECISION 'ms' KEEP 41760m DURATION 13920m"),
             ((1,), 1, "", "PRECISION 'ms' KEEP 1440m DURATION 480m"),
             ((36500,), 3650, "", "PRECISION 'ms' KEEP 52560000m DURATION 1752000m"),
-            ((3650,), 10, "KEEP 5", "PRECISION 'ms' DURATION 2400m KEEP 5"),
+            ((3650,), 10, "KEEP 5", "PRECISION 'ms' KEEP 5 DURATION 2400m"),
             ((5,), 1, "DURATION 60m VGROUPS 4", "PRECISION 'ms' KEEP 7200m DURATION 60m VGROUPS 4"),
-            ((5,), 1, "precision 'ns'", "KEEP 7200m DURATION 1440m precision 'ns'"),
+            ((5,), 1, "precision 'ns'", "PRECISION 'ns' KEEP 7200m DURATION 1440m"),
         ],
     )
     def test_statement(self, pair: Pair, keep: tuple[int, ...], duration: int, options: str, expected: str) -> None:
@@ -219,6 +228,25 @@ class TestOptionsNotTaken:
         wanted = " ".join(ours for _, ours in differences.values())
         pair.target.execute(f"drop database {TARGET}")
         assert set(self.not_taken(pair, database_options=f"VGROUPS 2 {wanted}")) <= {"UPDATE 2"}
+
+    def test_all_as_the_source_has_it(self, pair: Pair) -> None:
+        if pair.source.generation == 2:
+            words, of_2x = "cachelast 3 wal 2 fsync 100 cache 32 blocks 9 update 2", {"UPDATE 2"}
+        else:
+            words, of_2x = (
+                "cachemodel 'both' wal_level 2 wal_fsync_period 100 buffer 288 wal_retention_period 77",
+                set(),
+            )
+        pair.sql(f"create database {SOURCE} keep 36500 comp 1 minrows 20 maxrows 5000 {words}", TABLE)
+        left = self.not_taken(pair, database_options="AS SOURCE VGROUPS 3 COMP 0")
+        # What is said besides comes first; it is said what differs.
+        assert set(left) - {"VGROUPS 2"} == of_2x | {"COMP 1"}
+        target = pair.catalogs[1].database()
+        assert target
+        wanted = {"cachemodel": "both", "wal_level": "2", "wal_fsync_period": "100", "buffer": "288", "vgroups": "3"}
+        wanted |= {"comp": "0", "minrows": "20", "maxrows": "5000", "replica": "1"}
+        wanted |= {} if of_2x else {"wal_retention_period": "77"}
+        assert {name: target.options[name] for name in wanted} == wanted
 
     def test_what_is_said_in_database_options_is_not_missing(self, pair: Pair) -> None:
         caching = "cachelast 1" if pair.source.generation == 2 else "cachemodel 'last_row'"

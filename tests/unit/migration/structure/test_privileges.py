@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,8 +17,10 @@ from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_bat
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.planning import make_plan, preflight
 from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.migration.structure.privileges import rights, session_findings
 from airflow_provider_tdengine.testing import TDengineBox
 
+from ...client.conftest import running_http
 from ..conftest import SOURCE, TARGET, Pair, T, address
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "privileges.md"
@@ -190,3 +193,87 @@ def test_a_community_edition_checks_nothing(pair: Pair) -> None:
             assert not made.migrate().differences
             target.execute(f"grant read on {TARGET}.* to mig_writer")
             assert not made.migrate().differences
+
+
+# --- 3.4, as its documentation has it
+
+
+def documented_34(
+    users: list[list[object]],
+    privileges: list[list[object]],
+    roles: list[list[object]],
+    sessions: list[list[object]] | None = None,
+) -> Callable[[str], tuple[int, bytes]]:
+    """What a server of 3.4 answers that lists these accounts, rights of them, and rights of roles."""
+    of_rights = ["priv_type", "priv_scope", "db_name", "table_name", "condition", "notes", "columns", "update_time"]
+    views: dict[str, tuple[list[str], list[list[object]]]] = {
+        "server_version": (["server_version()"], [["3.4.1.0"]]),
+        "ins_grants": (["version"], [["TDengine Enterprise Edition"]]),
+        "CURRENT_USER": (["current_user()"], [["anna@10.0.0.1"]]),
+        "ins_users_full": (["name", "session_per_user"], sessions or []),
+        "ins_users": (["name", "super", "enable", "sysinfo", "createdb", "roles"], users),
+        "ins_user_privileges": (["user_name", *of_rights], privileges),
+        "ins_role_privileges": (["role_name", *of_rights], roles),
+    }
+
+    def respond(statement: str) -> tuple[int, bytes]:
+        names, rows = next(answer for view, answer in views.items() if view in statement)
+        if name := re.search(r"_name = '(.*)'", statement):
+            rows = [row for row in rows if row[0] == name[1]]
+        numbers = ("super", "enable", "sysinfo", "createdb", "session_per_user")
+        kinds = [[name, "TINYINT" if name in numbers else "VARCHAR", 64] for name in names]
+        return 200, json.dumps({"code": 0, "column_meta": kinds, "data": rows, "rows": len(rows)}).encode()
+
+    return respond
+
+
+def right(owner: str, kind: str, table: str, condition: str = "", columns: str = "") -> list[object]:
+    return [owner, kind, "TABLE", "power", table, condition, "", columns, "2026-01-01 00:00:00"]
+
+
+def test_parts_of_tables_that_rights_of_34_hide() -> None:
+    privileges = [
+        right("anna", "SELECT", "meters", "ts >= '2024-01-01'"),
+        right("anna", "INSERT", "log", "v > 1"),
+        right("anna", "SELECT", "log", columns="ts,v"),
+        right("anna", "SELECT", "whole", columns="*"),
+        right("anna", "CREATE TABLE", ""),
+        right("otto", "SELECT", "whole", "v > 1"),
+    ]
+    roles = [right("looker", "SELECT", "devices", "site = 'a'", "ts"), right("other", "SELECT", "whole", "v > 1")]
+    respond = documented_34([["anna", 0, 1, 1, 0, "looker, SYSINFO_1"]], privileges, roles)
+    with running_http(respond) as peer:
+        found = rights(Catalog(Client(peer.address), "power"))
+    assert found is not None
+    assert found.user == "anna"
+    assert found.creates_databases is None  # A role may let it.
+    assert found.hidden == {
+        "meters": "rows with ts >= '2024-01-01'",
+        "log": "some columns, or masks of them (ts,v)",
+        "devices": "rows with site = 'a', and some columns, or masks of them (ts)",
+    }
+
+
+def test_root_of_34_may_do_all() -> None:
+    with running_http(documented_34([["anna", 1, 1, 1, 1, "SYSDBA"]], [], [])) as peer:
+        assert rights(Catalog(Client(peer.address), "power")) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (-1, []),
+        (32, [("info", "it may have 32 sessions at a time", "enough for 7 batches at a time (parallel_batches)")]),
+        (5, [("info", "it may have 5 sessions at a time", "enough for 1 batch at a time")]),
+        (4, [("blocker", "it may have 4 sessions at a time; a batch alone takes 5", "Set workers to 3, or as root")]),
+        (1, [("blocker", "it may have 1 session at a time", "As root there: ALTER USER anna SESSION_PER_USER 17")]),
+    ],
+)
+def test_a_limit_of_sessions_is_known_before(limit: int, said: list[tuple[str, str, str]]) -> None:
+    with running_http(documented_34([["anna", 0, 1, 1, 0, ""]], [], [], [["anna", limit]])) as peer:
+        found = list(session_findings(Catalog(Client(peer.address), "power"), 4))
+    assert len(found) == len(said)
+    for finding, (severity, what, action) in zip(found, said, strict=True):
+        assert finding.severity == severity
+        assert what in finding.found
+        assert action in finding.action
