@@ -151,7 +151,7 @@ def migration(
         by_interval: whether each run copies its data interval, where no start and no end are given.
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
-        linger: seconds without a row after which `follow` leaves the worker, see `TDengineFollowOperator`.
+        linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
@@ -231,7 +231,7 @@ def migration_dag(
         defaults: values by option name that the form shows first.
         by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
-        linger: seconds without a row after which `follow` leaves the worker.
+        linger: seconds after the last row for which `follow` stays in its worker.
         dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -118,7 +119,7 @@ class FollowingOperator(MigrationOperator):
             progress: where the position is kept.
             stored: the position to go on from.
             remembers: what None means for it, see `Follower.position`.
-            linger: seconds without a row after which it ends.
+            linger: seconds after the last row for which it stays; where none has come, it does not.
 
         Returns:
             The position, saved.
@@ -134,7 +135,7 @@ class FollowingOperator(MigrationOperator):
             self._follower = follower = follower_of(
                 self.source(options), self.target(options), options, shard, save=account.save, letters=folder
             )
-            began = busy = time.monotonic()
+            began, busy = time.monotonic(), -math.inf
             try:
                 position = follower.position(stored, remembers=remembers)
                 account.begin(position, follower.moment(position.watermark))
@@ -185,8 +186,8 @@ class TDengineFollowOperator(FollowingOperator):
 
     Parameters:
         shard: one of the dictionaries that `TDengineShardsOperator` returns; None for all tables.
-        linger: seconds without a row after which it leaves the worker. A longer time costs a worker, a shorter one rows
-            of Airflow's database: each time it comes back takes some.
+        linger: seconds after the last row for which it stays in the worker. A longer time costs a worker, a shorter
+            one rows of Airflow's database: each time it comes back takes some.
         fruitless_retries: how often in a row it is tried again without having come any further, then it fails for
             good; None where Airflow's `retries` say it all. Without the state store, all tries count.
         options: as of all stages.

@@ -251,13 +251,15 @@ def test_what_fails_again_at_once_is_a_failure(plant: Plant) -> None:
 
 def test_it_stays_while_rows_keep_coming(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
     task = Task(plant.options, linger=1.5)
+    plant.insert("d0")
     with ThreadPoolExecutor() as pool, caplog.at_level(logging.INFO):
         running = pool.submit(task.start)
-        for _ in range(4):
-            plant.insert("d0")
+        for _ in range(3):
             until(lambda: plant.is_equal)
             assert not running.done()
+            plant.insert("d0")
         running.result()
+    assert plant.is_equal
     assert task.pushed["position"]["rows"] == 4
     assert task.store is not None
     assert task.store.get("checkpoint") == task.pushed["position"]
