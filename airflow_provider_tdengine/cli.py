@@ -47,7 +47,7 @@ from airflow_provider_tdengine.migration.following import (
     dropped,
     follow_facts,
     follower_of,
-    rounds,
+    lasting_rounds,
     topic_of,
 )
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
@@ -308,7 +308,7 @@ class Command:
         until = self._options.stop_at or "Ctrl-C"
         self._screen.line(f"  Rows are copied as they arrive, until {until}")
         with self._screen.headway("follow") as making, suppress(KeyboardInterrupt):
-            for done in rounds(self._source, self._target, self._options, follower, begin):
+            for done in lasting_rounds(follower, self._options, begin):
                 has_refused |= bool(done.rejected)
                 is_over = follower.is_at_end(done.position)
                 making.at(done.position.rows - begin.rows)

@@ -14,6 +14,8 @@ from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, Migratio
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.follow import (
+    LINGER,
+    MOST_RETRIES,
     TDengineFinishOperator,
     TDengineFollowOperator,
     TDengineShardsOperator,
@@ -138,6 +140,7 @@ def migration(
     *,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    linger: float = LINGER,
     prefix_group_id: bool = True,
 ) -> TaskGroup:
     """The stages of a migration, for a DAG of your own.
@@ -148,6 +151,7 @@ def migration(
         by_interval: whether each run copies its data interval, where no start and no end are given.
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
+        linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
@@ -189,9 +193,21 @@ def migration(
         verify >> certify
         # With mode history both are skipped.
         shards = TDengineShardsOperator(task_id="shards", options=resolved)
-        follow = TDengineFollowOperator.partial(
-            task_id="follow", options=resolved, map_index_template=TDengineFollowOperator.map_index_template
-        ).expand(shard=shards.output)
+        following = TDengineFollowOperator.partial(
+            task_id="follow",
+            options=resolved,
+            linger=linger,
+            map_index_template=TDengineFollowOperator.map_index_template,
+        )
+        # The retries of the DAG are what it may have in a row without coming any further; see there. It may be the
+        # thousandth try in months, for which nobody is to wait longer than for the first one.
+        own = {
+            "fruitless_retries": following.kwargs["retries"],
+            "retries": MOST_RETRIES,
+            "retry_exponential_backoff": 0,
+        }
+        following.kwargs.update(own)
+        follow = following.expand(shard=shards.output)
         divided: Any = shards.output
         finish = TDengineFinishOperator(task_id="finish", options=resolved, shards=divided, followed=follow.task_id)
         certify >> shards
@@ -205,6 +221,7 @@ def migration_dag(
     defaults: Mapping[str, object] | None = None,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    linger: float = LINGER,
     **dag_arguments: Any,
 ) -> DAG:
     """A DAG that migrates what its trigger form says.
@@ -214,6 +231,7 @@ def migration_dag(
         defaults: values by option name that the form shows first.
         by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
+        linger: seconds after the last row for which `follow` stays in its worker.
         dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
 
     Raises:
@@ -229,5 +247,5 @@ def migration_dag(
         "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
     }
     with DAG(dag_id, **arguments) as dag:
-        migration(by_interval=by_interval, parallel_batches=parallel_batches, prefix_group_id=False)
+        migration(by_interval=by_interval, parallel_batches=parallel_batches, linger=linger, prefix_group_id=False)
     return dag

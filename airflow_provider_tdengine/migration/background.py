@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -15,8 +16,13 @@ class Stopped(Exception):
 
 
 def in_background(action: Callable[[], _T]) -> Future[_T]:
-    """Do something in a thread of its own, which holds up neither a stop nor the end of the process."""
+    """Do something in a thread of its own, which holds up neither a stop nor the end of the process.
+
+    What it logs belongs to where it was asked for: Airflow's triggerer tells by the context whose a line is.
+    """
     future: Future[_T] = Future()
+    # It cannot be cancelled any more: nobody else sets its result.
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
@@ -24,7 +30,7 @@ def in_background(action: Callable[[], _T]) -> Future[_T]:
         except BaseException as error:  # noqa: BLE001 - it is raised where somebody asks for the result
             future.set_exception(error)
 
-    threading.Thread(target=run, name="copy", daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(run,), name="copy", daemon=True).start()
     return future
 
 

@@ -29,17 +29,26 @@ class Headway:
         total: when it is complete; 0 where that is not known.
         unit: what is counted.
         tell: takes each line.
+        silence: seconds for which no line comes while nothing more is done.
 
     Attributes:
         note: what there is to say besides.
     """
 
-    def __init__(self, what: str, total: int = 0, unit: str = "row", tell: Callable[[str], object] = log.info) -> None:
+    def __init__(
+        self,
+        what: str,
+        total: int = 0,
+        unit: str = "row",
+        tell: Callable[[str], object] = log.info,
+        silence: float = 0.0,
+    ) -> None:
         self.what = what
         self.total = total
         self.note = ""
         self._unit = unit
         self._tell = tell
+        self._silence = silence
         self._done = 0
         self._earlier = 0
         self._started = time.monotonic()
@@ -58,8 +67,12 @@ class Headway:
         self._ended.set()
 
     def _watch(self, ended: threading.Event) -> None:
+        told, silent = self._done, 0.0
         while not ended.wait(EVERY):
-            self._tell(str(self))
+            silent += EVERY
+            if self._done != told or silent >= self._silence:
+                told, silent = self._done, 0.0
+                self._tell(str(self))
 
     @property
     def done(self) -> int:
@@ -82,6 +95,11 @@ class Headway:
         with self._lock:
             self._done = done
             self._earlier = self._earlier if earlier is None else earlier
+
+    def resume(self) -> None:
+        """After a while without anything to do: how fast it is counts from here on."""
+        with self._lock:
+            self._earlier, self._started = self._done, time.monotonic()
 
     def each(self, things: Iterable[_T]) -> Iterator[_T]:
         """The same things; each counts as one more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -26,30 +28,36 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.following import (
     Follower,
     Position,
-    Round,
     Shard,
+    choose,
     dropped,
-    follow_facts,
     follower_of,
+    rounds,
     shards,
     topic_of,
+    was_told,
 )
-from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
-from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure, told
-from airflow_provider_tdengine.operators.progress import Pace, asset_progress, task_progress
-from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait
+from airflow_provider_tdengine.operators.account import POSITION, Account
+from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
+from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
+from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger, Wait, said
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
 
-POSITION = "position"
-"""The XCom of a task that follows: how far it has come."""
+LINGER = 300.0
+"""Seconds without a row after which a follow leaves the worker: then it comes back 288 times a day at most."""
+
+LONGEST = 6 * 3600.0
+"""Seconds after which it leaves the worker even if rows keep coming: Celery's brokers hand on what takes a day."""
+
+MOST_RETRIES = 100_000
+"""Tries of a follow that comes further between them: one every five minutes, for a year."""
 
 
 class TDengineShardsOperator(MigrationOperator):
@@ -69,11 +77,27 @@ class TDengineShardsOperator(MigrationOperator):
 
 
 class FollowingOperator(MigrationOperator):
-    """What those who follow have in common."""
+    """What those who follow have in common: one way to choose, to go on, and to be told of."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._follower: Follower | None = None
+        self._reached: Position | None = None
+
+    def chosen(self, options: MigrationOptions, stored: Mapping[str, object] | None) -> MigrationOptions:
+        """The options with the way to follow that the source allows; the log says which, and why.
+
+        Parameters:
+            options: of the migration.
+            stored: the position to go on from.
+
+        Raises:
+            MigrationStopped: `follow_by` is subscription, and something stands in the way.
+            TDengineError: what no retry cured.
+        """
+        choice = choose(self.source(options), self.target(options), options, is_copied=True, is_begun=was_told(stored))
+        log.info("%s", wording.folded([choice.why]))
+        return replace(options, follow_by=choice.by)
 
     def catch_up(
         self,
@@ -84,6 +108,7 @@ class FollowingOperator(MigrationOperator):
         stored: Mapping[str, object] | None,
         *,
         remembers: bool,
+        linger: float = 0.0,
     ) -> Position:
         """Rounds until what is left is what the next one would have had to wait for.
 
@@ -94,6 +119,7 @@ class FollowingOperator(MigrationOperator):
             progress: where the position is kept.
             stored: the position to go on from.
             remembers: what None means for it, see `Follower.position`.
+            linger: seconds after the last row for which it stays; where none has come, it does not.
 
         Returns:
             The position, saved.
@@ -102,48 +128,35 @@ class FollowingOperator(MigrationOperator):
             AirflowException: `on_kill` was called.
             TDengineError: what no retry cured.
         """
-
-        def save(position: Position) -> None:
+        folder, self._reached = self.letters_folder(options, context), None
+        if options.follow_by == "auto":
+            options = self.chosen(options, stored)
+        with Account(context, progress, folder) as account:
+            self._follower = follower = follower_of(
+                self.source(options), self.target(options), options, shard, save=account.save, letters=folder
+            )
+            began, busy = time.monotonic(), -math.inf
             try:
-                progress.save(position.to_dict())
-            except ProgressNotSaved as error:
-                log.warning("The watermark was not saved: %s", error)
+                position = follower.position(stored, remembers=remembers)
+                account.begin(position, follower.moment(position.watermark))
+                for done in rounds(follower, options, position):
+                    account.add(done)
+                    self._reached = done.position
+                    now = time.monotonic()
+                    busy = now if done.rows else busy
+                    has_caught_up = done.position.has_caught_up(options)
+                    if (has_caught_up and now - busy >= linger) or (linger and now - began >= self._longest):
+                        break
+            except Stopped:
+                raise failure(["Following was stopped; it goes on from its watermark"], retryable=True) from None
+            finally:
+                follower.close()
+        return self._reached or position
 
-        folder = self.letters_folder(options, context)
-        self._follower = follower = follower_of(
-            self.source(options),
-            self.target(options),
-            options,
-            shard,
-            save=save,
-            letters=folder,
-        )
-        metrics, pace, headway = Metrics(context), Pace(context), Headway("Following")
-        done: Round | None = None
-        try:
-            with headway:
-                position = begin = follower.position(stored, remembers=remembers)
-                while True:
-                    done = follower.round(position)
-                    position = done.position
-                    headway.at(position.rows - begin.rows)
-                    headway.note = f"the newest row is {position.lag:.1f} s behind"
-                    if done.rejected:
-                        refused = wording.number(done.rejected, "row")
-                        log.warning("The target refused %s; dead letters keep them in\n  %s", refused, folder)
-                    metrics.followed(done.rows, done.rejected, position.lag)
-                    pace.add(position.rows, position.lag)
-                    # Pushed, not kept: who finishes is another task, and reads it.
-                    context["ti"].xcom_push(POSITION, position.to_dict())
-                    if follower.is_at_end(position) or position.has_caught_up(options):
-                        _report(done, position.rows - begin.rows)
-                        return position
-        except Stopped:
-            if done:
-                told("Followed", follow_facts(done.watermark, done.position.rows - begin.rows, done.position.lag))
-            raise failure(["Following was stopped; it goes on from its watermark"], retryable=True) from None
-        finally:
-            follower.close()
+    @property
+    def _longest(self) -> float:
+        """Seconds after which the worker is left even if rows keep coming."""
+        return min(LONGEST, self.execution_timeout.total_seconds() / 2) if self.execution_timeout else LONGEST
 
     def refused_rows(self, folder: Path) -> int:
         """How many refused rows wait in a folder."""
@@ -164,12 +177,19 @@ class FollowingOperator(MigrationOperator):
 class TDengineFollowOperator(FollowingOperator):
     """Copies rows as they arrive, until the moment `stop_at`, or somebody stops it: marks the task as success.
 
-    It waits in the triggerer, which costs no worker. After a stop, a failure or a clear it goes on from its watermark,
-    which it keeps in the task state store of Airflow (3.3); without one it goes on from the target's last timestamp,
-    and copies tables again that differ before it.
+    It stays in the worker while rows keep coming, and waits for others in the triggerer, which costs no worker. After
+    a stop, a failure or a clear it goes on from its watermark, which it keeps in the task state store of Airflow (3.3);
+    without one it goes on from the target's last timestamp, and copies tables again that differ before it.
+
+    It lives for months, in which workers are killed more often than any `retries` foresees. With `fruitless_retries`,
+    and with `MOST_RETRIES` as `retries`, only tries in a row count that came no further.
 
     Parameters:
         shard: one of the dictionaries that `TDengineShardsOperator` returns; None for all tables.
+        linger: seconds after the last row for which it stays in the worker. A longer time costs a worker, a shorter
+            one rows of Airflow's database: each time it comes back takes some.
+        fruitless_retries: how often in a row it is tried again without having come any further, then it fails for
+            good; None where Airflow's `retries` say it all. Without the state store, all tries count.
         options: as of all stages.
     """
 
@@ -177,10 +197,19 @@ class TDengineFollowOperator(FollowingOperator):
     template_fields: Sequence[str] = ("options", "shard")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shard": "json"}
 
-    def __init__(self, *, shard: Mapping[str, str | None] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        shard: Mapping[str, str | None] | None = None,
+        linger: float = LINGER,
+        fruitless_retries: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.shard = shard
+        self.linger = linger
+        self.fruitless_retries = fruitless_retries
 
     @property
     def shard_label(self) -> str:
@@ -192,6 +221,7 @@ class TDengineFollowOperator(FollowingOperator):
         options = self.migration_options(context)
         if not options.follows:
             raise AirflowSkipException("Mode is history: nothing is followed")
+        self._check_tries(context)
         if context["ti"].try_number > 1:
             self._wait_for_answers(options, None)
         self.resume(context)
@@ -199,39 +229,67 @@ class TDengineFollowOperator(FollowingOperator):
     def resume(
         self,
         context: Context,
-        event: str | None = None,
+        event: Event | None = None,
         position: Mapping[str, object] | None = None,
         in_trouble: bool = False,
+        blind: str = "",
     ) -> None:
-        """Copy until all that has arrived is copied, then wait in the triggerer.
+        """Copy until nothing has arrived for a while, then wait in the triggerer.
 
         Parameters:
             context: of the task.
             event: what has been waited for.
             position: up to where the follow had come before it waited.
             in_trouble: whether servers were waited for. If they fail again at once, Airflow has to know.
+            blind: what kept the triggerer from looking the last time.
         """
         if event:
-            log.info("There is something to do: %s", event)
+            log.log(logging.WARNING if event["blind"] else logging.INFO, "%s", wording.folded(said(event)))
         options = self.migration_options(context)
         progress = task_progress(context, "goes on from the target's last timestamp, and compares what is before")
         stored, remembers = position or progress.load(), not isinstance(progress, MemoryProgress)
         with clear_failures():
             try:
                 part = options.divided(options.follow_shards)
-                reached = self.catch_up(context, part, self._shard, progress, stored, remembers=remembers)
+                reached = self.catch_up(
+                    context, part, self._shard, progress, stored, remembers=remembers, linger=self.linger
+                )
             except TDengineError as error:
-                if in_trouble or not error.retryable:
+                if not error.retryable or (in_trouble and not self._reached):
                     raise
                 log.warning("Waiting until both servers answer again: %s", error)
-                self._wait_for_answers(options, position)
+                self._wait_for_answers(options, self._reached.to_dict() if self._reached else position)
         if self._follower and self._follower.is_at_end(reached):
             log.info("All rows before %s have been copied", options.stop_at)
             return
-        self._wait(options, reached.to_dict(), reached.to_dict())
+        unseen = event["what"] if event and event["blind"] else ""
+        if event and unseen and unseen == blind:
+            raise failure([*said(event), "This worker can. Clear this task then; it goes on where it stopped"])
+        log.info("From here on it waits in the triggerer, which has a log of its own")
+        self._wait(options, reached.to_dict(), reached.to_dict(), unseen)
+
+    def _check_tries(self, context: Context) -> None:
+        """Fail where too many tries in a row, some of which were killed, came no further.
+
+        Raises:
+            AirflowFailException: there were.
+        """
+        allowed = self.fruitless_retries
+        if allowed is not None and (fruitless := fruitless_tries(context)) > allowed:
+            tries, retries = wording.number(fruitless, "try", "tries"), wording.number(allowed, "retry", "retries")
+            raise failure(
+                [
+                    f"{tries} in a row came no further, and there may be {retries}; the logs of those tries say why",
+                    "Mend the cause, then clear this task; it goes on where it stopped",
+                ]
+            )
 
     def _wait(
-        self, options: MigrationOptions, watched: Mapping[str, object] | None, position: Mapping[str, object] | None
+        self,
+        options: MigrationOptions,
+        watched: Mapping[str, object] | None,
+        position: Mapping[str, object] | None,
+        blind: str = "",
     ) -> NoReturn:
         """Leave the worker.
 
@@ -239,12 +297,13 @@ class TDengineFollowOperator(FollowingOperator):
             options: of the migration.
             watched: the position that is to be left behind; None where only answers are waited for.
             position: where to go on, None for the position that is stored.
+            blind: what kept the triggerer from looking the last time.
         """
         wait = Wait(options=options.to_dict(), shard=asdict(self._shard), position=watched)
         self.defer(
             trigger=TDengineFollowTrigger(wait),
             method_name="resume",
-            kwargs={"position": position, "in_trouble": watched is None},
+            kwargs={"position": position, "in_trouble": watched is None, "blind": blind},
         )
 
     def _wait_for_answers(self, options: MigrationOptions, position: Mapping[str, object] | None) -> NoReturn:
@@ -364,9 +423,10 @@ class TDengineFinishOperator(FollowingOperator):
 class TDengineIncrementOperator(FollowingOperator):
     """Copies the rows that have arrived since the last run of the task, then ends.
 
-    Its only outlet is the asset of the target; the watermark is kept in that asset's state store (Airflow 3.3). Where
+    Its only outlet is the asset of the target; the position is kept in that asset's state store (Airflow 3.3). Where
     it is gone, it goes on from the target's last timestamp, and copies tables again that differ before it. A first run
-    creates what the target lacks, unless `schema` is none. Rows of a run that fails come with the next one.
+    creates what the target lacks, unless `schema` is none. Rows of a run that fails come with the next one. The topic
+    of a subscription stays from run to run, until somebody drops it.
 
     Parameters:
         options: values by option name, templated, the same in each run. Mode is realtime; `start_from` is the DAG's
@@ -382,8 +442,7 @@ class TDengineIncrementOperator(FollowingOperator):
 
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked."""
-        # A topic would have to live from run to run, and hold up the source's log for a DAG that is paused.
-        return replace(increment_options(self.options, context), follow_by="poll")
+        return increment_options(self.options, context)
 
     def execute(self, context: Context) -> dict[str, object]:
         """Go on from the stored watermark."""
@@ -394,6 +453,7 @@ class TDengineIncrementOperator(FollowingOperator):
             if stored is None and options.schema == "always":
                 with self.source(options) as source, self.target(options) as target:
                     SchemaSync(source, target, options).run_patiently()
+            options = self.chosen(options, stored)
             position = self.catch_up(context, options, Shard(), progress, stored, remembers=False)
         folder = self.letters_folder(options, context)
         if folder and (refused := self.refused_rows(folder)):
@@ -439,9 +499,3 @@ def the_asset(assets: Sequence[object]) -> Asset:
             "the watermark is kept with it"
         )
     return found[0]
-
-
-def _report(done: Round, rows: int) -> None:
-    """Say what a pass came to; there is one each time that rows have come."""
-    copied = f"{wording.number(rows, 'row')} copied; all rows before {done.watermark.isoformat()} have been copied"
-    log.info("%s", wording.folded([f"{copied}, the newest one is {done.position.lag:,.1f} s later"]))

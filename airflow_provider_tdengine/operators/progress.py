@@ -32,6 +32,7 @@ CHECKPOINT, PACE = "checkpoint", "pace"
 
 _POSITION = "watermark"
 _PLAN = "plan"
+_TRIES = "tries"
 
 _POINTS, _APART = 60, 5.0
 """Of the pace of a task: how many points are kept, and how many seconds apart they are at first."""
@@ -119,6 +120,24 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False) -> P
         log.info("The task starts over, as option force says")
         progress.forget()
     return progress
+
+
+def fruitless_tries(context: Context) -> int:
+    """How many tries of this task before this one, in a row, have left its checkpoint where it was.
+
+    It is to be called once a try. A clear begins anew. Without a store (Airflow 3.3 has one) all tries are fruitless.
+    """
+    store: TaskStateStoreAccessor | None = context.get("task_state_store")
+    attempt = context["ti"].try_number
+    if store is None:
+        return attempt - _first_try(context)
+    # A clear gives a task another number of tries.
+    reached, known = digest([store.get(CHECKPOINT), context["ti"].max_tries]), store.get(_TRIES)
+    since = known.get("since") if isinstance(known, dict) and known.get("at") == reached else None
+    if not isinstance(since, int):
+        since = attempt
+        store.set(_TRIES, {"at": reached, "since": since}, retention=_NEVER)
+    return attempt - since
 
 
 class PlanStore:
@@ -232,5 +251,10 @@ def _digest_of(batches: Sequence[Batch]) -> str:
 
 def _is_first_try(context: Context) -> bool:
     """Whether it is the first one of the run, or since the task was cleared, which gives it all its tries again."""
+    return context["ti"].try_number == _first_try(context)
+
+
+def _first_try(context: Context) -> int:
+    """The number of that one."""
     instance = context["ti"]
-    return instance.try_number == instance.max_tries - (instance.task.retries or 0) + 1
+    return int(instance.max_tries) - (instance.task.retries or 0) + 1

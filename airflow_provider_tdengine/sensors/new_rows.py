@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.following import Lookout, Shard, TopicLookout
 from airflow_provider_tdengine.operators.follow import increment_options, the_asset
-from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures
+from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, failure
 from airflow_provider_tdengine.operators.progress import asset_progress
-from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger, Wait, lookout
+from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger, Wait, lookout, said
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,24 +53,30 @@ class TDengineNewRowsSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> None:
         """Look once, then wait for the trigger; or look again and again."""
-        if not self.deferrable:
-            super().execute(context)
-        elif not self.poke(context):
-            self.defer(
-                trigger=TDengineFollowTrigger(self._wait(context)),
-                method_name="resume",
-                timeout=timedelta(seconds=self.timeout),
-            )
+        try:
+            if not self.deferrable:
+                super().execute(context)
+            elif not self.poke(context):
+                self.defer(
+                    trigger=TDengineFollowTrigger(self._wait(context)),
+                    method_name="resume",
+                    timeout=timedelta(seconds=self.timeout),
+                )
+        finally:
+            if self._lookout:
+                self._lookout.close()
 
-    def resume(self, context: Context, event: str) -> None:
-        """What has been waited for is there."""
-        log.info("There is something to do: %s", event)
+    def resume(self, context: Context, event: Event) -> None:
+        """What has been waited for is there; or cannot be looked for."""
+        if event["blind"]:
+            raise failure(said(event))
+        log.info("%s", *said(event))
 
     def poke(self, context: Context) -> bool:
         """Whether there is something to do."""
-        if self._lookout is None:
-            self._lookout = lookout(self._wait(context))
         with clear_failures():
+            if self._lookout is None:
+                self._lookout = lookout(self._wait(context))
             try:
                 found = self._lookout.look()
             except TDengineError as error:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping
 from typing import TypedDict
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.following import Lookout, Position, Shard, TopicLookout, topic_of
+from airflow_provider_tdengine.migration.following import Lookout, Position, Shard, TopicLookout, lookout_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.operators.migration import client
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,33 @@ class Wait(TypedDict):
     position: Mapping[str, object] | None
 
 
+class Event(TypedDict):
+    """What a wait has come to.
+
+    Parameters:
+        what: there is to do, or keeps the triggerer from looking, in words.
+        blind: the host of a triggerer that cannot look, however long it waits; empty where it could.
+    """
+
+    what: str
+    blind: str
+
+
+def said(event: Event) -> list[str]:
+    """What people read of it."""
+    if not event["blind"]:
+        return [f"There is something to do: {event['what']}"]
+    return [
+        f"The triggerer on {event['blind']} cannot look whether there is something to do: {event['what']}",
+        "A file that options or connections name has to be there by the same path, for the triggerer as for workers",
+    ]
+
+
 class TDengineFollowTrigger(BaseTrigger):
     """Fires when a source has rows, or a structure, that a follow has not seen; and its servers answer.
 
-    Each look is made in a thread, so that the others who wait in the triggerer are not held up.
+    Each look has a thread of its own: neither the loop of the triggerer nor the threads that all triggers share are
+    held up by a server that is silent, however many of them there are.
 
     Parameters:
         wait: what it begins with.
@@ -58,54 +82,52 @@ class TDengineFollowTrigger(BaseTrigger):
 
         The round before has looked itself: the first look is a poll interval after it.
         """
-        # Not sensitive: each look has a thread of its own. asgiref's threads may ask Airflow for connections.
-        look = sync_to_async(self._look, thread_sensitive=False)
         try:
             if self._wait["position"]:
+                log.info("Looking every %g s whether there is something to do", self._poll_interval)
                 await asyncio.sleep(self._poll_interval)
-            async for event in self._events(look):
-                yield event
+            event = await self._event()
+            for line in said(event):
+                log.info("%s", line)
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]
         finally:
             if self._lookout:
                 in_background(self._lookout.close)
 
-    async def _events(self, look: Callable[[], Awaitable[str]]) -> AsyncIterator[TriggerEvent]:
+    async def _event(self) -> Event:
         trouble = ""
         while True:
             try:
-                found, trouble = await look(), ""
+                if self._lookout is None:
+                    # One of asgiref's threads: they may ask Airflow for connections, in Airflow 3.1 no other ones.
+                    self._lookout = await sync_to_async(lookout, thread_sensitive=False)(self._wait)
+                found = await asyncio.wrap_future(in_background(self._lookout.look))
             except TDengineError as error:
-                # What waiting cannot cure, the task will meet and say.
-                found = "" if error.retryable else str(error)
-                if error.retryable and str(error) != trouble:
+                if not error.retryable:
+                    # Whether the task meets it, too, is for the worker to say.
+                    return Event(what=str(error), blind=socket.gethostname())
+                if str(error) != trouble:
                     log.warning("Waiting until it answers again: %s", error)
                 trouble = str(error)
-            if found:
-                yield TriggerEvent(found)  # type: ignore[no-untyped-call]
-                return
+            else:
+                if found:
+                    return Event(what=found, blind="")
+                trouble = ""
             await asyncio.sleep(self._poll_interval)
-
-    def _look(self) -> str:
-        """What there is to do; the connections are those that Airflow has at the first look."""
-        if self._lookout is None:
-            self._lookout = lookout(self._wait)
-        return self._lookout.look()
 
 
 def lookout(wait: Wait) -> Lookout | TopicLookout:
-    """What looks for it.
+    """What looks for it; nothing is sent yet.
 
     Parameters:
         wait: what it begins with.
 
     Raises:
-        MigrationStopped: something is wrong with the options.
+        MigrationStopped: something is wrong with the options, or there is no such connection.
         AddressError: a connection cannot be right.
     """
     options, position = MigrationOptions.checked(wait["options"]), wait["position"]
-    source = Catalog(TDengineHook(options.source_conn_id).get_client(), options.source_database)
-    target = Catalog(TDengineHook(options.target_conn_id).get_client(), options.target)
+    source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
+    target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
     reached = Position.from_dict(position) if position else None
-    if reached and reached.vgroups is not None and options.follow_by != "poll":
-        return TopicLookout(source, topic_of(source, target, options), options, reached)
-    return Lookout(source, target, options, Shard(**wait["shard"]), reached)
+    return lookout_of(source, target, options, Shard(**wait["shard"]), reached)

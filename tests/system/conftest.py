@@ -24,6 +24,9 @@ from .postgres import postgres, programs
 DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
 
+FRAGILE = "fragile_migration"
+"""One that retries once."""
+
 
 PATIENCE = 180.0
 """Seconds after which a test gives up waiting; a machine that is busy with other things takes most of a minute."""
@@ -166,7 +169,11 @@ VIEWER = "vera"
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 """DAGs as users have them."""
 
-EDITS = {"tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"')}
+EDITS = {
+    "tdengine_realtime.py": ('"source_database": "power"', '"source_database": "plant"'),
+    # So that a follow is deferred as soon as nothing arrives.
+    "tdengine_both.py": ("defaults=", "linger=1, defaults="),
+}
 """What a user writes in place of what."""
 
 DAG_FILE = f"""
@@ -174,7 +181,8 @@ from datetime import timedelta
 
 from airflow_provider_tdengine.dags import migration_dag
 
-dag = migration_dag("{DAG}", default_args={{"retry_delay": timedelta(seconds=2)}})
+dag = migration_dag("{DAG}", linger=1, default_args={{"retry_delay": timedelta(seconds=2)}})
+fragile = migration_dag("{FRAGILE}", default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}})
 """
 
 PRELOADED = "import airflow_provider_tdengine.dags\n"

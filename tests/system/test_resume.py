@@ -6,10 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from .conftest import DAG, Airflow, is_alive
+from .conftest import DAG, FRAGILE, Airflow, is_alive
 
 T = 1609459200000
 TABLES, ROWS = 4, 20_000
@@ -154,3 +155,28 @@ def test_following_goes_on_from_its_watermark_after_the_triggerer_was_killed(air
     assert airflow.source.rows_read - before < HISTORY, "old rows are not read again"
     airflow.set_state(run, "follow", "success", 0)
     airflow.wait_for(lambda: airflow.state(run) == "success")
+
+
+def test_a_follow_outlives_more_kills_than_it_has_retries(airflow: Airflow) -> None:
+    airflow.source.execute("create database mill precision 'ms' keep 36500")
+    airflow.source.execute("create table mill.plain (ts timestamp, v int)")
+    airflow.unpause(FRAGILE)
+    run = airflow.trigger({"source_database": "mill", "mode": "realtime", "poll_interval": 0.5}, FRAGILE)
+
+    def follow(key: str) -> Any:
+        return airflow.tasks(run, FRAGILE).get(("follow", 0), {}).get(key)
+
+    def has_come(rows: int) -> bool:
+        reached = airflow.stored(run, "follow", "checkpoint", 0, FRAGILE) or {}
+        return bool(reached.get("rows", 0) >= rows and follow("state") == "running")
+
+    for number in range(3):
+        airflow.source.execute(f"insert into mill.plain values ({int(time.time() * 1000)}, {number})")
+        airflow.wait_for(lambda number=number: has_come(number + 1))  # type: ignore[misc]
+        if number < 2:
+            os.kill(follow("pid"), signal.SIGKILL)
+            airflow.wait_for(lambda: follow("state") != "running")
+    assert follow("try_number") == 3, "with one retry"
+    assert len(airflow.target.execute("select * from mill.plain")) == 3
+    airflow.set_state(run, "follow", "success", 0, FRAGILE)
+    airflow.wait_for(lambda: airflow.state(run, FRAGILE) == "success")

@@ -448,7 +448,9 @@ class _Workers:
         rows, tables, label = self._holdings.total, len(self._holdings), self.brief.batch.label
         chosen, why = choose_strategy(self._options.strategy, table, tables, rows)
         there = f"{wording.number(rows, 'row')} of {wording.number(tables, 'table')}"
-        log.info("Batch %s\n  %s: %s (%s)", label, there, chosen, why)
+        # Who knows what there is follows it, round after round, and tells what all of them come to.
+        level = logging.INFO if self._only is None else logging.DEBUG
+        log.log(level, "Batch %s\n  %s: %s (%s)", label, there, chosen, why)
         return chosen
 
     def _lies_in_hay(self, *, is_part: bool) -> bool:

@@ -40,7 +40,8 @@ def settle(source: Catalog, target: Catalog, structure: Structure, period: Perio
         MigrationStopped: there are expired rows, and the treatment is fail.
     """
     assert structure.target is not None
-    now, precision = datetime.now(timezone.utc), structure.source.precision
+    # By the clock of the one who keeps them: a worker's may be wrong.
+    now, precision = datetime.fromtimestamp(target.clock(), timezone.utc), structure.source.precision
     found = find_expired(source, structure, structure.target, period, now)
     stop_on(expired_findings(found, structure.target, precision, treatment))
     if found and treatment == "raise_keep":

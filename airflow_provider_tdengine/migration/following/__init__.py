@@ -1,11 +1,18 @@
 """Rows and structure that change while a migration runs."""
 
-from airflow_provider_tdengine.migration.following.choice import Choice, choose, follower_of, obstacle, topic_of
+from airflow_provider_tdengine.migration.following.choice import (
+    Choice,
+    choose,
+    follower_of,
+    lookout_of,
+    obstacle,
+    topic_of,
+)
 from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.lookout import Lookout, TopicLookout
-from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards
-from airflow_provider_tdengine.migration.following.rounds import rounds
+from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards, was_told
+from airflow_provider_tdengine.migration.following.rounds import lasting_rounds, rounds
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber, dropped
 from airflow_provider_tdengine.migration.following.topic import Topic
 
@@ -25,8 +32,11 @@ __all__ = [
     "dropped",
     "follow_facts",
     "follower_of",
+    "lasting_rounds",
+    "lookout_of",
     "obstacle",
     "rounds",
     "shards",
     "topic_of",
+    "was_told",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +11,12 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.catalog import Catalog, patiently
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following.follow import Follower
+from airflow_provider_tdengine.migration.following.lookout import Lookout, TopicLookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import history_seconds
-
-log = logging.getLogger(__name__)
 
 LEAST_RETENTION = 3600
 """Seconds for which the source's log has to last: a worker that is away, or a queue, takes that long."""
@@ -46,7 +43,14 @@ class Choice:
         return "poll" if self.topic is None else "subscription"
 
 
-def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_copied: bool = False) -> Choice:
+def choose(
+    source: Catalog,
+    target: Catalog,
+    options: MigrationOptions,
+    *,
+    is_copied: bool = False,
+    is_begun: bool = False,
+) -> Choice:
     """Whether the source is followed by subscription; its topic is made then, and reading begins where it is now.
 
     Parameters:
@@ -54,6 +58,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_co
         target: the target database, which need not exist.
         options: of the migration, with the end of history.
         is_copied: whether history is complete.
+        is_begun: whether a subscription has told something already, behind which reading goes on.
 
     Raises:
         MigrationStopped: `follow_by` is subscription, and something stands in the way.
@@ -66,7 +71,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_co
     if found is None:
         topic = topic_of(source, target, options)
         try:
-            patiently(source, target, lambda: _begin(topic))
+            patiently(source, target, lambda: _begin(topic, is_first=not is_begun))
         except TDengineError as error:
             if error.retryable:
                 raise
@@ -74,7 +79,7 @@ def choose(source: Catalog, target: Catalog, options: MigrationOptions, *, is_co
             found = Finding(f"Database {source.name!r} of the source", f"no topic can be made of it ({error})", action)
     if found is None:
         assert topic is not None
-        end = f"It is dropped at the end; if the migration is given up: DROP TOPIC {topic.name}"
+        end = f"It stays until it is dropped: by finish, at the end, or by hand: DROP TOPIC {topic.name}"
         return Choice(topic, f"The source tells of each change by the topic {topic.name}. {end}")
     if options.follow_by == "subscription":
         raise MigrationStopped([found])
@@ -97,32 +102,43 @@ def follower_of(
     save: Callable[[Position], None],
     letters: Path | None,
 ) -> Follower:
-    """Who copies what is new in a source, in the way that the options say; where they leave it open, it is chosen now.
+    """Who copies what is new in a source, in the way that was chosen.
+
+    Parameters:
+        source: the source database.
+        target: the target database.
+        options: of the migration, with `follow_by` as it was chosen.
+        shard: the tables that are followed.
+        save: see `Follower`.
+        letters: see `Follower`.
+
+    Raises:
+        MigrationStopped: it is by subscription, and something stands in the way.
+        TDengineError: what no retry cured.
+    """
+    if options.follow_by == "subscription":
+        if found := obstacle(source, target, options, is_copied=True):
+            raise MigrationStopped([found])
+        topic = topic_of(source, target, options)
+        return Subscriber(source, target, options, topic, save=save, letters=letters)
+    return Follower(source, target, options, shard, save=save, letters=letters)
+
+
+def lookout_of(
+    source: Catalog, target: Catalog, options: MigrationOptions, shard: Shard, reached: Position | None
+) -> Lookout | TopicLookout:
+    """What tells whether there is something to do for a follow that has caught up.
 
     Parameters:
         source: the source database.
         target: the target database.
         options: of the migration.
         shard: the tables that are followed.
-        save: see `Follower`.
-        letters: see `Follower`.
-
-    Raises:
-        MigrationStopped: see `choose`.
-        TDengineError: see `choose`.
+        reached: up to where the follow has come; None to wait for nothing but answers.
     """
-    topic = topic_of(source, target, options)
-    if options.follow_by == "auto":
-        choice = choose(source, target, options, is_copied=True)
-        log.info("%s", choice.why)
-        by = choice.by
-    else:
-        by = options.follow_by
-        if by == "subscription" and (found := obstacle(source, target, options, is_copied=True)):
-            raise MigrationStopped([found])
-    if by == "subscription":
-        return Subscriber(source, target, options, topic, save=save, letters=letters)
-    return Follower(source, target, options, shard, save=save, letters=letters)
+    if reached and reached.vgroups is not None and options.follow_by != "poll":
+        return TopicLookout(source, topic_of(source, target, options), options, reached)
+    return Lookout(source, target, options, shard, reached)
 
 
 def obstacle(source: Catalog, target: Catalog, options: MigrationOptions, *, is_copied: bool = False) -> Finding | None:
@@ -157,8 +173,8 @@ def _without_subscriptions(source: Catalog) -> str:
     return ""
 
 
-def _begin(topic: Topic) -> None:
+def _begin(topic: Topic, *, is_first: bool) -> None:
     """Make the topic, and keep in it where reading begins; where it was kept before, it stays."""
     topic.create()
-    with closing(topic.feed(None)):
-        log.debug("Reading of topic %s begins here", topic.name)
+    if is_first:
+        topic.feed(None).close()

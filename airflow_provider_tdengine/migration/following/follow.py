@@ -55,7 +55,7 @@ from airflow_provider_tdengine.migration.copying import (
 from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.following.known import NOTHING_KNOWN, bucket, gaps, lacks, lowest, of_table
 from airflow_provider_tdengine.migration.following.known import counts as counts_of
-from airflow_provider_tdengine.migration.following.lookout import changes, digest, last, next_looks, steps
+from airflow_provider_tdengine.migration.following.lookout import Lookout, changes, digest, last, next_looks, steps
 from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
@@ -144,10 +144,12 @@ class Follower:
         self._source = source
         self._target = target
         self._options = options
-        self._scope = (shard or Shard()).of(Scope.of(options))
+        self._shard = shard or Shard()
+        self._scope = self._shard.of(Scope.of(options))
         self._save = save
         self._letters = letters
-        self._clock = partial(self._ask, clock or source.clock)
+        self._moments = clock or source.clock
+        self._clock = partial(self._ask, self._moments)
         self._stop = threading.Event()
         self._stopping = False
         self._structure: Structure | None = None
@@ -163,6 +165,28 @@ class Follower:
         """End the round that runs soon; the position that was saved last is where to go on."""
         self._stopping = True
         self._stop.set()
+
+    def pause(self, seconds: float) -> None:
+        """Let some time pass.
+
+        Raises:
+            Stopped: `stop` was called.
+        """
+        if self._new_stop().wait(seconds):
+            raise Stopped
+
+    def sees(self, lookout: Lookout) -> str:
+        """What there is to do, as a lookout says it, over retries; nothing if there is nothing.
+
+        Raises:
+            Stopped: `stop` was called.
+            TDengineError: what no retry cured.
+        """
+        return self._ask(lookout.look)
+
+    def lookout(self, position: Position) -> Lookout:
+        """What looks, from a position that has caught up on, whether there is something to do."""
+        return Lookout(self._source, self._target, self._options, self._shard, position, self._moments)
 
     # --- Where to begin
 
@@ -204,7 +228,7 @@ class Follower:
         log.warning(
             "Nobody knows up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
             "tables that differ before it are copied again",
-            self._moment(watermark).isoformat(),
+            self.moment(watermark).isoformat(),
         )
         return Position(self._identity, watermark, watermark)
 
@@ -222,8 +246,8 @@ class Follower:
         newest = max((one.last for one in found), default=None)
         return None if newest is None else time.origin(newest)
 
-    def _moment(self, timestamp: int) -> datetime:
-        """A timestamp of the source."""
+    def moment(self, timestamp: int) -> datetime:
+        """What a timestamp of the source means, such as the watermark of a position."""
         return datetime.fromtimestamp(timestamp / self._current().source.precision.per_second, timezone.utc)
 
     @property
@@ -286,7 +310,7 @@ class Follower:
             # Those of earlier rounds, too; rows that the lookback reads again are refused again, and count once.
             check_refused(self._letters, self._options.max_rejected)
         seconds = time.monotonic() - began
-        watermark = self._moment(position.watermark)
+        watermark = self.moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
 
     def _is_to_look(self, position: Position) -> bool:
@@ -331,7 +355,8 @@ class Follower:
             # Rows of tables that the target does not have yet are something to wake up for.
             counted -= sum(one.rows for group in found.values() for one in group if one.name in self._lacking)
         lag = self._lag(end)
-        position = replace(position, watermark=end, since=start, counted=counted, lag=lag, rows=position.rows + rows)
+        rows += position.rows
+        position = replace(position, watermark=end, since=start, counted=counted, lag=lag, rows=rows, vgroups=None)
         self._save(position)
         return position
 
@@ -347,7 +372,9 @@ class Follower:
         structure = self._current()
         self._ask(lambda: settle(self._source, self._target, structure, period, treatment))
         if treatment == "skip" and structure.target:
-            return kept_since(start, structure.target, datetime.now(timezone.utc), structure.source.precision) or start
+            # By the clock of the one who keeps them.
+            now = datetime.fromtimestamp(self._ask(self._target.clock), timezone.utc)
+            return kept_since(start, structure.target, now, structure.source.precision) or start
         return start
 
     def _arrivals(self, start: int, end: int) -> dict[str, Holding]:

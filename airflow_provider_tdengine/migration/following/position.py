@@ -102,7 +102,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Up to where a follow has come.
+    """Up to where a follow has come: a moment, whose rows before it are all in the target, whoever followed, and how.
+
+    Who asks for rows by their timestamps goes on from that moment. Who is told of changes has a finer place to go on
+    from, in the source's log; where the log has lost it, or is not used any more, the moment is still there.
 
     Parameters:
         of: what is followed; a position of something else is not used.
@@ -115,6 +118,8 @@ class Position:
         soonest: when it may be, if there is a reason to.
         lag: seconds from the watermark to the newest row that the source had when it was moved.
         rows: rows that were copied so far; what was copied again counts again.
+        vgroups: where in the source's log a subscription goes on, by vgroup; None where nothing was told by one yet,
+            or what it told was not all.
         vgroups: where a subscription goes on, by vgroup; None where rows are asked for by their timestamps.
         is_odd: whether something has changed that the subscription did not tell: both sides are to be compared.
     """
@@ -151,6 +156,11 @@ class Position:
         plain = {name: value for name, value in stored.items() if name not in ("known", "vgroups")}
         read = typed(cls, plain)
         return replace(read, known=Known.from_stored(stored.get("known")), vgroups=_vgroups(stored.get("vgroups")))
+
+
+def was_told(stored: Mapping[str, object] | None) -> bool:
+    """Whether a position, as it was stored, is that of a subscription."""
+    return stored is not None and stored.get("vgroups") is not None
 
 
 def _vgroups(stored: object) -> dict[str, int] | None:

@@ -199,7 +199,7 @@ class Subscriber(Follower):
             self._opened(position.vgroups)
             self._adapt()
             options = self._options
-            end = self._moment(self._now())
+            end = self.moment(self._now())
             past = replace(
                 options,
                 mode="history",
@@ -226,7 +226,7 @@ class Subscriber(Follower):
             self._copy_future(steps(end.timestamp(), self._current().source.precision), counts)
         reached = replace(position, is_odd=False, rows=position.rows + counts.rows)
         self._save(reached)
-        return Round(reached, self._moment(reached.watermark), counts.rows, 0, 0, time.monotonic() - began)
+        return Round(reached, self.moment(reached.watermark), counts.rows, 0, 0, time.monotonic() - began)
 
     # --- What is told
 
@@ -257,7 +257,7 @@ class Subscriber(Follower):
             self.close()
         self._save(reached)
         seconds = time.monotonic() - began
-        return Round(reached, self._moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
+        return Round(reached, self.moment(reached.watermark), counts.rows, counts.tables, counts.rejected, seconds)
 
     def _taken(self, stored: dict[str, int]) -> Taken:
         try:

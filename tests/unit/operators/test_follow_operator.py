@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import logging
 import pickle
+import re
+import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -28,9 +32,11 @@ from airflow_provider_tdengine.operators.follow import (
     TDengineShardsOperator,
 )
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
-from airflow_provider_tdengine.triggers.follow import TDengineFollowTrigger
+from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger
 
 from .conftest import SECRET, Plant, Store, dag_run
+
+RETRIES = 3
 
 
 @dataclass
@@ -47,15 +53,25 @@ class Task:
     tries: int = 0
     deferred: TaskDeferred | None = None
     pushed: dict[str, Any] = field(default_factory=dict)
+    linger: float = 0.0
+    attempts: int = RETRIES
 
     @property
     def operator(self) -> TDengineFollowOperator:
-        return TDengineFollowOperator(task_id="follow", options=self.options, shard=self.shard)
+        return TDengineFollowOperator(
+            task_id="follow", options=self.options, shard=self.shard, linger=self.linger, fruitless_retries=RETRIES
+        )
 
     def context(self) -> Any:
         run = dag_run()
         ti = SimpleNamespace(
-            dag_id="d", try_number=self.tries, task_id="follow", map_index=0, xcom_push=self.pushed.__setitem__
+            dag_id="d",
+            try_number=self.tries,
+            max_tries=self.attempts,
+            task=SimpleNamespace(retries=RETRIES),
+            task_id="follow",
+            map_index=0,
+            xcom_push=self.pushed.__setitem__,
         )
         store = {"task_state_store": self.store} if self.store else {}
         return {"dag_run": run, "ti": ti, **store}
@@ -77,7 +93,7 @@ class Task:
         assert isinstance(trigger, TDengineFollowTrigger)
         return trigger
 
-    def wait(self, seconds: float = 60) -> str:
+    def wait(self, seconds: float = 60) -> Event:
         """What the trigger fires for."""
         return asyncio.run(asyncio.wait_for(first(self.trigger()), seconds))
 
@@ -89,7 +105,7 @@ class Task:
             return True
         return False
 
-    def resume(self, event: str) -> None:
+    def resume(self, event: Event) -> None:
         """Back on a worker."""
         assert self.deferred is not None
         kwargs = json.loads(json.dumps(self.deferred.kwargs))
@@ -101,12 +117,21 @@ class Task:
         """Wait, then copy; what was waited for."""
         event = self.wait()
         self.resume(event)
-        return event
+        return event["what"]
 
 
-async def first(trigger: TDengineFollowTrigger) -> str:
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens within seconds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+async def first(trigger: TDengineFollowTrigger) -> Event:
     async for event in trigger.run():
-        return str(event.payload)
+        payload: Event = json.loads(json.dumps(event.payload))
+        return payload
     raise AssertionError("the trigger ended without an event")
 
 
@@ -224,11 +249,106 @@ def test_what_fails_again_at_once_is_a_failure(plant: Plant) -> None:
     assert plant.is_equal
 
 
+def test_it_stays_while_rows_keep_coming(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    task = Task(plant.options, linger=1.5)
+    plant.insert("d0")
+    with ThreadPoolExecutor() as pool, caplog.at_level(logging.INFO):
+        running = pool.submit(task.start)
+        for _ in range(3):
+            until(lambda: plant.is_equal)
+            assert not running.done()
+            plant.insert("d0")
+        running.result()
+    assert plant.is_equal
+    assert task.pushed["position"]["rows"] == 4
+    assert task.store is not None
+    assert task.store.get("checkpoint") == task.pushed["position"]
+    assert re.search(r"Followed\n *rows copied +4\n", caplog.text), "one line for all rounds"
+    assert caplog.text.count("Looking every") == 0
+    assert task.is_waiting()
+
+
+def test_what_was_copied_is_not_read_again_after_a_server_went_away(plant: Plant) -> None:
+    plant.insert("d0", "d1")
+    task = Task(plant.options, linger=60)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(task.start)
+        until(lambda: "position" in task.pushed)
+        plant.source.stop()
+        running.result()
+    assert task.deferred
+    assert task.deferred.kwargs["position"] == task.pushed["position"]
+    plant.source.start()
+    task.linger = 0
+    read = plant.source.rows_read
+    assert task.follow() == "both servers answer"
+    assert plant.source.rows_read == read
+
+
+def test_only_tries_in_a_row_that_came_no_further_use_up_the_retries(plant: Plant) -> None:
+    task = Task(plant.options)
+    for _ in range(RETRIES + 4):
+        # As when its worker is killed: nobody hears of an error.
+        task.start()
+        if task.tries == 3:
+            plant.insert("d0")
+            task.follow()
+    with pytest.raises(AirflowFailException, match="4 tries in a row came no further, and there may be 3 retries"):
+        task.start()
+    task.attempts = task.tries + RETRIES
+    task.start()
+    assert task.follow() == "both servers answer", "a clear begins anew"
+
+
+def test_a_file_that_only_workers_have_is_no_hot_loop(plant: Plant, tmp_path: Path) -> None:
+    """The triggerer is on another host: what it looks at is not there while it does."""
+    names = tmp_path / "names"
+    names.write_text("d0\nd1\n", encoding="utf-8")
+    plant.options["tables"] = f"@{names}"
+    task = Task(plant.options).start()
+
+    def event() -> Event:
+        names.rename(tmp_path / "elsewhere")
+        found = task.wait()
+        (tmp_path / "elsewhere").rename(names)
+        return found
+
+    plant.insert("d0")
+    assert event()["blind"] == socket.gethostname()
+    task.resume(event())
+    assert plant.is_equal, "the worker has the file"
+    with pytest.raises(AirflowFailException) as raised:
+        task.resume(event())
+    assert str(names) in str(raised.value)
+    assert f"The triggerer on {socket.gethostname()} cannot look" in str(raised.value)
+    assert "has to be there by the same path" in str(raised.value)
+
+
+def test_silent_servers_hold_up_nobody_else_in_the_triggerer(plant: Plant) -> None:
+    triggers = [Task(plant.options).start().trigger() for _ in range(3)]
+    plant.source.faults.delay(30)
+
+    async def others() -> str:
+        # A triggerer's threads, which all who wait there share.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [asyncio.ensure_future(first(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.7)
+        answer = await asyncio.wait_for(asyncio.to_thread(lambda: "here"), 10)
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting, timeout=10)
+        assert all(one.cancelled() for one in waiting)
+        return answer
+
+    assert asyncio.run(others()) == "here"
+    plant.source.faults.clear()
+
+
 def test_a_source_that_is_dropped_ends_it_with_a_sentence(plant: Plant) -> None:
     task = Task(plant.options).start()
     plant.source.execute("drop database plant")
     event = task.wait()
-    assert "has no database 'plant'" in event
+    assert "has no database 'plant'" in event["what"]
     with pytest.raises(AirflowFailException, match="has no database 'plant'"):
         task.operator.resume(task.context(), event)
 
@@ -428,7 +548,7 @@ def test_it_ends_by_itself_at_a_moment(plant: Plant) -> None:
     plant.source.execute(f"insert into plant.d1 values ({moment - 1},1.5) ({moment},1.5) ({moment + 1000},1.5)")
     plant.source.faults.set_clock(61)
     event = task.wait()
-    while "time to stop" not in event:
+    while "time to stop" not in event["what"]:
         task.resume(event)
         event = task.wait()
     assert task.deferred

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import retry
-from airflow_provider_tdengine.migration.following import Follower, rounds
+from airflow_provider_tdengine.migration.following import Follower, lasting_rounds
 
 from ..conftest import SOURCE, TARGET, BoxPair
 
@@ -36,7 +36,7 @@ def arrived(pair: BoxPair) -> int:
 
 
 def test_it_looks_until_there_is_something_and_waits_for_servers(
-    site: BoxPair, caplog: pytest.LogCaptureFixture
+    site: BoxPair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = site.options(mode="realtime", start_from=datetime.now(timezone.utc).isoformat(), poll_interval=7)
     follower = Follower(*site.catalogs, options)
@@ -51,19 +51,21 @@ def test_it_looks_until_there_is_something_and_waits_for_servers(
         elif len(pauses) == 3:
             site.source_box.start()
 
-    going = rounds(*site.catalogs, options, follower, follower.position(None), pause)
+    monkeypatch.setattr(follower, "pause", pause)
+    going = lasting_rounds(follower, options, follower.position(None))
     assert next(going).rows == 0
-    assert next(going).rows == 1
+    assert next(done.rows for done in going if done.rows) == 1
     assert arrived(site) == 1
     assert set(pauses) == {7}
     assert caplog.text.count("Waiting until both servers answer again") == 1
 
 
-def test_what_waiting_cannot_cure_ends_it(site: BoxPair) -> None:
+def test_what_waiting_cannot_cure_ends_it(site: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:
     options = site.options(mode="realtime", start_from=datetime.now(timezone.utc).isoformat())
     follower = Follower(*site.catalogs, options)
-    going = rounds(*site.catalogs, options, follower, follower.position(None), lambda seconds: insert(site))
+    monkeypatch.setattr(follower, "pause", lambda seconds: insert(site))
+    going = lasting_rounds(follower, options, follower.position(None))
     next(going)
     site.target.execute(f"drop database {TARGET}")
     with pytest.raises(TDengineError):
-        next(going)
+        list(going)
