@@ -55,7 +55,7 @@ class Made:
             how = f": {self.statement}" if self.statement else ""
             return Finding(subject, f"it was not made: {self.reason}", f"Make it by hand{how}", Severity.WARNING)
         found = "it was made" if self.outcome == "made" else "it was there already, and is the same"
-        return Finding(subject, found, self.statement, Severity.INFO)
+        return Finding(subject, found, f"Its statement is {self.statement}", Severity.INFO)
 
     def to_dict(self) -> dict[str, str]:
         """For JSON."""

@@ -221,5 +221,5 @@ def subclasses(operator: type[BaseOperator]) -> Iterator[type[BaseOperator]]:
 @pytest.mark.parametrize("operator", [*subclasses(MigrationOperator), TDengineReplayDeadLettersOperator])
 def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
     # The others are read when the DAG is made.
-    own = set(inspect.signature(operator).parameters) - {"kwargs", "by_interval", "parallel_batches", "past", "spare"}
-    assert own <= set(operator.template_fields)
+    read = {"kwargs", "by_interval", "parallel_batches", "past", "spare", "linger", "fruitless_retries"}
+    assert set(inspect.signature(operator).parameters) - read <= set(operator.template_fields)

@@ -245,7 +245,7 @@ def test_other_objects_are_made_when_nothing_differs(run: Run) -> None:
     run.certify(batches, run.verify(copied))
     assert run.plant.target.execute("show topics") == [("shop",)]
     findings = run.xcoms["certify", -1, "certificate"]["findings"]
-    made = "create topic shop with meta as database `follower`"
+    made = "Its statement is create topic shop with meta as database `follower`"
     assert [("Topic 'shop'", "it was made", made)] == [
         (one["object"], one["found"], one["action"]) for one in findings if "shop" in one["object"]
     ]

@@ -31,14 +31,17 @@ from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
 from airflow_provider_tdengine.migration.storage import folder_findings
-from airflow_provider_tdengine.migration.structure import SchemaSync, read_structure
+from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
+from airflow_provider_tdengine.migration.structure.privileges import session_findings
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
+from ...client.conftest import running_http
 from ..conftest import CREATED, FAULTY, SOURCE, TARGET, BoxPair, Pair, T, address, rename_as_schemaless
 from ..test_migration import Confused
+from .test_privileges import documented_34
 
 PACKAGE = Path(airflow_provider_tdengine.__file__).parent
 
@@ -414,6 +417,33 @@ def changed(statement: str) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def topic(**values: object) -> Callable[[BoxPair, Path], object]:
+    """What becomes of a topic that is to be made in the target."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        pair.sync()
+        pair.sql(f"create topic mig_topic with meta as database {SOURCE}")
+        try:
+            made = make_objects(*pair.catalogs, pair.options(objects="topics", **values))
+        finally:
+            pair.sql("drop topic mig_topic")
+            pair.target.execute("drop topic if exists mig_topic")
+        raise MigrationStopped([one.finding for one in made])
+
+    return happen
+
+
+def sessions(limit: int) -> Callable[[BoxPair, Path], object]:
+    """What is said of an account of 3.4 that may have so many sessions."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        with running_http(documented_34([["anna", 0, 1, 1, 0, ""]], [], [], [["anna", limit]])) as peer:
+            raise MigrationStopped(list(session_findings(Catalog(Client(peer.address), "power"), 4)))
+
+    return happen
+
+
 LETTER = json.dumps(
     {
         "table": "t",
@@ -555,6 +585,12 @@ CASES = (
         options(database_options="VGROUPS 2; DROP DATABASE power"),
         "Option 'database_options': a semicolon ends the statement. "
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
+    ),
+    Case(
+        "options.MigrationOptions._check_objects",
+        options(objects="views, dashboards"),
+        "Option 'objects': there is no kind 'dashboards'. "
+        "Give all, or indexes, tsmas, virtual_tables, views, topics, streams.",
     ),
     Case(
         "options.MigrationOptions._check_dead_letters",
@@ -920,12 +956,37 @@ CASES = (
         "User 'anna': it is not migrated. Make it in the target by hand, if you need it there{error}.",
     ),
     Case(
+        "objects.Made.finding 1",
+        topic(rename_stables="s -> n"),
+        "Topic 'mig_topic': it was not made: tables or columns have other names in the target; adapt the statement. "
+        "Make it by hand: create topic mig_topic with meta as database `mig_dst`.",
+        ONLY_3,
+    ),
+    Case(
+        "objects.Made.finding 2",
+        topic(),
+        "Topic 'mig_topic': it was made. Its statement is create topic mig_topic with meta as database `mig_dst`.",
+        ONLY_3,
+    ),
+    Case(
         "disk.Disk.findings",
         told(),
         "Database 'mig_dst': the rows take about 12 bytes (uncompressed). "
         "See that the data directories of the target have that much room, and its WAL some more.",
     ),
     # --- Privileges
+    Case(
+        "privileges.session_findings 1",
+        sessions(2),
+        "Account 'anna' of {error}: it may have 2 sessions at a time; a batch alone takes 5. Set workers to 1, or as "
+        "root there: ALTER USER anna SESSION_PER_USER 17.",
+    ),
+    Case(
+        "privileges.session_findings 2",
+        sessions(9),
+        "Account 'anna' of {error}: it may have 9 sessions at a time. That is enough for 2 batches at a time "
+        "(parallel_batches); for more, as root there: ALTER USER anna SESSION_PER_USER 17.",
+    ),
     Case(
         "privileges.privilege_findings 1",
         as_account(
