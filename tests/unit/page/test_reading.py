@@ -12,7 +12,7 @@ from airflow_provider_tdengine.page.migrations import Migration, State
 from .conftest import NOW, Metadata, copied
 
 DONE = {"resolve": "success", "sync_schema": "success", "plan": "success"}
-REST = {"certify": "-", "dead_letters": "-", "shards": "-", "follow": "-"}
+REST = {"certify": "-", "dead_letters": "-", "shards": "-", "follow": "-", "finish": "-"}
 
 
 def listed(metadata: Metadata) -> list[Migration]:
