@@ -194,10 +194,9 @@ class Command:
         self._is_end_implied = request.options.mode == "history" and not request.options.end
 
     def _present(self, options: MigrationOptions) -> datetime:
-        """The present moment by the source's clock, where history ends: it may be cut to a second."""
-        now = persist(self._source.clock)
-        is_cut = self._source.client.dialect.clock is None
-        return datetime.fromtimestamp(now + (is_cut and not options.follows), timezone.utc)
+        """The present moment by the source's clock, where history ends, and following begins."""
+        now = persist(self._source.clock if options.follows else self._source.behind_now)
+        return datetime.fromtimestamp(now, timezone.utc)
 
     def plan(self) -> int:
         """Show what would be done."""
@@ -237,7 +236,7 @@ class Command:
         if not (self._options.follows and self._state.position.load()):
             self._screen.failure("Nothing is followed; give the options, and the --state, of a migrate that follows")
             return _USAGE
-        stop = datetime.fromtimestamp(persist(self._source.clock), timezone.utc).isoformat()
+        stop = datetime.fromtimestamp(persist(self._source.behind_now), timezone.utc).isoformat()
         self._options = replace(self._options, stop_at=stop, delay=0.0)
         self._choose()
         return self._follow()

@@ -58,16 +58,19 @@ def persist(
     stop = stop or threading.Event()
     patience = PATIENCE if patience is None else patience
     readings = READINGS if readings is None else readings
-    failures, since = 0, 0.0
+    failures, incomplete, since = 0, 0, 0.0
     while not stop.is_set():
         before = position()
         try:
             return action()
         except TDengineError as error:
             if failures == 0 or position() != before:
-                failures, since = 0, clock()
+                failures, incomplete, since = 0, 0, clock()
             failures += 1
-            is_hopeless = failures >= readings if isinstance(error, IncompleteResult) else clock() - since >= patience
+            incomplete += isinstance(error, IncompleteResult)
+            is_hopeless = clock() - since >= patience
+            if isinstance(error, IncompleteResult):
+                is_hopeless = incomplete >= readings
             if not error.retryable or error.exhausted or is_hopeless:
                 # Whoever asked this as a part of something else has waited with it.
                 error.exhausted = error.retryable and not isinstance(error, IncompleteResult)

@@ -386,7 +386,7 @@ class TDengineFinishOperator(FollowingOperator):
         return found if isinstance(found, Mapping) else None
 
     def _end(self, context: Context, source: Catalog, reached: str) -> datetime:
-        """The present moment of the source; that of an earlier try, if nobody has followed any further since.
+        """Behind the present moment of the source; that of an earlier try, if nobody has followed any further since.
 
         Parameters:
             context: of the task.
@@ -396,7 +396,7 @@ class TDengineFinishOperator(FollowingOperator):
         progress = task_progress(context, "copies what has arrived by then")
         if (stored := progress.load()) and stored.get("of") == reached:
             return datetime.fromisoformat(str(stored["end"]))
-        end = datetime.fromtimestamp(source.clock(), timezone.utc)
+        end = datetime.fromtimestamp(source.behind_now(), timezone.utc)
         try:
             progress.save({"of": reached, "end": end.isoformat()})
         except ProgressNotSaved as error:

@@ -270,6 +270,14 @@ class Catalog:
             result = session.query(statement)
             return as_number(all_rows(result)[0][0]) / (result.precision or Precision.MS).per_second
 
+    def behind_now(self) -> float:
+        """A moment behind all rows that are of the present one or earlier, in POSIX seconds of the server's clock.
+
+        Raises:
+            TDengineError: of the kind of failure.
+        """
+        return self.clock() + (1.0 if self.client.dialect.clock is None else 0.001)
+
     def execute(self, statement: str) -> None:
         """Run a statement that changes something."""
         with self.session() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -129,3 +130,14 @@ def test_what_an_adapter_would_die_of_is_not_described(old: Catalog) -> None:
     with pytest.raises(MigrationStopped, match="it has GEOMETRY"):
         old.find("b")
     assert [table.name for table in old.tables(Scope(exclude=Patterns(("a", "b", "n"))))] == ["c"]
+
+
+def test_rows_of_now_are_before_the_moment_that_is_behind_now(pair: Pair) -> None:
+    pair.sql(f"create database {SOURCE} keep 36500", f"create table {SOURCE}.t (ts timestamp, v int)")
+    source = Catalog(pair.source, SOURCE)
+    # The clock of 2.x is cut to a second: of several moments some would be behind it.
+    for number in range(4):
+        pair.sql(f"insert into {SOURCE}.t values (now + 0a, {number})")
+        behind = int(source.behind_now() * 1000)
+        assert pair.source.rows(f"select count(*) from {SOURCE}.t where ts < {behind}") == [(number + 1,)]
+        time.sleep(0.27)
