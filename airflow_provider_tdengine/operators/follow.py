@@ -108,7 +108,7 @@ class FollowingOperator(MigrationOperator):
         stored: Mapping[str, object] | None,
         *,
         remembers: bool,
-        linger: float = 0.0,
+        linger: float | None = 0.0,
     ) -> Position:
         """Rounds until what is left is what the next one would have had to wait for.
 
@@ -119,7 +119,8 @@ class FollowingOperator(MigrationOperator):
             progress: where the position is kept.
             stored: the position to go on from.
             remembers: what None means for it, see `Follower.position`.
-            linger: seconds after the last row for which it stays; where none has come, it does not.
+            linger: seconds after the last row for which it stays; where none has come, it does not. None to stay until
+                the moment at which following is to stop.
 
         Returns:
             The position, saved.
@@ -145,6 +146,8 @@ class FollowingOperator(MigrationOperator):
                     now = time.monotonic()
                     busy = now if done.rows else busy
                     has_caught_up = done.position.has_caught_up(options)
+                    if linger is None:
+                        continue
                     if (has_caught_up and now - busy >= linger) or (linger and now - began >= self._longest):
                         break
             except Stopped:
@@ -355,7 +358,7 @@ class TDengineFinishOperator(FollowingOperator):
             end = options.follows_until or self._end(context, source, digest(reached))
             last = replace(options, stop_at=end.isoformat(), delay=0.0)
             for shard, position in zip(shards, reached, strict=True):
-                self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False)
+                self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False, linger=None)
             begin = options.window_end
             assert begin is not None
             verdict, lines = Verdict(not_compared="verify is none"), list[str]()
