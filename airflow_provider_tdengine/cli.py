@@ -241,6 +241,11 @@ class Command:
         self._choose()
         return self._follow()
 
+    def _tell_made(self, made: Sequence[Made]) -> None:
+        """Say what became of other objects than tables."""
+        for line in (line for one in made for line in one.finding.lines()):
+            self._screen.line(f"  {line}")
+
     def _choose(self) -> None:
         """Find out how the source is followed, before history is read: what is written meanwhile is told."""
         if self._options.follows:
@@ -417,7 +422,7 @@ class Command:
             self._screen.line(f"  {verdict.words}")
             if mends:
                 with self._source, self._target:
-                    make_objects(self._source, self._target, options)
+                    self._tell_made(make_objects(self._source, self._target, options))
             return verdict
         letters = self._letters()
         with self._stage("verify") as say, self._source, self._target:
@@ -440,6 +445,7 @@ class Command:
                 period = (min(now, self._state.created), now)
                 proof = certificate(self._source, self._target, options, comparison, period, made)
         self._tell(comparison.facts())
+        self._tell_made(made)
         lines = list(verdict.notes)
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]

@@ -16,6 +16,9 @@ DAY = 1440
 _UNITS = {"m": 1, "h": 60, "d": DAY, "": DAY}
 _LENGTH = re.compile(r"(\d+)([mhd]?)", re.IGNORECASE)
 
+KEEP_LOCAL = frozenset({"S3_KEEPLOCAL", "SS_KEEPLOCAL"})
+"""How long rows are not in shared storage; 3.3.7 calls it by the second name."""
+
 _AS_SOURCE = re.compile(r"\s*AS\s+SOURCE\b", re.IGNORECASE)
 
 _VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s,'"]+)"""
@@ -43,7 +46,6 @@ class DatabaseOptions:
         precision: of the timestamps, None where it is not said.
         keep: minutes for which rows are kept, one value a storage tier; nothing where it is not said.
         duration: minutes that one data file spans, None where it is not said.
-        local: minutes for which rows are not stored in S3 (S3_KEEPLOCAL), None where it is not said.
         as_source: whether all others are to be the source's.
     """
 
@@ -51,7 +53,6 @@ class DatabaseOptions:
     precision: Precision | None
     keep: tuple[int, ...]
     duration: int | None
-    local: int | None = None
     as_source: bool = False
 
     @classmethod
@@ -75,12 +76,13 @@ class DatabaseOptions:
                 raise ValueError(f"{match[1].upper()} is there twice")
             words[match[1].upper()] = match[2]
             at = match.end()
+        for word in KEEP_LOCAL & words.keys():
+            minutes(words[word])
         return cls(
             words,
             _precision(words["PRECISION"]) if "PRECISION" in words else None,
             tuple(map(minutes, words["KEEP"].split(","))) if "KEEP" in words else (),
             minutes(words["DURATION"]) if "DURATION" in words else None,
-            minutes(words["S3_KEEPLOCAL"]) if "S3_KEEPLOCAL" in words else None,
             as_source is not None,
         )
 

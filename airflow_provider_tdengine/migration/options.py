@@ -252,9 +252,9 @@ class MigrationOptions:
         _TARGET,
         "What else is made in the target when all rows have arrived: `all`, or some of indexes, tsmas, virtual_tables, "
         "views, topics and streams. What the source does not say how to make, or the target refuses, is listed with "
-        "its reason; functions and users always are.",
+        "its reason; functions and users are always listed.",
         empty="tables only",
-        examples=("all", "views, topics"),
+        examples=("views, topics",),
     )
     update_tags: bool = _option(
         False,

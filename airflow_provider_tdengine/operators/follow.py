@@ -40,9 +40,9 @@ from airflow_provider_tdengine.migration.following import (
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
-from airflow_provider_tdengine.operators.account import POSITION, Account
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
 from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
+from airflow_provider_tdengine.operators.stay import POSITION, Stay
 from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger, Wait, said
 
 if TYPE_CHECKING:
@@ -132,16 +132,16 @@ class FollowingOperator(MigrationOperator):
         folder, self._reached = self.letters_folder(options, context), None
         if options.follow_by == "auto":
             options = self.chosen(options, stored)
-        with Account(context, progress, folder) as account:
+        with Stay(context, progress, folder) as stay:
             self._follower = follower = follower_of(
-                self.source(options), self.target(options), options, shard, save=account.save, letters=folder
+                self.source(options), self.target(options), options, shard, save=stay.save, letters=folder
             )
             began, busy = time.monotonic(), -math.inf
             try:
                 position = follower.position(stored, remembers=remembers)
-                account.begin(position, follower.moment(position.watermark))
+                stay.begin(position, follower.moment(position.watermark))
                 for done in rounds(follower, options, position):
-                    account.add(done)
+                    stay.add(done)
                     self._reached = done.position
                     now = time.monotonic()
                     busy = now if done.rows else busy

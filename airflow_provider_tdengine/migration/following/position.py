@@ -120,7 +120,6 @@ class Position:
         rows: rows that were copied so far; what was copied again counts again.
         vgroups: where in the source's log a subscription goes on, by vgroup; None where nothing was told by one yet,
             or what it told was not all.
-        vgroups: where a subscription goes on, by vgroup; None where rows are asked for by their timestamps.
         is_odd: whether something has changed that the subscription did not tell: both sides are to be compared.
     """
 

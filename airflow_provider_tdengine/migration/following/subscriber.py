@@ -34,6 +34,7 @@ from airflow_provider_tdengine.client.subscription import Message
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import until_stopped
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holdings, Patterns, count, meet, together
+from airflow_provider_tdengine.migration.comparing import Kind as VerdictKind
 from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.copying import (
     Border,
@@ -216,7 +217,8 @@ class Subscriber(Follower):
             )
             refused = kept(self._letters.parent) if self._letters else {}
             found = verify(self._source, self._target, past, refused, stop=stop)
-            log.info(
+            log.log(
+                logging.WARNING if found.verdict.kind is VerdictKind.DIFFERENT else logging.INFO,
                 "Both sides were compared: %s; copied again: %s, deleted: %s",
                 found.verdict.words,
                 wording.number(found.mended_rows, "row"),

@@ -15,7 +15,7 @@ from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.sql import is_speakable, string, timestamp
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Database, TimeScale
-from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
+from airflow_provider_tdengine.migration.database_options import DAY, KEEP_LOCAL, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.structure.not_migrated import Leftover
 
@@ -39,7 +39,7 @@ class NewDatabase:
         precision: of its timestamps.
         keep: minutes for which it keeps rows, one value a storage tier.
         duration: minutes that one data file spans.
-        local: minutes for which rows are not stored in S3, of which a file spans a third at most.
+        local: minutes for which rows are not in shared storage, of which a file spans a third at most.
         words: further options, in upper case, with their values: what the user says, before what the source has.
     """
 
@@ -71,7 +71,8 @@ class NewDatabase:
                 if option in known:
                     words.setdefault(option.upper(), string(value) if option in _TEXTS else value)
         keep = wanted.keep or source.keep or (_DEFAULT_KEEP,)
-        local = wanted.local or minutes(words.get("S3_KEEPLOCAL", f"{dialect.days_kept_local}d"))
+        kept = [minutes(words[word]) for word in KEEP_LOCAL & words.keys()]
+        local = min(kept, default=dialect.days_kept_local * DAY)
         duration = min(source.duration or _DEFAULT_DURATION, keep[0] // _FILES_KEPT, local // _FILES_KEPT)
         return cls(name, wanted.precision or source.precision, keep, wanted.duration or duration, local, words)
 

@@ -41,6 +41,23 @@ def test_a_migration_from_plan_to_status(
     assert not list(tmp_path.glob(".airflow-tdengine/*"))
 
 
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+@pytest.mark.parametrize("verify", ["full", "none"])
+def test_other_objects_are_said(
+    meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str], verify: str
+) -> None:
+    meters.sql(f"create topic mig_topic with meta as database {SOURCE}")
+    try:
+        status, said = run(capsys, "migrate", "--objects", "all", "--verify", verify, *call)
+        made = meters.target.rows("show topics")
+    finally:
+        meters.sql("drop topic mig_topic")
+        meters.target.execute("drop topic if exists mig_topic")
+    assert (status, made) == (0, [("mig_topic",)])
+    assert "Topic 'mig_topic': it was made" in said
+    assert "with meta as database" in said
+
+
 def test_what_was_stopped_goes_on(
     meters: BoxPair, call: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

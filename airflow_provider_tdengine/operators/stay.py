@@ -39,8 +39,8 @@ _SILENCE = 600.0
 """Seconds between two lines of the log while nothing arrives."""
 
 
-class Account:
-    """Of one stay of a task in a worker; what was held back is kept and told when it is left.
+class Stay:
+    """One stay of a task in a worker; what was held back is kept and told when it is left.
 
     Parameters:
         context: of the task.
