@@ -30,6 +30,8 @@ class Dialect:
             it was not told yet (measured 3.3.5.2; 3.3.5.8 by its sources, and nobody says that later ones are better).
         days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
+        reset: has an adapter of 2.x ask anew which subtables a super table has; None in 3.x, which knows by itself.
+            For up to 20 s it remembers that there were none (2.4.0.18, 2.6.0.27), and in which vgroups (2.6.0.27).
         has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
     """
 
@@ -43,6 +45,7 @@ class Dialect:
     forgets_tagged: bool
     days_kept_local: int
     clock: str | None
+    reset: str | None
     has_roles: bool
 
     @classmethod
@@ -62,6 +65,7 @@ class Dialect:
             # Within 3.3.4 the one became the other (by its sources); 3.0 has none, which the longest KEEP says.
             days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
+            reset="RESET QUERY CACHE" if version < (3,) else None,
             has_roles=version >= (3, 4),
         )
 

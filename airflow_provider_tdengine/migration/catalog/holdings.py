@@ -141,6 +141,7 @@ def together(
     """
 
     def ask() -> Holding | None:
+        catalog.look_anew()
         with catalog.session() as session:
             bounds = catalog.client.dialect.bounds(table.time_column)
             statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
@@ -251,6 +252,7 @@ def _conditions(table: Table, scope: Scope, period: Period) -> list[str]:
 
 def _count(catalog: Catalog, table: Table, scope: Scope, period: Period) -> int:
     """Rows that meet what SQL can say of the scope; 2.x answers no row for none."""
+    catalog.look_anew()
     return catalog.count(f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(_conditions(table, scope, period))}")
 
 
