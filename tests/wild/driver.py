@@ -19,7 +19,7 @@ from random import Random
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .comparer import Period, differences, exists, read
+from .comparer import Contents, Period, differences, exists, read
 from .faults import inject
 from .generator import Filled, Size, fill
 from .server import Server
@@ -197,7 +197,8 @@ class _Seed:
         self._given = ["--source-conn-id", driver.source.url, "--target-conn-id", driver.target.url, "--json"]
         self._given += ["--source-database", database, "--target-database", arrived, "--state", folder]
         self._given += [*outcome.options, *driver.options]
-        self._ours = read(driver.source, database, self._period)
+        # Nobody can read a column called `*`, nor need to: it is refused before.
+        self._ours = Contents({}, {}) if self._is_barred else read(driver.source, database, self._period)
         dropped = f", {filled.dropped.total()} statements refused" if filled.dropped else ""
         outcome.facts = f"{filled.precision} {len(self._ours.tables)} tables {self._ours.rows} rows{dropped}"
 
@@ -222,6 +223,8 @@ class _Seed:
             # A refusal is a finding of ours, not an error of a server that something ran into.
             rightly = self._is_barred and migrated.status and "The server says" not in migrated.text
             raise Ended("refused" if rightly else "refused without need", migrated.cause, migrated.all)
+        if self._is_barred:
+            raise Ended("not refused", "the source has a column called *", migrated.all)
         found = self._different()
         if migrated.status:
             verdict = "red and different" if found else "red but equal"
