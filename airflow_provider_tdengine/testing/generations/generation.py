@@ -164,8 +164,9 @@ class Generation:
         nothing_is_left_out: a group in which no aggregate found a value is not in the answer, nor is one whose only
             COUNT is 0 (measured 2.4.0.18, 2.6.0.27).
         maximum_skips_zero: MAX of unsigned numbers that are all 0 finds no value (measured 2.4.0.18, 2.6.0.27).
-        cuts_infinity: JSON ends where a number beyond DOUBLE should stand (measured 2.4.0.18, 2.6.0.27); else it is
-            null there.
+        infinity: what JSON has where a number is none: "cut", it ends there (measured 2.4.0.18, 2.6.0.27, 3.0.5.2);
+            "nothing", there is no answer (measured 3.3.3.0, 3.3.5.2); "null" since 3.3.8, by its documents.
+        sums_infinity: a sum beyond DOUBLE is infinite (2.x), rather than NULL (measured 3.0.5.2, 3.3.3.0, 3.3.5.2).
         first_slips: FIRST of the timestamp beside SUM, MIN or MAX in a GROUP BY tbname may be a step too low
             (measured 2.4.0.18, not 2.6.0.27).
         names_geometry: information_schema has a name for GEOMETRY; 3.0 says "(null)" (measured 3.0.5.2).
@@ -223,7 +224,8 @@ class Generation:
     edge_keeps_name: bool
     nothing_is_left_out: bool
     maximum_skips_zero: bool
-    cuts_infinity: bool
+    infinity: str
+    sums_infinity: bool
     first_slips: bool
     names_geometry: bool
     selects_tags: bool
@@ -291,7 +293,8 @@ GENERATION_2 = Generation(
     edge_keeps_name=True,
     nothing_is_left_out=True,
     maximum_skips_zero=True,
-    cuts_infinity=True,
+    infinity="cut",
+    sums_infinity=True,
     first_slips=True,
     names_geometry=False,
     selects_tags=False,
@@ -344,7 +347,8 @@ GENERATION_3 = Generation(
     edge_keeps_name=False,
     nothing_is_left_out=False,
     maximum_skips_zero=False,
-    cuts_infinity=False,
+    infinity="nothing",
+    sums_infinity=False,
     first_slips=False,
     names_geometry=True,
     selects_tags=True,
@@ -380,6 +384,7 @@ def generation_of(version: str) -> Generation:
     is_current, is_newest = numbers >= (3, 3), numbers >= (3, 3, 5)
     return replace(
         GENERATION_3,
+        infinity="null" if numbers >= (3, 3, 8) else "nothing" if is_current else "cut",
         names_geometry=is_current,
         selects_tags=is_current,
         distinct_json=not is_current,
