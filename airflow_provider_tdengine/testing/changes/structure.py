@@ -68,6 +68,8 @@ def alter_database(access: Access, statement: AlterDatabase) -> None:
         raise access.generation.errors("bad_expression", why="the precision of a database cannot be changed")
     changed = Database(database.name, database.options | statement.options, access.generation)
     _check_options(access, changed)
+    if changed.options == database.options and not access.generation.alters_to_the_same:
+        raise access.generation.errors("nothing_altered")
     database.options = changed.options
 
 

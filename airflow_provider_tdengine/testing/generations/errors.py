@@ -112,6 +112,7 @@ ERRORS_3 = ErrorTable(
         "offset_out_of_range": (0x4007, "Offset out of range"),
         "vgroup_of_others": (0x4008, "VgId does not belong to this consumer"),
         "topic_of_others": (0x4009, "Topic does not belong to this consumer"),
+        "nothing_altered": (0x038A, "Database options not changed"),
         "database_missing": (0x0388, "Database not exist"),
         "query_database_missing": (0x2662, "Fail to get table info, error: Database not exist"),
         "table_exists": (0x0603, "Table already exists"),

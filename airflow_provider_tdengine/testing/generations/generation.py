@@ -188,6 +188,7 @@ class Generation:
         describes_decimals: answers over WebSocket say digits and scales of columns (measured 3.3.5.2).
         counts_next: positions of subscriptions are the next version to be read (measured 3.3.3.0), rather than the last
             one that was (measured 3.0.5.2).
+        alters_to_the_same: ALTER DATABASE may change nothing (measured 3.3.3.0, 3.3.5.2; not 3.0.5.2).
         takes_all_nchar: raw blocks may have NCHAR with numbers that are no characters (measured 3.3.3.0, 3.3.5.2); not
             since 3.4, by its documents, which do not say how it refuses them.
         tells_empty_text: subscriptions tell an empty text from NULL (measured 3.3.3.0; not 3.0.5.2).
@@ -244,6 +245,7 @@ class Generation:
     describes_decimals: bool
     counts_next: bool
     tells_empty_text: bool
+    alters_to_the_same: bool
     takes_all_nchar: bool
 
     def type_name(self, kind: Type) -> str:
@@ -314,6 +316,7 @@ GENERATION_2 = Generation(
     describes_decimals=False,
     counts_next=False,
     tells_empty_text=False,
+    alters_to_the_same=True,
     takes_all_nchar=True,
 )
 
@@ -369,6 +372,7 @@ GENERATION_3 = Generation(
     describes_decimals=False,
     counts_next=True,
     tells_empty_text=True,
+    alters_to_the_same=True,
     takes_all_nchar=True,
 )
 
@@ -403,6 +407,7 @@ def generation_of(version: str) -> Generation:
         counts_hours=is_newest,
         counts_next=is_current,
         tells_empty_text=is_current,
+        alters_to_the_same=is_current,
         takes_all_nchar=numbers < (3, 4),
         errors=ERRORS_335 if is_newest else ERRORS_3 if is_current else ERRORS_30,
         compression=_COMPRESSION_335 if is_newest else {},

@@ -17,7 +17,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.structure import oldest
-from airflow_provider_tdengine.migration.structure.database import NewDatabase
+from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
 
 from ..conftest import SOURCE, TARGET, Pair, T
 
@@ -142,6 +142,19 @@ class TestNewDatabase:
         assert list(NewDatabase.like(source, "y", "", NEWEST).findings(source)) == []
         (finding,) = NewDatabase.like(source, "y", "PRECISION 'ns'", NEWEST).findings(source)
         assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
+
+
+def test_shared_storage_has_another_name_since_337() -> None:
+    options = {"name": "x", "precision": "ms", "vgroups": "2", "keep": "3650d", "replica": "1", "s3_keeplocal": "100d"}
+    source = Database("x", Precision.MS, (3650 * DAY,), DAY, {**options, "keep_time_offset": "3"})
+    new = NewDatabase.like(source, "y", "AS SOURCE", NEWEST, known={"ss_keeplocal", "vgroups"})
+    assert new.words == {"VGROUPS": "2", "SS_KEEPLOCAL": "100d"}
+    target = Database("y", Precision.MS, (3650 * DAY,), DAY, {"vgroups": "2", "ss_keeplocal": "365d"})
+    assert {one.name: one.definition for one in options_not_taken(source, target)} == {
+        "S3_KEEPLOCAL 100d": "the target has SS_KEEPLOCAL 365d; SS_KEEPLOCAL 100d in database_options gives a new one "
+        "the same",
+        "KEEP_TIME_OFFSET 3": "the target's version has no such option",
+    }
 
 
 @pytest.mark.parametrize(

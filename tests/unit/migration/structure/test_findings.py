@@ -238,6 +238,15 @@ def rows_of_the_future(pair: BoxPair, folder: Path) -> object:
     raise MigrationStopped(preflight(*pair.catalogs, structure, pair.options(), is_end_implied=True))
 
 
+def over_rest_of_338(pair: BoxPair, folder: Path) -> object:
+    sides(("create table {}.f (ts timestamp, v float)",))(pair)
+    client, target = Client(pair.source.address), pair.catalogs[1]
+    client._server = replace(pair.source.server, version=(3, 3, 8, 0), websocket_path=None)
+    source = Catalog(client, SOURCE)
+    structure = read_structure(source, target, pair.options())
+    raise MigrationStopped(preflight(source, target, structure, pair.options()))
+
+
 def more_than_are_sent(pair: BoxPair, folder: Path) -> object:
     last = sent([Finding("View 'v'", f"it is {i}", "Look") for i in range(103)])[-1]
     raise MigrationStopped([Finding(last["object"], last["found"], last["action"])])
@@ -783,7 +792,7 @@ CASES = (
         "structure._refused_conditions",
         sync(NORMAL, where="nosuch > 0"),
         "Option 'where': the source refuses it for table 't' ({error}). Give a condition on columns or tags that all "
-        "tables in scope have, or leave these tables out.",
+        "tables in scope have, names that are keywords there in backticks; or leave these tables out.",
     ),
     Case(
         "structure.compare",
@@ -1062,6 +1071,13 @@ CASES = (
         "Table 't': 1 rows lie at or after 2022-01-01T00:00:00+00:00, where history ends as the run was created then; "
         "the last one is of 2022-04-08 23:06:40 UTC. They are not copied: look at the clocks and time zones of their "
         "devices, give a later end, or choose mode both.",
+    ),
+    Case(
+        "preflight._infinity_over_rest",
+        over_rest_of_338,
+        "Connection of the source: {source} is asked over REST, which says NULL for Infinity and NaN; 1 table has "
+        "FLOAT or DOUBLE. Give an address that begins with ws:// or wss://, unless these tables have neither.",
+        ONLY_3,
     ),
     Case(
         "findings.sent",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from itertools import pairwise
 
 import httpx
 import pytest
 
-from airflow_provider_tdengine.testing import TDengineBox
+from airflow_provider_tdengine.testing import BoxError, TDengineBox
 
 T = 1609459200000
 NAMES = [f"t{number}" for number in range(40)]
@@ -32,6 +33,14 @@ def filled(version: str) -> TDengineBox:
 
 def names(box: TDengineBox, sql: str) -> list[object]:
     return [row[0] for row in box.execute(sql)]
+
+
+def test_3_0_alters_no_database_to_what_it_is() -> None:
+    for version, refuses in (("3.0.5.2", True), ("3.3.3.0", False)):
+        box = made(version)
+        box.execute("alter database d keep 100")
+        with pytest.raises(BoxError, match="not changed") if refuses else nullcontext():
+            box.execute("alter database d keep 100")
 
 
 # --- Beyond DOUBLE
