@@ -188,7 +188,6 @@ _OPTIONS_3 = (
     "pagesize",
     "retentions",
     "single_stable",
-    "stt_trigger",
     "table_prefix",
     "table_suffix",
     "tsdb_pagesize",
@@ -199,6 +198,8 @@ _OPTIONS_3 = (
 
 # Options that need no word where they have one of these values, which are defaults of one version or another.
 _SILENT_3 = {
+    # Which community editions take nothing else for: 3.3.3.0 refuses the 2 that 3.3.5.2 has.
+    "stt_trigger": ("1", "2"),
     "wal_retention_period": ("0", "3600"),
     "wal_retention_size": ("0",),
     "wal_roll_period": ("0",),

@@ -137,6 +137,7 @@ ERRORS_3 = ErrorTable(
         "value_count": (0x0216, "syntax error near '{near}' (illegal number of values)"),
         "decimal_overflow": (0x013D, "Decimal value overflow"),
         "decimal_tag": (0x2602, "Decimal type is not allowed for tag"),
+        "stt_trigger": (0x2619, "Invalid option sstTrigger: {value}, valid range: [1, 1]"),
         "long_duration": (0x2619, "Invalid parameters, should be s3_keeplocal >= 3 * duration"),
         "tag_count": (0x260D, "Tags number not matched"),
         "function": (0x2803, "Invalid function name: {name}"),

@@ -189,6 +189,7 @@ class Generation:
         counts_next: positions of subscriptions are the next version to be read (measured 3.3.3.0), rather than the last
             one that was (measured 3.0.5.2).
         alters_to_the_same: ALTER DATABASE may change nothing (measured 3.3.3.0, 3.3.5.2; not 3.0.5.2).
+        takes_stt_triggers: STT_TRIGGER may be something else than 1 (not in 3.3.3.0, measured; 3.3.5.2 has 2).
         takes_all_nchar: raw blocks may have NCHAR with numbers that are no characters (measured 3.3.3.0, 3.3.5.2); not
             since 3.4, by its documents, which do not say how it refuses them.
         tells_empty_text: subscriptions tell an empty text from NULL (measured 3.3.3.0; not 3.0.5.2).
@@ -246,6 +247,7 @@ class Generation:
     counts_next: bool
     tells_empty_text: bool
     alters_to_the_same: bool
+    takes_stt_triggers: bool
     takes_all_nchar: bool
 
     def type_name(self, kind: Type) -> str:
@@ -317,6 +319,7 @@ GENERATION_2 = Generation(
     counts_next=False,
     tells_empty_text=False,
     alters_to_the_same=True,
+    takes_stt_triggers=True,
     takes_all_nchar=True,
 )
 
@@ -373,6 +376,7 @@ GENERATION_3 = Generation(
     counts_next=True,
     tells_empty_text=True,
     alters_to_the_same=True,
+    takes_stt_triggers=True,
     takes_all_nchar=True,
 )
 
@@ -408,6 +412,7 @@ def generation_of(version: str) -> Generation:
         counts_next=is_current,
         tells_empty_text=is_current,
         alters_to_the_same=is_current,
+        takes_stt_triggers=is_newest or not is_current,
         takes_all_nchar=numbers < (3, 4),
         errors=ERRORS_335 if is_newest else ERRORS_3 if is_current else ERRORS_30,
         compression=_COMPRESSION_335 if is_newest else {},

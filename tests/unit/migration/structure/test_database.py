@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Precision
@@ -18,8 +20,9 @@ from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOp
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.structure import oldest
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
+from airflow_provider_tdengine.testing import TDengineBox
 
-from ..conftest import SOURCE, TARGET, Pair, T
+from ..conftest import SOURCE, TARGET, Pair, T, address
 
 TABLE = f"create table {SOURCE}.t (ts timestamp, v int)"
 """A database without any table is none that could be migrated."""
@@ -155,6 +158,17 @@ def test_shared_storage_has_another_name_since_337() -> None:
         "the same",
         "KEEP_TIME_OFFSET 3": "the target's version has no such option",
     }
+
+
+def test_as_source_into_an_older_version(boxes: Callable[[str], TDengineBox]) -> None:
+    """Of 3.3.5.2 into 3.3.3.0, which takes another STT_TRIGGER and has no COMPACT_INTERVAL."""
+    pair = Pair(*(Client(address(boxes(f"{version} as source"))) for version in ("3.3.5.2", "3.3.3.0")))
+    pair.sql(f"create database {SOURCE} keep 36500 cachemodel 'both' compact_interval 10d", TABLE)
+    left = pair.sync(database_options="AS SOURCE").not_migrated
+    assert [one["name"] for one in left if one["kind"] == "database option"] == ["COMPACT_INTERVAL 10d"]
+    target = pair.catalogs[1].database()
+    assert target
+    assert target.options["cachemodel"] == "both"
 
 
 @pytest.mark.parametrize(
