@@ -52,6 +52,7 @@ class Database:
         keep: minutes for which it keeps rows, one value a storage tier; nothing where the account may not see it.
         duration: minutes that one data file spans (DAYS in 2.x), None where the account may not see it.
         options: all that the server lists, names in lower case; empty text for none.
+        is_stored: whether its rows lie in files, where none of them expires.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Database:
     keep: tuple[int, ...] = ()
     duration: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
