@@ -108,8 +108,10 @@ class Writer:
             for place, field in enumerate(fields)
         ]
         self._kinds = [kind for _, kind in kinds]
+        texts = [field.name for field in fields if not field.info.width]
         if names is not None:
             kinds.insert(0, (names, pa.dictionary(pa.int32(), pa.string())))
+            texts.append(names)
         self._schema = pa.schema(kinds, metadata=dict(about or {}))
         ordered = [name for name, _ in kinds[:2]]
         self._writer = pq.ParquetWriter(
@@ -117,7 +119,7 @@ class Writer:
             self._schema,
             compression=_COMPRESSION,
             compression_level=_LEVEL,
-            use_dictionary=[names, *(field.name for field in fields if not field.info.width)],
+            use_dictionary=texts,
             column_encoding={field.name: _ENCODINGS[field.type] for field in fields if field.type in _ENCODINGS},
             write_statistics=ordered,
         )

@@ -378,7 +378,7 @@ class Export:
     def _subtables(self, stable: Table) -> File:
         """The file of a super table's subtables with their tags, those without rows, too."""
         stored = self._folder.load(_record(folder_name(stable.name)))
-        if stored and not self._folder.wrong([file := typed(File, stored)]):
+        if stored and not self._folder.wrong([file := typed(File, stored["file"])]):
             return file
         return self._list(stable, [])
 
@@ -418,7 +418,7 @@ class Export:
             return done(len(rows))
 
         file = as_text(write)
-        self._folder.save(_record(folder_name(stable.name)), asdict(file))
+        self._folder.save(_record(folder_name(stable.name)), {"file": asdict(file)})
         return file
 
     # --- Rows
