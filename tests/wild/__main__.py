@@ -30,7 +30,9 @@ def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
         source, target = (opened(url, stack) for url in (arguments.source, arguments.target))
-        driver = Driver(source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep, arguments.files)
+        driver = Driver(
+            source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep, arguments.files
+        )
         print(f"{source.version_text} to {target.version_text}, {len(arguments.seeds)} seeds", flush=True)
         outcomes = []
         signal.signal(signal.SIGALRM, _stuck)
@@ -109,7 +111,15 @@ def _summary(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
             print(f"{count:6}  {reason}")
     if bad:
         first = next(iter(bad.values()))[0]
-        given = arguments.source, arguments.target, first, arguments.size, arguments.faults, arguments.options, arguments.files
+        given = (
+            arguments.source,
+            arguments.target,
+            first,
+            arguments.size,
+            arguments.faults,
+            arguments.options,
+            arguments.files,
+        )
         print(f"\nOne of them alone: {alone(*given)}")
     return 1 if bad else 0
 

@@ -2,7 +2,8 @@
 
 Buffers go over as they are, or as numpy makes them: no row is looked at alone. What a value becomes is in `_ARROW`:
 
-- Timestamps are UTC, in the database's precision; DECIMAL of either width is decimal128.
+- Timestamps are UTC, in the database's precision.
+- DECIMAL is decimal128 of as many digits as its width has, 18 or 38: fewer would cut what a server should not have.
 - Text is text if it is UTF-8. Where a column of a file holds other bytes, it is binary in that file, and all arrive.
 - Infinity, NaN and -0.0 keep their bits.
 """
@@ -18,7 +19,7 @@ from typing_extensions import Self
 
 from airflow_provider_tdengine.client.block import Block, Bytes, Column, FixedColumn, Flags, Ints, VariableColumn
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.client.types import DECIMALS, TEXT, Field, Precision, Type
+from airflow_provider_tdengine.client.types import DECIMALS, MOST_DIGITS, TEXT, Field, Precision, Type
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 
 try:
@@ -213,7 +214,7 @@ def _kind(field: Field, precision: Precision) -> Any:
     if field.type is Type.TIMESTAMP:
         return pa.timestamp(precision.value, "UTC")
     if field.type in DECIMALS:
-        return pa.decimal128(field.digits, field.scale)
+        return pa.decimal128(MOST_DIGITS[field.type], field.scale)
     return _ARROW[field.type]
 
 

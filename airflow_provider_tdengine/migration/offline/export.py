@@ -117,6 +117,9 @@ PACE = ("source_conn_id", "name", "workers", "strategy", "max_rows_per_second", 
 
 _SUBTABLES_A_GROUP = 20_000
 
+_LEAST_ROWS = 20_000
+"""Rows of a file, at least, before another worker begins another one."""
+
 _NEEDLE = 10
 """How many times as many rows of others make tables few among them, as when they are copied."""
 
@@ -515,7 +518,7 @@ class Export:
             group_rows: rows of a table that is read with others, at most.
         """
         workers = self._options.workers
-        share = math.ceil(found.total / workers) or 1
+        share = max(_LEAST_ROWS, math.ceil(found.total / workers))
         units = []
         for holding in found:
             parts = 1 if holding.rows <= group_rows else math.ceil(holding.rows / min(ROWS_A_UNIT, share))
