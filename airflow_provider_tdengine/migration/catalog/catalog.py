@@ -146,7 +146,13 @@ class Catalog:
     Parameters:
         client: the server.
         name: the database.
+
+    Attributes:
+        as_of: since when its rows were read, in seconds since 1970, where they are those of that time; None where they
+            are those of now.
     """
+
+    as_of: float | None = None
 
     def __init__(self, client: Client, name: str) -> None:
         self.client = client

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -167,6 +168,7 @@ class StoredCatalog(Catalog):
         self.end = cast("str", schema["end"])
         """Before when."""
         self._created = str(schema["created"])
+        self.as_of = datetime.fromisoformat(self._created).timestamp()
         self._database = database_from_dict(cast("dict[str, object]", schema["database"]))
         tables = map(table_from_dict, cast("list[dict[str, object]]", schema["tables"]))
         self._tables = {table.name: table for table in tables}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -110,7 +111,10 @@ def test_what_is_exported_arrives(faulty: BoxPair, calls: Calls, tmp_path: Path)
     ours, theirs = faulty.both()
     assert ours == theirs
     (proof,) = (tmp_path / "proof").rglob("certificate.json")
-    origin = json.loads(proof.read_text())["source"]
+    document = json.loads(proof.read_text())
+    origin = document["source"]
+    # What it says of the source is of the time at which that was read.
+    assert document["verdict"]["as_of"] == datetime.fromisoformat(origin["exported"]).timestamp()
     assert origin["folder"] == str(calls.folder)
     assert origin["address"] == str(faulty.source.address)
     table = pq.read_table(next(file for file in calls.rows_files if "normal" in str(file)))
