@@ -326,9 +326,10 @@ def table_from_dict(stored: Mapping[str, object]) -> Table:
 
 
 def _field_to_dict(field: Field) -> dict[str, object]:
-    return {**asdict(field), "type": field.type.name, "sql": field.sql_type}
+    digits = {"digits": field.digits, "scale": field.scale} if field.digits else {}
+    return {"name": field.name, "type": field.type.name, "length": field.length, **digits, "sql": field.sql_type}
 
 
 def _field_from_dict(stored: Mapping[str, object]) -> Field:
-    length, digits, scale = (int(str(stored[name])) for name in ("length", "digits", "scale"))
+    length, digits, scale = (int(str(stored.get(name, 0))) for name in ("length", "digits", "scale"))
     return Field(str(stored["name"]), Type[str(stored["type"])], length, digits, scale)
