@@ -222,7 +222,7 @@ class Command:
             raise AddressError("--state is an address with a password or token; expected a folder")
         stored = _opened(_folder(arguments.folder)) if arguments.command == "import" else None
         if stored:
-            given = {"start": stored.start, "end": stored.end, **given, "source_database": stored.name}
+            given = stored.given(given)
         request = requested(given, client, source=stored)
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure

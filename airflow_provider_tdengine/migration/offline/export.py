@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -561,13 +561,24 @@ class Export:
             return done(rows.rows), entries, rows.values
 
         def attempt() -> tuple[File, Entries, int]:
+            nonlocal job
             try:
                 return as_text(write)
             except TDengineError as error:
                 self._brakes.failed(error)
+                if isinstance(error, IncompleteResult) and job.is_sparse:
+                    # Rows may have expired, or been deleted, since they were counted.
+                    job = self._counted_again(job)
                 raise
 
         return persist(attempt, self._stop)
+
+    def _counted_again(self, job: _Job) -> _Job:
+        first, last = job.units[0], job.units[-1]
+        scope = self._scope.between(first.table, f"{last.table}\x01")
+        found = holdings(self._source, job.table, scope, (first.start, first.end), self._stop)
+        there = dict(zip(found.names, found.rows.tolist(), strict=True))
+        return replace(job, units=[replace(unit, rows=there.get(unit.table, 0)) for unit in job.units])
 
     def _read(self, session: Session, job: _Job, rows: RowFile) -> Iterator[Step]:
         if not job.is_sparse:

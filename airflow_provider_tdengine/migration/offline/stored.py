@@ -163,10 +163,7 @@ class StoredCatalog(Catalog):
         origin = cast("dict[str, str]", schema["source"])
         super().__init__(_NoServer(origin, str(schema["export"])[:12]), origin["database"])
         self.folder = folder
-        self.start = cast("str | None", schema["start"])
-        """From when on rows were exported, as the option says it."""
-        self.end = cast("str", schema["end"])
-        """Before when."""
+        self._period = {"start": schema["start"], "end": schema["end"]}
         self._created = str(schema["created"])
         self.as_of = datetime.fromisoformat(self._created).timestamp()
         self._database = database_from_dict(cast("dict[str, object]", schema["database"]))
@@ -192,6 +189,14 @@ class StoredCatalog(Catalog):
     def to_dict(self) -> dict[str, str]:
         origin = cast("dict[str, str]", self.kept["source"])
         return {**origin, "exported": self._created, "export": str(self.kept["export"]), "folder": str(self.folder)}
+
+    def given(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Options of a migration from here: its period is that of the export, where they give no other one.
+
+        Parameters:
+            values: by option name.
+        """
+        return {**self._period, **values, "source_database": self.name}
 
     # --- What lies where
 

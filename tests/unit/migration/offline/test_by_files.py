@@ -9,18 +9,19 @@ import threading
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.headway import Headway
-from airflow_provider_tdengine.migration.offline import Export, opened
+from airflow_provider_tdengine.migration.offline import Export, export, opened
 from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
 from airflow_provider_tdengine.migration.planning import plan
 
@@ -270,6 +271,21 @@ def test_lost_sessions_cost_nothing(two: BoxPair, calls: Calls) -> None:
     assert status == 0, said
     ours, theirs = two.both()
     assert ours == theirs
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_rows_may_go_while_they_are_exported(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    read = export.read_group
+
+    def read_group(*given: Any, **more: Any) -> Any:
+        two.sql(f"delete from {SOURCE}.d1 where ts < {T + 5_000}")
+        return read(*given, **more)
+
+    monkeypatch.setattr(export, "read_group", read_group)
+    status, said = calls.export("--strategy", "sparse", "--json")
+    assert (status, json.loads(said.splitlines()[-1])["rows"]) == (0, 999)
 
 
 def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:
