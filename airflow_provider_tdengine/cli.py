@@ -50,7 +50,7 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     make_plan,
@@ -90,12 +90,6 @@ _COMMANDS = {
 _SECTIONS_OF_A_SERVER = ("Realtime",)
 _OF_A_SERVER = ("source_conn_id", "source_database", "mode", "where")
 """What import has not, beside the sections above: files are neither found by a connection, nor followed, nor asked."""
-
-_OF_AN_EXPORT = (
-    *("source_database", "stables", "tables", "exclude", "start", "end", "where", "columns", "exclude_columns"),
-    *("source_conn_id", "workers", "strategy", "max_rows_per_second", "force"),
-)
-"""What export has."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -183,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
 def _has(command: str, option: str) -> bool:
     """Whether a command has an option."""
     if command == "export":
-        return option in _OF_AN_EXPORT
+        return option in EXPORT_CONTENT + EXPORT_PACE
     if command == "import":
         return option not in _OF_A_SERVER and OPTIONS[option].section not in _SECTIONS_OF_A_SERVER
     return True

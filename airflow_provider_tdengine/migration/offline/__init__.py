@@ -3,7 +3,7 @@
 It needs pyarrow, an extra, and says so where that is missing.
 """
 
-from airflow_provider_tdengine.migration.offline.export import CONTENT, PACE, Export, Exported
+from airflow_provider_tdengine.migration.offline.export import Export, Exported
 from airflow_provider_tdengine.migration.offline.stored import StoredCatalog, opened
 
-__all__ = ["CONTENT", "PACE", "Export", "Exported", "StoredCatalog", "opened"]
+__all__ = ["Export", "Exported", "StoredCatalog", "opened"]

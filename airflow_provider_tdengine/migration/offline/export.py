@@ -90,7 +90,7 @@ from airflow_provider_tdengine.migration.offline.index import (
     subtable_fields,
 )
 from airflow_provider_tdengine.migration.offline.row_file import RowFile
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_batches
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
@@ -108,12 +108,6 @@ from airflow_provider_tdengine.migration.structure import (
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-CONTENT = ("source_database", "stables", "tables", "exclude", "start", "end", "where", "columns", "exclude_columns")
-"""Options that say what is exported."""
-
-PACE = ("source_conn_id", "name", "workers", "strategy", "max_rows_per_second", "force")
-"""Options that say how: what an earlier call has begun may go on with others."""
 
 _SUBTABLES_A_GROUP = 20_000
 
@@ -193,7 +187,8 @@ class Export:
 
     Parameters:
         source: the database.
-        options: those of `CONTENT` and `PACE` count; with `force`, what is in the folder is not gone on with.
+        options: those of `EXPORT_CONTENT` and `EXPORT_PACE` count; with `force`, what is in the folder is not gone on
+            with.
         folder: where to; any path with the methods of `pathlib.Path`, such as Airflow's `ObjectStoragePath`.
         stop: set by somebody who wants it to stop soon.
 
@@ -218,7 +213,7 @@ class Export:
     def _begin(self, options: MigrationOptions) -> None:
         """Look at the folder and at the source."""
         source, folder = self._source, self._folder
-        self._asked = {name: getattr(options, name) for name in CONTENT}
+        self._asked = {name: getattr(options, name) for name in EXPORT_CONTENT}
         begun = None if options.force else folder.load(SCHEMA)
         if begun:
             stop_on(self._is_another(begun))
@@ -229,7 +224,10 @@ class Export:
         self._created = str(moment)
         self._scope, self._transform = Scope.of(options), Transform.of(options)
         self._brakes = Brakes(options.max_rows_per_second, 0, self._stop.wait)
-        self._database, self._tables = self._do(lambda: source_tables(source, self._scope, self._transform))
+        self._database, tables = self._do(lambda: source_tables(source, self._scope, self._transform))
+        known = {table["name"] for table in cast("list[dict[str, object]]", begun["tables"])} if begun else None
+        # What came after the beginning is not of this export.
+        self._tables = [table for table in tables if known is None or table.name in known]
         stop_on(self._do(lambda: source.nothing_meant(self._scope, self._tables, may_come=False)))
 
     def run(self, headway: Headway | None = None) -> Exported:
@@ -338,9 +336,7 @@ class Export:
         tables = [table_to_dict(table) for table in self._tables]
         if self._begun:
             action = "Give another folder; with force it is begun anew"
-            found = (
-                f"it has other columns or tags than when the export in {self._folder} was begun, or has come or gone"
-            )
+            found = f"it has other columns or tags than when the export in {self._folder} was begun, or has gone"
             before = cast("list[dict[str, object]]", self._begun["tables"])
             stop_on(Finding(f"Table {name!r}", found, action) for name in _changed(before, tables))
             return self._begun
@@ -645,6 +641,6 @@ def _said(origin: object) -> str:
 
 
 def _changed(before: Sequence[Mapping[str, object]], now: Sequence[Mapping[str, object]]) -> list[str]:
-    """Names of tables whose structure is not the same, or that only one side has."""
-    one, other = ({str(table["name"]): table for table in side} for side in (before, now))
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    """Names of tables that have another structure now, or none."""
+    there = {table["name"]: table for table in now}
+    return [str(table["name"]) for table in before if there.get(table["name"]) != table]

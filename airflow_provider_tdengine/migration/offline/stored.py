@@ -55,6 +55,7 @@ from airflow_provider_tdengine.migration.offline.folder import (
     Folder,
     Part,
     database_from_dict,
+    parts_of,
     table_from_dict,
 )
 from airflow_provider_tdengine.migration.offline.index import (
@@ -126,7 +127,7 @@ def opened(path: Path) -> StoredCatalog:
         raise MigrationStopped([Finding(place, found, "Use the version of this package that has written it")])
     if manifest["schema"] != digest(schema):
         stop_on([folder.damaged(SCHEMA, f"it is not that of {MANIFEST}")])
-    parts = [Part.from_dict(one) for one in cast("list[dict[str, object]]", manifest["batches"])]
+    parts = parts_of(manifest)
     lists = {name: typed(File, one) for name, one in cast("dict[str, object]", manifest["subtables"]).items()}
     stop_on(folder.wrong([*lists.values(), *(file for part in parts for file in (*part.files, part.index))]))
     return StoredCatalog(folder, schema, parts, lists)

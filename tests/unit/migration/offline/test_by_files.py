@@ -149,7 +149,7 @@ def test_it_goes_on_where_it_stopped(two: BoxPair, calls: Calls) -> None:
     with pytest.raises(MigrationStopped, match="not complete"):
         opened(calls.folder)
     # What is there is not read again.
-    two.sql(f"insert into {SOURCE}.d0 values ({T}, -1, 'changed')")
+    two.sql(f"insert into {SOURCE}.d0 values ({T}, -1, 'changed')", f"create table {SOURCE}.new (ts timestamp, v int)")
     done = Export(two.catalogs[0], options, calls.folder).run()
     assert (done.batches, done.kept, done.rows) == (2, 1, 1000)
     assert calls.bring()[0] == 0
