@@ -65,16 +65,17 @@ def test_it_arrives_by_files(box: Callable[[str], Server], version: str, seed: i
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("by_files", [False, True], ids=["directly", "by files"])
 @pytest.mark.parametrize("seed", range(int(os.environ.get("WILD_SEEDS", "3"))))
-def test_it_arrives_on_real_servers(seed: int) -> None:
+def test_it_arrives_on_real_servers(seed: int, by_files: bool) -> None:
     source, target = (os.environ.get(f"TDENGINE_{role}_URL") for role in ("SOURCE", "TARGET"))
     if not source or not target:
         pytest.skip("needs real servers in TDENGINE_SOURCE_URL and TDENGINE_TARGET_URL")
     servers = Server(source), Server(target)
-    outcome = Driver(*servers, SIZES["full"], options=OPTIONS).run(seed)
+    outcome = Driver(*servers, SIZES["full"], options=OPTIONS, by_files=by_files).run(seed)
     for server in servers:
         server.close()
-    again = alone(source, target, seed, "full", True, OPTIONS)
+    again = alone(source, target, seed, "full", True, OPTIONS, by_files)
     assert outcome.is_good, f"{outcome}\n{outcome.report}\nAlone: {again}"
 
 

@@ -87,6 +87,11 @@ PRECISION = Precision.MS
 """Of timestamps in an index, which has none: numbers count the steps of the source."""
 
 
+def begins(values: Sequence[object]) -> list[int]:
+    """Where in a sequence a value stands that is not the one before it."""
+    return [place for place, value in enumerate(values) if not place or value != values[place - 1]]
+
+
 def read_blocks(folder: Folder, file: File, fields: Sequence[Field]) -> Iterator[Block]:
     """The rows of a file without a column of table names before its fields.
 

@@ -14,7 +14,7 @@ from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Table
 from airflow_provider_tdengine.migration.offline.arrow import Writer
 from airflow_provider_tdengine.migration.offline.folder import free_name
-from airflow_provider_tdengine.migration.offline.index import NAME, Entries
+from airflow_provider_tdengine.migration.offline.index import NAME, Entries, begins
 from airflow_provider_tdengine.migration.rows import name_hashes, row_hashes
 
 _MOST_ROWS, _MOST_BYTES = 100_000, 32_000_000
@@ -108,5 +108,5 @@ class RowFile:
 
 def _joined(tables: list[str], counts: Ints) -> tuple[list[str], Ints]:
     """The same with each run of one table as one."""
-    begins = [place for place, table in enumerate(tables) if not place or table != tables[place - 1]]
-    return [tables[place] for place in begins], np.add.reduceat(counts, begins)
+    starts = begins(tables)
+    return [tables[place] for place in starts], np.add.reduceat(counts, starts)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, cast
@@ -61,6 +62,7 @@ from airflow_provider_tdengine.migration.offline.folder import (
 from airflow_provider_tdengine.migration.offline.index import (
     NAME,
     Entries,
+    begins,
     read_blocks,
     read_entries,
     subtable_fields,
@@ -170,7 +172,7 @@ class StoredCatalog(Catalog):
         self._database = database_from_dict(cast("dict[str, object]", schema["database"]))
         tables = map(table_from_dict, cast("list[dict[str, object]]", schema["tables"]))
         self._tables = {table.name: table for table in tables}
-        self.kept = schema
+        self.schema = schema
         self._lists = lists
         files = [(file, part) for part in parts for file in part.files]
         self.files = [file for file, _ in files]
@@ -188,8 +190,8 @@ class StoredCatalog(Catalog):
         return self._database.precision
 
     def to_dict(self) -> dict[str, str]:
-        origin = cast("dict[str, str]", self.kept["source"])
-        return {**origin, "exported": self._created, "export": str(self.kept["export"]), "folder": str(self.folder)}
+        origin = cast("dict[str, str]", self.schema["source"])
+        return {**origin, "exported": self._created, "export": str(self.schema["export"]), "folder": str(self.folder)}
 
     def given(self, values: Mapping[str, object]) -> dict[str, object]:
         """Options of a migration from here: its period is that of the export, where they give no other one.
@@ -216,9 +218,10 @@ class StoredCatalog(Catalog):
         first = self.index.first.tolist()
         for owner, entries in owners.items():
             entries.sort(key=lambda entry: (names[entry], first[entry]))
-            begins = [i for i, entry in enumerate(entries) if not i or names[entry] != names[entries[i - 1]]]
-            bounds = np.array([*begins, len(entries)], np.int64)
-            found[owner] = _Owner([names[entries[i]] for i in begins], bounds, np.array(entries, np.int64))
+            own = [names[entry] for entry in entries]
+            starts = begins(own)
+            bounds = np.array([*starts, len(entries)], np.int64)
+            found[owner] = _Owner([own[place] for place in starts], bounds, np.array(entries, np.int64))
         return found
 
     def _columns_of_files(self) -> list[tuple[Field, ...]]:
@@ -233,8 +236,7 @@ class StoredCatalog(Catalog):
     def groups(self) -> dict[tuple[int, int], tuple[int, int]]:
         """The first entry of each row group, and that behind its last one."""
         keys = list(zip(self.index.files.tolist(), self.index.groups.tolist(), strict=True))
-        begins = [place for place, key in enumerate(keys) if not place or key != keys[place - 1]]
-        return {keys[a]: (a, b) for a, b in zip(begins, [*begins[1:], len(keys)], strict=True)}
+        return {keys[a]: (a, b) for a, b in pairwise([*begins(keys), len(keys)])}
 
     @cached_property
     def offsets(self) -> Ints:
@@ -295,10 +297,10 @@ class StoredCatalog(Catalog):
         if not kept:
             return Holdings.of([])
         entries = np.concatenate([part for _, part in kept])
-        begins = np.cumsum([0, *(len(part) for _, part in kept)])[:-1]
+        starts = np.cumsum([0, *(len(part) for _, part in kept)])[:-1]
         rows, first, last = self._in_period(entries, period)
         rows, first, last = (
-            function.reduceat(values, begins)
+            function.reduceat(values, starts)
             for function, values in ((np.add, rows), (np.minimum, first), (np.maximum, last))
         )
         return Holdings([name for name, _ in kept], rows, first, last).take(rows > 0)
@@ -462,8 +464,7 @@ class StoredSession:
         meant = (catalog.index.last[entries] >= start) & (catalog.index.first[entries] <= end)
         entries, owners = entries[meant], owners[meant]
         keys = list(zip(catalog.index.files[entries].tolist(), catalog.index.groups[entries].tolist(), strict=True))
-        begins = [place for place, key in enumerate(keys) if not place or key != keys[place - 1]]
-        for a, b in zip(begins, [*begins[1:], len(keys)], strict=True):
+        for a, b in pairwise([*begins(keys), len(keys)]):
             some = entries[a:b]
             offsets, rows = catalog.offsets[some], catalog.index.rows[some]
             block = self._block(keys[a]).select(places)
@@ -609,7 +610,7 @@ def _count_of_unit(session: StoredSession, catalog: Catalog, table: Table, unit:
 
 @table_options.register(StoredCatalog)
 def _table_options(catalog: StoredCatalog) -> Iterator[tuple[str, TableOptions]]:
-    for name, options in cast("list[tuple[str, dict[str, object]]]", catalog.kept["table_options"]):
+    for name, options in cast("list[tuple[str, dict[str, object]]]", catalog.schema["table_options"]):
         yield name, typed(TableOptions, options)
 
 
@@ -631,4 +632,4 @@ def _things(catalog: StoredCatalog, kinds: Sequence[str]) -> list[Leftover]:
 
 
 def _listed(catalog: StoredCatalog, name: str) -> Iterator[Leftover]:
-    return (typed(Leftover, one) for one in cast("list[dict[str, str]]", catalog.kept[name]))
+    return (typed(Leftover, one) for one in cast("list[dict[str, str]]", catalog.schema[name]))
