@@ -145,7 +145,7 @@ class FollowingOperator(MigrationOperator):
                     self._reached = done.position
                     now = time.monotonic()
                     busy = now if done.rows else busy
-                    has_caught_up = done.position.has_caught_up(options)
+                    has_caught_up = follower.has_caught_up(done.position)
                     if linger is None:
                         continue
                     if (has_caught_up and now - busy >= linger) or (linger and now - began >= self._longest):

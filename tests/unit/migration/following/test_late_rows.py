@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_tdengine.migration.following import Follower, known
-from airflow_provider_tdengine.migration.following.known import gaps
 
 from ..conftest import CREATED, SOURCE, TARGET, BoxPair, Pair
 from .test_follow import C, Follow, devices, equal, rows, times
@@ -41,25 +40,13 @@ def test_rows_later_than_the_lookback_are_noticed_and_brought(devices: Pair, mod
 def test_only_the_part_of_a_table_is_copied_in_which_rows_are_late(
     devices: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "_ENOUGH", 10)
+    monkeypatch.setattr(known, "ENOUGH", 10)
     follow = Follow(devices, {"lookback": 0})
     devices.sql(rows("d0", *range(0, 1000, 2)))
     follow.round(2)
     devices.sql(rows("d0", 501, 777))
     assert follow.round(1).rows < 30
     assert len(times(devices, "d0")) == 502
-
-
-def test_periods_that_differ_are_found_by_halving() -> None:
-    missing = {5, 700, 701}
-
-    def there(low: int, high: int) -> int:
-        return sum(one not in missing for one in range(low, high))
-
-    found = list(gaps(lambda low, high: 10_000 * (high - low), lambda low, high: 10_000 * there(low, high), 0, 1024, 4))
-    assert {one for low, high in found for one in range(low, high)} >= missing
-    assert all((low % 4, high % 4) == (0, 0) and high - low <= 4 for low, high in found)
-    assert not list(gaps(lambda low, high: 7, lambda low, high: 7, 0, 1024, 1))
 
 
 @pytest.mark.source(since=(3,))
