@@ -61,9 +61,18 @@ def _slug(text: str) -> str:
     return text.replace("_", "-").replace(" ", "-") or "none"
 
 
+def _quoted(text: str) -> str:
+    """A part of an address, as a browser writes it that has read it: nothing is escaped that need not be.
+
+    Airflow's page (3.3.2) takes what is in its frame for another address if it is written in another way, and loads it
+    again, with what somebody has begun there.
+    """
+    return quote(text, safe=":+@!$&'()*,;=")
+
+
 def page_of(migration: Migration, below: str = "") -> str:
     """Where a migration is shown, or something below it, from the place of the page."""
-    place = f"/migrations/{quote(migration.run.dag_id, safe='')}/{quote(migration.run.run_id, safe='')}{below}"
+    place = f"/migrations/{_quoted(migration.run.dag_id)}/{_quoted(migration.run.run_id)}{below}"
     return f"{place}?{urlencode({'group': migration.group})}" if migration.group else place
 
 
@@ -116,7 +125,7 @@ _PAGES.filters |= {
     "masked": lambda value: masked(value) if isinstance(value, str) else value,
     "clock": _clock,
     "area": _area,
-    "quoted": lambda text: quote(text, safe=""),
+    "quoted": _quoted,
 }
 _PAGES.globals |= {
     "count_of": wording.number,

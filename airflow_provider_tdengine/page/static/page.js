@@ -167,7 +167,8 @@ document.querySelector("form[data-trigger]")?.addEventListener("submit", async (
   try {
     const answer = await send({ method: "POST", path: form.dataset.trigger, body: { logical_date: null, conf } });
     const { dag_run_id } = await answer.json();
-    const next = form.dataset.next + encodeURIComponent(dag_run_id);
+    // As the server writes it, see showing.py.
+    const next = form.dataset.next + encodeURIComponent(dag_run_id).replaceAll("%3A", ":").replaceAll("%2B", "+");
     if (form.dataset.top === undefined) location.assign(next);
     else leave(next);
   } catch (error) {

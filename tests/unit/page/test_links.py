@@ -16,7 +16,7 @@ from .conftest import Metadata
 from .test_reading import DONE
 
 RUN = "manual__2026-11-27T08:00:00+00:00"
-PLACE = "/tdengine/migrations/m/manual__2026-11-27T08%3A00%3A00%2B00%3A00"
+PLACE = "/tdengine/migrations/m/manual__2026-11-27T08:00:00+00:00"
 
 
 @pytest.fixture
