@@ -39,6 +39,9 @@ from airflow_provider_tdengine.migration.structure import Structure, TablePair
 
 log = logging.getLogger(__name__)
 
+_UNKNOWN = -1
+"""A number of rows that no group has: the next look asks for all of them."""
+
 
 class Look(Carrier):
     """One look, which begins when it is made: first at the structure, then, when it is told to, at late rows.
@@ -82,6 +85,8 @@ class Look(Carrier):
         self._parts = 2
         self._refused: Mapping[str, Sequence[int]] = {}
         """Timestamps of refused rows, by table of the target."""
+        self._unsure: set[int] = set()
+        """Groups with tables that have come up since it looked at the structure: the target does not have them yet."""
         self._running = in_background(partial(self._adapt_to, position.structure))
 
     @property
@@ -168,7 +173,7 @@ class Look(Carrier):
             rows += self._complete(pairs, low, end)
         if rows:
             log.info("%d rows were late, or of tables that were new to the target; they have been copied", rows)
-        return Known(since, until, now)
+        return Known(since, until, tuple(_UNKNOWN if group in self._unsure else rows for group, rows in enumerate(now)))
 
     @property
     def _border(self) -> Border:
@@ -196,6 +201,8 @@ class Look(Carrier):
                     (new if is_whole else odd)[pair.source.name].append(one)
         copied = self._copy({name: Holdings.of(found) for name, found in new.items()}, start, end, self.counts)
         for pair in pairs:
+            if not self._lacking.isdisjoint(one.name for one in new[pair.source.name]):
+                self._unsure.add(bucket(pair.source.name))
             if found := odd.get(pair.source.name):
                 copied += self._fill(pair, Holdings.of(found))
         return copied

@@ -182,6 +182,23 @@ def test_a_kill_in_a_look_loses_nothing(devices: Pair, gate: threading.Event, mo
     assert equal(devices)
 
 
+@pytest.mark.parametrize("held", ["counts_of"])
+def test_a_table_that_comes_up_in_a_look_is_not_taken_for_compared(devices: Pair, gate: threading.Event) -> None:
+    follow = Follow(devices, {"mode": "both", "poll_interval": 0.1})
+    devices.copy(mode="both")
+    follower = follow.follower
+    position = follower.round(follower.position(None)).position
+    devices.sql(f"create table {SOURCE}.n9 using {SOURCE}.m tags (9, '')", rows("n9", -90_000))
+    gate.set()
+    for seconds in (0, 1000):
+        follow.now += seconds
+        position = follower.round(position).position
+        while not follower.has_caught_up(position):
+            position = follower.round(position).position
+    assert equal(devices)
+    follower.close()
+
+
 @HELD
 def test_the_end_waits_for_the_last_look(devices: Pair, gate: threading.Event) -> None:
     """One that has begun before it does not do."""
