@@ -58,6 +58,9 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 - `finish` then copies what has arrived by then, and compares all that was followed.
 """
 
+_OWN = MigrationOptions().to_dict()
+"""The options' own defaults."""
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
@@ -75,13 +78,11 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
     given = dict(defaults or {})
     if unknown := given.keys() - OPTIONS.keys():
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    own = MigrationOptions().to_dict()
-    return {name: _param(name, given.get(name, own[name])) for name in OPTIONS}
+    return {name: _param(name, given.get(name, own)) for name, own in _OWN.items()}
 
 
 def _param(name: str, default: object) -> Param:
-    option = OPTIONS[name]
-    own = MigrationOptions().to_dict()[name]
+    option, own = OPTIONS[name], _OWN[name]
     kind = "string" if own is None else _TYPES[type(own)]
     schema: dict[str, Any] = {"title": option.title, "description_md": _description(option, own)}
     if option.section != FIRST:  # Airflow opens the section of those that name none.

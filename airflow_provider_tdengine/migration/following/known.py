@@ -1,8 +1,8 @@
 """Rows before the watermark: how many the source had when they were last compared with the target's.
 
 The source counts them again now and then, which costs a query a super table. Where the number is another one, rows have
-come later than the lookback notices, or with tables that are older than they look; then both sides are asked table by
-table, and of those that the target has fewer rows of, the periods that differ are copied.
+come later than the lookback notices, or with tables that are older than they look; then both sides say what each table
+holds, and of those that the target has fewer rows of, by slices of time. The slices that differ are copied.
 """
 
 from __future__ import annotations
@@ -152,11 +152,10 @@ def gaps(ours: Slices, theirs: Slices, whole: Gap, shortest: int) -> Iterator[Ga
             rows = here[places, first:behind].sum(1)
             low, high = max(gap.low, start + first * width), min(gap.high, start + behind * width)
             part = Gap([gap.names[place] for place in places], rows, low, high)
-            is_missing = not there[places, first:behind].any()
-            if is_missing:
-                yield part
-            else:
+            if there[places, first:behind].any():
                 pending.append(part)
+            else:
+                yield part
 
 
 def _rectangles(rows: Ints, differs: Flags, first: int = 0) -> Iterator[tuple[Ints, int, int]]:

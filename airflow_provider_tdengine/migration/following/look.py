@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from airflow_provider_tdengine.client.block import Ints
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import (
     EVERYTHING,
@@ -172,7 +173,8 @@ class Look(Carrier):
         for (low, _), pairs in together.items():
             rows += self._complete(pairs, low, end)
         if rows:
-            log.info("%d rows were late, or of tables that were new to the target; they have been copied", rows)
+            late = wording.number(rows, "row")
+            log.info("Copied besides: %s that came late, or with tables that were new to the target", late)
         return Known(since, until, tuple(_UNKNOWN if group in self._unsure else rows for group, rows in enumerate(now)))
 
     @property
