@@ -351,10 +351,11 @@ class Follower(Carrier):
         """
         start, found = self._lookback(watermark), dict[str, Holdings]()
         for pair in self._current().pairs:
-            if pair.source.name not in known or (lacking and pair.source.is_super):
+            is_new = pair.source.name not in known or pair.source.name in lacking
+            if is_new or (lacking and pair.source.is_super):
                 there = self._holdings(pair, start, watermark)
-                is_new = [pair.source.name not in known or name in lacking for name in there.names]
-                found[pair.source.name] = there.take(np.array(is_new, np.bool_))
+                chosen = np.array([is_new or name in lacking for name in there.names], np.bool_)
+                found[pair.source.name] = there.take(chosen)
         return self._copy(found, start, watermark, counts)
 
     def _completed(self, look: Look, position: Position, counts: Counts) -> Position:
