@@ -201,7 +201,7 @@ class Carrier:
                     MemoryProgress(),
                     structure=self._current(),
                     known=known if batch.period == period else None,
-                    # Each round has its own: a copy begins with none, and whoever is stopped then must keep earlier ones.
+                    # One for each round: a copy begins with none, and a stop then must not lose earlier ones.
                     dead_letters=self._dead_letters(f"{batch.start}-{batch.end}-{known.names[0]}"),
                     stop=self._new_stop(),
                 )
