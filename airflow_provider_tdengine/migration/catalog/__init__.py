@@ -2,13 +2,16 @@
 
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
 from airflow_provider_tdengine.migration.catalog.holdings import (
+    NAME_BYTES,
     Holding,
     Holdings,
     Period,
     count,
     each,
     holdings,
+    in_slices,
     measured,
+    row_owners,
     together,
 )
 from airflow_provider_tdengine.migration.catalog.names import (
@@ -24,6 +27,7 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 
 __all__ = [
     "EVERYTHING",
+    "NAME_BYTES",
     "Catalog",
     "Database",
     "Holding",
@@ -37,6 +41,7 @@ __all__ = [
     "count",
     "each",
     "holdings",
+    "in_slices",
     "is_own_topic",
     "is_virtual",
     "measured",
@@ -45,6 +50,7 @@ __all__ = [
     "own_topic",
     "patiently",
     "pinned",
+    "row_owners",
     "table_name_findings",
     "together",
     "unspeakable",
