@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,10 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.following import Follower, choose
+from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
+from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
+from airflow_provider_tdengine.migration.offline.folder import Folder
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
 from airflow_provider_tdengine.migration.storage import folder_findings
@@ -443,6 +447,76 @@ def topic(**values: object) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def exported(
+    *statements: str, schema: dict[str, object] | None = None, **values: object
+) -> Callable[[BoxPair, Path], object]:
+    """An export that goes on, after some statements, with other options, or where its folder says something else."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD, NORMAL))(pair)
+        Export(pair.catalogs[0], pair.options(), folder).run()
+        pair.sql(*(statement.replace("{}", SOURCE) for statement in statements))
+        says(folder, schema or {})
+        return Export(pair.catalogs[0], pair.options(**values), folder).run()
+
+    return happen
+
+
+def says(folder: Path, changed: dict[str, object]) -> None:
+    """Let an export say something else of itself."""
+    Folder(folder).save("schema.json", {**(Folder(folder).load("schema.json") or {}), **changed})
+
+
+def imported(file: str, change: Callable[[Path], object]) -> Callable[[BoxPair, Path], object]:
+    """An import from a folder, one of whose files is changed."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        Export(pair.catalogs[0], pair.options(), folder).run()
+        change(folder / file)
+        return opened(folder)
+
+    return happen
+
+
+def without_pyarrow(pair: BoxPair, folder: Path) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        return runpy.run_path(str(arrow.__file__))
+
+
+def exported_without_a_right(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.source_box.faults.answer_with(0x0303, "Insufficient privilege for operation", times=100, matching="describe")
+    return Export(pair.catalogs[0], pair.options(), folder)
+
+
+def dropped_and_made_anew(pair: BoxPair, folder: Path) -> object:
+    """A table, between the look at it and the reading of its rows."""
+    sides((NORMAL, ROW))(pair)
+    read = export.read_unit
+
+    def read_unit(*given: Any) -> Any:
+        pair.sql(f"drop table {SOURCE}.t", f"create table {SOURCE}.t (ts timestamp, w int)")
+        return read(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "read_unit", read_unit)
+        return Export(pair.catalogs[0], pair.options(), folder).run()
+
+
+def written_to(moment: int) -> Callable[[BoxPair, Path], object]:
+    """A source that is not to be written to any more, and has a row more when it has been compared."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((NORMAL, ROW))(pair)
+        quiet = Quiet(*pair.catalogs, pair.options())
+        pair.sql(f"insert into {SOURCE}.t values ({moment}, 1)")
+        return quiet.check()
+
+    return happen
+
+
 def sessions(limit: int) -> Callable[[BoxPair, Path], object]:
     """What is said of an account of 3.4 that may have so many sessions."""
 
@@ -465,6 +539,7 @@ LETTER = json.dumps(
 )
 LONG = "x" * 65
 RENAME = "Give it another one with rename_stables or rename_tables, or leave it out."
+OTHERWISE = "another folder, or force, which begins the export anew."
 ONLY_2, ONLY_3 = frozenset({2}), frozenset({3})
 
 
@@ -1104,6 +1179,94 @@ CASES = (
         "lookout.changes 2",
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. Bring it over, or set on_schema_change to evolve.",
+    ),
+    Case(
+        "quiet.Quiet.check 1",
+        written_to(T + 1),
+        "Source database 'mig_src': it had 1 row before they were compared, and 2 afterwards. "
+        "It is still written to: stop whoever writes, then clear this task.",
+    ),
+    Case(
+        "quiet.Quiet.check 2",
+        written_to(T + 40_000_000_000),
+        "Source database 'mig_src': it has 1 row from 2022-01-01T00:00:00+00:00 on, where the comparison ends. "
+        "If it is still written to, stop whoever writes, then clear this task. If they lie in the future, copy them "
+        "with a migration of mode history whose start is that moment.",
+    ),
+    # --- Files
+    Case(
+        "arrow.",
+        without_pyarrow,
+        "Python package 'pyarrow': it is not installed, and the files of an export are written and read with it. "
+        "Run pip install 'airflow-provider-tdengine[parquet]'.",
+    ),
+    Case(
+        "export.Export._allowed",
+        exported_without_a_right,
+        "Account 'root' of {source}: it may not do what an export needs ({error}). "
+        "It must read mig_src and the information schema; as root of 3.x: GRANT READ ON {quoted}.* TO root.",
+    ),
+    Case(
+        "export.Export._is_another 1",
+        exported(schema={"format": 9}),
+        f"Folder '{{folder}}': it has an export of format 9, and this version writes format 1. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._is_another 2",
+        exported(schema={"source": {"address": "ws://a:6041", "database": "b", "version": "2.6.0.27"}}),
+        "Folder '{folder}': it has an export of 'b' of ws://a:6041 (TDengine 2.6.0.27), and this would be one of "
+        f"'mig_src' of {{source}} (TDengine {{error}}). Give that source again, {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._is_another 3",
+        exported(tables="c"),
+        "Folder '{folder}': its export was begun with tables '', and would go on with 'c'. "
+        f"Give tables '' again, {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._schema",
+        exported("alter stable {}.s add column w int"),
+        f"Table 's': it has other columns or tags than when the export in '{{folder}}' was begun. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._schema",
+        exported("drop table {}.t"),
+        f"Table 't': it has gone, and was there when the export in '{{folder}}' was begun. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._read_unit",
+        dropped_and_made_anew,
+        f"Table 't': it was changed, or made anew, while it was exported ({{error}}). Give {OTHERWISE}",
+    ),
+    Case(
+        "folder.Folder.damaged",
+        imported("subtables/s.parquet", lambda file: file.write_bytes(b"")),
+        "File '{folder}/subtables/s.parquet': it has 0 bytes where {error} were written. "
+        "Copy it once more from where it was exported, or run the export again, which writes it anew.",
+    ),
+    Case(
+        "folder.Folder.damaged",
+        imported("schema.json", lambda file: file.write_text("{")),
+        "File '{folder}/schema.json': its content does not have the SHA-256 that it says of itself. "
+        "Copy it once more from where it was exported, or run the export again with force, which writes all of it "
+        "anew.",
+    ),
+    Case(
+        "stored.opened 1",
+        lambda pair, folder: opened(folder),
+        "Folder '{folder}': it has no export: there is no schema.json. Give the folder that was exported into.",
+    ),
+    Case(
+        "stored.opened 2",
+        imported("manifest.json", Path.unlink),
+        "Folder '{folder}': its export is not complete: there is no manifest.json. "
+        "Run the export again, which goes on where it stopped; or, if it has ended, copy all of its folder.",
+    ),
+    Case(
+        "stored.opened 3",
+        imported("schema.json", lambda file: says(file.parent, {"format": 9})),
+        "Folder '{folder}': it has an export of format 9, and this version reads format 1. "
+        "Use the version of airflow-provider-tdengine that has written it.",
     ),
     # --- Increments
     Case(
