@@ -204,9 +204,18 @@ def test_an_import_goes_on_from_its_checkpoint(two: BoxPair, calls: Calls, monke
 def test_an_export_mends_its_own_files(two: BoxPair, calls: Calls) -> None:
     assert calls.export()[0] == 0
     calls.rows_files[0].unlink()
+    (calls.folder / "manifest.json").write_text("{")
     status, said = calls.export("--json")
     assert (status, json.loads(said)["kept"]) == (0, 1)
     assert calls.bring()[0] == 0
+    for file in ("schema.json", "plan.json", "parts/0001.json"):
+        (calls.folder / file).write_text("{")
+        status, said = calls.export()
+        assert status
+        assert f"{file}': its content does not have the SHA-256" in said
+        assert "run the export again with force" in said
+        status, said = calls.export("--force", "--json")
+        assert (status, json.loads(said)["kept"]) == (0, 0)
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
