@@ -1,6 +1,14 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
-from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
+from airflow_provider_tdengine.migration.catalog.catalog import (
+    OWN_DATABASES,
+    VIEWS,
+    Catalog,
+    Database,
+    Subtable,
+    Table,
+    is_virtual,
+)
 from airflow_provider_tdengine.migration.catalog.holdings import (
     Holding,
     Holdings,
@@ -24,6 +32,8 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 
 __all__ = [
     "EVERYTHING",
+    "OWN_DATABASES",
+    "VIEWS",
     "Catalog",
     "Database",
     "Holding",

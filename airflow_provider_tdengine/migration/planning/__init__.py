@@ -1,10 +1,17 @@
 """What is to be done, and what stands in its way: batches, and findings before anything is written."""
 
-from airflow_provider_tdengine.migration.planning.assessment import assessment, write_assessment
+from airflow_provider_tdengine.migration.planning.assessment import (
+    assessment,
+    database_line,
+    survey_document,
+    write_assessment,
+)
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
-from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
+from airflow_provider_tdengine.migration.planning.dry_run import HEADINGS, Part, Preview, preview
 from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
+from airflow_provider_tdengine.migration.planning.growth import Growth
+from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.plan import (
     MOST_BATCHES,
     cut_batches,
@@ -14,17 +21,22 @@ from airflow_provider_tdengine.migration.planning.plan import (
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
+from airflow_provider_tdengine.migration.planning.survey import Survey, survey
 
 __all__ = [
+    "HEADINGS",
     "MOST_BATCHES",
     "Disk",
+    "Growth",
     "Part",
     "Preview",
     "Request",
     "Sample",
+    "Survey",
     "assessment",
     "assessment_page",
     "cut_batches",
+    "database_line",
     "history_seconds",
     "make_batches",
     "make_plan",
@@ -35,5 +47,8 @@ __all__ = [
     "requested",
     "row_of",
     "row_on_disk",
+    "selected",
+    "survey",
+    "survey_document",
     "write_assessment",
 ]

@@ -1,18 +1,21 @@
-"""What dry runs found, as a document: what would be copied, how long, how much disk, what stands in the way."""
+"""What dry runs, and assessments of whole servers, found, as a document for people and as one for programs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.database_options import DAY
 from airflow_provider_tdengine.migration.documents import day, rendered, sealed, write_document
-from airflow_provider_tdengine.migration.findings import Severity
+from airflow_provider_tdengine.migration.findings import Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning.dry_run import HEADINGS, Preview
+from airflow_provider_tdengine.migration.planning.survey import Survey
 
 _KINDS = {
     "blocked": "A migration would stop before it writes anything. This page says what to do about it.",
@@ -40,28 +43,85 @@ def assessment(name: str, previews: Sequence[Preview], made: datetime) -> dict[s
         A document for JSON, see `documents.sealed`.
     """
     counts = Counter(finding.severity for preview in previews for finding in preview.findings)
+    content = {**_verdict(name, counts, made), **_sums(previews), "databases": list(map(_database, previews))}
+    return sealed({**content, "seconds": sum(preview.seconds for preview in previews)})
+
+
+def survey_document(survey: Survey, made: datetime) -> dict[str, object]:
+    """What an assessment of whole servers found; no secrets.
+
+    Parameters:
+        survey: the assessment.
+        made: when.
+
+    Returns:
+        A document for JSON, see `documents.sealed`.
+    """
+    counts = Counter(finding.severity for finding in survey.all_findings)
+    previews = [one.found for one in survey.databases]
+    proposals = [one.proposal for one in survey.databases if one.proposal]
+    rows, size = survey.growth
+    new = [one for one in proposals if one.statement]
+    return sealed(
+        {
+            **_verdict(survey.name, counts, made),
+            **_sums(previews),
+            "seconds": survey.schedule.seconds,
+            "took": round(survey.seconds, 1),
+            "growth": {"rows": rows, "bytes": size},
+            "counts": survey.counts,
+            "findings": sent(survey.findings),
+            "sources": {address: asdict(one) for address, one in survey.sources.items()},
+            "target": {
+                "address": survey.address,
+                **asdict(survey.target),
+                "new_databases": len(new),
+                "new_memory": sum(one.memory for one in new),
+                "new_vnodes": sum(one.vnodes for one in new),
+                "disk": sum(one.disk for one in proposals),
+                "disk_in_a_year": sum(one.disk_in_a_year for one in proposals),
+            },
+            "speed": {**asdict(survey.speed), "how": survey.speed.how},
+            "schedule": {**survey.schedule.to_dict(), "words": survey.window_said},
+            "options": survey.options.given,
+            "databases": [
+                {
+                    **_database(one.found),
+                    "seconds": one.seconds,
+                    "proposal": asdict(one.proposal) if one.proposal else None,
+                }
+                for one in survey.databases
+            ],
+        }
+    )
+
+
+def _verdict(name: str, counts: Mapping[Severity, int], made: datetime) -> dict[str, object]:
+    """What is read first."""
     blockers, warnings = counts[Severity.BLOCKER], counts[Severity.WARNING]
     said = "Nothing stands in the way"
     if blockers:
         said = f"{wording.number(blockers, 'thing')} {'stands' if blockers == 1 else 'stand'} in the way"
     elif warnings:
         said += f"; {wording.number(warnings, 'thing')} will be missing or different afterwards"
-    return sealed(
-        {
-            "assessment": name,
-            "made": made.astimezone(timezone.utc).isoformat(timespec="seconds"),
-            "kind": "blocked" if blockers else "ready-but" if warnings else "ready",
-            "words": said,
-            "tables": sum(preview.tables for preview in previews),
-            "rows": sum(preview.rows for preview in previews),
-            "seconds": sum(preview.seconds for preview in previews),
-            "disk": sum(round(preview.disk.target) for preview in previews),
-            "databases": [
-                {**preview.to_dict(), "what": _what(preview.options), "blockers": len(preview.blockers)}
-                for preview in previews
-            ],
-        }
-    )
+    return {
+        "assessment": name,
+        "made": made.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "kind": "blocked" if blockers else "ready-but" if warnings else "ready",
+        "words": said,
+    }
+
+
+def _sums(previews: Sequence[Preview]) -> dict[str, int]:
+    return {
+        "tables": sum(preview.tables for preview in previews),
+        "rows": sum(preview.rows for preview in previews),
+        "disk": sum(round(preview.disk.target) for preview in previews),
+    }
+
+
+def _database(preview: Preview) -> dict[str, object]:
+    return {**preview.to_dict(), "what": _what(preview.options), "blockers": len(preview.blockers)}
 
 
 def _what(options: MigrationOptions) -> str:
@@ -77,30 +137,144 @@ def _what(options: MigrationOptions) -> str:
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """An assessment as HTML."""
+    """An assessment as HTML, of dry runs or of whole servers."""
     databases = [
-        {**one, "shown": [_shown(part) for part in one["super_tables"]], "disk_said": _disk(one["disk"])}
+        {
+            **one,
+            "shown": [_shown(part) for part in one["super_tables"]],
+            "disk_said": _disk(one["disk"]),
+            "facts": _facts(one),
+        }
         for one in document["databases"]
     ]
-    overview = [
-        {
-            "name": one["source"]["database"],
-            "tables": one["tables"],
-            "rows": one["rows"],
-            "time": _duration(one["rows"], one["time"]["seconds"]),
-            "disk": wording.size(one["disk"]["target"]),
-            "blockers": one["blockers"],
-        }
-        for one in databases
-    ]
+    is_survey = "schedule" in document
+    more = _survey(document) if is_survey else {"overview": [_line(one) for one in databases]}
     return rendered(
-        "assessment.html",
+        "survey.html" if is_survey else "assessment.html",
         {**document, "databases": databases},
         meaning=_KINDS.get(document["kind"], ""),
         took=_duration(document["rows"], document["seconds"]),
         headings=[(severity.value, heading, _ABOUT[severity]) for severity, heading in HEADINGS.items()],
-        overview=overview,
+        is_survey=is_survey,
+        **more,
     )
+
+
+def _line(one: Mapping[str, Any]) -> dict[str, object]:
+    """A database among those of several dry runs."""
+    return {
+        "name": one["source"]["database"],
+        "tables": one["tables"],
+        "rows": one["rows"],
+        "time": _duration(one["rows"], one["time"]["seconds"]),
+        "disk": wording.size(one["disk"]["target"]),
+        "blockers": one["blockers"],
+    }
+
+
+def _survey(document: Mapping[str, Any]) -> dict[str, object]:
+    """What the page of whole servers shows besides."""
+    several = len(document["sources"]) > 1
+
+    def named(source: str, database: str) -> str:
+        return f"{database} ({source})" if several else database
+
+    overview = [
+        {**database_line(one), "name": named(one["source"]["address"], one["source"]["database"])}
+        for one in document["databases"]
+    ]
+    slots = [
+        {
+            "name": named(slot["source"], slot["database"]),
+            "begin": wording.duration(slot["begin"]) if slot["begin"] else "at once",
+            "end": wording.duration(slot["end"]),
+            "fits": "yes" if slot["fits"] else "no",
+        }
+        for slot in document["schedule"]["slots"]
+    ]
+    needs = [
+        {
+            **one["proposal"],
+            "name": one["target"]["database"],
+            "buffer": f"{one['proposal']['buffer']} MB",
+            **{key: wording.size(one["proposal"][key]) for key in ("memory", "disk", "disk_in_a_year")},
+        }
+        for one in document["databases"]
+        if one["proposal"]
+    ]
+    trial = "Some rows were copied into scratch databases of the target, which were dropped."
+    return {
+        "overview": overview,
+        "slots": slots,
+        "needs": needs,
+        "target_facts": _target_facts(document["target"]),
+        "written": trial if document["options"].get("measure_writing") else "Nothing was written to any database.",
+    }
+
+
+def database_line(one: Mapping[str, Any]) -> dict[str, object]:
+    """A database of a survey's document in a line of a table."""
+    severities = Counter(finding["severity"] for finding in one["findings"])
+    options = one["database"]
+    return {
+        "name": one["source"]["database"],
+        "rows": one["rows"],
+        "tables": one["tables"],
+        "on_disk": f"{'< ' if one['disk']['guessed'] else ''}{wording.size(one['disk']['source'])}",
+        "daily": wording.number(round(one["growth"]["rows"]), "row"),
+        "precision": options.get("precision", ""),
+        "keep": _keep(options.get("keep", ())),
+        "time": _duration(one["rows"], one["seconds"]),
+        "found": ", ".join(str(severities[severity.value]) for severity in Severity),
+    }
+
+
+def _keep(minutes: Sequence[int]) -> str:
+    return f"{max(minutes) // DAY:,} d" if minutes else "not shown to this account"
+
+
+def _target_facts(target: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the target has, and what is asked of it."""
+    memory = f" of {wording.size(target['memory'])}" if target["memory"] else ""
+    free = target["most_vnodes"] - target["vnodes"] if target["most_vnodes"] else None
+    return [
+        ("Server", f"{target['address']}" + (f", {target['cores']} cores" if target["cores"] else "")),
+        ("Memory for buffers", f"{wording.size(target['new_memory'])}{memory}"),
+        ("New vnodes", f"{target['new_vnodes']:,}" + (f" of {free:,} that are free" if free is not None else "")),
+        (
+            "Disk",
+            f"{wording.size(target['disk'])} when all is copied, {wording.size(target['disk_in_a_year'])} in a year",
+        ),
+    ]
+
+
+def _facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the source database is like."""
+    options = one["database"]
+    if not options:
+        return []
+    growth = one["growth"]
+    days = f"in the last {growth['days']:.0f} days" if growth["days"] > 1 else "in the last day"
+    objects = ", ".join(wording.number(count, kind, _plural(kind)) for kind, count in one["objects"].items())
+    return [
+        ("Precision", options["precision"]),
+        ("KEEP", _keep(options["keep"])),
+        ("Growth", f"{growth['rows']:,.0f} rows and {wording.size(growth['bytes'])} of disk a day, {days}"),
+        ("Other objects", objects or "none"),
+        (
+            "Options",
+            ", ".join(f"{name} {value}" for name, value in options["options"].items() if _is_said(name, value)),
+        ),
+    ]
+
+
+def _plural(kind: str) -> str:
+    return "indexes" if kind == "index" else f"{kind}s"
+
+
+def _is_said(name: str, value: str) -> bool:
+    """Whether an option says something that stands nowhere else."""
+    return bool(value) and name not in ("name", "create_time", "created_time", "ntables", "status", "precision", "keep")
 
 
 def _shown(part: Mapping[str, Any]) -> dict[str, object]:

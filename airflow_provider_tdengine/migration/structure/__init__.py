@@ -2,7 +2,7 @@
 
 from airflow_provider_tdengine.migration.structure.database import coarser, oldest, options_not_taken
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
-from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
+from airflow_provider_tdengine.migration.structure.not_migrated import leftovers, owned
 from airflow_provider_tdengine.migration.structure.objects import Made, make_objects
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync
@@ -36,6 +36,7 @@ __all__ = [
     "nothing_meant",
     "oldest",
     "options_not_taken",
+    "owned",
     "privilege_findings",
     "read_structure",
     "same_tag",

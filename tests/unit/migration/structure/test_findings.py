@@ -639,7 +639,7 @@ CASES = (
     ),
     # --- Command line
     Case(
-        "cli._client",
+        "cli.client_of",
         command("--source-conn-id", "nowhere", "--source-database", "a"),
         "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
         "Create that connection, or give a URL such as ws://root:***@host:6041.",

@@ -1,0 +1,118 @@
+"""`airflow-tdengine assess`: whole servers, in tables for people or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_tdengine.cli_servers import client_of, is_address
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import wording
+from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
+from airflow_provider_tdengine.migration.findings import in_lines
+from airflow_provider_tdengine.migration.planning import (
+    HEADINGS,
+    database_line,
+    survey,
+    survey_document,
+    write_assessment,
+)
+from airflow_provider_tdengine.screen import Screen
+
+_FAILED, _USAGE = 1, 2
+
+_SHOWN = 20
+
+
+def assess(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Look at whole servers, and say what was found.
+
+    Parameters:
+        arguments: of the command line.
+        screen: where to write to.
+
+    Returns:
+        The exit status: 1 where something stands in the way of a database.
+
+    Raises:
+        TDengineError: a server does not answer.
+    """
+    given = {name: value for name in ASSESSMENT_OPTIONS if (value := getattr(arguments, name)) is not None}
+    sources = [str(one) for one in given.get("source_conn_ids", AssessmentOptions().sources)]
+    target = str(given.get("target_conn_id", AssessmentOptions().target_conn_id))
+    # Options are kept in documents; URLs have passwords.
+    names = [f"source{place}" if is_address(one) else one for place, one in enumerate(sources, 1)]
+    given |= {"source_conn_ids": ", ".join(names), "target_conn_id": "target" if is_address(target) else target}
+    try:
+        options = AssessmentOptions.checked(given)
+        clients = {name: client_of(one) for name, one in zip(names, sources, strict=True)}
+        to = client_of(target)
+    except TDengineError as error:
+        screen.failure("\n".join(in_lines(error)))
+        return _USAGE
+    found = survey(clients, to, options, datetime.now(timezone.utc))
+    document = survey_document(found, datetime.now(timezone.utc))
+    if arguments.json:
+        print(json.dumps(document, default=str))
+    else:
+        _show(document, screen)
+    if options.certificate_path:
+        screen.line(f"    {write_assessment(document, Path(options.certificate_path))}")
+    return _FAILED if found.blockers else 0
+
+
+def _show(document: Mapping[str, Any], screen: Screen) -> None:
+    """Tables of databases, of the order, and of what the target needs; then the findings."""
+    databases: Sequence[Mapping[str, Any]] = document["databases"]
+    screen.heading(f"{document['assessment']}: {document['words']}")
+    heads = ["database", "rows", "tables", "on disk", "a day", "precision", "KEEP", "time", "blockers, warnings, notes"]
+    lines = [list(database_line(one).values()) for one in databases]
+    screen.table(
+        [(head, head not in ("database", "precision")) for head in heads],
+        [[f"{value:,}" if isinstance(value, int) else str(value) for value in line] for line in lines],
+    )
+    screen.heading("When each is copied")
+    screen.line(f"  {document['schedule']['words']}")
+    slots = [
+        [
+            slot["database"],
+            wording.duration(slot["begin"]) if slot["begin"] else "at once",
+            wording.duration(slot["end"]),
+            "" if slot["fits"] else "does not fit",
+        ]
+        for slot in document["schedule"]["slots"]
+    ]
+    screen.table([("database", False), ("begins after", True), ("ends after", True), ("", False)], slots)
+    screen.line(f"  {document['speed']['how']}")
+    screen.heading("What the target needs")
+    proposed = [
+        [
+            one["target"]["database"],
+            str(one["proposal"]["vgroups"]),
+            f"{one['proposal']['buffer']} MB",
+            *(wording.size(one["proposal"][name]) for name in ("memory", "disk", "disk_in_a_year")),
+        ]
+        for one in databases
+        if one["proposal"]
+    ]
+    heads = ["database", "VGROUPS", "BUFFER", "memory", "disk", "disk in a year"]
+    screen.table([(head, head != "database") for head in heads], proposed)
+    for severity, heading in HEADINGS.items():
+        found = [("", finding) for finding in document["findings"]]
+        found += [(one["source"]["database"], finding) for one in databases for finding in one["findings"]]
+        own = [(name, finding) for name, finding in found if finding["severity"] == severity.value]
+        if own:
+            screen.heading(f"{heading} ({len(own):,})")
+        for name, finding in own[:_SHOWN]:
+            screen.line(
+                f"  {name}: {finding['object']}: {finding['found']}."
+                if name
+                else f"  {finding['object']}: {finding['found']}."
+            )
+            screen.line(f"    → {finding['action']}.")
+        if len(own) > _SHOWN:
+            screen.line(f"  and {len(own) - _SHOWN:,} more")
