@@ -15,8 +15,8 @@ from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.findings import in_lines
 from airflow_provider_tdengine.migration.planning import (
-    HEADINGS,
     database_line,
+    finding_lines,
     survey,
     survey_document,
     write_assessment,
@@ -24,8 +24,6 @@ from airflow_provider_tdengine.migration.planning import (
 from airflow_provider_tdengine.screen import Screen
 
 _FAILED, _USAGE = 1, 2
-
-_SHOWN = 20
 
 
 def assess(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -69,12 +67,14 @@ def _show(document: Mapping[str, Any], screen: Screen) -> None:
     """Tables of databases, of the order, and of what the target needs; then the findings."""
     databases: Sequence[Mapping[str, Any]] = document["databases"]
     screen.heading(f"{document['assessment']}: {document['words']}")
-    heads = ["database", "rows", "tables", "on disk", "a day", "precision", "KEEP", "time", "blockers, warnings, notes"]
-    lines = [list(database_line(one).values()) for one in databases]
+    lines = [database_line(one) for one in databases]
+    heads = {"name": "database", "rows": "rows", "tables": "tables", "on_disk": "on disk", "daily": "a day"}
+    heads |= {"time": "time", "found": "found"}
     screen.table(
-        [(head, head not in ("database", "precision")) for head in heads],
-        [[f"{value:,}" if isinstance(value, int) else str(value) for value in line] for line in lines],
+        [(head, name != "name") for name, head in heads.items()],
+        [[f"{line[name]:,}" if isinstance(line[name], int) else str(line[name]) for name in heads] for line in lines],
     )
+    screen.line("  (on disk: < where only the length of the values is known; found: blockers / warnings / notes)")
     screen.heading("When each is copied")
     screen.line(f"  {document['schedule']['words']}")
     slots = [
@@ -92,27 +92,17 @@ def _show(document: Mapping[str, Any], screen: Screen) -> None:
     proposed = [
         [
             one["target"]["database"],
+            str(line["precision"]),
+            str(line["keep"]),
             str(one["proposal"]["vgroups"]),
             f"{one['proposal']['buffer']} MB",
             *(wording.size(one["proposal"][name]) for name in ("memory", "disk", "disk_in_a_year")),
         ]
-        for one in databases
+        for one, line in zip(databases, lines, strict=True)
         if one["proposal"]
     ]
-    heads = ["database", "VGROUPS", "BUFFER", "memory", "disk", "disk in a year"]
-    screen.table([(head, head != "database") for head in heads], proposed)
-    for severity, heading in HEADINGS.items():
-        found = [("", finding) for finding in document["findings"]]
-        found += [(one["source"]["database"], finding) for one in databases for finding in one["findings"]]
-        own = [(name, finding) for name, finding in found if finding["severity"] == severity.value]
-        if own:
-            screen.heading(f"{heading} ({len(own):,})")
-        for name, finding in own[:_SHOWN]:
-            screen.line(
-                f"  {name}: {finding['object']}: {finding['found']}."
-                if name
-                else f"  {finding['object']}: {finding['found']}."
-            )
-            screen.line(f"    → {finding['action']}.")
-        if len(own) > _SHOWN:
-            screen.line(f"  and {len(own) - _SHOWN:,} more")
+    wanted = ["database", "precision", "KEEP", "VGROUPS", "BUFFER", "memory", "disk", "disk in a year"]
+    screen.table([(head, head not in ("database", "precision")) for head in wanted], proposed)
+    screen.line()
+    for line in finding_lines(document):
+        screen.line(line)

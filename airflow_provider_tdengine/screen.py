@@ -26,6 +26,10 @@ class Report(Protocol):
     def __call__(self, done: int, earlier: int | None = None) -> None: ...
 
 
+_WIDE = 200
+"""Columns of a table that nobody looks at on a terminal."""
+
+
 class Screen:
     """Where they write to.
 
@@ -67,7 +71,8 @@ class Screen:
             table.add_row(*row)
         grid = Table.grid(padding=(0, 0, 0, 2))
         grid.add_row(table)
-        self._console.print(grid)
+        # What goes into a file is not cut.
+        self._console.print(grid, width=None if self.is_terminal else _WIDE)
 
     @property
     def is_terminal(self) -> bool:

@@ -2,13 +2,16 @@
 
 from airflow_provider_tdengine.migration.planning.assessment import (
     assessment,
+    database_facts,
     database_line,
+    finding_lines,
     survey_document,
+    survey_lines,
     write_assessment,
 )
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
-from airflow_provider_tdengine.migration.planning.dry_run import HEADINGS, Part, Preview, preview
+from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
 from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
 from airflow_provider_tdengine.migration.planning.growth import Growth
 from airflow_provider_tdengine.migration.planning.names import selected
@@ -24,7 +27,6 @@ from airflow_provider_tdengine.migration.planning.request import Request, on_sou
 from airflow_provider_tdengine.migration.planning.survey import Survey, survey
 
 __all__ = [
-    "HEADINGS",
     "MOST_BATCHES",
     "Disk",
     "Growth",
@@ -36,7 +38,9 @@ __all__ = [
     "assessment",
     "assessment_page",
     "cut_batches",
+    "database_facts",
     "database_line",
+    "finding_lines",
     "history_seconds",
     "make_batches",
     "make_plan",
@@ -50,5 +54,6 @@ __all__ = [
     "selected",
     "survey",
     "survey_document",
+    "survey_lines",
     "write_assessment",
 ]

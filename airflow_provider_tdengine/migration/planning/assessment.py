@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,6 +23,9 @@ _KINDS = {
     "ready": "A migration can start.",
 }
 """What an assessment can come to, and what that means."""
+
+_SHOWN = 20
+"""Findings of a severity in a log and on a terminal."""
 
 _ABOUT = {
     Severity.BLOCKER: "Nothing is written before all of this is gone.",
@@ -212,9 +215,60 @@ def _survey(document: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def survey_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What people read of a survey in a log."""
+    yield f"{document['assessment']}: {document['words']}"
+    for one in document["databases"]:
+        line = database_line(one)
+        yield (
+            f"  {line['name']}: {one['rows']:,} rows in {wording.number(one['tables'], 'table')}, {line['on_disk']} on "
+            f"disk, {line['daily']} a day, about {line['time']}; blockers, warnings, notes: {line['found']}"
+        )
+    yield f"  {document['schedule']['words']}"
+    yield f"  {document['speed']['how']}"
+    for name, text in _target_facts(document["target"]):
+        yield f"  {name} of the target: {text}"
+    yield from finding_lines(document)
+
+
+def finding_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """The findings of a survey, the most severe ones first; what several databases have is said once."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for one in ({"source": {"database": ""}, "findings": document["findings"]}, *document["databases"]):
+        for finding in one["findings"]:
+            said = tuple(finding[key] for key in ("severity", "object", "found", "action"))
+            alike.setdefault(said, []).append(one["source"]["database"])
+    for severity, heading in HEADINGS.items():
+        own = {said: names for said, names in alike.items() if said[0] == severity.value}
+        if own:
+            yield f"{heading} ({len(own):,}):"
+        for (_, what, found, action), names in list(own.items())[:_SHOWN]:
+            where = f"{wording.enumerated(names)}: " if names != [""] else ""
+            yield f"  {where}{what}: {found}."
+            yield f"    → {action}."
+        if len(own) > _SHOWN:
+            yield f"  and {len(own) - _SHOWN:,} more"
+
+
+def database_facts(one: Mapping[str, Any]) -> dict[str, object]:
+    """A database of a survey's document in a few numbers."""
+    severities = Counter(finding["severity"] for finding in one["findings"])
+    return {
+        "source": one["source"]["address"],
+        "database": one["source"]["database"],
+        "rows": one["rows"],
+        "tables": one["tables"],
+        "disk": one["disk"]["source"],
+        "rows_a_day": one["growth"]["rows"],
+        "seconds": one["seconds"],
+        "findings": {severity.value: severities[severity.value] for severity in Severity},
+    }
+
+
 def database_line(one: Mapping[str, Any]) -> dict[str, object]:
     """A database of a survey's document in a line of a table."""
-    severities = Counter(finding["severity"] for finding in one["findings"])
+    facts = database_facts(one)
+    found: Mapping[str, int] = facts["findings"]  # type: ignore[assignment]
     options = one["database"]
     return {
         "name": one["source"]["database"],
@@ -225,7 +279,7 @@ def database_line(one: Mapping[str, Any]) -> dict[str, object]:
         "precision": options.get("precision", ""),
         "keep": _keep(options.get("keep", ())),
         "time": _duration(one["rows"], one["seconds"]),
-        "found": ", ".join(str(severities[severity.value]) for severity in Severity),
+        "found": " / ".join(map(str, found.values())),
     }
 
 

@@ -234,7 +234,7 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
     like = {name: read.get(name, all_read) for name in counts}
     whole = {name: like[name].whole(rows) for name, rows in counts.items()}
     disk = disk_of(source, there, counts, {name: one.bytes / max(1, one.rows) for name, one in like.items()})
-    findings += disk.findings(there)
+    findings += disk.findings(target.name)
     chosen = [
         (batch, choose_strategy(options.strategy, tables[_stands_for(batch, structure)], batch.tables, batch.rows)[0])
         for batch in batches

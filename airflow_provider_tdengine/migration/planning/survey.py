@@ -120,17 +120,25 @@ class Survey:
         """Order and parallelism in a sentence."""
         plan = self.schedule
         batches = wording.number(plan.parallel, "batch", "batches")
-        count = wording.number(len(plan.slots) - len(plan.left), "database")
-        took = wording.duration(plan.seconds)
+        fitting = len(plan.slots) - len(plan.left)
+        takes = "takes" if fitting == 1 else "take"
+        said = (
+            f"{wording.number(fitting, 'database')} {takes} about {wording.duration(plan.seconds)}, with {batches} at "
+        )
+        said += "the same time."
         if plan.window is None:
-            return f"With {batches} at the same time, {count} take about {took}. No window was given."
-        window = wording.duration(plan.window)
-        if not plan.left:
-            return f"All fit into {window}: with {batches} at the same time, {count} take about {took}."
-        left = wording.enumerated(slot.database for slot in plan.left)
+            said = f"{said} No window was given."
+        elif plan.left:
+            left = wording.enumerated(slot.database for slot in plan.left)
+            said = (
+                f"Not all fit into {wording.duration(plan.window)}. {said} Outside of it: {left}. Copy their history "
+                "before, with mode both, or allow more batches at the same time."
+            )
+        else:
+            said = f"All fit into {wording.duration(plan.window)}. {said}"
+        barred = [one.found.source["database"] for one in self.databases if not one.is_work]
         return (
-            f"Not all fit into {window}: with {batches} at the same time, {count} take about {took}. These do not fit: "
-            f"{left}. Copy their history before, with mode both, or allow more batches at the same time."
+            f"{said} Not counted, since something stands in the way: {wording.enumerated(barred)}." if barred else said
         )
 
 
@@ -212,7 +220,10 @@ def _preview(
     ).ended(created)
     try:
         with source, target:
-            return preview(source, target, own)
+            found = preview(source, target, own)
+        # The disk of all of them stands in one table.
+        said = list(found.disk.findings(target.name))
+        return replace(found, findings=[one for one in found.findings if one not in said])
     except MigrationStopped as stopped:
         findings = stopped.findings
     except TDengineError as error:
