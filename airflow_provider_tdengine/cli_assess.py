@@ -74,7 +74,9 @@ def _show(document: Mapping[str, Any], screen: Screen) -> None:
         [(head, name != "name") for name, head in heads.items()],
         [[f"{line[name]:,}" if isinstance(line[name], int) else str(line[name]) for name in heads] for line in lines],
     )
-    screen.line("  (on disk: < where only the length of the values is known; found: blockers / warnings / notes)")
+    screen.line(
+        "  (on disk: under, where the source says only how long values are; found: blockers / warnings / notes)"
+    )
     screen.heading("When each is copied")
     screen.line(f"  {document['schedule']['words']}")
     slots = [

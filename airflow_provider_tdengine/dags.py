@@ -1,4 +1,4 @@
-"""The ready-made DAGs, whose forms explain every option: a migration, its stages as a task group too, and an assessment."""
+"""The ready-made DAGs, with forms that explain every option: a migration, also as a task group, and an assessment."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Report(Protocol):
 
 
 _WIDE = 200
-"""Columns of a table that nobody looks at on a terminal."""
+"""Characters of a line that goes into a file: what stands in a table is not cut there."""
 
 
 class Screen:
@@ -39,6 +39,8 @@ class Screen:
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+        if not self._console.is_terminal:
+            self._console.width = _WIDE
 
     def line(self, text: str = "") -> None:
         self._console.print(text, markup=False)
@@ -71,8 +73,7 @@ class Screen:
             table.add_row(*row)
         grid = Table.grid(padding=(0, 0, 0, 2))
         grid.add_row(table)
-        # What goes into a file is not cut.
-        self._console.print(grid, width=None if self.is_terminal else _WIDE)
+        self._console.print(grid)
 
     @property
     def is_terminal(self) -> bool:

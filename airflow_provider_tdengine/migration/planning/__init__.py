@@ -14,6 +14,7 @@ from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_
 from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
 from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
 from airflow_provider_tdengine.migration.planning.growth import Growth
+from airflow_provider_tdengine.migration.planning.machines import Machines, machines
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.plan import (
     MOST_BATCHES,
@@ -23,18 +24,27 @@ from airflow_provider_tdengine.migration.planning.plan import (
     plan_facts,
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
+from airflow_provider_tdengine.migration.planning.proposal import Proposal, proposal, target_findings
 from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
-from airflow_provider_tdengine.migration.planning.survey import Survey, survey
+from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
+from airflow_provider_tdengine.migration.planning.speed import Speed, trial
+from airflow_provider_tdengine.migration.planning.survey import Assessed, Survey, survey
 
 __all__ = [
     "MOST_BATCHES",
+    "Assessed",
     "Disk",
     "Growth",
+    "Machines",
     "Part",
     "Preview",
+    "Proposal",
     "Request",
     "Sample",
+    "Schedule",
+    "Speed",
     "Survey",
+    "Work",
     "assessment",
     "assessment_page",
     "cut_batches",
@@ -42,18 +52,23 @@ __all__ = [
     "database_line",
     "finding_lines",
     "history_seconds",
+    "machines",
     "make_batches",
     "make_plan",
     "on_source_clock",
     "plan_facts",
     "preflight",
     "preview",
+    "proposal",
     "requested",
     "row_of",
     "row_on_disk",
+    "schedule",
     "selected",
     "survey",
     "survey_document",
     "survey_lines",
+    "target_findings",
+    "trial",
     "write_assessment",
 ]

@@ -155,12 +155,21 @@ def page(document: Mapping[str, Any]) -> str:
     return rendered(
         "survey.html" if is_survey else "assessment.html",
         {**document, "databases": databases},
-        meaning=_KINDS.get(document["kind"], ""),
+        meaning=_ready(databases) if is_survey else _KINDS.get(document["kind"], ""),
         took=_duration(document["rows"], document["seconds"]),
         headings=[(severity.value, heading, _ABOUT[severity]) for severity, heading in HEADINGS.items()],
         is_survey=is_survey,
         **more,
     )
+
+
+def _ready(databases: Sequence[Mapping[str, Any]]) -> str:
+    """How many of a survey's databases can be copied as they are."""
+    count = sum(not one["blockers"] for one in databases)
+    if count == len(databases):
+        return f"{'The database' if count == 1 else f'All {count} databases'} can be copied."
+    can = f"{count} of {wording.number(len(databases), 'database')} can be copied"
+    return f"{can}; this page says what to do about the others."
 
 
 def _line(one: Mapping[str, Any]) -> dict[str, object]:
@@ -274,7 +283,7 @@ def database_line(one: Mapping[str, Any]) -> dict[str, object]:
         "name": one["source"]["database"],
         "rows": one["rows"],
         "tables": one["tables"],
-        "on_disk": f"{'< ' if one['disk']['guessed'] else ''}{wording.size(one['disk']['source'])}",
+        "on_disk": f"{'under ' if one['disk']['guessed'] else ''}{wording.size(one['disk']['source'])}",
         "daily": wording.number(round(one["growth"]["rows"]), "row"),
         "precision": options.get("precision", ""),
         "keep": _keep(options.get("keep", ())),
@@ -284,7 +293,7 @@ def database_line(one: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _keep(minutes: Sequence[int]) -> str:
-    return f"{max(minutes) // DAY:,} d" if minutes else "not shown to this account"
+    return f"{max(minutes) // DAY:,} d" if minutes else "unknown"
 
 
 def _target_facts(target: Mapping[str, Any]) -> list[tuple[str, str]]:

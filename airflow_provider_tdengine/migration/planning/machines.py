@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.result import as_number
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +40,45 @@ def machines(catalog: Catalog) -> Machines:
     2.x lists cores (measured 2.4.0.18, 2.6.0.27), 3.x has them and the memory among each node's variables (3.0.5.2,
     3.3.3.0, 3.3.5.2).
 
+    Parameters:
+        catalog: any database of the server.
+
     Raises:
         TDengineError: of a kind that a retry may cure.
     """
-    try:
-        nodes = [row for row in catalog.by_column_name("SHOW DNODES") if row["status"] == "ready"]
-        vnodes = sum(as_number(row["vnodes"]) for row in nodes)
-        if catalog.client.generation == 2:
-            return Machines(len(nodes), sum(as_number(row["cores"]) for row in nodes), None, vnodes)
-        found = [_variables(catalog, as_number(row["id"])) for row in nodes]
-        most = sum(as_number(row["support_vnodes"]) for row in nodes)
-    except TDengineError as error:
-        if error.retryable:
-            raise
+    is_old = catalog.client.generation == 2
+    nodes = [
+        row
+        for row in _listed(catalog, "SHOW DNODES" if is_old else "SELECT * FROM information_schema.ins_dnodes")
+        if row["status"] == "ready"
+    ]
+    if not nodes:
         return Machines()
-    kibibytes = _sum([one.get("totalMemoryKB") for one in found])
+    vnodes = sum(as_number(row["vnodes"]) for row in nodes)
+    if is_old:
+        return Machines(len(nodes), sum(as_number(row["cores"]) for row in nodes), None, vnodes)
+    variables = [
+        {row["name"]: str(row["value"]) for row in _listed(catalog, f"SHOW DNODE {as_number(node['id'])} VARIABLES")}
+        for node in nodes
+    ]
+    kibibytes = _sum([one.get("totalMemoryKB") for one in variables])
     return Machines(
         len(nodes),
-        _sum([one.get("numOfCores") for one in found]),
+        _sum([one.get("numOfCores") for one in variables]),
         None if kibibytes is None else kibibytes * 1024,
         vnodes,
-        most,
+        sum(as_number(row["support_vnodes"]) for row in nodes),
     )
 
 
-def _variables(catalog: Catalog, node: int) -> dict[str, str]:
-    return {str(row["name"]): str(row["value"]) for row in catalog.by_column_name(f"SHOW DNODE {node} VARIABLES")}
+def _listed(catalog: Catalog, statement: str) -> list[Row]:
+    """What a server lists; nothing where it does not, to this account."""
+    try:
+        return list(catalog.by_column_name(statement))
+    except TDengineError as error:
+        if error.retryable:
+            raise
+        return []
 
 
 def _sum(values: Sequence[str | None]) -> int | None:

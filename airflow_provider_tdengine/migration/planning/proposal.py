@@ -183,17 +183,17 @@ def target_findings(proposals: Sequence[Proposal], there: Machines, address: str
     """
     new = [one for one in proposals if one.statement]
     memory, vnodes = sum(one.memory for one in new), sum(one.vnodes for one in new)
+    what = wording.number(len(new), "new database")
     if there.memory and memory > _SHARE * there.memory:
         yield Finding(
             f"Memory of {address}",
-            f"the buffers of {wording.number(len(new), 'new database')} take {wording.size(memory)} of "
-            f"{wording.size(there.memory)}",
+            f"{wording.size(memory)} of {wording.size(there.memory)} would be the buffers of {what}",
             "Give a smaller BUFFER in database_options, bring databases together, or give the target more memory",
             Severity.WARNING,
         )
     if there.free_vnodes is not None and vnodes > there.free_vnodes:
         yield Finding(
             f"Vnodes of {address}",
-            f"{wording.number(len(new), 'new database')} take {vnodes:,} vnodes, and {there.free_vnodes:,} are free",
+            f"{there.free_vnodes:,} are free, and {vnodes:,} are needed for {what}",
             "Raise supportVnodes in the taos.cfg of the target, or add nodes",
         )
