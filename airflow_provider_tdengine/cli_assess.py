@@ -19,6 +19,7 @@ from airflow_provider_tdengine.migration.planning import (
     finding_lines,
     survey,
     survey_document,
+    target_lines,
     write_assessment,
 )
 from airflow_provider_tdengine.screen import Screen
@@ -105,6 +106,8 @@ def _show(document: Mapping[str, Any], screen: Screen) -> None:
     ]
     wanted = ["database", "precision", "KEEP", "VGROUPS", "BUFFER", "memory", "disk", "disk in a year"]
     screen.table([(head, head not in ("database", "precision")) for head in wanted], proposed)
+    for line in target_lines(document):
+        screen.line(line)
     screen.line()
     for line in finding_lines(document):
         screen.line(line)

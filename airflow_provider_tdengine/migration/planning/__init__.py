@@ -7,6 +7,7 @@ from airflow_provider_tdengine.migration.planning.assessment import (
     finding_lines,
     survey_document,
     survey_lines,
+    target_lines,
     write_assessment,
 )
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
@@ -69,6 +70,7 @@ __all__ = [
     "survey_document",
     "survey_lines",
     "target_findings",
+    "target_lines",
     "trial",
     "write_assessment",
 ]

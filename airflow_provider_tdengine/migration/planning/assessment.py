@@ -235,9 +235,13 @@ def survey_lines(document: Mapping[str, Any]) -> Iterator[str]:
         )
     yield f"  {document['schedule']['words']}"
     yield f"  {document['speed']['how']}"
-    for name, text in _target_facts(document["target"]):
-        yield f"  {name} of the target: {text}"
+    yield from target_lines(document)
     yield from finding_lines(document)
+
+
+def target_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What the target of a survey has, and what is asked of it."""
+    yield from wording.facts("", _target_facts(document["target"]))[1:]
 
 
 def finding_lines(document: Mapping[str, Any]) -> Iterator[str]:

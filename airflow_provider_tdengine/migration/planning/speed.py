@@ -138,6 +138,7 @@ def _tried(source: Catalog, target: Catalog, batch: Batch, options: MigrationOpt
         return speed
     strategy = options.strategy
     said = f"{wording.number(rows, 'row')} of {options.source_database} in {copying:.1f} s"
+    speed = replace(speed, why="")
     measured = {**speed.measured, strategy: said}
     tables = speed.tables
     if report.tables >= _FEWEST_TABLES:
