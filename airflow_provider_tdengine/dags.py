@@ -151,6 +151,7 @@ def migration(
     by_interval: bool = False,
     parallel_batches: int | None = 4,
     linger: float = LINGER,
+    ended_by: str | None = None,
     prefix_group_id: bool = True,
 ) -> TaskGroup:
     """The stages of a migration, for a DAG of your own.
@@ -162,6 +163,8 @@ def migration(
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
         linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
+        ended_by: the id of a task whose success ends following. Nobody is to write to the source any more then:
+            `finish` compares all rows, and fails where others have come.
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
@@ -207,6 +210,7 @@ def migration(
             task_id="follow",
             options=resolved,
             linger=linger,
+            ended_by=ended_by,
             map_index_template=TDengineFollowOperator.map_index_template,
         )
         # The retries of the DAG are what it may have in a row without coming any further; see there. It may be the
@@ -219,7 +223,9 @@ def migration(
         following.kwargs.update(own)
         follow = following.expand(shard=shards.output)
         divided: Any = shards.output
-        finish = TDengineFinishOperator(task_id="finish", options=resolved, shards=divided, followed=follow.task_id)
+        finish = TDengineFinishOperator(
+            task_id="finish", options=resolved, shards=divided, followed=follow.task_id, is_last=ended_by is not None
+        )
         certify >> shards
         follow >> finish
     return group
@@ -247,18 +253,35 @@ def migration_dag(
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
+    with form_dag(dag_id, defaults, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
+        migration(by_interval=by_interval, parallel_batches=parallel_batches, linger=linger, prefix_group_id=False)
+    return dag
+
+
+def form_dag(dag_id: str, defaults: Mapping[str, object] | None, dag_arguments: Mapping[str, Any]) -> DAG:
+    """A DAG without tasks, with the form of a migration.
+
+    Parameters:
+        dag_id: the DAG's name.
+        defaults: values by option name that the form shows first.
+        dag_arguments: of `DAG`.
+
+    Raises:
+        ValueError: `defaults` names an option that does not exist.
+    """
+    return _dag(dag_id, migration_params(defaults), dag_arguments)
+
+
+def _dag(dag_id: str, params: Mapping[str, Param], dag_arguments: Mapping[str, Any]) -> DAG:
+    """A DAG that somebody triggers by a form."""
     arguments: dict[str, Any] = {
         "schedule": None,
         "catchup": False,
-        "description": _DESCRIPTION,
-        "doc_md": _DOC,
         **dag_arguments,
         "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},
-        "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
+        "params": {**params, **dag_arguments.get("params", {})},
     }
-    with DAG(dag_id, **arguments) as dag:
-        migration(by_interval=by_interval, parallel_batches=parallel_batches, linger=linger, prefix_group_id=False)
-    return dag
+    return DAG(dag_id, **arguments)
 
 
 _ASSESSMENT_DESCRIPTION = "Looks at all databases of TDengine servers: how big, how long, what stands in the way"
@@ -286,16 +309,8 @@ def assessment_dag(
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    own = dataclasses.asdict(AssessmentOptions())
-    arguments: dict[str, Any] = {
-        "schedule": None,
-        "catchup": False,
-        "description": _ASSESSMENT_DESCRIPTION,
-        "doc_md": _ASSESSMENT_DOC,
-        "tags": ["tdengine_assessment"],
-        **dag_arguments,
-        "params": {**_params(ASSESSMENT_OPTIONS, own, defaults or {}), **dag_arguments.get("params", {})},
-    }
-    with DAG(dag_id, **arguments) as dag:
+    params = _params(ASSESSMENT_OPTIONS, dataclasses.asdict(AssessmentOptions()), defaults or {})
+    own = {"description": _ASSESSMENT_DESCRIPTION, "doc_md": _ASSESSMENT_DOC, "tags": ["tdengine_assessment"]}
+    with _dag(dag_id, params, {**own, **dag_arguments}) as dag:
         TDengineAssessOperator(task_id="assess")
     return dag
