@@ -1,15 +1,6 @@
 """What is to be done, and what stands in its way: batches, and findings before anything is written."""
 
-from airflow_provider_tdengine.migration.planning.assessment import (
-    assessment,
-    database_facts,
-    database_line,
-    finding_lines,
-    survey_document,
-    survey_lines,
-    target_lines,
-    write_assessment,
-)
+from airflow_provider_tdengine.migration.planning.assessment import assessment, survey_document, write_assessment
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
@@ -30,6 +21,13 @@ from airflow_provider_tdengine.migration.planning.request import Request, on_sou
 from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
 from airflow_provider_tdengine.migration.planning.speed import Speed, trial
 from airflow_provider_tdengine.migration.planning.survey import Assessed, Survey, survey
+from airflow_provider_tdengine.migration.planning.surveyed import (
+    database_facts,
+    database_line,
+    finding_lines,
+    survey_lines,
+    target_lines,
+)
 
 __all__ = [
     "MOST_BATCHES",

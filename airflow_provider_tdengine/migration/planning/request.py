@@ -97,7 +97,7 @@ def requested(
     source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
     if source and target and options.source_conn_id != options.target_conn_id:
-        mistakes.findings += _same_database(source, target)
+        mistakes.findings += same_database(source, target)
     mistakes.wait_for({_SOURCE: source, _TARGET: target})
     if source and mistakes.answers(_SOURCE):
         # Of options without a mistake, the whole structure is read below.
@@ -236,7 +236,7 @@ def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
     return Finding(f"Option {option!r}", found, action if error.retryable else "Correct that connection")
 
 
-def _same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
+def same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
     """Two connections may lead to one server."""
     if str(source.client.address) == str(target.client.address) and source.name and source.name == target.name:
         yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")

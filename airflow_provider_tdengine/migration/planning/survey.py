@@ -26,6 +26,7 @@ from airflow_provider_tdengine.migration.planning.machines import Machines, mach
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.planning.proposal import Proposal, proposal, target_findings
+from airflow_provider_tdengine.migration.planning.request import same_database
 from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
 from airflow_provider_tdengine.migration.planning.speed import Speed, trial
 from airflow_provider_tdengine.migration.retry import persist
@@ -122,10 +123,8 @@ class Survey:
         batches = wording.number(plan.parallel, "batch", "batches")
         fitting = len(plan.slots) - len(plan.left)
         takes = "takes" if fitting == 1 else "take"
-        said = (
-            f"{wording.number(fitting, 'database')} {takes} about {wording.duration(plan.seconds)}, with {batches} at "
-        )
-        said += "the same time."
+        said = f"{wording.number(fitting, 'database')} {takes} about {wording.duration(plan.seconds)}"
+        said += f", with {batches} at the same time."
         if plan.window is None:
             said = f"{said} No window was given."
         elif plan.left:
@@ -137,9 +136,9 @@ class Survey:
         else:
             said = f"All fit into {wording.duration(plan.window)}. {said}"
         barred = [one.found.source["database"] for one in self.databases if not one.is_work]
-        return (
-            f"{said} Not counted, since something stands in the way: {wording.enumerated(barred)}." if barred else said
-        )
+        if barred:
+            said += f" Not counted, since something stands in the way: {wording.enumerated(barred)}."
+        return said
 
 
 def survey(sources: Mapping[str, Client], target: Client, options: AssessmentOptions, created: datetime) -> Survey:
@@ -198,16 +197,25 @@ def _previews(
     def look(connection: str, name: str) -> Preview:
         return _preview(connection, Catalog(sources[connection], name), Catalog(target, name), options, created)
 
-    with Headway("Looking at databases", len(meant), "database") as headway, ThreadPoolExecutor(_AT_ONCE) as pool:
-        # What they log belongs to the task that asks for it.
-        looks = [pool.submit(partial(copy_context().run, partial(look, *one))) for one in meant]
-        return [one.result() for one in headway.each(looks)]
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        with Headway("Looking at databases", len(meant), "database") as headway:
+            # What they log belongs to the task that asks for it.
+            looks = [pool.submit(partial(copy_context().run, partial(look, *one))) for one in meant]
+            return [one.result() for one in headway.each(looks)]
+    finally:
+        # A server that has not answered for long is not waited for once more by each database.
+        pool.shutdown(cancel_futures=True)
 
 
 def _preview(
     connection: str, source: Catalog, target: Catalog, options: AssessmentOptions, created: datetime
 ) -> Preview:
-    """A dry run of a database; of one that cannot be looked at, why."""
+    """A dry run of a database; of one that cannot be looked at, why.
+
+    Raises:
+        TDengineError: a server does not answer.
+    """
     own = MigrationOptions(
         source_database=source.name,
         source_conn_id=connection,
@@ -220,10 +228,13 @@ def _preview(
             found = preview(source, target, own)
         # The disk of all of them stands in one table.
         said = list(found.disk.findings(target.name))
-        return replace(found, findings=[one for one in found.findings if one not in said])
+        findings = [one for one in found.findings if one not in said]
+        return replace(found, findings=[*same_database(source, target), *findings])
     except MigrationStopped as stopped:
         findings = stopped.findings
     except TDengineError as error:
+        if error.retryable:
+            raise
         action = "Look at that server's log, and at this database alone, with a dry run"
         findings = [Finding(f"Database {source.name!r}", str(error), action)]
     nothing = Disk({}, frozenset(), 1, {})
@@ -237,7 +248,12 @@ def _of_servers(previews: list[Preview]) -> tuple[list[Finding], list[Preview]]:
     for address in dict.fromkeys(found.source["address"] for found in previews):
         own = [found for found in previews if found.source["address"] == address]
         first, *others = own
-        shared = [one for one in first.findings if others and all(one in other.findings for other in others)]
+        shared = [
+            one
+            for one in first.findings
+            # What stands in the way stays with each, of which it is to be known.
+            if others and not one.is_blocker and all(one in other.findings for other in others)
+        ]
         common += [replace(one, object=f"{one.object} of {address}") for one in shared]
         left += [replace(found, findings=[one for one in found.findings if one not in shared]) for found in own]
     return common, left

@@ -14,6 +14,8 @@ import pytest
 
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.documents import content_hash
@@ -191,6 +193,25 @@ def test_users_of_a_server_are_said_once(plants: Plants, target: Client) -> None
     found = look(plants, target, databases="plant_*")
     said = [finding for finding in found.all_findings if "'ops'" in finding.object]
     assert [finding.object for finding in said] == [f"User 'ops' of {plants.box_address}"]
+
+
+@pytest.mark.parametrize("plants", ["3.3.3.0"], indirect=True)
+def test_nothing_is_copied_onto_itself(plants: Plants) -> None:
+    found = look(plants, Client(address(plants.box)), databases="plant_*")
+    assert {finding.object for finding in found.blockers} == {"Options 'source_conn_id' and 'target_conn_id'"}
+    assert (len(found.blockers), found.schedule.slots) == (3, [])
+    assert "0 of 3 databases can be copied" in text_of(survey_document(found, datetime.now(timezone.utc)))
+
+
+@pytest.mark.parametrize("plants", ["3.3.3.0"], indirect=True)
+def test_a_server_that_goes_away_is_no_finding(plants: Plants, target: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PATIENCE", 0.1)
+    plants.box.faults.answer_with(0x000B, "Unable to establish connection", times=10_000, matching="ins_stables")
+    try:
+        with pytest.raises(TDengineError, match="Unable to establish connection"):
+            look(plants, target, databases="plant_*")
+    finally:
+        plants.box.faults.clear()
 
 
 def test_what_is_wrong_with_options_is_said_at_once() -> None:
