@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
@@ -10,12 +11,15 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from airflow_provider_tdengine.dags import form_dag, migration
 from airflow_provider_tdengine.operators.migration import OptionValues
-from airflow_provider_tdengine.sensors.ready import TDengineReadySensor
+from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
 
 Step: TypeAlias = BaseOperator | XComArg | TaskGroup
 """What a user of a DAG adds to it: a task, what a function with the decorator `@task` returns, or a group of tasks."""
 
 _APPROVE = "approve"
+
+_TIME = timedelta(days=3650)
+"""A history may take long."""
 
 _DESCRIPTION = "Moves a TDengine database to another cluster; a person approves before it is switched over"
 
@@ -32,10 +36,9 @@ Moves a TDengine database to another cluster, with as little time without writer
 
 _QUESTION = "Switch {{ params.source_database }} over to the new cluster?"
 
-_STATE = """**History:** {{ ti.xcom_pull(task_ids='ready')['verdict'] }}
+_STATE = """**History:** {{ ti.xcom_pull(task_ids='certify', key='verdict')['words'] }}
 
-**Since then:** {{ '{:,}'.format(ti.xcom_pull(task_ids='ready')['rows']) }} rows were followed; the target was
-{{ ti.xcom_pull(task_ids='ready')['lag'] }} s behind.
+**Since then:** both sides are equal up to {{ ti.xcom_pull(task_ids='ready')['end'] }}
 
 """
 
@@ -65,7 +68,7 @@ def cutover_dag(
     stop_writers: Callable[[], Step] | None = None,
     switch: Callable[[], Step] | None = None,
     way_back: bool = False,
-    most_lag: float = 10.0,
+    max_lag: timedelta = timedelta(seconds=30),
     **dag_arguments: Any,
 ) -> DAG:
     """A DAG that copies a database, keeps the copy up to date, asks a person, and proves all of it.
@@ -78,7 +81,7 @@ def cutover_dag(
         switch: makes a task that points readers and writers to the target; None where that is done by hand.
         way_back: whether rows that are written to the target from then on are copied back to the source, which must be
             TDengine 3, until `way_back.follow` is ended.
-        most_lag: seconds that the target may be behind when the person is asked.
+        max_lag: how far the target may be behind when the person is asked.
         dag_arguments: of `DAG`, such as default_args, description or doc_md.
 
     Raises:
@@ -88,18 +91,26 @@ def cutover_dag(
     if given["mode"] != "both":
         raise ValueError(f"the mode of a cutover is both, not {given['mode']}")
     with form_dag(dag_id, given, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
-        migration(ended_by=_APPROVE, prefix_group_id=False)
-        certify, dead_letters, finish = map(dag.get_task, ("certify", "dead_letters", "finish"))
-        # None of the two has failed; dead letters are skipped where the target took all rows.
-        ready = TDengineReadySensor(
-            task_id="ready", certified="certify", followed="follow", most_lag=most_lag, trigger_rule="none_failed"
-        )
-        body = _STATE + (_BY_TASK if stop_writers else _BY_HAND)
-        # Rejected, it fails: skipped tasks would end the run as if it had been switched over.
-        approve = ApprovalOperator(task_id=_APPROVE, subject=_QUESTION, body=body, fail_on_reject=True, retries=0)
-        [certify, dead_letters] >> ready >> approve >> finish
-        if stop_writers:
-            approve >> stop_writers() >> finish
+        group = migration(ended_by=_APPROVE, prefix_group_id=False)
+        resolve, certify, dead_letters, finish = map(dag.get_task, ("resolve", "certify", "dead_letters", "finish"))
+        with group:
+            resolved: Any = XComArg(resolve)
+            ready = TDengineCutoverSensor(
+                task_id="ready",
+                options=resolved,
+                max_lag=max_lag,
+                mode="reschedule",
+                poke_interval=max_lag,
+                timeout=_TIME.total_seconds(),
+                # Dead letters are skipped where the target took all rows.
+                trigger_rule="none_failed",
+            )
+            body = _STATE + (_BY_TASK if stop_writers else _BY_HAND)
+            # Rejected, it fails: skipped tasks would end the run as if it had been switched over.
+            approve = ApprovalOperator(task_id=_APPROVE, subject=_QUESTION, body=body, fail_on_reject=True, retries=0)
+            [certify, dead_letters] >> ready >> approve >> finish
+            if stop_writers:
+                approve >> stop_writers() >> finish
         proven = finish
         if way_back:
             migration("way_back", _BACK)

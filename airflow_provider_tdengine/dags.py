@@ -61,6 +61,9 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 - `finish` then copies what has arrived by then, and compares all that was followed.
 """
 
+_OWN = MigrationOptions().to_dict()
+"""The options' own defaults."""
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
@@ -75,7 +78,7 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
     Raises:
         ValueError: there is no option of a name.
     """
-    return _params(OPTIONS, MigrationOptions().to_dict(), defaults or {})
+    return _params(OPTIONS, _OWN, defaults or {})
 
 
 def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Mapping[str, object]) -> dict[str, Param]:

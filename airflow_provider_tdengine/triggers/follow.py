@@ -10,8 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TypedDict
 
-from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.execution_time.xcom import XCom
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
@@ -30,7 +29,7 @@ ASKED = 5.0
 
 
 class Ending(TypedDict):
-    """A task whose success ends a follow: it returns something then."""
+    """A task whose success ends a follow."""
 
     dag_id: str
     run_id: str
@@ -140,7 +139,9 @@ class TDengineFollowTrigger(BaseTrigger):
 
 def has_succeeded(ending: Ending) -> bool:
     """Whether the task has succeeded that ends a follow."""
-    return XCom.get_one(key=BaseXCom.XCOM_RETURN_KEY, **ending) is not None
+    run, task = ending["run_id"], ending["task_id"]
+    states = RuntimeTaskInstance.get_task_states(dag_id=ending["dag_id"], task_ids=[task], run_ids=[run])
+    return bool(states.get(run, {}).get(task) == "success")
 
 
 def lookout(wait: Wait) -> Lookout | TopicLookout:

@@ -571,21 +571,24 @@ def test_a_cutover_is_not_green_while_the_source_is_written_to(
 
 def test_a_task_that_succeeds_ends_following(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it waits in the triggerer then, or follows in its worker."""
-    task, values = Task(plant.options, ended_by="approve"), dict[str, object]()
+    task, states = Task(plant.options, ended_by="approve"), {"approve": "awaiting_input"}
 
-    def get_one(*, key: str, dag_id: str, run_id: str, task_id: str) -> object:
-        assert (key, dag_id, run_id) == ("return_value", "m", "r")
-        return values.get(task_id)
+    def get_task_states(*, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
+        assert (dag_id, task_ids) == ("m", ["approve"])
+        return dict.fromkeys(run_ids, states)
 
-    monkeypatch.setattr(trigger, "XCom", SimpleNamespace(get_one=get_one))
+    monkeypatch.setattr(trigger, "RuntimeTaskInstance", SimpleNamespace(get_task_states=get_task_states))
     task.start()
     assert task.deferred
-    values["approve"] = {"chosen_options": ["Approve"]}
+    states["approve"] = "success"
     event = task.wait()
     assert event["what"] == "approve has succeeded"
     plant.insert("d1")
     task.operator.resume(task.context(), event=event, **json.loads(json.dumps(task.deferred.kwargs)))
     task.operator.resume(task.context())
+    states["approve"] = "failed"
+    with pytest.raises(TaskDeferred):
+        task.operator.resume(task.context())
 
 
 def test_refused_rows_that_were_followed_make_the_run_red(

@@ -259,6 +259,7 @@ def test_on_the_command_line(
         "empty: Option",
     ):
         assert said in out
+    assert "…" not in out, "what goes into a file is not cut"
     assert cli.main([*call, "--databases", "plant_x"]) == 1
     assert "Perhaps 'plant_" in capsys.readouterr().out
     assert cli.main([*call, "--workers", "0"]) == 2
