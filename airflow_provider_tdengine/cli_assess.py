@@ -16,6 +16,7 @@ from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OP
 from airflow_provider_tdengine.migration.findings import in_lines
 from airflow_provider_tdengine.migration.planning import (
     database_line,
+    databases_meant,
     finding_lines,
     survey,
     survey_document,
@@ -50,10 +51,11 @@ def assess(arguments: argparse.Namespace, screen: Screen) -> int:
         options = AssessmentOptions.checked(given)
         clients = {name: client_of(one) for name, one in zip(names, sources, strict=True)}
         to = client_of(target)
+        meant = databases_meant(clients, to, options)
     except TDengineError as error:
         screen.failure("\n".join(in_lines(error)))
         return _USAGE
-    found = survey(clients, to, options, datetime.now(timezone.utc))
+    found = survey(meant, clients, to, options, datetime.now(timezone.utc))
     document = survey_document(found, datetime.now(timezone.utc))
     if arguments.json:
         print(json.dumps(document, default=str))

@@ -17,6 +17,7 @@ from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OP
 from airflow_provider_tdengine.migration.planning import (
     Survey,
     database_facts,
+    databases_meant,
     survey,
     survey_document,
     survey_lines,
@@ -66,7 +67,8 @@ class TDengineAssessOperator(BaseOperator):
             options = AssessmentOptions.checked(self._given(context))
             sources = {name: client(name, "source_conn_ids") for name in options.sources}
             target = client(options.target_conn_id, "target_conn_id")
-            found = survey(sources, target, options, context["dag_run"].run_after)
+            meant = databases_meant(sources, target, options)
+            found = survey(meant, sources, target, options, context["dag_run"].run_after)
         document = survey_document(found, datetime.now(timezone.utc))
         log.info("%s", wording.folded(survey_lines(document)))
         place = None

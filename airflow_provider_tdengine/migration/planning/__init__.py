@@ -20,7 +20,7 @@ from airflow_provider_tdengine.migration.planning.proposal import Proposal, prop
 from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
 from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
 from airflow_provider_tdengine.migration.planning.speed import Speed, trial
-from airflow_provider_tdengine.migration.planning.survey import Assessed, Survey, survey
+from airflow_provider_tdengine.migration.planning.survey import Assessed, Survey, databases_meant, survey
 from airflow_provider_tdengine.migration.planning.surveyed import (
     database_facts,
     database_line,
@@ -49,6 +49,7 @@ __all__ = [
     "cut_batches",
     "database_facts",
     "database_line",
+    "databases_meant",
     "finding_lines",
     "history_seconds",
     "machines",

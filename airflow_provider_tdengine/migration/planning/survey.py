@@ -26,7 +26,7 @@ from airflow_provider_tdengine.migration.planning.machines import Machines, mach
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.planning.proposal import Proposal, proposal, target_findings
-from airflow_provider_tdengine.migration.planning.request import same_database
+from airflow_provider_tdengine.migration.planning.request import same_database, wait_for_servers
 from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
 from airflow_provider_tdengine.migration.planning.speed import Speed, trial
 from airflow_provider_tdengine.migration.retry import persist
@@ -141,25 +141,55 @@ class Survey:
         return said
 
 
-def survey(sources: Mapping[str, Client], target: Client, options: AssessmentOptions, created: datetime) -> Survey:
-    """Look at all databases of servers that are meant; nothing is written, but for a trial that options allow.
+def databases_meant(sources: Mapping[str, Client], target: Client, options: AssessmentOptions) -> list[tuple[str, str]]:
+    """What is to be looked at; all that is wrong with servers and names is found here.
+
+    Parameters:
+        sources: the servers that are to be left, by connection.
+        target: the server that they go to.
+        options: what is asked for.
+
+    Returns:
+        Connections, each with a database.
+
+    Raises:
+        MigrationStopped: there is no such database, a server refuses, or the target can only be a source.
+        TDengineError: a server does not answer.
+    """
+    there = Catalog(target, "")
+    answering = [("source_conn_ids", Catalog(client, "")) for client in sources.values()]
+    wait_for_servers([*answering, ("target_conn_id", there)])
+    stop_on(generation_findings(there))
+    names = {connection: persist(Catalog(client, "").database_names) for connection, client in sources.items()}
+    place = " or ".join(str(client.address) for client in sources.values())
+    every = {name for own in names.values() for name in own}
+    wanted = set(selected(every, options.databases, "databases", place))
+    return [(connection, name) for connection, own in names.items() for name in sorted(wanted.intersection(own))]
+
+
+def survey(
+    meant: Sequence[tuple[str, str]],
+    sources: Mapping[str, Client],
+    target: Client,
+    options: AssessmentOptions,
+    created: datetime,
+) -> Survey:
+    """Look at databases of servers; nothing is written, but for a trial that options allow.
 
     One that cannot be looked at is a finding, and does not keep the others.
 
     Parameters:
+        meant: the databases, see `databases_meant`.
         sources: the servers that are to be left, by connection.
         target: the server that they go to.
         options: what is asked for.
         created: up to when rows count.
 
     Raises:
-        MigrationStopped: there is no such database, or the target can only be a source.
         TDengineError: a server does not answer.
     """
     began = time.monotonic()
     there = Catalog(target, "")
-    stop_on(persist(lambda: list(generation_findings(there))))
-    meant = _meant(sources, options)
     at_sources = {str(client.address): persist(partial(machines, Catalog(client, ""))) for client in sources.values()}
     at_target = persist(partial(machines, there))
     previews = _previews(meant, sources, target, options, created)
@@ -174,15 +204,6 @@ def survey(sources: Mapping[str, Client], target: Client, options: AssessmentOpt
     plan = schedule(works, options.window, most)
     took = time.monotonic() - began
     return Survey(options, databases, findings, at_sources, str(target.address), at_target, speed, plan, took)
-
-
-def _meant(sources: Mapping[str, Client], options: AssessmentOptions) -> list[tuple[str, str]]:
-    """Connections, each with a database that is looked at."""
-    names = {connection: persist(Catalog(client, "").database_names) for connection, client in sources.items()}
-    place = " or ".join(str(client.address) for client in sources.values())
-    every = {name for there in names.values() for name in there}
-    wanted = set(selected(every, options.databases, "databases", place))
-    return [(connection, name) for connection, there in names.items() for name in sorted(wanted.intersection(there))]
 
 
 def _previews(

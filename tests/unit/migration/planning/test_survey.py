@@ -24,6 +24,7 @@ from airflow_provider_tdengine.migration.planning import (
     Machines,
     Survey,
     assessment_page,
+    databases_meant,
     machines,
     speed,
     survey,
@@ -96,7 +97,12 @@ def target(boxes: Callable[[str], TDengineBox]) -> Client:
 
 def look(plants: Plants, target: Client, **values: object) -> Survey:
     options = AssessmentOptions.checked({"source_conn_ids": "old", **values})
-    return survey({"old": Client(address(plants.box))}, target, options, datetime.now(timezone.utc))
+    return looked({"old": Client(address(plants.box))}, target, options)
+
+
+def looked(sources: dict[str, Client], target: Client, options: AssessmentOptions) -> Survey:
+    meant = databases_meant(sources, target, options)
+    return survey(meant, sources, target, options, datetime.now(timezone.utc))
 
 
 def test_all_that_is_there_is_found(plants: Plants, target: Client) -> None:
@@ -175,7 +181,7 @@ def test_databases_of_several_servers_that_would_become_one(
     other.execute("create table if not exists plant_0.t (ts timestamp, v int)")
     sources = {"north": Client(address(plants.box)), "south": Client(address(other))}
     options = AssessmentOptions.checked({"source_conn_ids": "north, south", "databases": "plant_0, plant_1"})
-    found = survey(sources, target, options, datetime.now(timezone.utc))
+    found = looked(sources, target, options)
     assert [one.place for one in found.databases] == [
         (str(plants.box_address), "plant_0"),
         (str(plants.box_address), "plant_1"),
@@ -259,10 +265,14 @@ def test_on_the_command_line(
         "empty: Option",
     ):
         assert said in out
-    assert "…" not in out, "what goes into a file is not cut"
-    assert cli.main([*call, "--databases", "plant_x"]) == 1
+    assert "…" not in out.partition("What stands")[0], "what goes into a file is not cut"
+    assert cli.main([*call, "--databases", "plant_x"]) == 2
     assert "Perhaps 'plant_" in capsys.readouterr().out
     assert cli.main([*call, "--workers", "0"]) == 2
+    capsys.readouterr()
+    assert cli.main(["assess", "--source-conn-ids", "ws://127.0.0.1:1", plants.url, *call[3:]]) == 2
+    out = capsys.readouterr().out
+    assert "Option 'source_conn_ids': Nothing listens at ws://127.0.0.1:1" in out
 
 
 @pytest.mark.source(boxes=False)

@@ -33,6 +33,7 @@ from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOption
 from airflow_provider_tdengine.migration.planning import (
     Machines,
     Proposal,
+    databases_meant,
     make_plan,
     plan,
     preflight,
@@ -263,7 +264,8 @@ def surveyed(
     if error:
         pair.source_box.faults.answer_with(0x2600, "Syntax error", matching="stables")
     options = AssessmentOptions.checked({"source_conn_ids": sources, "databases": databases})
-    found = survey(dict.fromkeys(options.sources, pair.source), pair.target, options, CREATED)
+    servers = dict.fromkeys(options.sources, pair.source), pair.target, options
+    found = survey(databases_meant(*servers), *servers, CREATED)
     raise MigrationStopped(found.all_findings)
 
 
