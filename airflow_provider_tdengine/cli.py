@@ -15,13 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from airflow_provider_tdengine.cli_assess import assess
+from airflow_provider_tdengine.cli_assess import AssessCommand
 from airflow_provider_tdengine.cli_servers import client_of, is_address
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
@@ -52,7 +53,7 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     make_plan,
@@ -60,12 +61,16 @@ from airflow_provider_tdengine.migration.planning import (
     preflight,
     preview,
     requested,
+    requested_of_source,
     write_assessment,
 )
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import Made, SchemaSync, make_objects
 from airflow_provider_tdengine.screen import Screen
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.migration.offline import StoredCatalog
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +87,14 @@ _COMMANDS = {
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
     "verify": "compare both sides; nothing is written",
     "status": "rows of each super table and normal table on both sides; nothing is written",
+    "export": "write a database into a folder of Parquet files, for a target that no line leads to; called again, it "
+    "goes on where it stopped",
+    "import": "as migrate, from the folder of an export; called again, it goes on where it stopped",
 }
+
+_SECTIONS_OF_A_SERVER = ("Realtime",)
+_OF_A_SERVER = ("source_conn_id", "source_database", "mode", "where")
+"""What import has not, beside the sections above: files are neither found by a connection, nor followed, nor asked."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -98,27 +110,40 @@ def main(given: Sequence[str] | None = None) -> int:
     if not screen.is_terminal:
         logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
-        if arguments.command == "assess":
-            return assess(arguments, screen)
         try:
-            command = Command(arguments, screen)
+            action = _action(arguments, screen)
         except TDengineError as error:
             screen.failure("\n".join(in_lines(error)))
             return _USAGE
-        actions: dict[str, Callable[[], int]] = {
-            "plan": command.plan,
-            "migrate": command.migrate,
-            "finish": command.finish,
-            "verify": command.verify,
-            "status": command.status,
-        }
-        return actions[arguments.command]()
+        return action()
     except TDengineError as error:
         screen.failure("\n".join(in_lines(error)))
         return _FAILED
     except KeyboardInterrupt:
         screen.failure("Stopped; the same command goes on from here")
         return _FAILED
+
+
+def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
+    """What is asked for, with all that was given looked at.
+
+    Raises:
+        TDengineError: all that is wrong with that.
+    """
+    if arguments.command == "assess":
+        return AssessCommand(arguments, screen).run
+    if arguments.command == "export":
+        return ExportCommand(arguments, screen).run
+    command = Command(arguments, screen)
+    actions: dict[str, Callable[[], int]] = {
+        "plan": command.plan,
+        "migrate": command.migrate,
+        "import": command.migrate,
+        "finish": command.finish,
+        "verify": command.verify,
+        "status": command.status,
+    }
+    return actions[arguments.command]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,16 +168,30 @@ def _parser() -> argparse.ArgumentParser:
             for field in fields(AssessmentOptions):
                 _add(command, field.name, ASSESSMENT_OPTIONS[field.name], field.default)
             continue
-        command.add_argument(
-            "--state", type=Path, default=Path(".airflow-tdengine"), help="where migrate keeps how far it has come"
-        )
+        if name in ("export", "import"):
+            folder = "the folder, or a URL of Airflow's object storage, such as s3://aws_default@plant/power"
+            command.add_argument("--folder", required=True, help=folder)
+        if name != "export":
+            kept = f"where {'import' if name == 'import' else 'migrate'} keeps how far it has come"
+            command.add_argument("--state", type=Path, default=Path(".airflow-tdengine"), help=kept)
         sections: dict[str, argparse._ArgumentGroup] = {}
         for field in fields(MigrationOptions):
             option = OPTIONS[field.name]
+            if not _has(name, field.name):
+                continue
             if option.section not in sections:
                 sections[option.section] = command.add_argument_group(option.section)
             _add(sections[option.section], field.name, option, field.default)
     return parser
+
+
+def _has(command: str, option: str) -> bool:
+    """Whether a command has an option."""
+    if command == "export":
+        return option in EXPORT_CONTENT + EXPORT_PACE
+    if command == "import":
+        return option not in _OF_A_SERVER and OPTIONS[option].section not in _SECTIONS_OF_A_SERVER
+    return True
 
 
 def _add(group: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:
@@ -185,20 +224,20 @@ class Command:
     """
 
     def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
-        given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
-        # Options are shown in messages; URLs have passwords.
-        sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if is_address(text) and name in given}
+        given, client = _given(arguments)
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
-        request = requested(given, lambda _, option: client_of(sides[option]))
+        stored = _opened(_folder(arguments.folder)) if arguments.command == "import" else None
+        if stored:
+            given = stored.given(given)
+        request = requested(given, client, source=stored)
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
         self._as_json = arguments.json
         addresses = [str(side.client.address) for side in (self._source, self._target)]
         self._state = State(arguments.state, request.options, addresses)
-        if request.options.force and arguments.command == "migrate":
+        if request.options.force and arguments.command in ("migrate", "import"):
             self._state.forget()
         if not self._state.is_begun:
             self._state.created = self._present(request.options)
@@ -533,6 +572,69 @@ class Command:
         if self._options.on_error != "dead_letter":
             return None
         return Path(self._options.dead_letter_path) / self._state.name
+
+
+class ExportCommand:
+    """A call of `export`.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+
+    Raises:
+        TDengineError: all that is wrong with what was given.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+        from airflow_provider_tdengine.migration.offline import Export  # noqa: PLC0415 - it needs an extra
+
+        folder = _folder(arguments.folder)
+        options, source = requested_of_source(*_given(arguments))
+        stop_on(folder_findings({"folder": arguments.folder}, lambda _: folder))
+        self._export = Export(source, options, folder)
+        self._screen = screen
+        self._as_json = arguments.json
+
+    def run(self) -> int:
+        """Write what is not written yet."""
+        with self._screen.headway("export") as making:
+            done = self._export.run(making)
+        if self._as_json:
+            print(json.dumps(asdict(done)))
+            return 0
+        said = f"{done.rows:,} rows in {done.folder}"
+        self._screen.stage("export", done.seconds, said)
+        for line in wording.facts("", done.facts())[1:]:
+            self._screen.line(f"    {line}")
+        return 0
+
+
+def _given(arguments: argparse.Namespace) -> tuple[dict[str, object], Callable[[str, str], Client]]:
+    """The options that were given, without secrets, and what gives the client of a connection."""
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
+    # Options are shown in messages; URLs have passwords.
+    sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
+    given |= {name: _CONNECTIONS[name] for name, text in sides.items() if is_address(text) and name in given}
+    return given, lambda _, option: client_of(sides[option])
+
+
+def _opened(folder: Path) -> StoredCatalog:
+    """The export in a folder."""
+    from airflow_provider_tdengine.migration.offline import opened  # noqa: PLC0415 - it needs an extra
+
+    return opened(folder)
+
+
+def _folder(text: str) -> Path:
+    """The folder of an export."""
+    if secrets_in(text):
+        raise AddressError("--folder is an address with a password or token; expected a folder, or a URL without")
+    if "://" not in text:
+        return Path(text)
+    # Importing Airflow takes seconds.
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
+
+    return cast(Path, ObjectStoragePath(text))
 
 
 def _status(verdict: Verdict) -> int:

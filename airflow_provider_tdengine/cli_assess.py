@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_tdengine.cli_servers import client_of, is_address
-from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.findings import in_lines
 from airflow_provider_tdengine.migration.planning import (
     database_line,
     databases_meant,
@@ -25,45 +23,53 @@ from airflow_provider_tdengine.migration.planning import (
 )
 from airflow_provider_tdengine.screen import Screen
 
-_FAILED, _USAGE = 1, 2
+_FAILED = 1
 
 
-def assess(arguments: argparse.Namespace, screen: Screen) -> int:
-    """Look at whole servers, and say what was found.
+class AssessCommand:
+    """One call of `assess`.
 
     Parameters:
-        arguments: of the command line.
+        arguments: what was given.
         screen: where to write to.
 
-    Returns:
-        The exit status: 1 where something stands in the way of a database.
-
     Raises:
-        TDengineError: a server does not answer.
+        TDengineError: all that is wrong with options, servers and names.
     """
-    given = {name: value for name in ASSESSMENT_OPTIONS if (value := getattr(arguments, name)) is not None}
-    sources = [str(one) for one in given.get("source_conn_ids", AssessmentOptions().sources)]
-    target = str(given.get("target_conn_id", AssessmentOptions().target_conn_id))
-    # Options are kept in documents; URLs have passwords.
-    names = [f"source{place}" if is_address(one) else one for place, one in enumerate(sources, 1)]
-    given |= {"source_conn_ids": ", ".join(names), "target_conn_id": "target" if is_address(target) else target}
-    try:
-        options = AssessmentOptions.checked(given)
-        clients = {name: client_of(one) for name, one in zip(names, sources, strict=True)}
-        to = client_of(target)
-        meant = databases_meant(clients, to, options)
-    except TDengineError as error:
-        screen.failure("\n".join(in_lines(error)))
-        return _USAGE
-    found = survey(meant, clients, to, options, datetime.now(timezone.utc))
-    document = survey_document(found, datetime.now(timezone.utc))
-    if arguments.json:
-        print(json.dumps(document, default=str))
-    else:
-        _show(document, screen)
-    if options.certificate_path:
-        screen.line(f"    {write_assessment(document, Path(options.certificate_path))}")
-    return _FAILED if found.blockers else 0
+
+    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+        given = {name: value for name in ASSESSMENT_OPTIONS if (value := getattr(arguments, name)) is not None}
+        sources = [str(one) for one in given.get("source_conn_ids", AssessmentOptions().sources)]
+        target = str(given.get("target_conn_id", AssessmentOptions().target_conn_id))
+        # Options are kept in documents; URLs have passwords.
+        names = [f"source{place}" if is_address(one) else one for place, one in enumerate(sources, 1)]
+        given |= {"source_conn_ids": ", ".join(names), "target_conn_id": "target" if is_address(target) else target}
+        self._options = AssessmentOptions.checked(given)
+        self._sources = {name: client_of(one) for name, one in zip(names, sources, strict=True)}
+        self._target = client_of(target)
+        self._meant = databases_meant(self._sources, self._target, self._options)
+        self._screen = screen
+        self._as_json = arguments.json
+
+    def run(self) -> int:
+        """Look, and say what was found.
+
+        Returns:
+            The exit status: 1 where something stands in the way of a database.
+
+        Raises:
+            TDengineError: a server does not answer any more.
+        """
+        options = self._options
+        found = survey(self._meant, self._sources, self._target, options, datetime.now(timezone.utc))
+        document = survey_document(found, datetime.now(timezone.utc))
+        if self._as_json:
+            print(json.dumps(document, default=str))
+        else:
+            _show(document, self._screen)
+        if options.certificate_path:
+            self._screen.line(f"    {write_assessment(document, Path(options.certificate_path))}")
+        return _FAILED if found.blockers else 0
 
 
 def _show(document: Mapping[str, Any], screen: Screen) -> None:

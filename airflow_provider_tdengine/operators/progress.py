@@ -52,25 +52,27 @@ class TaskStateProgress:
 
     Parameters:
         store: the task's state store.
+        of: which checkpoint of a task that has several; empty for the one of others.
     """
 
-    def __init__(self, store: TaskStateStoreAccessor) -> None:
+    def __init__(self, store: TaskStateStoreAccessor, of: str = "") -> None:
         self._store = store
+        self._key = f"{CHECKPOINT}-{of}" if of else CHECKPOINT
 
     def load(self) -> dict[str, object] | None:
-        stored = self._store.get(CHECKPOINT)
+        stored = self._store.get(self._key)
         return dict(stored) if isinstance(stored, dict) else None
 
     def save(self, checkpoint: dict[str, object]) -> None:
         # The default would forget it after 30 days; a migration may be paused for longer.
         try:
-            self._store.set(CHECKPOINT, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+            self._store.set(self._key, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
         except AirflowRuntimeError as error:
             raise ProgressNotSaved(str(error)) from error
 
     def forget(self) -> None:
         """Be without a checkpoint."""
-        self._store.delete(CHECKPOINT)
+        self._store.delete(self._key)
 
 
 class AssetStateProgress:
@@ -103,19 +105,20 @@ def asset_progress(context: Context, asset: Asset) -> ProgressStore:
     return AssetStateProgress(stores[asset])
 
 
-def task_progress(context: Context, otherwise: str, *, force: bool = False) -> ProgressStore:
+def task_progress(context: Context, otherwise: str, *, force: bool = False, of: str = "") -> ProgressStore:
     """Where this task keeps its checkpoint.
 
     Parameters:
         context: of the task.
         otherwise: what a retried task does where Airflow keeps none.
         force: whether a task that was cleared is to have none; one that is retried has it all the same.
+        of: which one, see `TaskStateProgress`.
     """
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
-    progress = TaskStateProgress(store)
+    progress = TaskStateProgress(store, of)
     if force and _is_first_try(context) and progress.load() is not None:
         log.info("The task starts over, as option force says")
         progress.forget()

@@ -59,6 +59,7 @@ class Database:
         keep: minutes for which it keeps rows, one value a storage tier; nothing where the account may not see it.
         duration: minutes that one data file spans (DAYS in 2.x), None where the account may not see it.
         options: all that the server lists, names in lower case; empty text for none.
+        is_stored: whether its rows lie in files, where none of them expires.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Database:
     keep: tuple[int, ...] = ()
     duration: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,13 @@ class Catalog:
     Parameters:
         client: the server.
         name: the database.
+
+    Attributes:
+        as_of: since when its rows were read, in seconds since 1970, where they are those of that time; None where they
+            are those of now.
     """
+
+    as_of: float | None = None
 
     def __init__(self, client: Client, name: str) -> None:
         self.client = client

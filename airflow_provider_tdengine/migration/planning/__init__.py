@@ -4,7 +4,7 @@ from airflow_provider_tdengine.migration.planning.assessment import assessment, 
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
-from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
+from airflow_provider_tdengine.migration.planning.estimate import SAMPLE, Sample, history_seconds, sample
 from airflow_provider_tdengine.migration.planning.growth import Growth
 from airflow_provider_tdengine.migration.planning.machines import Machines, machines
 from airflow_provider_tdengine.migration.planning.names import selected
@@ -17,7 +17,12 @@ from airflow_provider_tdengine.migration.planning.plan import (
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.proposal import Proposal, proposal, target_findings
-from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
+from airflow_provider_tdengine.migration.planning.request import (
+    Request,
+    on_source_clock,
+    requested,
+    requested_of_source,
+)
 from airflow_provider_tdengine.migration.planning.schedule import Schedule, Work, schedule
 from airflow_provider_tdengine.migration.planning.speed import Speed, trial
 from airflow_provider_tdengine.migration.planning.survey import Assessed, Survey, databases_meant, survey
@@ -31,6 +36,7 @@ from airflow_provider_tdengine.migration.planning.surveyed import (
 
 __all__ = [
     "MOST_BATCHES",
+    "SAMPLE",
     "Assessed",
     "Disk",
     "Growth",
@@ -61,8 +67,10 @@ __all__ = [
     "preview",
     "proposal",
     "requested",
+    "requested_of_source",
     "row_of",
     "row_on_disk",
+    "sample",
     "schedule",
     "selected",
     "survey",

@@ -21,7 +21,7 @@ from airflow_provider_tdengine.migration.structure import (
     SchemaSync,
     Structure,
     compare,
-    owned,
+    own_things,
     privilege_findings,
     read_structure,
 )
@@ -253,7 +253,7 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
         findings,
         structure.source,
         growth(source, list(tables.values()), structure.scope, structure.source.precision, counts.total(), disk.source),
-        owned(source),
+        own_things(source),
     )
 
 

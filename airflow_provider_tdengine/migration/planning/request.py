@@ -76,6 +76,7 @@ def requested(
     values: Mapping[str, object],
     client: Callable[[str, str], Client],
     complete: Callable[[MigrationOptions], MigrationOptions] = lambda options: options,
+    source: Catalog | None = None,
 ) -> Request:
     """What a form, a caller or a command line asks for; nothing is written.
 
@@ -83,6 +84,7 @@ def requested(
         values: by option name.
         client: gives the client of a connection, by its name and by the option that says it.
         complete: adds to the options what only the caller knows.
+        source: the source database, where it is not that of a connection.
 
     Raises:
         MigrationStopped: all that is wrong, wherever it is found: values, rules, files, contradictions, connections,
@@ -94,9 +96,10 @@ def requested(
     completed = mistakes.of(lambda: complete(options)) or options
     mistakes.of(lambda: Transform.of(completed))
     resolved = mistakes.of(lambda: pinned(completed))
-    source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
+    is_read = source is None
+    source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
-    if source and target and options.source_conn_id != options.target_conn_id:
+    if source and target and is_read and options.source_conn_id != options.target_conn_id:
         mistakes.findings += same_database(source, target)
     mistakes.wait_for([(option, side) for option, side in ((_SOURCE, source), (_TARGET, target)) if side])
     if source and mistakes.answers(_SOURCE):
@@ -126,6 +129,35 @@ def wait_for_servers(sides: Sequence[tuple[str, Catalog]]) -> None:
     mistakes = _Mistakes([])
     mistakes.wait_for(sides)
     mistakes.stop()
+
+
+def requested_of_source(
+    values: Mapping[str, object], client: Callable[[str, str], Client]
+) -> tuple[MigrationOptions, Catalog]:
+    """What somebody asks of a source alone; nothing is written.
+
+    Parameters:
+        values: by option name.
+        client: gives the client of a connection, by its name and by the option that says it.
+
+    Returns:
+        The options, with digests of the files of tables, and the source database.
+
+    Raises:
+        MigrationStopped, TDengineError: see `requested`.
+    """
+    options, found = MigrationOptions.read(values)
+    mistakes = _Mistakes(found)
+    mistakes.of(lambda: Transform.of(options))
+    resolved = mistakes.of(lambda: pinned(options))
+    source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
+    mistakes.wait_for([(_SOURCE, source)] if source else [])
+    if source and mistakes.answers(_SOURCE):
+        mistakes.asking(_SOURCE, source, lambda: _source_findings(source, resolved))
+    mistakes.stop()
+    assert source is not None
+    assert resolved is not None
+    return resolved, source
 
 
 def on_source_clock(source: Catalog, options: MigrationOptions, created: datetime) -> MigrationOptions:
