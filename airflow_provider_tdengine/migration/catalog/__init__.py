@@ -11,13 +11,16 @@ from airflow_provider_tdengine.migration.catalog.catalog import (
     is_virtual,
 )
 from airflow_provider_tdengine.migration.catalog.holdings import (
+    NAME_BYTES,
     Holding,
     Holdings,
     Period,
     count,
     each,
     holdings,
+    in_slices,
     measured,
+    row_owners,
     together,
 )
 from airflow_provider_tdengine.migration.catalog.names import (
@@ -33,6 +36,7 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 
 __all__ = [
     "EVERYTHING",
+    "NAME_BYTES",
     "OWN_DATABASES",
     "VIEWS",
     "Catalog",
@@ -49,6 +53,7 @@ __all__ = [
     "count",
     "each",
     "holdings",
+    "in_slices",
     "is_own_topic",
     "is_virtual",
     "measured",
@@ -57,6 +62,7 @@ __all__ = [
     "own_topic",
     "patiently",
     "pinned",
+    "row_owners",
     "table_name_findings",
     "together",
     "unspeakable",
