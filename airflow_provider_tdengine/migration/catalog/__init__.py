@@ -1,6 +1,15 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
-from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
+from airflow_provider_tdengine.migration.catalog.catalog import (
+    OWN_DATABASES,
+    VIEWS,
+    Catalog,
+    Database,
+    Row,
+    Subtable,
+    Table,
+    is_virtual,
+)
 from airflow_provider_tdengine.migration.catalog.holdings import (
     NAME_BYTES,
     Holding,
@@ -28,12 +37,15 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 __all__ = [
     "EVERYTHING",
     "NAME_BYTES",
+    "OWN_DATABASES",
+    "VIEWS",
     "Catalog",
     "Database",
     "Holding",
     "Holdings",
     "Patterns",
     "Period",
+    "Row",
     "Scope",
     "Subtable",
     "Table",

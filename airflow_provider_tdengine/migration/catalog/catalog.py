@@ -25,6 +25,7 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.client.result import Session, all_rows, as_name, as_number, counted
 from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.database_options import minutes
@@ -35,6 +36,12 @@ _IDLE = 30.0
 
 _NAMES = 2_000
 """Names that are asked for with one statement: of 192 bytes each, it is well below its longest length."""
+
+VIEWS = frozenset({"information_schema", "performance_schema"})
+"""Databases that are views of a server, and hold no rows."""
+
+OWN_DATABASES = VIEWS | {"log", "audit"}
+"""Databases that TDengine and its tools make for themselves."""
 
 _NAMELESS = "(null)"
 _MOST_TAGS = 128
@@ -115,17 +122,6 @@ class Subtable:
 
     name: str
     tags: tuple[Value, ...]
-
-
-def _enumerate(names: Iterable[str], most: int = 10) -> str:
-    """The first of some names, by name, and how many more there are; of any number, in little memory."""
-    first: list[str] = []
-    more = 0
-    for name in names:
-        first = sorted([*first, name])
-        more += len(first) > most
-        first = first[:most]
-    return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
 
 
 def _geometry(name: str) -> Finding:
@@ -304,6 +300,10 @@ class Catalog:
                 return _database(row)
         return None
 
+    def database_names(self) -> list[str]:
+        """All databases of the server, in its own order."""
+        return [as_name(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
+
     def option_names(self) -> frozenset[str]:
         """Options that a new database of this server can have, in lower case; replicas where it has nodes for them.
 
@@ -320,12 +320,11 @@ class Catalog:
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
-        names = [as_name(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
-        visible = set(names) - {"information_schema", "performance_schema", "log"}
+        visible = set(self.database_names()) - OWN_DATABASES
         return Finding(
             f"Option {option!r}",
             f"{self.client.address} has no database {self.name!r}",
-            f"It has {_enumerate(visible)}",
+            f"It has {wording.enumerated(visible)}",
         )
 
     def missing_tables(self, scope: Scope, tables: Iterable[Table]) -> list[Finding]:
@@ -338,13 +337,13 @@ class Catalog:
         place = f"the database {self.name!r} of {self.client.address}"
         stables = {table.name for table in tables if table.is_super}
         missing = scope.stables.unmatched((name, None) for name in stables)
-        there = _enumerate(self.stable_names()) if missing else ""
+        there = wording.enumerated(self.stable_names()) if missing else ""
         findings = [
             Finding("Option 'stables'", f"{place} has no super table {text!r}", f"It has {there}") for text in missing
         ]
         if not findings and scope.tables:
             missing = scope.tables.unmatched(self._all_tables(scope.tables.bare_names(), stables))
-            there = _enumerate(name for name, _ in self._all_tables(stables=stables)) if missing else ""
+            there = wording.enumerated(name for name, _ in self._all_tables(stables=stables)) if missing else ""
             findings = [
                 Finding("Option 'tables'", f"{place} has no subtable or normal table {text!r}", f"It has {there}")
                 for text in missing
@@ -362,7 +361,7 @@ class Catalog:
         tables = list(tables)
         if any(not table.is_super for table in tables) or self._has_subtables(tables, scope):
             return []
-        place, there = f"the database {self.name!r} of {self.client.address}", _enumerate(self._names())
+        place, there = f"the database {self.name!r} of {self.client.address}", wording.enumerated(self._names())
         options = [option for option in ("stables", "tables", "exclude") if getattr(scope, option)]
         if there == "none" or not options:
             if may_come and options in ([], ["exclude"]) and "*" not in scope.exclude.texts:
@@ -621,7 +620,7 @@ class Row(dict[str, Value]):
     """A row by column name. A column that is asked for and is not there is an error of the answer."""
 
     def __missing__(self, column: str) -> Value:
-        raise AnswerError(f"The server answered without the column {column!r}; it has {_enumerate(self)}")
+        raise AnswerError(f"The server answered without the column {column!r}; it has {wording.enumerated(self)}")
 
 
 def _option(value: Value) -> str:

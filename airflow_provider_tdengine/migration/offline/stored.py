@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,7 @@ from airflow_provider_tdengine.migration.structure import (
     Leftover,
     TableOptions,
     leftovers,
+    own_things,
     table_options,
     table_options_not_taken,
     things,
@@ -628,6 +630,11 @@ def _leftovers(catalog: StoredCatalog, besides: Sequence[str] = ()) -> list[Left
 def _things(catalog: StoredCatalog, kinds: Sequence[str]) -> list[Leftover]:
     found = [one for one in _listed(catalog, "objects") if one.kind in kinds]
     return sorted(found, key=lambda one: kinds.index(one.kind))
+
+
+@own_things.register(StoredCatalog)
+def _own_things(catalog: StoredCatalog) -> dict[str, int]:
+    return dict(Counter(one.kind for one in _listed(catalog, "objects")))
 
 
 def _listed(catalog: StoredCatalog, name: str) -> Iterator[Leftover]:

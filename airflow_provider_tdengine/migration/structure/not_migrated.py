@@ -266,6 +266,17 @@ def things(catalog: Catalog, kinds: Sequence[str]) -> list[Leftover]:
     ]
 
 
+@singledispatch
+def own_things(catalog: Catalog) -> dict[str, int]:
+    """How many things a database itself has beside its tables, by kind; those of its whole server are not counted.
+
+    Parameters:
+        catalog: the database.
+    """
+    own = (each for each in _lists(catalog) if each.databases or "{}" in each.statement)
+    return {each.kind: found for each in own if (found := len(_rows(catalog, each)))}
+
+
 def _lists(catalog: Catalog) -> tuple[_List, ...]:
     dialect = catalog.client.dialect
     newer = (_VIRTUAL if dialect.has_virtual_tables else ()) + (_OF_34 if dialect.has_roles else ())

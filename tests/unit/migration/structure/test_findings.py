@@ -24,6 +24,7 @@ import pytest
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
@@ -33,7 +34,17 @@ from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
 from airflow_provider_tdengine.migration.offline.folder import Folder
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
+from airflow_provider_tdengine.migration.planning import (
+    Machines,
+    Proposal,
+    databases_meant,
+    make_plan,
+    plan,
+    preflight,
+    preview,
+    survey,
+    target_findings,
+)
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
@@ -234,6 +245,35 @@ def too_many_refused(pair: BoxPair, folder: Path) -> object:
     (batch,) = make_plan(*pair.catalogs, pair.options(**values))
     letters = DeadLetters(folder, 1)
     return copy_batch(*pair.catalogs, batch, pair.options(**values), MemoryProgress(), dead_letters=letters)
+
+
+def surveyed(
+    pair: BoxPair,
+    prepare: Callable[[BoxPair], None] = lambda pair: None,
+    sources: str = "a",
+    *,
+    error: bool = False,
+    databases: str = "*",
+) -> object:
+    """What is found where whole servers are assessed.
+
+    Parameters:
+        pair: of servers.
+        prepare: what happens before.
+        sources: connections that lead to the source.
+        error: whether the source does not list super tables.
+        databases: that are meant.
+    """
+    prepare(pair)
+    if error:
+        pair.source_box.faults.answer_with(0x2600, "Syntax error", matching="stables")
+    options = AssessmentOptions.checked({"source_conn_ids": sources, "databases": databases})
+    servers = dict.fromkeys(options.sources, pair.source), pair.target, options
+    found = survey(databases_meant(*servers), *servers, CREATED)
+    raise MigrationStopped(found.all_findings)
+
+
+WANTED = Proposal(4, 64, 270_000_000, 4, 1, 1, "CREATE DATABASE `a`", {})
 
 
 def rows_of_the_future(pair: BoxPair, folder: Path) -> object:
@@ -557,7 +597,7 @@ def decimals(pair: BoxPair, folder: Path) -> object:
 CASES = (
     # --- Options
     Case(
-        "options.MigrationOptions.read",
+        "options.read_values",
         options(worker=3),
         f"Option 'worker': there is no such option. The options are {', '.join(OPTIONS)}.",
     ),
@@ -723,7 +763,7 @@ CASES = (
     ),
     # --- Command line
     Case(
-        "cli._client",
+        "cli_servers.client_of",
         command("--source-conn-id", "nowhere", "--source-database", "a"),
         "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
         "Create that connection, or give a URL such as ws://root:***@host:6041.",
@@ -1278,6 +1318,62 @@ CASES = (
         "operators.follow.increment_options 2",
         lambda pair, folder: increments(),
         "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
+    ),
+    # --- Assessments of whole servers
+    Case(
+        "assessment_options.AssessmentOptions._mistakes 1",
+        lambda pair, folder: AssessmentOptions.checked({"source_conn_ids": ","}),
+        "Option 'source_conn_ids': it is empty. Give the connection of a server.",
+    ),
+    Case(
+        "assessment_options.AssessmentOptions._mistakes 2",
+        lambda pair, folder: AssessmentOptions.checked({"database_options": "VGROUPS 2 VGROUPS 2"}),
+        "Option 'database_options': VGROUPS is there twice. "
+        "Give options with their values, such as REPLICA 3 CACHEMODEL 'both'.",
+    ),
+    Case(
+        "names.selected 1",
+        lambda pair, folder: surveyed(pair, databases=" "),
+        "Option 'databases': it is empty. Give names and patterns such as power, plant_*; or * for all.",
+    ),
+    Case(
+        "names.selected 2",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), databases="MIG_SRC"),
+        "Option 'databases': {source} has no database 'MIG_SRC'. Perhaps 'mig_src' is meant; it has mig_src.",
+    ),
+    Case(
+        "names.selected 2",
+        lambda pair, folder: surveyed(pair, databases="*"),
+        "Option 'databases': {source} has no database '*'. It has none.",
+    ),
+    Case(
+        "survey._preview",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), error=True),
+        "Database 'mig_src': {error}. Look at that server's log, and at this database alone, with a dry run.",
+    ),
+    Case(
+        "survey._same_targets",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), sources="a, b"),
+        "Database 'mig_src': {source} and {source} have one of that name. "
+        "Give each a target_database of its own, or rename_tables where they are to become one.",
+    ),
+    Case(
+        "proposal.target_findings 1",
+        lambda pair, folder: stop_on(
+            replace(one, severity=Severity.BLOCKER)
+            for one in target_findings([WANTED], Machines(1, 2, 10**8, 0, 9), "ws://t")
+        ),
+        "Memory of ws://t: 270.0 MB of 100.0 MB would be the buffers of 1 new database. "
+        "Give a smaller BUFFER in database_options, bring databases together, or give the target more memory.",
+    ),
+    Case(
+        "proposal.target_findings 2",
+        lambda pair, folder: stop_on(
+            replace(one, severity=Severity.BLOCKER)
+            for one in target_findings([WANTED], Machines(1, 2, 10**12, 7, 9), "ws://t")
+        ),
+        "Vnodes of ws://t: 2 are free, and 4 are needed for 1 new database. "
+        "Raise supportVnodes in the taos.cfg of the target, or add nodes.",
     ),
     # --- Dead letters
     Case(
