@@ -53,7 +53,7 @@ from airflow_provider_tdengine.migration.planning.disk import row_on_disk
 from airflow_provider_tdengine.migration.rows import row_hashes
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import rights
-from airflow_provider_tdengine.migration.structure.table_options import _options, table_options_not_taken
+from airflow_provider_tdengine.migration.structure.table_options import table_options, table_options_not_taken
 from airflow_provider_tdengine.testing import TDengineBox
 
 from . import corpus
@@ -312,7 +312,7 @@ def _look(client: Client) -> None:
         list(measured(catalog, table, EVERYTHING, (None, None), found, ["COUNT(*)"]))
         row_on_disk(catalog, table.name)
     catalog.has_table("a", "s")
-    list(_options(catalog))
+    list(table_options(catalog))
     list(table_options_not_taken(catalog, tables))
     leftovers(catalog)
     rights(catalog)
