@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -75,19 +75,18 @@ _LEVELS = {Severity.BLOCKER: logging.ERROR, Severity.WARNING: logging.WARNING, S
 OptionValues = Mapping[str, str | float | bool | None]
 
 
-class MigrationOperator(BaseOperator):
-    """What the stages have in common: options, and the two databases that they name.
+class OptionsOperator(BaseOperator):
+    """What operators with options have in common.
 
     Parameters:
-        options: values by the names in `migration.options.OPTIONS`, templated; or what
-            `TDengineResolveOperator` returned. None takes them from the run's Params.
+        options: values by option name, templated. None takes them from the run's Params.
     """
 
     template_fields: Sequence[str] = ("options",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
     ui_color = "#e8f3ff"
-    parallel_batches: int | None = None
-    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
+    option_names: ClassVar[Collection[str]] = OPTIONS.keys()
+    """Which of the run's Params are options."""
 
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -99,6 +98,24 @@ class MigrationOperator(BaseOperator):
         for value in (self.options or {}).values():
             for secret in secrets_in(str(value)):
                 mask_secret(secret)
+
+    def _given(self, context: Context) -> Mapping[str, object]:
+        """Values by option name, as they were given."""
+        if self.options is not None:
+            return self.options
+        return {name: value for name, value in context["params"].items() if name in self.option_names}
+
+
+class MigrationOperator(OptionsOperator):
+    """What the stages have in common: options, and the two databases that they name.
+
+    Parameters:
+        options: values by the names in `migration.options.OPTIONS`, templated; or what
+            `TDengineResolveOperator` returned. None takes them from the run's Params.
+    """
+
+    parallel_batches: int | None = None
+    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
 
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked; history ends at the run's creation where nothing else is said.
@@ -116,12 +133,6 @@ class MigrationOperator(BaseOperator):
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
             return MigrationOptions.checked(self._given(context))
-
-    def _given(self, context: Context) -> Mapping[str, object]:
-        """Values by option name, as they were given."""
-        if self.options is not None:
-            return self.options
-        return {name: value for name, value in context["params"].items() if name in OPTIONS}
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
         """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
