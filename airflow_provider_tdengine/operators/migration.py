@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
@@ -95,9 +96,10 @@ class OptionsOperator(BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """The same as of all operators; a password in an option, which stops the task, is masked before it is kept."""
         super().render_template_fields(context, jinja_env)
-        for value in (self.options or {}).values():
-            for secret in secrets_in(str(value)):
-                mask_secret(secret)
+        for given in map(partial(getattr, self), self.template_fields):
+            for text in given.values() if isinstance(given, Mapping) else (given,):
+                for secret in secrets_in(text) if isinstance(text, str) else ():
+                    mask_secret(secret)
 
     def _given(self, context: Context) -> Mapping[str, object]:
         """Values by option name, as they were given."""
@@ -159,6 +161,21 @@ class MigrationOperator(OptionsOperator):
         # A scheduled run is created when its interval ends.
         is_interval = [options.start, options.end] == interval
         return options.mode == "history" and options.end == run.run_after.isoformat() and not is_interval
+
+    def preview(self, options: MigrationOptions, context: Context) -> None:
+        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
+        with clear_failures(), self.source(options) as source, self.target(options) as target:
+            found = preview(source, target, options)
+        document = assessment(options.label, [found], datetime.now(timezone.utc))
+        heading = f"Dry run, nothing is written. Migration {options.label}:"
+        log.info("%s", wording.folded([heading, *found.lines()]))
+        context["ti"].xcom_push("assessment", document)
+        context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
+        with clear_failures():
+            if options.certificate_path:
+                place = write_assessment(document, self.document_folder(options, context))
+                log.info("The assessment is %s", place)
+            stop_on(found.blockers)
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -345,7 +362,7 @@ class TDenginePlanOperator(MigrationOperator):
         """Count rows by subtable, and cut."""
         options = self.migration_options(context)
         if options.dry_run:
-            self._preview(options, context)
+            self.preview(options, context)
             return []
         if not options.copies_history:
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
@@ -358,21 +375,6 @@ class TDenginePlanOperator(MigrationOperator):
         told("The plan", plan_facts(batches))
         context["ti"].xcom_push("planned", {"rows": sum(batch.rows for batch in batches), "batches": len(batches)})
         return [batch.to_dict() for batch in batches]
-
-    def _preview(self, options: MigrationOptions, context: Context) -> None:
-        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
-            found = preview(source, target, options)
-        document = assessment(options.label, [found], datetime.now(timezone.utc))
-        heading = f"Dry run, nothing is written. Migration {options.label}:"
-        log.info("%s", wording.folded([heading, *found.lines()]))
-        context["ti"].xcom_push("assessment", document)
-        context["ti"].xcom_push("planned", {"rows": found.rows, "batches": len(found.batches)})
-        with clear_failures():
-            if options.certificate_path:
-                place = write_assessment(document, self.document_folder(options, context))
-                log.info("The assessment is %s", place)
-            stop_on(found.blockers)
 
 
 class TDengineRangeMigrationOperator(MigrationOperator):
