@@ -196,7 +196,7 @@ class Export:
         stop: set by somebody who wants it to stop soon.
 
     Raises:
-        MigrationStopped: what stands in the way: the folder holds another export, or a damaged one.
+        MigrationStopped: what stands in the way: the folder holds another export, a damaged one, or other things.
         StorageFailed: the folder cannot be read.
         TDengineError: what no retry cured.
         Stopped: `stop` was set.
@@ -220,6 +220,10 @@ class Export:
         begun = None if options.force else folder.load(SCHEMA)
         if begun:
             stop_on(self._is_another(begun))
+        elif not options.force and (other := folder.others()):
+            found = f"it holds {other!r}, which is of no export: there is no {SCHEMA}"
+            action = "Give an empty folder, or force, which removes what is there"
+            raise MigrationStopped([Finding(f"Folder {str(folder)!r}", found, action)])
         self._begun = begun
         moment = begun["created"] if begun else self._now().isoformat()
         self._is_end_implied = not options.end
@@ -365,7 +369,8 @@ class Export:
             "not_migrated": [one.to_dict() for one in self._do(lambda: leftovers(source))],
             "objects": [one.to_dict() for one in self._do(lambda: things(source, kinds))],
         }
-        self._folder.clear()
+        if self._options.force:
+            self._folder.clear()
         self._folder.save(SCHEMA, schema)
         return schema
 

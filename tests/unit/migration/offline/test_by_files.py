@@ -272,6 +272,39 @@ def test_a_folder_is_of_one_export(two: BoxPair, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_files_of_others_stay(two: BoxPair, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, linked = calls.folder / "rows" / "mine" / "thesis.txt", tmp_path / "elsewhere"
+    mine.parent.mkdir(parents=True)
+    linked.mkdir()
+    (linked / "here").touch()
+    (mine.parent / "link").symlink_to(linked)
+    mine.touch()
+    status, said = calls.export()
+    assert status == 2
+    assert "it holds 'rows', which is of no export" in said
+    assert mine.exists()
+    unlink = Path.unlink
+
+    def killed(file: Path, missing_ok: bool = False) -> None:
+        if file.name == "schema.json":
+            raise Stopped
+        unlink(file, missing_ok)
+
+    assert calls.export("--force")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(Stopped):
+            Folder(calls.folder).clear()
+    # What was cleared in part is no folder of others.
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["kept"]) == (0, 0)
+    assert not mine.exists()
+    assert (linked / "here").exists()
+    Folder(calls.folder).clear()
+    assert calls.export()[0] == 0
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_files_do_not_expire(two: BoxPair, calls: Calls) -> None:
     """The source's KEEP says what the target keeps, and nothing of rows in files, which are years old some day."""
     assert calls.export()[0] == 0
