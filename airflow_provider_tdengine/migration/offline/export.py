@@ -582,11 +582,15 @@ class Export:
         return persist(attempt, self._stop)
 
     def _counted_again(self, job: _Job) -> _Job:
-        first, last = job.units[0], job.units[-1]
-        scope = self._scope.between(first.table, f"{last.table}\x01")
-        found = holdings(self._source, job.table, scope, (first.start, first.end), self._stop)
+        """The same with what its tables hold by now; slices of large ones, whose rows are guesses, stay as they are."""
+        whole = [unit for unit in job.units if unit.exact]
+        if not whole:
+            return job
+        scope = self._scope.between(whole[0].table, f"{whole[-1].table}\x01")
+        found = holdings(self._source, job.table, scope, (whole[0].start, whole[0].end), self._stop)
         there = dict(zip(found.names, found.rows.tolist(), strict=True))
-        return replace(job, units=[replace(unit, rows=there.get(unit.table, 0)) for unit in job.units])
+        units = [replace(unit, rows=there.get(unit.table, 0)) if unit.exact else unit for unit in job.units]
+        return replace(job, units=units)
 
     def _read(self, session: Session, job: _Job, rows: RowFile) -> Iterator[Step]:
         if not job.is_sparse:
@@ -594,8 +598,9 @@ class Export:
                 yield from self._read_unit(session, job.table, unit, rows)
             return
         for group in groups(job.units, rows_a_group(job.table)):
-            if len(group) == 1:
-                yield from self._read_unit(session, job.table, group[0], rows)
+            if len(group) == 1 or not group[0].exact:
+                for unit in group:
+                    yield from self._read_unit(session, job.table, unit, rows)
                 continue
             result = read_group(session, self._source, job.table, group, is_needle=job.is_needle)
             counts, block, _ = by_table(job.table, group, result.blocks())
