@@ -35,7 +35,6 @@ from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import (
-    EVERYTHING,
     Catalog,
     Holdings,
     Period,
@@ -47,7 +46,6 @@ from airflow_provider_tdengine.migration.catalog import (
     meet,
     together,
 )
-from airflow_provider_tdengine.migration.catalog import count as rows_of_tables
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_UNIT,
     Batch,
@@ -59,6 +57,7 @@ from airflow_provider_tdengine.migration.copying import (
     choose_strategy,
     count,
     groups,
+    lies_in_hay,
     read_group,
     read_unit,
     rows_a_group,
@@ -113,9 +112,6 @@ _SUBTABLES_A_GROUP = 20_000
 
 _LEAST_ROWS = 20_000
 """Rows of a file, at least, before another worker begins another one."""
-
-_NEEDLE = 10
-"""How many times as many rows of others make tables few among them, as when they are copied."""
 
 _OTHERWISE = "another folder, or force, which begins the export anew"
 """What to give instead of what an export cannot go on with."""
@@ -388,7 +384,7 @@ class Export:
 
     def _subtables(self, stable: Table) -> File:
         """The file of a super table's subtables with their tags, those without rows, too."""
-        stored = self._folder.load(_record(folder_name(stable.name)))
+        stored = self._folder.load(_record_of_list(stable))
         if stored and not self._folder.wrong([file := typed(File, stored["file"])]):
             return file
         return self._list(stable, [])
@@ -429,7 +425,7 @@ class Export:
             return done(len(rows))
 
         file = as_text(write)
-        self._folder.save(_record(folder_name(stable.name)), {"file": asdict(file)})
+        self._folder.save(_record_of_list(stable), {"file": asdict(file)})
         return file
 
     # --- Rows
@@ -495,27 +491,25 @@ class Export:
             table = tables[batch.stable]
             found = holdings(self._source, table, scope, batch.period, self._stop)
             way, _ = choose_strategy(self._options.strategy, table, len(found), found.total)
-            is_needle = way == "sparse" and self._lies_in_hay(table, scope, found, batch.period)
+            is_needle = (
+                way == "sparse"
+                and scope.is_partial
+                and lies_in_hay(self._source, table, found, batch.period, self._stop)
+            )
             for units in self._divided(found, batch, rows_a_group(table) if way == "sparse" else 0):
                 yield _Job(table, units, way == "sparse", is_needle)
             return
         normal = [table for table in self._tables if not table.is_super and scope.has_normal_table(table.name)]
         there = {one.name: one for one in each(self._source, normal, scope, batch.period, self._stop)}
 
-        def columns(table: Table) -> str:
-            return repr(table.columns)
+        def shape(table: Table) -> str:
+            # Columns are asked for by name where a table has more than those that are wanted.
+            return repr((table.columns, table.second_key, table.is_whole))
 
-        for _, group in groupby(sorted((table for table in normal if table.name in there), key=columns), columns):
+        for _, group in groupby(sorted((table for table in normal if table.name in there), key=shape), shape):
             alike = list(group)
             for units in self._divided(Holdings.of([there[table.name] for table in alike]), batch, 0):
                 yield _Job(alike[0], units, is_sparse=False, is_needle=False)
-
-    def _lies_in_hay(self, table: Table, scope: Scope, found: Holdings, period: Period) -> bool:
-        """Whether far more rows of other subtables lie in the range of names than those that are meant."""
-        if not scope.is_partial or not found:
-            return False
-        hay = EVERYTHING.between(found.names[0], f"{found.names[-1]}\x01")
-        return rows_of_tables(self._source, table, hay, period, self._stop) > _NEEDLE * found.total
 
     def _divided(self, found: Holdings, batch: Batch, group_rows: int) -> Iterator[list[Unit]]:
         """Tables, and slices of large ones, in as many parts as there are workers, of about as many rows.
@@ -648,6 +642,11 @@ def as_text(write: Callable[[frozenset[int]], _T]) -> _T:
 def _record(name: str) -> str:
     """Where it says of something that it is complete."""
     return f"parts/{name}.json"
+
+
+def _record_of_list(stable: Table) -> str:
+    """The same of a super table's list of subtables; a batch's has a number."""
+    return _record(f"subtables-{folder_name(stable.name)}")
 
 
 def _said(origin: object) -> str:

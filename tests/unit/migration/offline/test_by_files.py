@@ -272,6 +272,33 @@ def test_a_folder_is_of_one_export(two: BoxPair, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_tables_are_alike_that_are_read_alike(faulty: BoxPair, calls: Calls) -> None:
+    faulty.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.a (ts timestamp, v int)",
+        f"create table {SOURCE}.b (ts timestamp, v int, secret int)",
+        f"insert into {SOURCE}.a values ({T}, 1)",
+        f"insert into {SOURCE}.b values ({T}, 2, 3)",
+    )
+    assert calls.export("--exclude-columns", "secret")[0] == 0
+    assert calls.bring()[0] == 0
+    assert faulty.target.rows(f"select * from {TARGET}.b") == faulty.target.rows(f"select ts, v from {TARGET}.b")
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_a_super_table_may_have_the_name_of_a_batch(faulty: BoxPair, calls: Calls) -> None:
+    faulty.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.`0001` (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.c using {SOURCE}.`0001` tags (1)",
+        f"insert into {SOURCE}.c values ({T}, 1)",
+    )
+    assert calls.export()[0] == 0
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["kept"]) == (0, 1)
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_files_of_others_stay(two: BoxPair, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, linked = calls.folder / "rows" / "mine" / "thesis.txt", tmp_path / "elsewhere"
     mine.parent.mkdir(parents=True)
