@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -135,6 +135,7 @@ class Exported:
         batches: how many batches there are.
         kept: how many of them an earlier call has written.
         after_end: rows at or after the end of the period, where nobody has asked for that end.
+        vanished: tables that went from the source while they were exported, see `Part`.
         seconds: how long it took.
     """
 
@@ -148,6 +149,7 @@ class Exported:
     batches: int
     kept: int
     after_end: int
+    vanished: int
     seconds: float
 
     def facts(self) -> wording.Facts:
@@ -161,6 +163,7 @@ class Exported:
             ("size of all files", f"{wording.size(self.bytes)}{share}"),
             ("kept from an earlier call", wording.number(self.kept, "batch", "batches") if self.kept else ""),
             ("rows at or after the end, left out", f"{self.after_end:,}" if self.after_end else ""),
+            ("tables that have gone", f"{self.vanished:,}" if self.vanished else ""),
         ]
 
 
@@ -173,12 +176,14 @@ class _Job:
         units: in the order in which they are read.
         is_sparse: whether one query reads many of them.
         is_needle: see `copying.read_group`.
+        gone: tables that were seen to go.
     """
 
     table: Table
     units: list[Unit]
     is_sparse: bool
     is_needle: bool
+    gone: set[str] = field(default_factory=set)
 
 
 class Export:
@@ -301,6 +306,7 @@ class Export:
             len(parts),
             kept,
             self._after_end(period) if self._is_end_implied else 0,
+            sum(part.vanished for part in parts),
             time.monotonic() - started,
         )
 
@@ -475,7 +481,10 @@ class Export:
             int(entries.rows.sum()),
             len(set(entries.names)),
             sum(values for _, _, values in written),
+            _vanished(batch, jobs),
         )
+        if part.vanished:
+            log.warning("Gone from the source: %s of batch %s", wording.number(part.vanished, "table"), batch.label)
         self._folder.save(_record(f"{number:04}"), asdict(part))
         return part
 
@@ -583,18 +592,19 @@ class Export:
         scope = self._scope.between(whole[0].table, f"{whole[-1].table}\x01")
         found = holdings(self._source, job.table, scope, (whole[0].start, whole[0].end), self._stop)
         there = dict(zip(found.names, found.rows.tolist(), strict=True))
+        job.gone.update(unit.table for unit in whole if unit.rows and unit.table not in there)
         units = [replace(unit, rows=there.get(unit.table, 0)) if unit.exact else unit for unit in job.units]
         return replace(job, units=units)
 
     def _read(self, session: Session, job: _Job, rows: RowFile) -> Iterator[Step]:
         if not job.is_sparse:
             for unit in job.units:
-                yield from self._read_unit(session, job.table, unit, rows)
+                yield from self._read_unit(session, job, unit, rows)
             return
         for group in groups(job.units, rows_a_group(job.table)):
             if len(group) == 1 or not group[0].exact:
                 for unit in group:
-                    yield from self._read_unit(session, job.table, unit, rows)
+                    yield from self._read_unit(session, job, unit, rows)
                 continue
             result = read_group(session, self._source, job.table, group, is_needle=job.is_needle)
             counts, block, _ = by_table(job.table, group, result.blocks())
@@ -604,8 +614,8 @@ class Export:
             rows.end_table()
             yield Step(group[-1].table, group[-1].behind, Tally(block.rows))
 
-    def _read_unit(self, session: Session, table: Table, unit: Unit, rows: RowFile) -> Iterator[Step]:
-        read = 0
+    def _read_unit(self, session: Session, job: _Job, unit: Unit, rows: RowFile) -> Iterator[Step]:
+        table, read = job.table, 0
         try:
             for block in read_unit(session, self._source, table, unit).blocks():
                 if block.rows:
@@ -622,7 +632,17 @@ class Export:
                 found = f"it was changed, or made anew, while it was exported ({error})"
                 raise MigrationStopped([Finding(f"Table {unit.table!r}", found, f"Give {_OTHERWISE}")]) from error
             log.warning("Table %s has gone from the source while it was exported", unit.table)
+            job.gone.add(unit.table)
         rows.end_table()
+
+
+def _vanished(batch: Batch, jobs: Sequence[_Job]) -> int:
+    """How many of a batch's tables have gone since it was planned."""
+    gone = len({name for job in jobs for name in job.gone})
+    # Of a giant table's batches, the plan does not say which of them have rows.
+    if batch.tables > 1:
+        gone += max(0, batch.tables - len({unit.table for job in jobs for unit in job.units}))
+    return gone
 
 
 def as_text(write: Callable[[frozenset[int]], _T]) -> _T:

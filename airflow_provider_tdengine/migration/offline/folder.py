@@ -78,6 +78,8 @@ class Part:
         rows: how many.
         tables: how many tables have some.
         values: bytes of their values.
+        vanished: tables that the source had when the batch was planned, and had no more when it was read to its end;
+            of those that went meanwhile, rows may be there.
     """
 
     batch: str
@@ -87,6 +89,7 @@ class Part:
     rows: int
     tables: int
     values: int
+    vanished: int = 0
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:

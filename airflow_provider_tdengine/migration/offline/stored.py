@@ -178,7 +178,7 @@ class StoredCatalog(Catalog):
         tables = map(table_from_dict, cast("list[dict[str, object]]", schema["tables"]))
         self._tables = {table.name: table for table in tables}
         self.schema = schema
-        self._lists = lists
+        self._parts, self._lists = parts, lists
         files = [(file, part) for part in parts for file in part.files]
         self.files = [file for file, _ in files]
         firsts = np.cumsum([0, *(len(part.files) for part in parts)])
@@ -205,6 +205,9 @@ class StoredCatalog(Catalog):
             values: by option name.
         """
         return {**self._period, **values, "source_database": self.name}
+
+    def vanished(self, scope: Scope) -> int:
+        return sum(part.vanished for part in self._parts if part.stable is None or scope.has_stable(part.stable))
 
     # --- What lies where
 

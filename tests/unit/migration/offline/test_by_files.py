@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -16,6 +18,9 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.client.block import Block
+from airflow_provider_tdengine.client.errors import TableMissing
+from airflow_provider_tdengine.client.result import Result
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
@@ -410,6 +415,47 @@ def test_rows_may_go_while_they_are_exported(two: BoxPair, calls: Calls, monkeyp
     status, said = calls.export("--strategy", "sparse", "--workers", "1", "--json")
     assert (status, json.loads(said.splitlines()[-1])["rows"]) == (0, 600 + 498 + 1)
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+@pytest.mark.parametrize(
+    ("strategy", "asks", "rows"),
+    [("dense", "make_batches", 500), ("dense", "read_unit", 900), ("sparse", "read_group", 500)],
+)
+def test_tables_that_go_meanwhile_are_said(
+    two: BoxPair, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, asks: str, rows: int
+) -> None:
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    ask = getattr(export, asks)
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        if asks == "read_group":
+            two.sql(f"drop table if exists {SOURCE}.d1")
+        found = ask(*given, **more)
+        if asks == "make_batches":
+            two.sql(f"drop table {SOURCE}.d1")
+        return SimpleNamespace(blocks=lambda: cut_short(found)) if more_is_lost(*given) else found
+
+    def more_is_lost(*given: Any) -> bool:
+        return asks == "read_unit" and given[-1].table == "d1"
+
+    def cut_short(found: Result) -> Iterator[Block]:
+        yield next(iter(found.blocks()))
+        two.sql(f"drop table {SOURCE}.d1")
+        raise TableMissing("d1")
+
+    monkeypatch.setattr(export, asks, meanwhile)
+    for _ in range(2):
+        status, said = calls.export("--strategy", strategy, "--json")
+        done = json.loads(said.splitlines()[-1])
+        assert (status, done["rows"], done["vanished"]) == (0, rows, 1)
+    assert "tables that have gone 1" in " ".join(calls.export("--strategy", strategy)[1].split())
+    status, said = calls.bring("--certificate-path", str(tmp_path / "proof"))
+    assert status == 0, said
+    assert "qual as copied but for 1 table that vanished from the source" in said
+    (proof,) = (tmp_path / "proof").rglob("certificate.json")
+    assert json.loads(proof.read_text())["verdict"]["vanished"] == 1
 
 
 def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:
