@@ -32,6 +32,7 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.client.result import Session
+from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import (
@@ -95,6 +96,7 @@ from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.storage import digest, typed
 from airflow_provider_tdengine.migration.structure import (
+    Leftover,
     Structure,
     TablePair,
     leftovers,
@@ -369,7 +371,7 @@ class Export:
                 one.to_dict() for one in self._do(lambda: list(table_options_not_taken(source, self._tables)))
             ],
             "not_migrated": [one.to_dict() for one in self._do(lambda: leftovers(source))],
-            "objects": [one.to_dict() for one in self._do(lambda: things(source, kinds))],
+            "objects": [_without_secrets(one).to_dict() for one in self._do(lambda: things(source, kinds))],
         }
         if self._options.force:
             self._folder.clear()
@@ -667,6 +669,11 @@ def _record(name: str) -> str:
 def _record_of_list(stable: Table) -> str:
     """The same of a super table's list of subtables; a batch's has a number."""
     return _record(f"subtables-{folder_name(stable.name)}")
+
+
+def _without_secrets(thing: Leftover) -> Leftover:
+    """The same without a statement that has secrets; a masked one might be executed."""
+    return replace(thing, definition="") if secrets_in(thing.definition) else thing
 
 
 def _said(origin: object) -> str:

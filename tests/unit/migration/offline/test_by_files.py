@@ -31,7 +31,9 @@ from airflow_provider_tdengine.migration.offline import Export, StoredCatalog, e
 from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan
-from airflow_provider_tdengine.migration.structure import SchemaSync
+from airflow_provider_tdengine.migration.structure import SchemaSync, things
+from airflow_provider_tdengine.testing.catalog import information
+from airflow_provider_tdengine.testing.catalog.information import fields_of
 
 from ..conftest import SOURCE, TARGET, BoxPair, T
 
@@ -456,6 +458,26 @@ def test_tables_that_go_meanwhile_are_said(
     assert "qual as copied but for 1 table that vanished from the source" in said
     (proof,) = (tmp_path / "proof").rglob("certificate.json")
     assert json.loads(proof.read_text())["verdict"]["vanished"] == 1
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_no_file_has_a_password(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, notify = "create stream s into t as select 1", "notify('ws://root:hidden@h')"
+    # A definition is cut after 4,000 characters, which is in the password here.
+    made = {"plain": plain, "leaky": f"{plain} {notify}", "long": f"{plain:3983}{notify}"}
+    fields = fields_of("stream_name:192 source_db:64 sql:8192")
+    rows = [(name, SOURCE, statement) for name, statement in made.items()]
+    monkeypatch.setitem(information._INFORMATION_SCHEMA, "ins_streams", (fields, lambda *_: rows))
+    assert calls.export()[0] == 0
+    schema = (calls.folder / "schema.json").read_text()
+    assert "notify('ws://root:***@h')" in schema
+    assert "root:hid" not in schema
+    # No masked statement is executed.
+    assert {one.name: one.definition for one in things(opened(calls.folder), ["stream"])} == {
+        "plain": plain,
+        "leaky": "",
+        "long": "",
+    }
 
 
 def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:
