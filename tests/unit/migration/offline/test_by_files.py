@@ -23,7 +23,7 @@ from airflow_provider_tdengine.client.errors import TableMissing
 from airflow_provider_tdengine.client.result import Result
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, each
 from airflow_provider_tdengine.migration.copying import Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.headway import Headway
@@ -478,6 +478,31 @@ def test_no_file_has_a_password(two: BoxPair, calls: Calls, monkeypatch: pytest.
         "leaky": "",
         "long": "",
     }
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_tables_of_a_row_group_are_counted_with_one_reading(
+    two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only a part of the period of their rows is meant."""
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    for name in ("n0", "n1"):
+        two.sql(
+            f"create table {SOURCE}.{name} (ts timestamp, v int)",
+            f"insert into {SOURCE}.{name} values ({T}, 0) ({T + 10_000}, 1)",
+        )
+    assert calls.export("--strategy", "sparse")[0] == 0
+    stored, read, reads = opened(calls.folder), StoredCatalog._checked, []
+
+    def checked(*given: Any) -> Block:
+        reads.append(given)
+        return read(*given)
+
+    monkeypatch.setattr(StoredCatalog, "_checked", checked)
+    for tables, rows in (["meters"], [998]), (["n0", "n1"], [1, 1]):
+        reads.clear()
+        held = each(stored, list(map(stored.describe, tables)), Scope(), (T + 10_000, None))
+        assert ([one.rows for one in held], len(reads)) == (rows, 1)
 
 
 def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:
