@@ -531,6 +531,13 @@ def exported_without_a_right(pair: BoxPair, folder: Path) -> object:
     return Export(pair.catalogs[0], pair.options(), folder)
 
 
+def exported_among_others(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    (folder / "rows").mkdir()
+    (folder / "rows" / "thesis.txt").touch()
+    return Export(pair.catalogs[0], pair.options(), folder)
+
+
 def dropped_and_made_anew(pair: BoxPair, folder: Path) -> object:
     """A table, between the look at it and the reading of its rows."""
     sides((NORMAL, ROW))(pair)
@@ -1257,6 +1264,12 @@ CASES = (
         exported_without_a_right,
         "Account 'root' of {source}: it may not do what an export needs ({error}). "
         "It must read mig_src and the information schema; as root of 3.x: GRANT READ ON {quoted}.* TO root.",
+    ),
+    Case(
+        "export.Export._begin",
+        exported_among_others,
+        "Folder '{folder}': it holds 'rows', which is of no export: there is no schema.json. "
+        "Give an empty folder, or force, which removes what is there.",
     ),
     Case(
         "export.Export._is_another 1",
