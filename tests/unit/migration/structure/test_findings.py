@@ -614,7 +614,7 @@ CASES = (
         "Option 'source_database': it is empty. Give one; The database that is read.",
     ),
     Case(
-        "options._check_secrets",
+        "options.check_secrets",
         options(exclude="ws://root:pw@host:6041"),
         "Option 'exclude': it has a password or token, which is not shown here; options are kept and shown to many. "
         "Put the address into an Airflow connection, and change that password.",
