@@ -85,10 +85,18 @@ class Line:
         async def begin() -> None:
             self.faults, self.happened, self.passed = list(faults), [], Counter()
             self._silent_until = self._closed_until = 0.0
+
+        self._do(begin())
+        self.drop()
+
+    def drop(self) -> None:
+        """End all connections that are open."""
+
+        async def drop() -> None:
             for writer in list(self._open):
                 writer.transport.abort()
 
-        self._do(begin())
+        self._do(drop())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)

@@ -19,7 +19,7 @@ from airflow_provider_tdengine.demo.home import AirflowHome
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .postgres import postgres, programs
+from .postgres import Postgres, programs
 
 DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
@@ -245,8 +245,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         # Small blocks, so that a run is long enough to be killed in its middle.
         TDengineBox(version="2.4.0.18", block_rows=256) as source,
         TDengineBox(version="3.3.3.0") as target,
-        postgres(found) as database,
-        PostgresHome(directory, database) as home,
+        Postgres(found) as postgres,
+        PostgresHome(directory, postgres.url) as home,
     ):
         home.make_database()
         # The demo, in another process, may be about to take the usual port.

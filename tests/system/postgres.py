@@ -8,8 +8,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -28,44 +26,57 @@ def programs() -> Path | None:
     return versions[-1].parent if versions else None
 
 
-@contextmanager
-def postgres(programs: Path) -> Iterator[str]:
-    """A server with an empty database.
+class Postgres:
+    """A server with an empty database; a context manager.
 
     Parameters:
         programs: where initdb and postgres are.
 
-    Returns:
-        Its URL, as SQLAlchemy has it.
+    Attributes:
+        url: its URL, as SQLAlchemy has it.
     """
-    # The server refuses to be root.
-    user = _USER if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
-        directory = Path(name)
-        if user:
-            shutil.chown(directory, user)
-        data = directory / "data"
-        initdb = [programs / "initdb", "-D", data, "-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run(initdb, user=user, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        # The server refuses to be root.
+        self._user = _USER if os.geteuid() == 0 else None
+
+    def __enter__(self) -> Postgres:
+        self._folder = tempfile.TemporaryDirectory(prefix="postgres-")
+        self._directory = Path(self._folder.name)
+        if self._user:
+            shutil.chown(self._directory, self._user)
+        initdb = [self._programs / "initdb", "-D", self._data, "-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(initdb, user=self._user, cwd=self._directory, check=True, stdout=subprocess.DEVNULL)
+        self.url = f"postgresql+psycopg2://{_USER}@/postgres?host={self._directory}"
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
         settings = [f"--{setting}={value}" for setting, value in _SETTINGS.items()]
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", directory, *settings],
-            user=user,
-            cwd=directory,
+        self._server = subprocess.Popen(
+            [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings],
+            user=self._user,
+            cwd=self._directory,
             stderr=subprocess.DEVNULL,
         )
-        try:
-            _wait(programs, directory, server)
-            yield f"postgresql+psycopg2://{_USER}@/postgres?host={directory}"
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait()
+        deadline = time.monotonic() + _START_SECONDS
+        ready = [self._programs / "pg_isready", "-q", "-h", self._directory, "-U", _USER]
+        while subprocess.run(ready, check=False).returncode:
+            assert self._server.poll() is None, "PostgreSQL ended at once"
+            assert time.monotonic() < deadline, f"PostgreSQL did not start within {_START_SECONDS} s"
+            time.sleep(0.1)
 
-
-def _wait(programs: Path, directory: Path, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    ready = [programs / "pg_isready", "-q", "-h", directory, "-U", _USER]
-    while subprocess.run(ready, check=False).returncode:
-        assert server.poll() is None, "PostgreSQL ended at once"
-        assert time.monotonic() < deadline, f"PostgreSQL did not start within {_START_SECONDS} s"
-        time.sleep(0.1)
+    def stop(self) -> None:
+        """End it, with its connections; its data stay."""
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait()

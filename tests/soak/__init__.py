@@ -1,0 +1,1 @@
+"""A whole Airflow that migrates while everything around it breaks; `python -m tests.soak --help`."""
