@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
 from airflow_provider_tdengine.dags import form_dag, migration, migration_params
 from airflow_provider_tdengine.operators.migration import OptionValues

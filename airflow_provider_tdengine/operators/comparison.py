@@ -9,35 +9,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSkipException,
-    AssetAlias,
-)
+from airflow.sdk import AssetAlias
 
 from airflow_provider_tdengine.assets import MIGRATED, create_asset
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import (
-    BatchComparison,
-    Comparison,
-    Kind,
-    Verdict,
-    certificate,
-    compare_batch,
-    conclude,
-    verify,
-    write,
-)
-from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import BatchComparison, Comparison
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +44,8 @@ class ComparingOperator(MigrationOperator):
 
     def refused(self, options: MigrationOptions, context: Context) -> dict[str, list[int]]:
         """Timestamps of refused rows by table of the target, as far as their files are seen here."""
+        from airflow_provider_tdengine.migration.copying import kept
+
         folder = self.dead_letter_folder(options, context)
         return kept(folder) if folder else {}
 
@@ -92,10 +81,15 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     @property
     def batch_label(self) -> str:
         """What the grid calls it, as soon as the task runs."""
+        from airflow_provider_tdengine.migration.copying import Batch
+
         return Batch.from_dict(self.copied["batch"]).label
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
+        from airflow_provider_tdengine.migration.comparing import Comparison, Kind, compare_batch
+        from airflow_provider_tdengine.migration.copying import Batch, Copied
+
         batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
         options = self.batch_options(context, batch)
         if options.verify == "none":
@@ -164,6 +158,9 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
+        from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, write
+        from airflow_provider_tdengine.migration.structure import make_objects
+
         if self._is_last:
             self._check_upstream(context)
         options = self.migration_options(context)
@@ -224,6 +221,9 @@ class TDengineVerifyOperator(ComparingOperator):
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+        from airflow_provider_tdengine.migration.comparing import BatchComparison, conclude, verify
+        from airflow_provider_tdengine.migration.copying import Batch
+
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
         if self.batches is None:
             return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import first_letters, kept, known, replay
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +61,8 @@ class TDengineDeadLettersOperator(MigrationOperator):
 
     def execute(self, context: Context) -> None:
         """Count them."""
+        from airflow_provider_tdengine.migration.copying import first_letters, kept, known
+
         folder = self.dead_letter_folder(self.migration_options(context), context)
         if folder is None:
             raise AirflowSkipException("Refused rows fail the copy: there are no dead letters")
@@ -116,6 +116,8 @@ def _elsewhere(unseen: Sequence[_Unseen]) -> int:
 
 
 def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
+    from airflow_provider_tdengine.migration.copying import known
+
     place = str(batch["dead_letters"])
     return _Unseen(place, int(str(batch["rejected"])), known(cast(Path, ObjectStoragePath(place))))
 
@@ -150,6 +152,9 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Write them; those that arrive are put aside, in files `*.arrived`."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+        from airflow_provider_tdengine.migration.copying import replay
+
         with clear_failures():
             target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)

@@ -16,58 +16,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    BaseOperator,
-)
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseOperator, ObjectStoragePath
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.secrets import secrets_in
-from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import (
-    Batch,
-    Checkpoint,
-    Copied,
-    DeadLetters,
-    ProgressStore,
-    batch_folder,
-    copied_facts,
-    copy_batch,
-)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, in_lines, sent, stop_on
-from airflow_provider_tdengine.migration.following import choose, obstacle
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
-from airflow_provider_tdengine.migration.planning import (
-    assessment,
-    make_plan,
-    on_source_clock,
-    plan_facts,
-    preflight,
-    preview,
-    requested,
-    write_assessment,
-)
 from airflow_provider_tdengine.migration.storage import folder_findings
-from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from jinja2 import Environment
     from openlineage.client.event_v2 import Dataset
     from openlineage.client.facet_v2 import RunFacet
+
+    from airflow_provider_tdengine.client import Client
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.copying import Batch, Checkpoint, Copied, ProgressStore
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +139,8 @@ class MigrationOperator(OptionsOperator):
 
     def preview(self, options: MigrationOptions, context: Context) -> None:
         """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
+        from airflow_provider_tdengine.migration.planning import assessment, preview, write_assessment
+
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             found = preview(source, target, options)
         document = assessment(options.label, [found], datetime.now(timezone.utc))
@@ -179,10 +156,14 @@ class MigrationOperator(OptionsOperator):
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+
         return Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
 
     def target(self, options: MigrationOptions) -> Catalog:
         """The target database."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
 
 
@@ -203,6 +184,8 @@ def client(connection_id: str, option: str) -> Client:
         MigrationStopped: there is no such connection.
         AddressError: it cannot be right.
     """
+    from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+
     if not is_connection(connection_id):
         raise MigrationStopped([no_connection(option)])
     try:
@@ -299,6 +282,9 @@ class TDengineResolveOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, str | float | bool | None]:
         """Check; nothing is written but a trace in the folders of options, which is removed again."""
+        from airflow_provider_tdengine.migration.following import choose, obstacle
+        from airflow_provider_tdengine.migration.planning import on_source_clock, preflight, requested
+
         with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
@@ -338,6 +324,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare both sides, then create; findings stop it before anything is written."""
+        from airflow_provider_tdengine.migration.structure import SchemaSync
+
         options = self.migration_options(context)
         if options.schema == "none" or options.dry_run:
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
@@ -360,6 +348,8 @@ class TDenginePlanOperator(MigrationOperator):
 
     def execute(self, context: Context) -> list[dict[str, str | int | None]]:
         """Count rows by subtable, and cut."""
+        from airflow_provider_tdengine.migration.planning import make_plan, plan_facts
+
         options = self.migration_options(context)
         if options.dry_run:
             self.preview(options, context)
@@ -409,10 +399,20 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     @property
     def batch_label(self) -> str:
         """What the grid calls it, as soon as the task runs."""
+        from airflow_provider_tdengine.migration.copying import Batch
+
         return Batch.from_dict(dict(self.batch)).label
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch."""
+        from airflow_provider_tdengine.migration.copying import (
+            Batch,
+            DeadLetters,
+            batch_folder,
+            copied_facts,
+            copy_batch,
+        )
+
         batch = Batch.from_dict(dict(self.batch))
         options = self.batch_options(context, batch)
         metrics, pace, headway = Metrics(context), Pace(context), Headway("Copying", batch.rows)
@@ -478,6 +478,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         self, task_instance: RuntimeTaskInstance
     ) -> OperatorLineage[Dataset, RunFacet] | None:
         """Which columns became which; OpenLineage calls it in the task's process, after `execute`."""
+        from airflow_provider_tdengine.migration.copying import Batch
+
         if self._copied is None:
             return None
         options = self.migration_options(task_instance.get_template_context())
