@@ -146,11 +146,8 @@ def conn_fields() -> dict[str, ConnField]:
         "cert_file": _field(
             "Certificate file", "File on the workers with the client's own certificate, if servers ask for it", "string"
         ),
-        "key_file": _field(
-            "Key file",
-            "File on the workers with its key, not encrypted (default: the certificate file)",
-            "string",
-        ),
+        "key_file": _field("Key file", "File on the workers with its key (default: the certificate file)", "string"),
+        "key_password": _field("Key password", "Of the key, if it is encrypted", "string", format="password"),
         "compression": _field(
             "Compression", "Compress WebSocket messages; worth it on slow networks only", "boolean", default=False
         ),
