@@ -185,7 +185,9 @@ dag = migration_dag("{DAG}", linger=1, default_args={{"retry_delay": timedelta(s
 fragile = migration_dag("{FRAGILE}", default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}})
 """
 
-PRELOADED = "import airflow_provider_tdengine.dags\n"
+PRELOADED = (
+    "import airflow_provider_tdengine.cli, airflow_provider_tdengine.dags, airflow_provider_tdengine.hooks.tdengine\n"
+)
 """What all parts of Airflow import as they start: their forks, one a task, need not import it again."""
 
 QUICK = {
