@@ -254,7 +254,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         # The demo, in another process, may be about to take the usual port.
         ui = AirflowUi(home, {VIEWER: "viewer"}, port=0)
         ui.start(*(Address.from_url(box.url) for box in (source, target)))
-        with httpx.Client(base_url=ui.address, timeout=30) as api:
+        with httpx.Client(base_url=ui.address, timeout=PATIENCE) as api:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()
             api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
             airflow = Airflow(home, ui, api, source, target)

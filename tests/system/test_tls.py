@@ -83,7 +83,7 @@ def tls(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def runs(airflow: Airflow, tls: tuple[TDengineBox, TDengineBox]) -> dict[str, str]:
     """A migration that ends well, and those of connections that cannot work, side by side; ended."""
     airflow.unpause(FRAGILE)
-    stop = (datetime.now(timezone.utc) + timedelta(seconds=20)).isoformat()
+    stop = (datetime.now(timezone.utc) + timedelta(seconds=30)).isoformat()
     options = {"source_database": "sealed", "target_conn_id": "tls_target", "certificate_path": certificates(airflow)}
     followed = {**options, "source_conn_id": "tls_source", "mode": "both", "stop_at": stop, "update_tags": True}
     started = {"tls_source": airflow.trigger(followed)}
