@@ -180,7 +180,7 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
     certificate.context.load_verify_locations(certificate.ca_file)
     certificate.context.verify_mode = ssl.CERT_REQUIRED
     address = replace(box("3.3.3.0", scheme, ssl_context=certificate.context), ca_file=certificate.ca_file)
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(ConnectionFailed, match="if it asks for a certificate of its clients, give one as cert_file"):
         Client(address).rows("select 1")
     own = str(tmp_path / "server.pem")
     assert Client(replace(address, cert_file=own)).rows("select 1") == [(1,)]
