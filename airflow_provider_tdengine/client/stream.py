@@ -260,15 +260,7 @@ def connection_error(address: Address, error: Exception) -> ConnectionFailed:
     """What to say of a connection that did not come about or broke."""
     text = str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _OTHER_HOST:
-            return CertificateRejected(
-                f"The certificate of {address} is for another host ({error.verify_message}); give the host by the name "
-                "that the certificate has"
-            )
-        return CertificateRejected(
-            f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
-            "or switch verification off if you know what that means"
-        )
+        return _rejected(address, error)
     if "CERTIFICATE_REQUIRED" in text or "ConnectionClosed" in text:
         return closed(address, "before it had answered")
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
@@ -311,3 +303,15 @@ def _poll(waited_for: socket.socket, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(waited_for, event)
     return bool(poll.poll(math.ceil(seconds * 1000)))
+
+
+def _rejected(address: Address, error: ssl.SSLCertVerificationError) -> CertificateRejected:
+    if error.verify_code in _OTHER_HOST:
+        return CertificateRejected(
+            f"The certificate of {address} is for another host ({error.verify_message}); give the host by the name that "
+            "the certificate has"
+        )
+    return CertificateRejected(
+        f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, or switch "
+        "verification off if you know what that means"
+    )
