@@ -308,10 +308,10 @@ def _poll(waited_for: socket.socket, event: int, seconds: float) -> bool:
 def _rejected(address: Address, error: ssl.SSLCertVerificationError) -> CertificateRejected:
     if error.verify_code in _OTHER_HOST:
         return CertificateRejected(
-            f"The certificate of {address} is for another host ({error.verify_message}); give the host by the name that "
-            "the certificate has"
+            f"The certificate of {address} is for another host ({error.verify_message}); give the host by the name "
+            "that the certificate has"
         )
     return CertificateRejected(
-        f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, or switch "
-        "verification off if you know what that means"
+        f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, or "
+        "switch verification off if you know what that means"
     )
