@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINT, PACE = "checkpoint", "pace"
-"""Keys of a task's state store; the page Migrations reads them."""
+"""Keys of a task's state store; the page Migrations reads them. Those of a pack's parts begin with `CHECKPOINT`."""
 
 _POSITION = "watermark"
 _PLAN = "plan"
@@ -52,25 +53,27 @@ class TaskStateProgress:
 
     Parameters:
         store: the task's state store.
+        key: of the checkpoint there.
     """
 
-    def __init__(self, store: TaskStateStoreAccessor) -> None:
+    def __init__(self, store: TaskStateStoreAccessor, key: str = CHECKPOINT) -> None:
         self._store = store
+        self._key = key
 
     def load(self) -> dict[str, object] | None:
-        stored = self._store.get(CHECKPOINT)
+        stored = self._store.get(self._key)
         return dict(stored) if isinstance(stored, dict) else None
 
     def save(self, checkpoint: dict[str, object]) -> None:
         # The default would forget it after 30 days; a migration may be paused for longer.
         try:
-            self._store.set(CHECKPOINT, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
+            self._store.set(self._key, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
         except AirflowRuntimeError as error:
             raise ProgressNotSaved(str(error)) from error
 
     def forget(self) -> None:
         """Be without a checkpoint."""
-        self._store.delete(CHECKPOINT)
+        self._store.delete(self._key)
 
 
 class AssetStateProgress:
@@ -103,19 +106,20 @@ def asset_progress(context: Context, asset: Asset) -> ProgressStore:
     return AssetStateProgress(stores[asset])
 
 
-def task_progress(context: Context, otherwise: str, *, force: bool = False) -> ProgressStore:
+def task_progress(context: Context, otherwise: str, *, force: bool = False, part: str = "") -> ProgressStore:
     """Where this task keeps its checkpoint.
 
     Parameters:
         context: of the task.
         otherwise: what a retried task does where Airflow keeps none.
         force: whether a task that was cleared is to have none; one that is retried has it all the same.
+        part: of a task that has several checkpoints, what it is of.
     """
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
-    progress = TaskStateProgress(store)
+    progress = TaskStateProgress(store, f"{CHECKPOINT}-{digest(part)}" if part else CHECKPOINT)
     if force and _is_first_try(context) and progress.load() is not None:
         log.info("The task starts over, as option force says")
         progress.forget()
@@ -189,7 +193,9 @@ class PlanStore:
 def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
-    return PlanStore(store, digest(options.to_dict()))
+    # What is planned of a fleet stays, whatever databases come and go.
+    same = replace(options, source_database="*") if options.is_fleet else options
+    return PlanStore(store, digest(same.to_dict()))
 
 
 class Pace:

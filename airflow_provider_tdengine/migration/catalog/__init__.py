@@ -1,6 +1,14 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
-from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Database, Subtable, Table, is_virtual
+from airflow_provider_tdengine.migration.catalog.catalog import (
+    NO_TABLES,
+    Catalog,
+    Database,
+    Subtable,
+    Table,
+    is_virtual,
+)
+from airflow_provider_tdengine.migration.catalog.databases import database_names, matched, no_database, unmatched
 from airflow_provider_tdengine.migration.catalog.holdings import (
     Holding,
     Holdings,
@@ -24,6 +32,7 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 
 __all__ = [
     "EVERYTHING",
+    "NO_TABLES",
     "Catalog",
     "Database",
     "Holding",
@@ -35,17 +44,21 @@ __all__ = [
     "Table",
     "TimeScale",
     "count",
+    "database_names",
     "each",
     "holdings",
     "is_own_topic",
     "is_virtual",
+    "matched",
     "measured",
     "meet",
     "name_findings",
+    "no_database",
     "own_topic",
     "patiently",
     "pinned",
     "table_name_findings",
     "together",
+    "unmatched",
     "unspeakable",
 ]

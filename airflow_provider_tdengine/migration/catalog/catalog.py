@@ -25,6 +25,7 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.client.result import Session, all_rows, as_name, as_number, counted
 from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
+from airflow_provider_tdengine.migration.catalog.databases import database_names, enumerated, no_database
 from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.database_options import minutes
@@ -38,6 +39,9 @@ _NAMES = 2_000
 
 _NAMELESS = "(null)"
 _MOST_TAGS = 128
+
+NO_TABLES = "no tables"
+"""The kind of the findings that say so of a database."""
 
 _STORAGE = ("encode", "compress", "level")
 
@@ -113,17 +117,6 @@ class Subtable:
 
     name: str
     tags: tuple[Value, ...]
-
-
-def _enumerate(names: Iterable[str], most: int = 10) -> str:
-    """The first of some names, by name, and how many more there are; of any number, in little memory."""
-    first: list[str] = []
-    more = 0
-    for name in names:
-        first = sorted([*first, name])
-        more += len(first) > most
-        first = first[:most]
-    return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
 
 
 def _geometry(name: str) -> Finding:
@@ -307,13 +300,7 @@ class Catalog:
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
-        names = [as_name(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
-        visible = set(names) - {"information_schema", "performance_schema", "log"}
-        return Finding(
-            f"Option {option!r}",
-            f"{self.client.address} has no database {self.name!r}",
-            f"It has {_enumerate(visible)}",
-        )
+        return no_database(self.client, self.name, option, database_names(self.client))
 
     def missing_tables(self, scope: Scope, tables: Iterable[Table]) -> list[Finding]:
         """What to say of super tables and tables that were named and are not there.
@@ -325,13 +312,13 @@ class Catalog:
         place = f"the database {self.name!r} of {self.client.address}"
         stables = {table.name for table in tables if table.is_super}
         missing = scope.stables.unmatched((name, None) for name in stables)
-        there = _enumerate(self.stable_names()) if missing else ""
+        there = enumerated(self.stable_names()) if missing else ""
         findings = [
             Finding("Option 'stables'", f"{place} has no super table {text!r}", f"It has {there}") for text in missing
         ]
         if not findings and scope.tables:
             missing = scope.tables.unmatched(self._all_tables(scope.tables.bare_names(), stables))
-            there = _enumerate(name for name, _ in self._all_tables(stables=stables)) if missing else ""
+            there = enumerated(name for name, _ in self._all_tables(stables=stables)) if missing else ""
             findings = [
                 Finding("Option 'tables'", f"{place} has no subtable or normal table {text!r}", f"It has {there}")
                 for text in missing
@@ -349,15 +336,15 @@ class Catalog:
         tables = list(tables)
         if any(not table.is_super for table in tables) or self._has_subtables(tables, scope):
             return []
-        place, there = f"the database {self.name!r} of {self.client.address}", _enumerate(self._names())
+        place, there = f"the database {self.name!r} of {self.client.address}", enumerated(self._names())
         options = [option for option in ("stables", "tables", "exclude") if getattr(scope, option)]
         if there == "none" or not options:
             if may_come and options in ([], ["exclude"]) and "*" not in scope.exclude.texts:
                 return []
             action = "Give another database, or mode realtime or both, which wait for tables that come"
-            return [Finding("Option 'source_database'", f"{place} has no tables", action)]
+            return [Finding("Option 'source_database'", f"{place} has no tables", action, kind=NO_TABLES)]
         what = f"Option{'s' if len(options) > 1 else ''} {' and '.join(map(repr, options))}"
-        return [Finding(what, f"no table of {place} is left", f"Leave some of them in; it has {there}")]
+        return [Finding(what, f"no table of {place} is left", f"Leave some of them in; it has {there}", kind=NO_TABLES)]
 
     def _has_subtables(self, stables: list[Table], scope: Scope) -> bool:
         """Whether one of the super tables in scope has a subtable in scope.
@@ -606,7 +593,7 @@ class Row(dict[str, Value]):
     """A row by column name. A column that is asked for and is not there is an error of the answer."""
 
     def __missing__(self, column: str) -> Value:
-        raise AnswerError(f"The server answered without the column {column!r}; it has {_enumerate(self)}")
+        raise AnswerError(f"The server answered without the column {column!r}; it has {enumerated(self)}")
 
 
 def _option(value: Value) -> str:

@@ -24,6 +24,7 @@ from airflow_provider_tdengine.migration.copying.expired import (
     kept_since,
     settle,
 )
+from airflow_provider_tdengine.migration.copying.pack import Pack, packed
 from airflow_provider_tdengine.migration.copying.progress import (
     Checkpoint,
     MemoryProgress,
@@ -56,6 +57,7 @@ __all__ = [
     "DeadLetters",
     "Fail",
     "MemoryProgress",
+    "Pack",
     "ProgressNotSaved",
     "ProgressStore",
     "Refused",
@@ -84,6 +86,7 @@ __all__ = [
     "kept",
     "kept_since",
     "known",
+    "packed",
     "read_unit",
     "replay",
     "rows_a_group",

@@ -13,7 +13,7 @@ from airflow_provider_tdengine.migration.planning.plan import (
     plan_facts,
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
-from airflow_provider_tdengine.migration.planning.request import Request, on_source_clock, requested
+from airflow_provider_tdengine.migration.planning.request import Request, expanded, on_source_clock, requested
 
 __all__ = [
     "MOST_BATCHES",
@@ -25,6 +25,7 @@ __all__ = [
     "assessment",
     "assessment_page",
     "cut_batches",
+    "expanded",
     "history_seconds",
     "make_batches",
     "make_plan",
