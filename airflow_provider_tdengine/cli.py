@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NoReturn, cast
@@ -53,6 +53,7 @@ from airflow_provider_tdengine.migration.following import (
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     assessment,
+    expanded,
     make_plan,
     plan_facts,
     preflight,
@@ -95,24 +96,67 @@ def main(given: Sequence[str] | None = None) -> int:
         logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
         try:
-            command = Command(arguments, screen)
+            members = Asked.of(arguments).members()
         except TDengineError as error:
             screen.failure("\n".join(in_lines(error)))
             return _USAGE
-        actions: dict[str, Callable[[], int]] = {
-            "plan": command.plan,
-            "migrate": command.migrate,
-            "finish": command.finish,
-            "verify": command.verify,
-            "status": command.status,
-        }
-        return actions[arguments.command]()
+        if len(members) > 1:
+            return _of_fleet(arguments, screen, members)
+        return _of_one(arguments, screen, members[0])
     except TDengineError as error:
         screen.failure("\n".join(in_lines(error)))
         return _FAILED
     except KeyboardInterrupt:
         screen.failure("Stopped; the same command goes on from here")
         return _FAILED
+
+
+def _of_one(arguments: argparse.Namespace, screen: Screen, asked: Asked, *, is_member: bool = False) -> int:
+    """Do what is asked for with one database.
+
+    Raises:
+        TDengineError: it has failed.
+    """
+    try:
+        command = Command(arguments, screen, asked, is_member=is_member)
+    except TDengineError as error:
+        if is_member and error.retryable:
+            raise
+        screen.failure("\n".join(in_lines(error)))
+        return _USAGE
+    actions: dict[str, Callable[[], int]] = {
+        "plan": command.plan,
+        "migrate": command.migrate,
+        "finish": command.finish,
+        "verify": command.verify,
+        "status": command.status,
+    }
+    return actions[arguments.command]()
+
+
+def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[Asked]) -> int:
+    """Do what is asked for with one database after the other; one that is broken does not stop the others.
+
+    Raises:
+        TDengineError: of a server, which a retry may cure.
+    """
+    statuses: dict[str, int] = {}
+    for asked in members:
+        screen.heading(f"Database {asked.database}")
+        try:
+            statuses[asked.database] = _of_one(arguments, screen, asked, is_member=True)
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            screen.failure("\n".join(in_lines(error)))
+            statuses[asked.database] = _FAILED
+    failed = [name for name, status in statuses.items() if status]
+    screen.heading(
+        f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} of them without failure"
+    )
+    if failed:
+        screen.failure(f"Look above at {', '.join(failed)}; the same command goes on with what is not done")
+    return _FAILED if failed else 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -161,25 +205,68 @@ def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
         group.add_argument(flag, help=text, metavar="TEXT")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was given of a migration.
+
+    Parameters:
+        given: values by option name; of addresses, which may have passwords, no more than which side they are of.
+        sides: by option, the connection or address.
+    """
+
+    given: Mapping[str, object]
+    sides: Mapping[str, str]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Asked:
+        """What a command line has given."""
+        given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
+        # Options are shown in messages; URLs have passwords.
+        sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
+        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
+        return cls(given, sides)
+
+    @property
+    def database(self) -> str:
+        """The source database."""
+        return str(self.given.get("source_database", ""))
+
+    def members(self) -> list[Asked]:
+        """The same of each database of a fleet; of one database, the same.
+
+        Raises:
+            TDengineError: all that is wrong with a fleet; what is wrong with one of its databases is not looked for.
+        """
+        options, mistakes = MigrationOptions.read(self.given)
+        if not options.is_fleet:
+            return [self]
+        stop_on(mistakes)
+        options = expanded(options, *(_client(self.sides[name]) for name in _CONNECTIONS))
+        names = ("source_database", "target_database", "name")
+        return [
+            replace(self, given={**self.given, **{name: getattr(one, name) for name in names}})
+            for one in options.members
+        ]
+
+
 class Command:
-    """One call of the command line.
+    """One call of the command line, for one database.
 
     Parameters:
         arguments: what was given.
         screen: where to write to.
+        asked: what of that is asked of a migration.
+        is_member: whether it is one of a fleet.
 
     Raises:
         TDengineError: all that is wrong with what was given.
     """
 
-    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
-        given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
-        # Options are shown in messages; URLs have passwords.
-        sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
+    def __init__(self, arguments: argparse.Namespace, screen: Screen, asked: Asked, *, is_member: bool = False) -> None:
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
-        request = requested(given, lambda _, option: _client(sides[option]))
+        request = requested(asked.given, lambda _, option: _client(asked.sides[option]))
+        self._member = asked.database if is_member else ""
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -478,7 +565,7 @@ class Command:
                 share = wording.share(there, ours.total)
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
-            print(json.dumps(counts))
+            self._print(counts)
         else:
             heads = [("table", False), ("subtables", True), ("source", True), ("target", True), ("", True)]
             self._screen.table(heads, lines)
@@ -506,10 +593,14 @@ class Command:
 
     def _show(self, result: object, lines: Sequence[str]) -> None:
         if self._as_json:
-            print(json.dumps(result, default=str))
+            self._print(result)
         else:
             for line in lines:
                 self._screen.line(line)
+
+    def _print(self, result: object) -> None:
+        """A result as JSON; of a fleet, a line a database."""
+        print(json.dumps({self._member: result} if self._member else result, default=str))
 
     @property
     def _documents(self) -> Path:

@@ -119,11 +119,16 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False, part
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
-    progress = TaskStateProgress(store, f"{CHECKPOINT}-{digest(part)}" if part else CHECKPOINT)
+    progress = TaskStateProgress(store, part_key(part) if part else CHECKPOINT)
     if force and _is_first_try(context) and progress.load() is not None:
         log.info("The task starts over, as option force says")
         progress.forget()
     return progress
+
+
+def part_key(part: str) -> str:
+    """The key of the checkpoint of a part of a pack, by the identity of its batch."""
+    return f"{CHECKPOINT}-{digest(part)}"
 
 
 def fruitless_tries(context: Context) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration.comparing import Kind
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import MigrationOptions, fleet_words
 
 STAGES = {
     "TDengineResolveOperator": "resolve",
@@ -219,7 +219,7 @@ class Migration:
         group: the task group, empty for none.
         stages: by name.
         options: as the form or the DAG gave them; those that are known.
-        planned: what the plan adds up to: rows and batches.
+        planned: what the plan adds up to: rows and batches, and rows of each database of a fleet.
         verdict: what the comparison came to, see `migration.comparing.Verdict.to_dict`.
         progress: how far it is; None where it was not read.
         reason: what it has failed of, empty where no task has said it, or it was not read.
@@ -249,21 +249,38 @@ class Migration:
         """Where it is read again."""
         return self.run.number, self.group
 
+    @cached_property
+    def asked(self) -> MigrationOptions:
+        """From which databases to which."""
+        names = ("source_database", "target_database")
+        return MigrationOptions(**{name: str(self.option(name) or "") for name in names})  # type: ignore[arg-type]
+
     @property
     def source(self) -> str:
-        """The source database, empty while it is not known."""
-        return str(self.option("source_database") or "")
+        """The source database, empty while it is not known; of a fleet, all of them."""
+        return self.asked.source_database
 
     @property
     def target(self) -> str:
-        """The target database."""
-        return str(self.option("target_database") or self.source)
+        """The target database; of a fleet, the rule that gives each its own."""
+        return self.asked.target if self.source else ""
+
+    @property
+    def source_words(self) -> str:
+        """The source, however many databases it is."""
+        return fleet_words(self.source)
+
+    @property
+    def planned_databases(self) -> Mapping[str, int]:
+        """Rows that the plan gave each database of a fleet."""
+        found = self.planned.get("databases")
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def name(self) -> str:
         """As the run was called, else by its databases."""
         own = masked(str(self.option("name") or ""))
-        between = self.source if self.target == self.source else f"{self.source} to {self.target}"
+        between = self.source_words if self.target in (self.source, "*") else f"{self.source_words} to {self.target}"
         return own or between or self.group or self.run.run_id
 
     @property
@@ -273,7 +290,7 @@ class Migration:
     @property
     def heading(self) -> str:
         """How the line of the run's note begins that is about it."""
-        what = [f"{self.source} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
+        what = [f"{self.source_words} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
         return masked(", ".join(what) if not self.group else f"{self.group}: {', '.join(what)}")
 
     @property

@@ -45,6 +45,8 @@ def unmatched(text: str, names: Collection[str]) -> list[str]:
 def near(name: str, names: Collection[str]) -> list[str]:
     """Names that somebody may have meant: TDengine makes small letters of capitals that stand without quotes."""
     folded = {other.casefold(): other for other in names}
+    if same := folded.get(name.casefold()):
+        return [same]
     return [folded[other] for other in get_close_matches(name.casefold(), folded, n=3, cutoff=0.75)]
 
 
