@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -55,11 +54,6 @@ _SHOWN = 20
 class ComparingOperator(MigrationOperator):
     """What those who compare have in common."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # Made when the task runs: an operator is copied and pickled before.
-        self._stop: threading.Event | None = None
-
     def refused(self, options: MigrationOptions, context: Context, database: str = "") -> dict[str, list[int]]:
         """Timestamps of refused rows by table of the target, as far as their files are seen here.
 
@@ -70,11 +64,6 @@ class ComparingOperator(MigrationOperator):
         """
         folder = self.dead_letter_folder(options, context, database)
         return kept(folder) if folder else {}
-
-    def on_kill(self) -> None:
-        """Let the comparison end soon."""
-        if self._stop:
-            self._stop.set()
 
 
 class TDengineVerifyBatchOperator(ComparingOperator):
@@ -111,7 +100,6 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         options = self.migration_options(context)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
-        self._stop = threading.Event()
         if "parts" in self.copied:
             return self._compare_pack(self.copied["parts"], options, context)
         batch = Batch.from_dict(self.copied["batch"])
@@ -160,12 +148,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         for name, one in compared.items():
             if name not in differing:
                 told(f"Compared: {name}", one.facts())
-        for name, one in differing.items():
-            cure = "Clear this task to mend and compare once more, or the copy of this pack to copy it again"
-            log.error("%s", wording.folded([f"Database {name!r}:", *_in_words(one, cure)]))
-        fail_on(Failures.of(parts), context)
-        if differing:
-            raise failure([f"Databases that differ: {', '.join(differing)}"])
+        cure = "Clear this task to mend and compare once more, or the copy of this pack to copy it again"
+        said = [line for name, one in differing.items() for line in (f"Database {name!r}:", *_in_words(one, cure))]
+        fail_on(Failures.of(parts), context, said)
         return result
 
     def _compare(self, part: Mapping[str, Any], ends: tuple[Catalog, Catalog], context: Context) -> BatchComparison:
@@ -181,7 +166,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         refused = self.refused(options, context, batch.database) if copied.tally.rejected else {}
         # A task that is cleared compares what the source holds by then; its copy may be of days ago.
         again = context["ti"].try_number > 1
-        return compare_batch(*ends, batch, options, copied=copied, again=again, refused=refused, stop=self._stop)
+        return compare_batch(*ends, batch, options, copied=copied, again=again, refused=refused, stop=self.stop_event())
 
 
 class TDengineVerifyOperator(ComparingOperator):
@@ -239,7 +224,6 @@ class TDengineVerifyOperator(ComparingOperator):
                 made = self.of_each(options, context, lambda one, source, target: make_objects(source, target, one))
                 stop_on(one for name, found in made.broken.items() for one in named(name, found))
             return {"verdict": verdict.to_dict()}
-        self._stop = threading.Event()
         known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
         is_fleet = options.is_fleet
         with clear_failures():
@@ -341,7 +325,7 @@ class TDengineVerifyOperator(ComparingOperator):
         name = options.source_database if is_fleet else ""
         refused = self.refused(options, context, name)
         if known is None:
-            return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
+            return verify(source, target, options, refused, is_end_implied=implied, stop=self.stop_event())
         batches = [batch for batch in known.batches if batch.database == name]
         if failed := [one for batch in batches for one in known.failed.get(batch.identity, [])]:
             raise MigrationStopped(failed)
@@ -355,7 +339,7 @@ class TDengineVerifyOperator(ComparingOperator):
             raise failure([f"{found}:", *lines, *more, f"  → {action}"])
         compared = [known.compared[batch.identity] for batch in batches]
         return conclude(
-            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
+            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self.stop_event()
         )
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:

@@ -115,6 +115,23 @@ class MigrationOperator(BaseOperator):
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.options = options
+        # Made when the task runs: an operator is copied and pickled before.
+        self._stops: list[threading.Event] = []
+        self._is_killed = False
+
+    def stop_event(self) -> threading.Event:
+        """What is set when the task is to end; one for each batch or database, since what fails sets its own."""
+        stop = threading.Event()
+        self._stops.append(stop)
+        if self._is_killed:
+            stop.set()
+        return stop
+
+    def on_kill(self) -> None:
+        """Let what goes on end soon; what the target has confirmed is in the checkpoint."""
+        self._is_killed = True
+        for stop in self._stops:
+            stop.set()
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """The same as of all operators; a password in an option, which stops the task, is masked before it is kept."""
@@ -185,7 +202,8 @@ class MigrationOperator(BaseOperator):
     def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
         """What stands in the way of databases of a fleet, as tasks before this one have found it."""
         before = sorted(self.get_flat_relative_ids(upstream=True)) if options.is_fleet and self.get_dag() else []
-        found = context["ti"].xcom_pull(task_ids=before, key=BROKEN, map_indexes=-1) if before else []
+        # Without map_indexes: of what is not there, the log says nothing then.
+        found = context["ti"].xcom_pull(task_ids=before, key=BROKEN) if before else []
         return {
             database: [Finding(one["object"], one["found"], one["action"]) for one in findings]
             for pushed in found
@@ -296,8 +314,13 @@ def failure(lines: Sequence[str], *, retryable: bool = False) -> AirflowExceptio
     return (AirflowException if retryable else AirflowFailException)("\n".join(lines))
 
 
-def fail_on(failures: Failures, context: Context) -> None:
+def fail_on(failures: Failures, context: Context, more: Sequence[str] = ()) -> None:
     """Fail a task of a fleet where something of its pack did.
+
+    Parameters:
+        failures: what failed.
+        context: of the task.
+        more: what else is wrong, in lines.
 
     Raises:
         AirflowException: it did, and Airflow may try again.
@@ -305,7 +328,8 @@ def fail_on(failures: Failures, context: Context) -> None:
     """
     if failures.databases:
         context["ti"].xcom_push("findings", sent(failures.findings))
-        raise failure(failures.lines, retryable=failures.retryable)
+    if failures.databases or more:
+        raise failure([*more, *failures.lines], retryable=failures.retryable)
 
 
 @contextmanager
@@ -595,7 +619,6 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         super().__init__(**kwargs)
         self.batch = batch
         self.parallel_batches = parallel_batches
-        self._stop: threading.Event | None = None
         self._copied: list[tuple[Batch, Copied]] = []
 
     @property
@@ -606,7 +629,6 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch, or the pack."""
         options = self.migration_options(context)
-        self._stop = threading.Event()
         if "parts" in self.batch:
             return self._copy_pack(Pack.from_dict(self.batch), options, context)
         batch = Batch.from_dict(dict(self.batch))
@@ -688,7 +710,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 self.batch_options(context, batch),
                 progress,
                 dead_letters=letters,
-                stop=self._stop,
+                stop=self.stop_event(),
                 report=report,
             )
         finally:
@@ -731,8 +753,3 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             one = own.get(batch.database, options)
             lineages.append(batch_lineage(*ends(one), batch, one, copied.tally.confirmed, copied.tally.bytes))
         return added(lineages)
-
-    def on_kill(self) -> None:
-        """Let the workers end; what the target has confirmed is in the checkpoint."""
-        if self._stop:
-            self._stop.set()

@@ -82,8 +82,8 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
-        def pull(*, task_ids: list[str], key: str, map_indexes: int) -> list[Any]:
-            return [self.xcoms.get((task, map_indexes, key)) for task in task_ids]
+        def pull(*, task_ids: list[str], key: str) -> list[Any]:
+            return [self.xcoms.get((task, -1, key)) for task in task_ids]
 
         attempt = self.tries.get(task_id, 1)
         instance = task_instance(
