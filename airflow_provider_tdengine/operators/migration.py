@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_tdengine.client import Client
@@ -150,10 +151,13 @@ class MigrationOperator(BaseOperator):
 
     def batch_options(self, context: Context, batch: Batch) -> MigrationOptions:
         """The options for a batch, with its part of the limits that are for the whole migration."""
-        parallel = min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
         options = self.migration_options(context)
         (own,) = [one for one in options.members if batch.database in ("", one.source_database)]
-        return own.divided(parallel)
+        return own.divided(self._parallel(context, batch))
+
+    def _parallel(self, context: Context, batch: Batch) -> int:
+        """How many batches may be worked on at the same time."""
+        return min(batch.batches, self.parallel_batches or context["dag"].max_active_tasks)
 
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
@@ -599,7 +603,10 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         batch: one of the dictionaries that `TDenginePlanOperator` returns.
         parallel_batches: how many batches of a plan are copied at the same time at most, among which the limits are
             divided; as `max_active_tis_per_dagrun`, which sees to it. None for as many as the DAG has tasks at a time.
+        shared: whether the limits are of all runs of the DAG together, and not of each.
         options: as of all stages.
+
+    The limits are divided among those that copy at the moment: what one leaves, the others use some seconds later.
 
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
@@ -614,11 +621,14 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     template_fields: Sequence[str] = ("options", "batch")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batch": "json"}
 
-    def __init__(self, *, batch: Mapping[str, object], parallel_batches: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, batch: Mapping[str, object], parallel_batches: int | None = None, shared: bool = False, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
         super().__init__(**kwargs)
         self.batch = batch
         self.parallel_batches = parallel_batches
+        self.shared = shared
         self._copied: list[tuple[Batch, Copied]] = []
 
     @property
@@ -703,12 +713,15 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         if folder:
             own = batch_folder(folder / self.task_id, batch, options)
             letters = DeadLetters(own, options.max_rejected)
+        divided = self.batch_options(context, batch)
+        is_limited = divided.max_rows_per_second or divided.max_bytes_per_second
         try:
             copied = copy_batch(
                 *ends,
                 batch,
-                self.batch_options(context, batch),
+                divided,
                 progress,
+                factor=partial(self._factor, batch, context) if is_limited else None,
                 dead_letters=letters,
                 stop=self.stop_event(),
                 report=report,
@@ -739,6 +752,22 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             "seconds": round(copied.seconds, 3),
             "strategy": copied.strategy,
         }
+
+    def _factor(self, batch: Batch, context: Context) -> float:
+        """How many times its part of the limits this task may have, since more or fewer tasks copy than may."""
+        instance, runs = context["ti"], None if self.shared else [context["dag_run"].run_id]
+        tasks = [task.task_id for task in context["dag"].tasks if task.task_type == self.task_type]
+        try:
+            count = instance.get_ti_count(
+                dag_id=instance.dag_id,
+                task_ids=tasks if self.shared else [self.task_id],
+                run_ids=runs,
+                states=["running"],
+            )
+        except AirflowRuntimeError as error:
+            log.debug("How many tasks copy was not said: %s", error)
+            return 1.0
+        return self._parallel(context, batch) / max(1, count)
 
     def get_openlineage_facets_on_complete(
         self, task_instance: RuntimeTaskInstance

@@ -223,6 +223,7 @@ class Migration:
         verdict: what the comparison came to, see `migration.comparing.Verdict.to_dict`.
         progress: how far it is; None where it was not read.
         reason: what it has failed of, empty where no task has said it, or it was not read.
+        given: options as the run was given them.
     """
 
     run: Run
@@ -233,6 +234,7 @@ class Migration:
     verdict: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     reason: str = ""
+    given: Mapping[str, object] = field(default_factory=dict)
 
     def option(self, name: str) -> object:
         """An option's value, its default where it is not given."""
@@ -290,7 +292,10 @@ class Migration:
     @property
     def heading(self) -> str:
         """How the line of the run's note begins that is about it."""
-        what = [f"{self.source_words} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
+        given = str(self.given.get("source_database") or "")
+        # Of a fleet, what was asked for stays the same when patterns have become names.
+        source = given if MigrationOptions(source_database=given).is_fleet else self.source
+        what = [f"{fleet_words(source)} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
         return masked(", ".join(what) if not self.group else f"{self.group}: {', '.join(what)}")
 
     @property

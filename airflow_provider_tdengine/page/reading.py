@@ -160,6 +160,7 @@ def _migrations(session: Session, runs: Select[Any], *, whole: _Whole) -> list[M
             known.get((run.number, own["resolve"].task_id, "return_value"), given[run.number]),
             known.get((run.number, names.get((group, "plan"), ""), "planned"), {}),
             known.get((run.number, names.get((group, "certify"), ""), "verdict"), {}),
+            given=given[run.number],
         )
         for key, run in found.items()
         for group, own in sorted(stages[key].items())

@@ -30,7 +30,7 @@ def test_one_broken_database_fails_alone_and_comes_in_when_it_is_mended(airflow:
         assert len(airflow.target.execute(f"select * from {name}_new.n")) == 2
     said = airflow.xcom(run, "certify", key="verdict")["words"]
     assert said == "Not compared: fleet_b, of 3 databases"
-    airflow.wait_for(lambda: airflow.note(run) == f"fleet_a, fleet_b, fleet_c → *_new, history: failed: {said}")
+    airflow.wait_for(lambda: airflow.note(run) == f"fleet_* → *_new, history: failed: {said}")
     airflow.source.execute(f"insert into fleet_b.n values ({T + 2},{T})")
     before = airflow.source.rows_read
     airflow.clear(run, "copy")

@@ -55,6 +55,7 @@ def test_each_database_says_how_far_it_is_and_what_stands_in_its_way(fleet: Meta
     found = reading.one(fleet.session, "f", "r", "")
     assert found is not None
     assert (found.source_words, found.target, found.name) == ("5 databases", "*_new", "5 databases to *_new")
+    assert found.heading == "* → *_new, history"
     assert (found.progress.rows, found.share) == (140, 0.35)
     assert [cell.label for cell in reading.cells(fleet.session, found, "copy")] == ["a…b", "c…d"]
     known = {one.name: (one.target, one.state, one.rows, one.planned) for one in members(fleet.session, found, None)}
