@@ -58,6 +58,9 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 - `finish` then copies what has arrived by then, and compares all that was followed.
 """
 
+_OWN = MigrationOptions().to_dict()
+"""The options' own defaults."""
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
@@ -75,13 +78,11 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
     given = dict(defaults or {})
     if unknown := given.keys() - OPTIONS.keys():
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    own = MigrationOptions().to_dict()
-    return {name: _param(name, given.get(name, own[name])) for name in OPTIONS}
+    return {name: _param(name, given.get(name, own)) for name, own in _OWN.items()}
 
 
 def _param(name: str, default: object) -> Param:
-    option = OPTIONS[name]
-    own = MigrationOptions().to_dict()[name]
+    option, own = OPTIONS[name], _OWN[name]
     kind = "string" if own is None else _TYPES[type(own)]
     schema: dict[str, Any] = {"title": option.title, "description_md": _description(option, own)}
     if option.section != FIRST:  # Airflow opens the section of those that name none.
@@ -149,6 +150,7 @@ def migration(
     pool: str | None = None,
     shared: bool = False,
     linger: float = LINGER,
+    ended_by: str | None = None,
     prefix_group_id: bool = True,
 ) -> TaskGroup:
     """The stages of a migration, for a DAG of your own.
@@ -163,6 +165,8 @@ def migration(
             or compared takes as many as it has workers.
         shared: whether the limits on rows and bytes a second are of all runs of the DAG together, and not of each.
         linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
+        ended_by: the id of a task whose success ends following. Nobody is to write to the source any more then:
+            `finish` compares all rows, and fails where others have come.
         prefix_group_id: whether task ids begin with the group's name.
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
@@ -214,6 +218,7 @@ def migration(
             task_id="follow",
             options=resolved,
             linger=linger,
+            ended_by=ended_by,
             map_index_template=TDengineFollowOperator.map_index_template,
         )
         # The retries of the DAG are what it may have in a row without coming any further; see there. It may be the
@@ -226,7 +231,9 @@ def migration(
         following.kwargs.update(own)
         follow = following.expand(shard=shards.output)
         divided: Any = shards.output
-        finish = TDengineFinishOperator(task_id="finish", options=resolved, shards=divided, followed=follow.task_id)
+        finish = TDengineFinishOperator(
+            task_id="finish", options=resolved, shards=divided, followed=follow.task_id, is_last=ended_by is not None
+        )
         certify >> shards
         follow >> finish
     return group
@@ -258,16 +265,7 @@ def migration_dag(
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    arguments: dict[str, Any] = {
-        "schedule": None,
-        "catchup": False,
-        "description": _DESCRIPTION,
-        "doc_md": _DOC,
-        **dag_arguments,
-        "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},
-        "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
-    }
-    with DAG(dag_id, **arguments) as dag:
+    with form_dag(dag_id, defaults, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
         migration(
             by_interval=by_interval,
             parallel_batches=parallel_batches,
@@ -277,3 +275,24 @@ def migration_dag(
             prefix_group_id=False,
         )
     return dag
+
+
+def form_dag(dag_id: str, defaults: Mapping[str, object] | None, dag_arguments: Mapping[str, Any]) -> DAG:
+    """A DAG without tasks, with the form of a migration.
+
+    Parameters:
+        dag_id: the DAG's name.
+        defaults: values by option name that the form shows first.
+        dag_arguments: of `DAG`.
+
+    Raises:
+        ValueError: `defaults` names an option that does not exist.
+    """
+    arguments: dict[str, Any] = {
+        "schedule": None,
+        "catchup": False,
+        **dag_arguments,
+        "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},
+        "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
+    }
+    return DAG(dag_id, **arguments)

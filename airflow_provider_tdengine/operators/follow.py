@@ -28,6 +28,7 @@ from airflow_provider_tdengine.migration.findings import Finding, MigrationStopp
 from airflow_provider_tdengine.migration.following import (
     Follower,
     Position,
+    Quiet,
     Shard,
     choose,
     dropped,
@@ -43,7 +44,15 @@ from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
 from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
 from airflow_provider_tdengine.operators.stay import POSITION, Stay
-from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger, Wait, said
+from airflow_provider_tdengine.triggers.follow import (
+    ASKED,
+    Ending,
+    Event,
+    TDengineFollowTrigger,
+    Wait,
+    has_succeeded,
+    said,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -83,6 +92,8 @@ class FollowingOperator(MigrationOperator):
         super().__init__(**kwargs)
         self._follower: Follower | None = None
         self._reached: Position | None = None
+        self._asked = -math.inf
+        self._is_ended = False
 
     def chosen(self, options: MigrationOptions, stored: Mapping[str, object] | None) -> MigrationOptions:
         """The options with the way to follow that the source allows; the log says which, and why.
@@ -148,6 +159,8 @@ class FollowingOperator(MigrationOperator):
                     has_caught_up = done.position.has_caught_up(options)
                     if linger is None:
                         continue
+                    if self._is_to_end(context):
+                        break
                     if (has_caught_up and now - busy >= linger) or (linger and now - began >= self._longest):
                         break
             except Stopped:
@@ -155,6 +168,18 @@ class FollowingOperator(MigrationOperator):
             finally:
                 follower.close()
         return self._reached or position
+
+    def _ending(self, context: Context) -> Ending | None:
+        """The task that ends it, None where there is no such task."""
+        return None
+
+    def _is_to_end(self, context: Context) -> bool:
+        """Whether the task has succeeded that ends it; Airflow is asked now and then."""
+        ending, now = self._ending(context), time.monotonic()
+        if ending and not self._is_ended and now - self._asked >= ASKED:
+            self._asked = now
+            self._is_ended = has_succeeded(ending)
+        return self._is_ended
 
     @property
     def _longest(self) -> float:
@@ -193,6 +218,8 @@ class TDengineFollowOperator(FollowingOperator):
             one rows of Airflow's database: each time it comes back takes some.
         fruitless_retries: how often in a row it is tried again without having come any further, then it fails for
             good; None where Airflow's `retries` say it all. Without the state store, all tries count.
+        ended_by: the id of a task whose success ends it, such as the approval of a cutover; what the source has by then
+            is copied by `TDengineFinishOperator`.
         options: as of all stages.
     """
 
@@ -206,6 +233,7 @@ class TDengineFollowOperator(FollowingOperator):
         shard: Mapping[str, str | None] | None = None,
         linger: float = LINGER,
         fruitless_retries: int | None = None,
+        ended_by: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("map_index_template", self.map_index_template)
@@ -213,6 +241,7 @@ class TDengineFollowOperator(FollowingOperator):
         self.shard = shard
         self.linger = linger
         self.fruitless_retries = fruitless_retries
+        self.ended_by = ended_by
 
     @property
     def shard_label(self) -> str:
@@ -226,7 +255,7 @@ class TDengineFollowOperator(FollowingOperator):
             raise AirflowSkipException("Mode is history: nothing is followed")
         self._check_tries(context)
         if context["ti"].try_number > 1:
-            self._wait_for_answers(options, None)
+            self._wait_for_answers(context, options, None)
         self.resume(context)
 
     def resume(
@@ -261,15 +290,20 @@ class TDengineFollowOperator(FollowingOperator):
                 if not error.retryable or (in_trouble and not self._reached):
                     raise
                 log.warning("Waiting until both servers answer again: %s", error)
-                self._wait_for_answers(options, self._reached.to_dict() if self._reached else position)
+                self._wait_for_answers(context, options, self._reached.to_dict() if self._reached else position)
         if self._follower and self._follower.is_at_end(reached):
             log.info("All rows before %s have been copied", options.stop_at)
+            return
+        if self._is_to_end(context):
+            log.info(
+                "Following ends, since task %s has succeeded; finish copies what has arrived by then", self.ended_by
+            )
             return
         unseen = event["what"] if event and event["blind"] else ""
         if event and unseen and unseen == blind:
             raise failure([*said(event), "This worker can. Clear this task then; it goes on where it stopped"])
         log.info("From here on it waits in the triggerer, which has a log of its own")
-        self._wait(options, reached.to_dict(), reached.to_dict(), unseen)
+        self._wait(context, options, reached.to_dict(), reached.to_dict(), unseen)
 
     def _check_tries(self, context: Context) -> None:
         """Fail where too many tries in a row, some of which were killed, came no further.
@@ -287,8 +321,13 @@ class TDengineFollowOperator(FollowingOperator):
                 ]
             )
 
+    def _ending(self, context: Context) -> Ending | None:
+        run = context["dag_run"]
+        return Ending(dag_id=run.dag_id, run_id=run.run_id, task_id=self.ended_by) if self.ended_by else None
+
     def _wait(
         self,
+        context: Context,
         options: MigrationOptions,
         watched: Mapping[str, object] | None,
         position: Mapping[str, object] | None,
@@ -297,20 +336,24 @@ class TDengineFollowOperator(FollowingOperator):
         """Leave the worker.
 
         Parameters:
+            context: of the task.
             options: of the migration.
             watched: the position that is to be left behind; None where only answers are waited for.
             position: where to go on, None for the position that is stored.
             blind: what kept the triggerer from looking the last time.
         """
-        wait = Wait(options=options.to_dict(), shard=asdict(self._shard), position=watched)
+        ending = self._ending(context)
+        wait = Wait(options=options.to_dict(), shard=asdict(self._shard), position=watched, ending=ending)
         self.defer(
             trigger=TDengineFollowTrigger(wait),
             method_name="resume",
             kwargs={"position": position, "in_trouble": watched is None, "blind": blind},
         )
 
-    def _wait_for_answers(self, options: MigrationOptions, position: Mapping[str, object] | None) -> NoReturn:
-        self._wait(options, None, position)
+    def _wait_for_answers(
+        self, context: Context, options: MigrationOptions, position: Mapping[str, object] | None
+    ) -> NoReturn:
+        self._wait(context, options, None, position)
 
     @property
     def _shard(self) -> Shard:
@@ -328,10 +371,12 @@ class TDengineFinishOperator(FollowingOperator):
         shards: the dictionaries that `TDengineShardsOperator` returned; None where it was skipped, as with mode
             history, and this task is, too.
         followed: the task that followed them, whose XComs say how far it came.
+        is_last: whether nobody is to write to the source any more, as at a cutover. Then all rows are compared, those
+            of history, too, and it fails where the source has rows that came meanwhile, or that lie in the future.
         options: as of all stages.
 
     What proves it is the XCom `certificate`, and is written where `certificate_path` says, whether it fails or not: it
-    is of the rows from the end of history on.
+    is of the rows from the end of history on, or of all of them.
 
     Returns:
         The verdict, see `migration.comparing.Verdict`; it is the XCom `verdict`, too, whether it fails or not.
@@ -340,12 +385,15 @@ class TDengineFinishOperator(FollowingOperator):
     template_fields: Sequence[str] = ("options", "shards", "followed")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "shards": "json"}
 
-    def __init__(self, *, shards: Iterable[Mapping[str, str | None]] | None, followed: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, shards: Iterable[Mapping[str, str | None]] | None, followed: str, is_last: bool = False, **kwargs: Any
+    ) -> None:
         # Some of them may have been skipped by hand.
         kwargs.setdefault("trigger_rule", "none_failed")
         super().__init__(**kwargs)
         self.shards = shards
         self.followed = followed
+        self.is_last = is_last
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
@@ -361,22 +409,27 @@ class TDengineFinishOperator(FollowingOperator):
                 self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False, linger=None)
             begin = options.window_end
             assert begin is not None
-            verdict, lines = Verdict(not_compared="verify is none"), list[str]()
+            verdict, lines, quiet = Verdict(not_compared="verify is none"), list[str](), None
             if options.verify != "none":
-                past = replace(options, mode="history", start_from=None, stop_at=None)
                 folder = self.dead_letter_folder(options, context)
-                period = replace(past, start=begin.isoformat(), end=end.isoformat())
-                comparison = verify(source, target, period, kept(folder) if folder else {})
+                since = options.start if self.is_last and options.copies_history else begin.isoformat()
+                past = replace(options, mode="history", start_from=None, stop_at=None, start=since, end=end.isoformat())
+                quiet = Quiet(source, target, past) if self.is_last else None
+                comparison = verify(source, target, past, kept(folder) if folder else {})
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))
                 context["ti"].xcom_push("certificate", proof)
                 if options.certificate_path:
                     log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         context["ti"].xcom_push("verdict", verdict.to_dict())
-        log.info("Rows from %s to %s: %s", begin.isoformat(), end.isoformat(), verdict.words)
+        rows = "All rows" if quiet else f"Rows from {begin.isoformat()}"
+        log.info("%s to %s: %s", rows, end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more"
             raise failure([verdict.words, *lines, cure])
+        if quiet:
+            with clear_failures(context), source, target:
+                quiet.check()
         if options.follow_by != "poll":
             with source:
                 dropped(topic_of(source, target, options))
@@ -396,10 +449,14 @@ class TDengineFinishOperator(FollowingOperator):
             source: the source database.
             reached: a digest of how far they came.
         """
+        behind_now = datetime.fromtimestamp(source.behind_now(), timezone.utc)
+        if self.is_last:
+            # Whoever has stopped the writers since an earlier try means all of it.
+            return behind_now
         progress = task_progress(context, "copies what has arrived by then")
         if (stored := progress.load()) and stored.get("of") == reached:
             return datetime.fromisoformat(str(stored["end"]))
-        end = datetime.fromtimestamp(source.behind_now(), timezone.utc)
+        end = behind_now
         try:
             progress.save({"of": reached, "end": end.isoformat()})
         except ProgressNotSaved as error:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
@@ -33,6 +33,9 @@ class TDengineCutoverSensor(BaseSensorOperator):
         options: those of the migration that follows; mode and period mean nothing here.
         max_lag: how far the target may be behind.
         past: how far back is compared.
+
+    Returns:
+        `rows` and `tables` that were compared, and `end`, the moment up to which.
     """
 
     template_fields: Sequence[str] = ("options",)
@@ -54,7 +57,7 @@ class TDengineCutoverSensor(BaseSensorOperator):
         self.max_lag = max_lag
         self.past = past
 
-    def poke(self, context: Context) -> bool:
+    def poke(self, context: Context) -> PokeReturnValue:
         """Whether both sides are equal up to `max_lag` ago."""
         with clear_failures():
             options = MigrationOptions.checked(self.options)
@@ -70,11 +73,11 @@ class TDengineCutoverSensor(BaseSensorOperator):
                 if not error.retryable:
                     raise
                 log.warning("Waiting until it answers again: %s", error)
-                return False
+                return PokeReturnValue(is_done=False)
         if comparison.different:
             differ = wording.number(comparison.different, "table")
             log.info("Not yet: %s not equal; the first difference is %s", differ, comparison.differences[0])
-            return False
+            return PokeReturnValue(is_done=False)
         log.info(
             "Readers and writers can be switched: %s of %s up to %s are equal%s",
             wording.number(comparison.rows, "row"),
@@ -82,4 +85,4 @@ class TDengineCutoverSensor(BaseSensorOperator):
             end,
             "" if options.schema == "none" else ", and all tags",
         )
-        return True
+        return PokeReturnValue(True, {"rows": comparison.rows, "tables": comparison.tables, "end": end})

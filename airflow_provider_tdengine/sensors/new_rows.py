@@ -92,4 +92,4 @@ class TDengineNewRowsSensor(BaseSensorOperator):
         options = increment_options(self.options, context)
         options = replace(options, poll_interval=max(0.1, float(self.poke_interval)))
         position = asset_progress(context, the_asset(self.inlets)).load()
-        return Wait(options=options.to_dict(), shard=asdict(Shard()), position=position)
+        return Wait(options=options.to_dict(), shard=asdict(Shard()), position=position, ending=None)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TypedDict
 
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
@@ -21,6 +24,18 @@ from airflow_provider_tdengine.operators.migration import client
 log = logging.getLogger(__name__)
 
 
+ASKED = 5.0
+"""Seconds between two questions to Airflow whether the task has succeeded that ends a follow."""
+
+
+class Ending(TypedDict):
+    """A task whose success ends a follow."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+
+
 class Wait(TypedDict):
     """What a wait begins with; no secrets, since Airflow stores it.
 
@@ -28,11 +43,13 @@ class Wait(TypedDict):
         options: of the migration, with the ids of its two connections.
         shard: the tables that are followed.
         position: up to where the follow has come; None where only an answer of both servers is waited for.
+        ending: the task that ends it; None where there is no such task.
     """
 
     options: Mapping[str, object]
     shard: Mapping[str, str | None]
     position: Mapping[str, object] | None
+    ending: Ending | None
 
 
 class Event(TypedDict):
@@ -95,8 +112,12 @@ class TDengineFollowTrigger(BaseTrigger):
                 in_background(self._lookout.close)
 
     async def _event(self) -> Event:
-        trouble = ""
+        trouble, asked, ending = "", -math.inf, self._wait["ending"]
         while True:
+            if ending and time.monotonic() - asked >= ASKED:
+                asked = time.monotonic()
+                if await sync_to_async(has_succeeded, thread_sensitive=False)(ending):
+                    return Event(what=f"{ending['task_id']} has succeeded", blind="")
             try:
                 if self._lookout is None:
                     # One of asgiref's threads: they may ask Airflow for connections, in Airflow 3.1 no other ones.
@@ -114,6 +135,13 @@ class TDengineFollowTrigger(BaseTrigger):
                     return Event(what=found, blind="")
                 trouble = ""
             await asyncio.sleep(self._poll_interval)
+
+
+def has_succeeded(ending: Ending) -> bool:
+    """Whether the task has succeeded that ends a follow."""
+    run, task = ending["run_id"], ending["task_id"]
+    states = RuntimeTaskInstance.get_task_states(dag_id=ending["dag_id"], task_ids=[task], run_ids=[run])
+    return bool(states.get(run, {}).get(task) == "success")
 
 
 def lookout(wait: Wait) -> Lookout | TopicLookout:

@@ -12,6 +12,7 @@ from airflow_provider_tdengine.migration.following.feed import Feed, Positions
 from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.lookout import Lookout, TopicLookout
 from airflow_provider_tdengine.migration.following.position import Position, Shard, follow_facts, shards, was_told
+from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.rounds import lasting_rounds, rounds
 from airflow_provider_tdengine.migration.following.subscriber import Subscriber, dropped
 from airflow_provider_tdengine.migration.following.topic import Topic
@@ -23,6 +24,7 @@ __all__ = [
     "Lookout",
     "Position",
     "Positions",
+    "Quiet",
     "Round",
     "Shard",
     "Subscriber",

@@ -586,7 +586,8 @@ class Follower:
         for (low, _), pairs in together.items():
             rows += self._complete(pairs, low, watermark, counts)
         if rows:
-            log.info("%d rows were late, or of tables that were new to the target; they have been copied", rows)
+            late = wording.number(rows, "row")
+            log.info("Copied besides: %s that came late, or with tables that were new to the target", late)
         return replace(position, known=Known(since, until, now), rows=position.rows + rows)
 
     @property

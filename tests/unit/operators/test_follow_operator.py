@@ -26,12 +26,14 @@ from airflow.sdk.module_loading import import_string
 
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.copying import at_or_after
+from airflow_provider_tdengine.operators import follow as follow_operator
 from airflow_provider_tdengine.operators.follow import (
     TDengineFinishOperator,
     TDengineFollowOperator,
     TDengineShardsOperator,
 )
 from airflow_provider_tdengine.operators.migration import TDengineSchemaSyncOperator
+from airflow_provider_tdengine.triggers import follow as trigger
 from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger
 
 from .conftest import SECRET, Plant, Store, dag_run
@@ -55,11 +57,17 @@ class Task:
     pushed: dict[str, Any] = field(default_factory=dict)
     linger: float = 0.0
     attempts: int = RETRIES
+    ended_by: str | None = None
 
     @property
     def operator(self) -> TDengineFollowOperator:
         return TDengineFollowOperator(
-            task_id="follow", options=self.options, shard=self.shard, linger=self.linger, fruitless_retries=RETRIES
+            task_id="follow",
+            options=self.options,
+            shard=self.shard,
+            linger=self.linger,
+            fruitless_retries=RETRIES,
+            ended_by=self.ended_by,
         )
 
     def context(self) -> Any:
@@ -444,11 +452,16 @@ class Finish:
     positions: list[dict[str, Any] | None]
     store: Store = field(default_factory=Store)
     pushed: dict[str, Any] = field(default_factory=dict)
+    is_last: bool = False
 
     def execute(self) -> dict[str, object]:
         shards = [{"first": None, "before": None}] if len(self.positions) == 1 else SHARDS
         operator = TDengineFinishOperator(
-            task_id="finish", options=json.loads(json.dumps(self.options)), shards=shards, followed="follow"
+            task_id="finish",
+            options=json.loads(json.dumps(self.options)),
+            shards=shards,
+            followed="follow",
+            is_last=self.is_last,
         )
         run = dag_run()
         ti = SimpleNamespace(
@@ -514,6 +527,68 @@ def test_a_difference_that_stays_fails_the_run(plant: Plant) -> None:
     with pytest.raises(AirflowFailException, match="d1: rows 1 in the source, 2 in the target"):
         finish.execute()
     assert finish.pushed["verdict"]["kind"] == "different"
+
+
+def test_at_a_cutover_all_rows_are_compared(plant: Plant) -> None:
+    """Those of history, too, whatever has become of them since."""
+    plant.options["mode"] = "both"
+    plant.insert("d0", late=3600)
+    task = Task(plant.options).start()
+    plant.target.execute("delete from follower.d0")
+    plant.insert("d1")
+    time.sleep(0.01)
+    finish = Finish(plant.options, [task.pushed["position"]], is_last=True)
+    assert finish.execute()["rows"] == 2
+    assert plant.is_equal
+
+
+def test_a_cutover_is_not_green_while_the_source_is_written_to(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant.options["mode"] = "both"
+    task = Task(plant.options).start()
+    compare, moments = follow_operator.verify, [-5.0, 60.0]
+
+    def write_then_compare(*arguments: Any) -> Any:
+        compared = compare(*arguments)
+        # A late row, and one of the future: of the time that was compared, and of behind it.
+        plant.insert("d2", late=moments[0])
+        plant.insert("d2", late=moments[1])
+        return compared
+
+    finish = Finish(plant.options, [task.pushed["position"]], is_last=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(follow_operator, "verify", write_then_compare)
+        with pytest.raises(AirflowFailException, match="still written to") as failure:
+            finish.execute()
+    assert "0 rows before they were compared, 1 behind that" in str(failure.value)
+    assert f"1 row from {finish.pushed['certificate']['end'][:16]}" in str(failure.value)
+    assert [finding["object"] for finding in finish.pushed["findings"]] == ["Source database 'plant'"] * 2
+    plant.source.faults.set_clock(10)
+    assert finish.execute()["rows"] == 2, "cleared, it has another end"
+    assert plant.is_equal
+
+
+def test_a_task_that_succeeds_ends_following(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it waits in the triggerer then, or follows in its worker."""
+    task, states = Task(plant.options, ended_by="approve"), {"approve": "awaiting_input"}
+
+    def get_task_states(*, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
+        assert (dag_id, task_ids) == ("m", ["approve"])
+        return dict.fromkeys(run_ids, states)
+
+    monkeypatch.setattr(trigger, "RuntimeTaskInstance", SimpleNamespace(get_task_states=get_task_states))
+    task.start()
+    assert task.deferred
+    states["approve"] = "success"
+    event = task.wait()
+    assert event["what"] == "approve has succeeded"
+    plant.insert("d1")
+    task.operator.resume(task.context(), event=event, **json.loads(json.dumps(task.deferred.kwargs)))
+    task.operator.resume(task.context())
+    states["approve"] = "failed"
+    with pytest.raises(TaskDeferred):
+        task.operator.resume(task.context())
 
 
 def test_refused_rows_that_were_followed_make_the_run_red(
