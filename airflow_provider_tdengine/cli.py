@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
@@ -50,7 +51,7 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     expanded,
@@ -59,12 +60,16 @@ from airflow_provider_tdengine.migration.planning import (
     preflight,
     preview,
     requested,
+    requested_of_source,
     write_assessment,
 )
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.storage import digest, folder_findings, storage, write_whole
 from airflow_provider_tdengine.migration.structure import Made, SchemaSync, make_objects
 from airflow_provider_tdengine.screen import Screen
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.migration.offline import StoredCatalog
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +84,14 @@ _COMMANDS = {
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
     "verify": "compare both sides; nothing is written",
     "status": "rows of each super table and normal table on both sides; nothing is written",
+    "export": "write a database into a folder of Parquet files, for a target that no line leads to; called again, it "
+    "goes on where it stopped",
+    "import": "as migrate, from the folder of an export; called again, it goes on where it stopped",
 }
+
+_SECTIONS_OF_A_SERVER = ("Realtime",)
+_OF_A_SERVER = ("source_conn_id", "source_database", "mode", "where")
+"""What import has not, beside the sections above: files are neither found by a connection, nor followed, nor asked."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -96,13 +108,14 @@ def main(given: Sequence[str] | None = None) -> int:
         logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
         try:
-            members = Asked.of(arguments).members()
+            members = _members(arguments)
+            action: Callable[[], int] = partial(_of_fleet, arguments, screen, members)
+            if len(members) == 1:
+                action = _action(arguments, screen, members[0])
         except TDengineError as error:
             screen.failure("\n".join(in_lines(error)))
             return _USAGE
-        if len(members) > 1:
-            return _of_fleet(arguments, screen, members)
-        return _of_one(arguments, screen, members[0])
+        return action()
     except TDengineError as error:
         screen.failure("\n".join(in_lines(error)))
         return _FAILED
@@ -111,49 +124,69 @@ def main(given: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
-def _of_one(arguments: argparse.Namespace, screen: Screen, asked: Asked, *, is_member: bool = False) -> int:
-    """Do what is asked for with one database.
+def _action(
+    arguments: argparse.Namespace, screen: Screen, own: Mapping[str, object], *, is_member: bool = False
+) -> Callable[[], int]:
+    """What is asked for, with all that was given looked at.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+        own: options of one database, in place of those that were given.
+        is_member: whether there are others.
 
     Raises:
-        TDengineError: it has failed.
+        TDengineError: all that is wrong with that.
     """
-    try:
-        command = Command(arguments, screen, asked, is_member=is_member)
-    except TDengineError as error:
-        if is_member and error.retryable:
-            raise
-        screen.failure("\n".join(in_lines(error)))
-        return _USAGE
+    if arguments.command == "export":
+        return ExportCommand(arguments, screen).run
+    command = Command(arguments, screen, own, is_member=is_member)
     actions: dict[str, Callable[[], int]] = {
         "plan": command.plan,
         "migrate": command.migrate,
+        "import": command.migrate,
         "finish": command.finish,
         "verify": command.verify,
         "status": command.status,
     }
-    return actions[arguments.command]()
+    return actions[arguments.command]
 
 
-def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[Asked]) -> int:
+def _members(arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The options of each database in which they differ from those that were given; of one database, none do.
+
+    Raises:
+        TDengineError: all that is wrong with a fleet; what is wrong with one of its databases is not looked for.
+    """
+    given, client = _given(arguments)
+    options, mistakes = MigrationOptions.read(given)
+    if arguments.command in ("export", "import") or not options.is_fleet:
+        return [{}]
+    stop_on(mistakes)
+    ends = (client(getattr(options, name), name) for name in _CONNECTIONS)
+    names = ("source_database", "target_database", "name")
+    return [{name: getattr(one, name) for name in names} for one in expanded(options, *ends).members]
+
+
+def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[Mapping[str, object]]) -> int:
     """Do what is asked for with one database after the other; one that is broken does not stop the others.
 
     Raises:
         TDengineError: of a server, which a retry may cure.
     """
-    statuses: dict[str, int] = {}
-    for asked in members:
-        screen.heading(f"Database {asked.database}")
+    failed = []
+    for own in members:
+        database = str(own["source_database"])
+        screen.heading(f"Database {database}")
         try:
-            statuses[asked.database] = _of_one(arguments, screen, asked, is_member=True)
+            if _action(arguments, screen, own, is_member=True)():
+                failed.append(database)
         except TDengineError as error:
             if error.retryable:
                 raise
             screen.failure("\n".join(in_lines(error)))
-            statuses[asked.database] = _FAILED
-    failed = [name for name, status in statuses.items() if status]
-    screen.heading(
-        f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} of them without failure"
-    )
+            failed.append(database)
+    screen.heading(f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} without failure")
     if failed:
         screen.failure(f"Look above at {', '.join(failed)}; the same command goes on with what is not done")
     return _FAILED if failed else 0
@@ -177,16 +210,30 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
         command.add_argument("--verbose", action="store_true", help="show the log")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.add_argument(
-            "--state", type=Path, default=Path(".airflow-tdengine"), help="where migrate keeps how far it has come"
-        )
+        if name in ("export", "import"):
+            folder = "the folder, or a URL of Airflow's object storage, such as s3://aws_default@plant/power"
+            command.add_argument("--folder", required=True, help=folder)
+        if name != "export":
+            kept = f"where {'import' if name == 'import' else 'migrate'} keeps how far it has come"
+            command.add_argument("--state", type=Path, default=Path(".airflow-tdengine"), help=kept)
         sections: dict[str, argparse._ArgumentGroup] = {}
         for field in fields(MigrationOptions):
             option = OPTIONS[field.name]
+            if not _has(name, field.name):
+                continue
             if option.section not in sections:
                 sections[option.section] = command.add_argument_group(option.section)
             _add(sections[option.section], field.name, field.default)
     return parser
+
+
+def _has(command: str, option: str) -> bool:
+    """Whether a command has an option."""
+    if command == "export":
+        return option in EXPORT_CONTENT + EXPORT_PACE
+    if command == "import":
+        return option not in _OF_A_SERVER and OPTIONS[option].section not in _SECTIONS_OF_A_SERVER
+    return True
 
 
 def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
@@ -205,75 +252,43 @@ def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
         group.add_argument(flag, help=text, metavar="TEXT")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What was given of a migration.
-
-    Parameters:
-        given: values by option name; of addresses, which may have passwords, no more than which side they are of.
-        sides: by option, the connection or address.
-    """
-
-    given: Mapping[str, object]
-    sides: Mapping[str, str]
-
-    @classmethod
-    def of(cls, arguments: argparse.Namespace) -> Asked:
-        """What a command line has given."""
-        given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
-        # Options are shown in messages; URLs have passwords.
-        sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-        given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
-        return cls(given, sides)
-
-    @property
-    def database(self) -> str:
-        """The source database."""
-        return str(self.given.get("source_database", ""))
-
-    def members(self) -> list[Asked]:
-        """The same of each database of a fleet; of one database, the same.
-
-        Raises:
-            TDengineError: all that is wrong with a fleet; what is wrong with one of its databases is not looked for.
-        """
-        options, mistakes = MigrationOptions.read(self.given)
-        if not options.is_fleet:
-            return [self]
-        stop_on(mistakes)
-        options = expanded(options, *(_client(self.sides[name]) for name in _CONNECTIONS))
-        names = ("source_database", "target_database", "name")
-        return [
-            replace(self, given={**self.given, **{name: getattr(one, name) for name in names}})
-            for one in options.members
-        ]
-
-
 class Command:
     """One call of the command line, for one database.
 
     Parameters:
         arguments: what was given.
         screen: where to write to.
-        asked: what of that is asked of a migration.
+        own: options of that database, in place of those that were given.
         is_member: whether it is one of a fleet.
 
     Raises:
         TDengineError: all that is wrong with what was given.
     """
 
-    def __init__(self, arguments: argparse.Namespace, screen: Screen, asked: Asked, *, is_member: bool = False) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        screen: Screen,
+        own: Mapping[str, object],
+        *,
+        is_member: bool = False,
+    ) -> None:
+        given, client = _given(arguments)
+        given |= own
+        self._member = str(own["source_database"]) if is_member else ""
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
-        request = requested(asked.given, lambda _, option: _client(asked.sides[option]))
-        self._member = asked.database if is_member else ""
+        stored = _opened(_folder(arguments.folder)) if arguments.command == "import" else None
+        if stored:
+            given = stored.given(given)
+        request = requested(given, client, source=stored)
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
         self._as_json = arguments.json
         addresses = [str(side.client.address) for side in (self._source, self._target)]
         self._state = State(arguments.state, request.options, addresses)
-        if request.options.force and arguments.command == "migrate":
+        if request.options.force and arguments.command in ("migrate", "import"):
             self._state.forget()
         if not self._state.is_begun:
             self._state.created = self._present(request.options)
@@ -612,6 +627,69 @@ class Command:
         if self._options.on_error != "dead_letter":
             return None
         return Path(self._options.dead_letter_path) / self._state.name
+
+
+class ExportCommand:
+    """A call of `export`.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+
+    Raises:
+        TDengineError: all that is wrong with what was given.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+        from airflow_provider_tdengine.migration.offline import Export  # noqa: PLC0415 - it needs an extra
+
+        folder = _folder(arguments.folder)
+        options, source = requested_of_source(*_given(arguments))
+        stop_on(folder_findings({"folder": arguments.folder}, lambda _: folder))
+        self._export = Export(source, options, folder)
+        self._screen = screen
+        self._as_json = arguments.json
+
+    def run(self) -> int:
+        """Write what is not written yet."""
+        with self._screen.headway("export") as making:
+            done = self._export.run(making)
+        if self._as_json:
+            print(json.dumps(asdict(done)))
+            return 0
+        said = f"{done.rows:,} rows in {done.folder}"
+        self._screen.stage("export", done.seconds, said)
+        for line in wording.facts("", done.facts())[1:]:
+            self._screen.line(f"    {line}")
+        return 0
+
+
+def _given(arguments: argparse.Namespace) -> tuple[dict[str, object], Callable[[str, str], Client]]:
+    """The options that were given, without secrets, and what gives the client of a connection."""
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
+    # Options are shown in messages; URLs have passwords.
+    sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
+    given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
+    return given, lambda _, option: _client(sides[option])
+
+
+def _opened(folder: Path) -> StoredCatalog:
+    """The export in a folder."""
+    from airflow_provider_tdengine.migration.offline import opened  # noqa: PLC0415 - it needs an extra
+
+    return opened(folder)
+
+
+def _folder(text: str) -> Path:
+    """The folder of an export."""
+    if secrets_in(text):
+        raise AddressError("--folder is an address with a password or token; expected a folder, or a URL without")
+    if "://" not in text:
+        return Path(text)
+    # Importing Airflow takes seconds.
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
+
+    return cast(Path, ObjectStoragePath(text))
 
 
 def _status(verdict: Verdict) -> int:

@@ -12,7 +12,7 @@ from itertools import product, starmap
 from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from benchmarks.measure import CROSSING, WIDTHS, measure_crossing, measure_shape, measure_structure
+from benchmarks.measure import CROSSING, WIDTHS, measure_crossing, measure_files, measure_shape, measure_structure
 from benchmarks.report import Report, merged
 from benchmarks.runners import BenchmarkFailed, drop_copy, why_no_taosdump
 from benchmarks.servers import Server, servers
@@ -32,6 +32,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("shapes", nargs="*", type=_shape, metavar="shape", help=f"of {names} (default: all)")
     parser.add_argument("--crossing", action="store_true", help="dense against sparse, 10 to 5000 rows a subtable")
     parser.add_argument("--schema", action="store_true", help="schema sync of 20,000 subtables")
+    parser.add_argument("--files", action="store_true", help="by an export and its import, beside the direct way")
     parser.add_argument("--memory", action="store_true", help="1 million against 50 million rows")
     parser.add_argument("--runs", type=int, help="of which the median is taken (default: 5; simulated servers: 1)")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many subtables (default: 1)")
@@ -86,6 +87,9 @@ def _measure(arguments: argparse.Namespace, sources: list[Server], target: Serve
         source = _source_of(shape, sources)
         if source is None:
             report.left_out.append(f"{shape.name} needs a source of {shape.generation}.x")
+            continue
+        if arguments.files:
+            report.files.append(measure_files(shape.scaled(arguments.scale), source, target, runs, _say))
             continue
         why = why_no_taosdump(source, target)
         rivals = [] if arguments.alone else ["script"] if why else ["script", "taosdump"]

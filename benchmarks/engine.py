@@ -19,6 +19,7 @@ from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch
+from airflow_provider_tdengine.migration.offline import Export, opened
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan
 from airflow_provider_tdengine.migration.structure import SchemaSync
@@ -34,11 +35,13 @@ class Job:
         source: the source's URL.
         target: the target's URL.
         options: of the migration; with schema `only` the structure is synchronised twice, and no row is copied.
+        folder: where it goes by an export and its import; empty for a direct one.
     """
 
     source: str
     target: str
     options: dict[str, object]
+    folder: str = ""
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Figures:
     """What a migration took.
 
     Parameters:
-        seconds: of each stage: schema, again, plan, copy, verify.
+        seconds: of each stage: export, open, schema, again, plan, copy, verify.
         cpu: CPU seconds of each stage, user and system.
         rows: rows that were copied.
         bytes: in how many bytes of blocks and statements.
@@ -55,6 +58,8 @@ class Figures:
         differences: the first ones, as text.
         imports_mb: memory of the interpreter with imports, in 10^6 bytes.
         peak_mb: how much more it was at most.
+        files: bytes of the files of an export.
+        values: bytes of the values in them.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -66,6 +71,8 @@ class Figures:
     differences: list[str] = field(default_factory=list)
     imports_mb: float = 0.0
     peak_mb: float = 0.0
+    files: int = 0
+    values: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -82,6 +89,8 @@ def migrate(job: Job) -> Figures:
     options = MigrationOptions.checked(job.options).ended(datetime.now(timezone.utc))
     source = Catalog(Client(Address.from_url(job.source)), options.source_database)
     target = Catalog(Client(Address.from_url(job.target)), options.target)
+    if job.folder:
+        source = _by_files(source, options, Path(job.folder), figures)
     with figures.stage("schema"):
         SchemaSync(source, target, options).run()
     if options.schema == "only":
@@ -91,6 +100,15 @@ def migrate(job: Job) -> Figures:
         _copy(source, target, options, figures)
     figures.peak_mb = _peak_memory() - figures.imports_mb
     return figures
+
+
+def _by_files(source: Catalog, options: MigrationOptions, folder: Path, figures: Figures) -> Catalog:
+    """Export, and look at all files, as an import begins."""
+    with figures.stage("export"):
+        done = Export(source, options, folder).run()
+    figures.files, figures.values = done.bytes, done.values
+    with figures.stage("open"):
+        return opened(folder)
 
 
 def _copy(source: Catalog, target: Catalog, options: MigrationOptions, figures: Figures) -> None:

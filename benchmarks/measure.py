@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,6 +126,68 @@ class Structure:
     first: float
     again: float
     cpu: float
+
+
+@dataclass(frozen=True)
+class Files:
+    """A shape by an export and its import, beside the direct way; medians of the runs.
+
+    Parameters:
+        shape: its name.
+        rows: rows of all subtables.
+        source: the source's version.
+        target: the target's version.
+        load: of the machine before the first run.
+        direct: seconds of copying.
+        seconds: of each stage by files: export, open, schema, plan, copy, verify.
+        cpu: CPU seconds of the engine in each stage by files.
+        mb: 10^6 bytes of the files.
+        values_mb: 10^6 bytes of the values.
+        peak_mb: memory above the interpreter with imports at most, by files, in 10^6 bytes.
+    """
+
+    shape: str
+    rows: int
+    source: str
+    target: str
+    load: float
+    direct: float
+    seconds: dict[str, float]
+    cpu: dict[str, float]
+    mb: float
+    values_mb: float
+    peak_mb: float
+
+    @property
+    def imported(self) -> float:
+        """Seconds of an import's rows: all files looked at, and copied."""
+        return self.seconds["open"] + self.seconds["copy"]
+
+
+def measure_files(shape: Shape, source: Server, target: Server, runs: int, say: Say) -> Files:
+    """Move a shape directly, and by an export and its import, in turn."""
+    _fill(shape, source, say)
+    load = os.getloadavg()[0]
+    say(f"{shape.name}: {runs} times, directly and by files")
+    direct, files = [], []
+    for _ in range(runs):
+        direct.append(run_engine(shape, source, target))
+        with tempfile.TemporaryDirectory() as folder:
+            files.append(run_engine(shape, source, target, folder))
+    drop_copy(shape, target)
+    return Files(
+        shape.name,
+        shape.total,
+        source.version,
+        target.version,
+        load,
+        _median(direct, "copy"),
+        {stage: _median(files, stage) for stage in files[0].seconds},
+        {stage: median(run.cpu[stage] for run in files) for stage in files[0].cpu},
+        files[0].files / 1e6,
+        files[0].values / 1e6,
+        max(run.peak_mb for run in files),
+    )
 
 
 def measure_shape(shape: Shape, source: Server, target: Server, runs: int, rivals: Sequence[str], say: Say) -> Measured:

@@ -12,13 +12,16 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import Crossing, Measured, Structure, cpu_crosses_at, crosses_at
+from benchmarks.measure import Crossing, Files, Measured, Structure, cpu_crosses_at, crosses_at
 from benchmarks.runners import Rival
 from benchmarks.script import ROWS_AN_INSERT
 
 _NOTES = [
     "rows/s, MB/s and CPU (of the engine, a million rows) are those of copying. Memory is the engine's peak above the "
     "interpreter with imports. Load is the machine's before the first run.",
+]
+_FILES_NOTES = [
+    "An import looks at the SHA-256 of all files, then copies; verify compares what arrived with the export."
 ]
 _RIVAL_NOTES = [
     f"The script reads subtable after subtable with taosrest and writes INSERT statements of {ROWS_AN_INSERT} rows; "
@@ -39,6 +42,7 @@ class Report:
         shapes: a line each.
         crossing: dense against sparse.
         structures: schema sync.
+        files: by an export and its import.
         left_out: what was not measured, and why.
     """
 
@@ -49,6 +53,7 @@ class Report:
     shapes: list[Measured] = field(default_factory=list)
     crossing: list[Crossing] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)
+    files: list[Files] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     @classmethod
@@ -65,8 +70,8 @@ class Report:
     def from_dict(cls, stored: dict[str, object]) -> Report:
         """The inverse of `to_dict`."""
         given: dict[str, list[dict[str, object]]] = stored  # type: ignore[assignment]
-        kinds = {"shapes": _measured, "crossing": Crossing, "structures": Structure}
-        lists = {name: [kind(**values) for values in given[name]] for name, kind in kinds.items()}  # type: ignore[operator]
+        kinds = {"shapes": _measured, "crossing": Crossing, "structures": Structure, "files": Files}
+        lists = {name: [kind(**values) for values in given.get(name, [])] for name, kind in kinds.items()}  # type: ignore[operator]
         return cls(**{**stored, **lists})  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, object]:
@@ -93,12 +98,14 @@ class Report:
             (_RIVAL_HEADS, [_rival_line(one) for one in self.shapes if one.script or one.taosdump]),
             (_CROSSING_HEADS, [_crossing_line(one) for one in self.crossing]),
             (_STRUCTURE_HEADS, [_structure_line(one) for one in self.structures]),
+            (_FILES_HEADS, [_files_line(one) for one in self.files]),
         )
         return [(heads, lines) for heads, lines in kinds if lines]
 
     def notes(self) -> list[str]:
         """What must be known to read the tables."""
         notes = [*_NOTES] if self.shapes else []
+        notes += _FILES_NOTES if self.files else []
         notes += _RIVAL_NOTES if any(one.script for one in self.shapes) else []
         for columns in sorted({one.columns for one in self.crossing}):
             points = [one for one in self.crossing if one.columns == columns]
@@ -138,6 +145,7 @@ def merged(reports: Sequence[Report]) -> Report:
         [one for report in reports for one in report.shapes],
         [one for report in reports for one in report.crossing],
         [one for report in reports for one in report.structures],
+        [one for report in reports for one in report.files],
     )
 
 
@@ -237,6 +245,29 @@ def _structure_line(one: Structure) -> list[str]:
         f"{one.subtables / one.first:,.0f}",
         f"{one.cpu:.2f}",
         f"{one.again:.2f} s",
+    ]
+
+
+_FILES_HEADS = [
+    *("by files", "rows", "direct copy", "export", "times as long", "import", "times as long", "verify"),
+    *("files", "of the values", "memory", "load"),
+]
+
+
+def _files_line(one: Files) -> list[str]:
+    return [
+        f"{one.shape}, {_short(one.source)} → {_short(one.target)}",
+        f"{one.rows:,}",
+        f"{one.direct:.2f} s",
+        f"{one.seconds['export']:.2f} s",
+        f"{one.seconds['export'] / one.direct:.2f}",
+        f"{one.imported:.2f} s",
+        f"{one.imported / one.direct:.2f}",
+        f"{one.seconds['verify']:.2f} s",
+        f"{one.mb:.1f} MB",
+        f"{one.mb / one.values_mb:.0%}",
+        f"{one.peak_mb:.0f} MB",
+        f"{one.load:.1f}",
     ]
 
 

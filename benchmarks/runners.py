@@ -49,13 +49,14 @@ class Rival:
     lost: int
 
 
-def run_engine(shape: Shape, source: Server, target: Server, **options: object) -> Figures:
+def run_engine(shape: Shape, source: Server, target: Server, folder: str = "", **options: object) -> Figures:
     """A migration of a shape; the copy stays in the target.
 
     Parameters:
         shape: what the source has been filled with.
         source: the source.
         target: the target; its database of an earlier run is dropped.
+        folder: an empty one, to go by an export and its import; empty text for a direct migration.
         options: of the migration.
 
     Raises:
@@ -64,7 +65,7 @@ def run_engine(shape: Shape, source: Server, target: Server, **options: object) 
     database = _copy_of(shape)
     drop(target.client, database)
     given = {"source_database": shape.database, "target_database": database, **options}
-    figures = Figures(**json.loads(_process("engine", asdict(Job(source.url, target.url, given)))))
+    figures = Figures(**json.loads(_process("engine", asdict(Job(source.url, target.url, given, folder)))))
     if figures.verified is not None and (figures.differences or {figures.rows, figures.verified} != {shape.total}):
         found = "; ".join(figures.differences) or "no difference between source and target"
         raise BenchmarkFailed(

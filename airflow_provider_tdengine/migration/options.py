@@ -819,6 +819,14 @@ OPTIONS: dict[str, Option] = {
     field.name: cast(Option, field.metadata["option"]) for field in dataclasses.fields(MigrationOptions)
 }
 
+EXPORT_CONTENT = (
+    *("source_database", "stables", "tables", "exclude", "start", "end", "where", "columns", "exclude_columns"),
+)
+"""Options that say what an export holds."""
+
+EXPORT_PACE = ("source_conn_id", "workers", "strategy", "max_rows_per_second", "force")
+"""Options that say how it is made: what an earlier call has begun may go on with others."""
+
 _KINDS: dict[type[object], str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 _OBJECTS = {

@@ -97,6 +97,17 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def enumerated(names: Iterable[str], most: int = 10) -> str:
+    """The first of some names, by name, and how many more there are; of any number, in little memory."""
+    first: list[str] = []
+    more = 0
+    for name in names:
+        first = sorted([*first, name])
+        more += len(first) > most
+        first = first[:most]
+    return (", ".join(first) + (f" and {more} more" if more else "")) or "none"
+
+
 Facts = list[tuple[str, str]]
 """What something came to: names, each with what there is to say of it."""
 

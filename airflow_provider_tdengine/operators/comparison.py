@@ -205,6 +205,8 @@ class TDengineVerifyOperator(ComparingOperator):
             kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(**kwargs)
         self._is_last = batches is not None
+        self._known: _Known | None = None
+        self._is_fleet = False
         self.batches = batches
         self.compared = compared
 
@@ -224,13 +226,11 @@ class TDengineVerifyOperator(ComparingOperator):
                 made = self.of_each(options, context, lambda one, source, target: make_objects(source, target, one))
                 stop_on(one for name, found in made.broken.items() for one in named(name, found))
             return {"verdict": verdict.to_dict()}
-        known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
-        is_fleet = options.is_fleet
+        self._known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
+        self._is_fleet = options.is_fleet
         with clear_failures():
             try:
-                outcome = self.of_each(
-                    options, context, partial(self._look, known=known, is_fleet=is_fleet, context=context)
-                )
+                outcome = self.of_each(options, context, partial(self._look, context))
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
         verdict, proof = _proved(options, outcome)
@@ -266,18 +266,9 @@ class TDengineVerifyOperator(ComparingOperator):
             "databases": {name: one.comparison.to_dict() for name, one in outcome.done.items()},
         }
 
-    def _look(
-        self,
-        options: MigrationOptions,
-        source: Catalog,
-        target: Catalog,
-        *,
-        known: _Known | None,
-        is_fleet: bool,
-        context: Context,
-    ) -> _Looked:
+    def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
         """Compare a database, and make its other objects where nothing differs."""
-        comparison = self._compared(source, target, options, known, is_fleet, context)
+        comparison = self._compared(source, target, options, context)
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
         began = context["dag_run"].start_date or context["dag_run"].run_after
         proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
@@ -312,17 +303,9 @@ class TDengineVerifyOperator(ComparingOperator):
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
-    def _compared(
-        self,
-        source: Catalog,
-        target: Catalog,
-        options: MigrationOptions,
-        known: _Known | None,
-        is_fleet: bool,
-        context: Context,
-    ) -> Comparison:
-        implied = self.is_end_implied(options, context)
-        name = options.source_database if is_fleet else ""
+    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+        implied, known = self.is_end_implied(options, context), self._known
+        name = options.source_database if self._is_fleet else ""
         refused = self.refused(options, context, name)
         if known is None:
             return verify(source, target, options, refused, is_end_implied=implied, stop=self.stop_event())
@@ -334,7 +317,7 @@ class TDengineVerifyOperator(ComparingOperator):
             lines = [f"  {label}" for label in missing[:_SHOWN]]
             more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
             action = "The logs of their tasks say why; clear those"
-            if is_fleet:
+            if self._is_fleet:
                 raise MigrationStopped([Finding(f"Database {name!r}", found, action)])
             raise failure([f"{found}:", *lines, *more, f"  → {action}"])
         compared = [known.compared[batch.identity] for batch in batches]

@@ -69,7 +69,7 @@ from airflow_provider_tdengine.migration.planning import (
     requested,
     write_assessment,
 )
-from airflow_provider_tdengine.migration.storage import folder_findings
+from airflow_provider_tdengine.migration.storage import digest, folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -199,6 +199,8 @@ class MigrationOperator(BaseOperator):
             MigrationStopped: there is no such connection.
             AddressError: it cannot be right.
         """
+        if not options.is_fleet:
+            return lambda one: (self.source(one), self.target(one))
         source = client(options.source_conn_id, "source_conn_id")
         target = client(options.target_conn_id, "target_conn_id")
         return lambda one: (Catalog(source, one.source_database), Catalog(target, one.target))
@@ -659,7 +661,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             def copy(batch: Batch) -> dict[str, object]:
                 member = own[batch.database]
                 progress = task_progress(
-                    context, "copies its batches from the beginning", force=options.force, part=batch.identity
+                    context, "copies its batches from the beginning", force=options.force, of=digest(batch.identity)
                 )
                 return self._copy(batch, member, ends(member), progress, pace, headway, context)
 

@@ -53,12 +53,12 @@ class TaskStateProgress:
 
     Parameters:
         store: the task's state store.
-        key: of the checkpoint there.
+        of: which checkpoint of a task that has several; empty for the one of others.
     """
 
-    def __init__(self, store: TaskStateStoreAccessor, key: str = CHECKPOINT) -> None:
+    def __init__(self, store: TaskStateStoreAccessor, of: str = "") -> None:
         self._store = store
-        self._key = key
+        self._key = f"{CHECKPOINT}-{of}" if of else CHECKPOINT
 
     def load(self) -> dict[str, object] | None:
         stored = self._store.get(self._key)
@@ -106,20 +106,20 @@ def asset_progress(context: Context, asset: Asset) -> ProgressStore:
     return AssetStateProgress(stores[asset])
 
 
-def task_progress(context: Context, otherwise: str, *, force: bool = False, part: str = "") -> ProgressStore:
+def task_progress(context: Context, otherwise: str, *, force: bool = False, of: str = "") -> ProgressStore:
     """Where this task keeps its checkpoint.
 
     Parameters:
         context: of the task.
         otherwise: what a retried task does where Airflow keeps none.
         force: whether a task that was cleared is to have none; one that is retried has it all the same.
-        part: of a task that has several checkpoints, what it is of.
+        of: which one, see `TaskStateProgress`.
     """
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
-    progress = TaskStateProgress(store, part_key(part) if part else CHECKPOINT)
+    progress = TaskStateProgress(store, of)
     if force and _is_first_try(context) and progress.load() is not None:
         log.info("The task starts over, as option force says")
         progress.forget()

@@ -30,7 +30,9 @@ def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
         source, target = (opened(url, stack) for url in (arguments.source, arguments.target))
-        driver = Driver(source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep)
+        driver = Driver(
+            source, target, SIZES[arguments.size], arguments.faults, arguments.options, arguments.keep, arguments.files
+        )
         print(f"{source.version_text} to {target.version_text}, {len(arguments.seeds)} seeds", flush=True)
         outcomes = []
         signal.signal(signal.SIGALRM, _stuck)
@@ -71,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--size", choices=list(SIZES), default="full", help="of the databases (default: full)")
     parser.add_argument("--keep", action="store_true", help="leave the databases wild_SEED and wild_SEED_to there")
+    parser.add_argument("--files", action="store_true", help="by an export and its import, in place of migrate")
     parser.add_argument("--verbose", action="store_true", help="show all that a failing seed said")
     ours, _, theirs = " ".join(map(shlex.quote, sys.argv[1:])).partition(" -- ")
     arguments = parser.parse_args(shlex.split(ours))
@@ -108,7 +111,15 @@ def _summary(outcomes: list[Outcome], arguments: argparse.Namespace) -> int:
             print(f"{count:6}  {reason}")
     if bad:
         first = next(iter(bad.values()))[0]
-        given = arguments.source, arguments.target, first, arguments.size, arguments.faults, arguments.options
+        given = (
+            arguments.source,
+            arguments.target,
+            first,
+            arguments.size,
+            arguments.faults,
+            arguments.options,
+            arguments.files,
+        )
         print(f"\nOne of them alone: {alone(*given)}")
     return 1 if bad else 0
 

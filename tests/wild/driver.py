@@ -130,6 +130,7 @@ class Driver:
         faults: whether targets are damaged, and mended.
         options: more options of the command line, for all seeds.
         keep: databases stay.
+        by_files: rows go by an export and its import, in place of migrate.
     """
 
     source: Server
@@ -138,6 +139,7 @@ class Driver:
     faults: bool = True
     options: Sequence[str] = ()
     keep: bool = False
+    by_files: bool = False
 
     def run(self, seed: int) -> Outcome:
         """Run a seed.
@@ -184,7 +186,7 @@ class _Seed:
         outcome: what is known of this one.
         database: the source's.
         arrived: the target's.
-        folder: for the state of the migration.
+        folder: for the state of the migration, and an export.
     """
 
     def __init__(self, driver: Driver, outcome: Outcome, database: str, arrived: str, folder: str) -> None:
@@ -197,6 +199,9 @@ class _Seed:
         self._given = ["--source-conn-id", driver.source.url, "--target-conn-id", driver.target.url, "--json"]
         self._given += ["--source-database", database, "--target-database", arrived, "--state", folder]
         self._given += [*outcome.options, *driver.options]
+        self._export = [*self._given[:2], "--json", "--source-database", database, "--folder", f"{folder}/export"]
+        self._import = [*self._given[2:5], *self._given[7:], "--folder", f"{folder}/export"]
+        self._by_files = driver.by_files
         self._ours = read(driver.source, database, self._period)
         dropped = f", {filled.dropped.total()} statements refused" if filled.dropped else ""
         outcome.facts = f"{filled.precision} {len(self._ours.tables)} tables {self._ours.rows} rows{dropped}"
@@ -214,8 +219,15 @@ class _Seed:
         if self._faults:
             self._damage_and_mend()
 
+    def _moved(self, *more: str) -> Said:
+        """Bring all over, as it is done in this run."""
+        if not self._by_files:
+            return call("migrate", *self._given, *more)
+        exported = call("export", *self._export)
+        return call("import", *self._import, *more) if not exported.status else exported
+
     def _migrate(self) -> None:
-        migrated = call("migrate", *self._given)
+        migrated = self._moved()
         if migrated.crash:
             raise Ended("crash", migrated.cause, migrated.all)
         if not exists(self._target, self._arrived):
@@ -240,7 +252,7 @@ class _Seed:
             return
         verified = call("verify", *self._given)
         missed = {table: what for table, what in faults.items() if not verified.names(table)}
-        mended = call("migrate", *self._given, *known("--update-tags", "--delete-extra"))
+        mended = self._moved(*known("--update-tags", "--delete-extra"))
         if missed or verified.status != 1:
             verdict = f"{len(missed)} of {len(faults)} faults missed"
             raise Ended(verdict, _first(missed) or f"exit status {verified.status}", verified.all)
@@ -287,10 +299,13 @@ def _moment(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def alone(source: str, target: str, seed: int, size: str, faults: bool, options: Sequence[str]) -> str:
+def alone(
+    source: str, target: str, seed: int, size: str, faults: bool, options: Sequence[str], by_files: bool = False
+) -> str:
     """The command that runs a seed alone, shows all that it said, and leaves its databases there."""
     command = ["python", "-m", "tests.wild", "--source", source, "--target", target, "--seeds", str(seed)]
-    command += ["--size", size, *["--faults"] * faults, "--keep", "--verbose", *["--", *options] * bool(options)]
+    command += ["--size", size, *["--faults"] * faults, "--keep", "--verbose", *["--files"] * by_files]
+    command += ["--", *options] * bool(options)
     return shlex.join(command)
 
 

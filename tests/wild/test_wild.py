@@ -56,17 +56,26 @@ def test_it_arrives_and_each_fault_is_found_and_mended(box: Callable[[str], Serv
     assert outcome.is_good, f"{outcome}\n{outcome.report}\nAlone: {again}"
 
 
+@pytest.mark.parametrize(("version", "seed"), [("2.4.0.18", 4), ("3.3.3.0", 3)])
+def test_it_arrives_by_files(box: Callable[[str], Server], version: str, seed: int) -> None:
+    servers = box(f"{version} source"), box(f"{TARGET} target")
+    outcome = Driver(*servers, SIZES["small"], options=OPTIONS, by_files=True).run(seed)
+    again = alone(f"box:{version}", f"box:{TARGET}", seed, "small", True, OPTIONS, by_files=True)
+    assert outcome.is_good, f"{outcome}\n{outcome.report}\nAlone: {again}"
+
+
 @pytest.mark.integration
+@pytest.mark.parametrize("by_files", [False, True], ids=["directly", "by files"])
 @pytest.mark.parametrize("seed", range(int(os.environ.get("WILD_SEEDS", "3"))))
-def test_it_arrives_on_real_servers(seed: int) -> None:
+def test_it_arrives_on_real_servers(seed: int, by_files: bool) -> None:
     source, target = (os.environ.get(f"TDENGINE_{role}_URL") for role in ("SOURCE", "TARGET"))
     if not source or not target:
         pytest.skip("needs real servers in TDENGINE_SOURCE_URL and TDENGINE_TARGET_URL")
     servers = Server(source), Server(target)
-    outcome = Driver(*servers, SIZES["full"], options=OPTIONS).run(seed)
+    outcome = Driver(*servers, SIZES["full"], options=OPTIONS, by_files=by_files).run(seed)
     for server in servers:
         server.close()
-    again = alone(source, target, seed, "full", True, OPTIONS)
+    again = alone(source, target, seed, "full", True, OPTIONS, by_files)
     assert outcome.is_good, f"{outcome}\n{outcome.report}\nAlone: {again}"
 
 

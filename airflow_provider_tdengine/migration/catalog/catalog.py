@@ -25,7 +25,7 @@ from airflow_provider_tdengine.client.errors import (
 from airflow_provider_tdengine.client.result import Session, all_rows, as_name, as_number, counted
 from airflow_provider_tdengine.client.sql import is_speakable, string, time_range, where
 from airflow_provider_tdengine.client.types import Field, Precision, Type, field_from_sql
-from airflow_provider_tdengine.migration.catalog.databases import database_names, enumerated, no_database
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog.names import unreadable, unspeakable
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.database_options import minutes
@@ -37,11 +37,17 @@ _IDLE = 30.0
 _NAMES = 2_000
 """Names that are asked for with one statement: of 192 bytes each, it is well below its longest length."""
 
-_NAMELESS = "(null)"
-_MOST_TAGS = 128
+VIEWS = frozenset({"information_schema", "performance_schema"})
+"""Databases that are views of a server, and hold no rows."""
+
+OWN_DATABASES = VIEWS | {"log", "audit"}
+"""Databases that TDengine and its tools make for themselves."""
 
 NO_TABLES = "no tables"
 """The kind of the findings that say so of a database."""
+
+_NAMELESS = "(null)"
+_MOST_TAGS = 128
 
 _STORAGE = ("encode", "compress", "level")
 
@@ -56,6 +62,7 @@ class Database:
         keep: minutes for which it keeps rows, one value a storage tier; nothing where the account may not see it.
         duration: minutes that one data file spans (DAYS in 2.x), None where the account may not see it.
         options: all that the server lists, names in lower case; empty text for none.
+        is_stored: whether its rows lie in files, where none of them expires.
     """
 
     name: str
@@ -63,6 +70,7 @@ class Database:
     keep: tuple[int, ...] = ()
     duration: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,13 @@ class Catalog:
     Parameters:
         client: the server.
         name: the database.
+
+    Attributes:
+        as_of: since when its rows were read, in seconds since 1970, where they are those of that time; None where they
+            are those of now.
     """
+
+    as_of: float | None = None
 
     def __init__(self, client: Client, name: str) -> None:
         self.client = client
@@ -284,6 +298,10 @@ class Catalog:
                 return _database(row)
         return None
 
+    def database_names(self) -> list[str]:
+        """All databases of the server, in its own order."""
+        return [as_name(row["name"]) for row in self.by_column_name("SHOW DATABASES")]
+
     def option_names(self) -> frozenset[str]:
         """Options that a new database of this server can have, in lower case; replicas where it has nodes for them.
 
@@ -300,7 +318,12 @@ class Catalog:
 
     def missing(self, option: str) -> Finding:
         """What to say when there is no such database."""
-        return no_database(self.client, self.name, option, database_names(self.client))
+        visible = set(self.database_names()) - OWN_DATABASES
+        return Finding(
+            f"Option {option!r}",
+            f"{self.client.address} has no database {self.name!r}",
+            f"It has {wording.enumerated(visible)}",
+        )
 
     def missing_tables(self, scope: Scope, tables: Iterable[Table]) -> list[Finding]:
         """What to say of super tables and tables that were named and are not there.
@@ -312,13 +335,13 @@ class Catalog:
         place = f"the database {self.name!r} of {self.client.address}"
         stables = {table.name for table in tables if table.is_super}
         missing = scope.stables.unmatched((name, None) for name in stables)
-        there = enumerated(self.stable_names()) if missing else ""
+        there = wording.enumerated(self.stable_names()) if missing else ""
         findings = [
             Finding("Option 'stables'", f"{place} has no super table {text!r}", f"It has {there}") for text in missing
         ]
         if not findings and scope.tables:
             missing = scope.tables.unmatched(self._all_tables(scope.tables.bare_names(), stables))
-            there = enumerated(name for name, _ in self._all_tables(stables=stables)) if missing else ""
+            there = wording.enumerated(name for name, _ in self._all_tables(stables=stables)) if missing else ""
             findings = [
                 Finding("Option 'tables'", f"{place} has no subtable or normal table {text!r}", f"It has {there}")
                 for text in missing
@@ -336,7 +359,7 @@ class Catalog:
         tables = list(tables)
         if any(not table.is_super for table in tables) or self._has_subtables(tables, scope):
             return []
-        place, there = f"the database {self.name!r} of {self.client.address}", enumerated(self._names())
+        place, there = f"the database {self.name!r} of {self.client.address}", wording.enumerated(self._names())
         options = [option for option in ("stables", "tables", "exclude") if getattr(scope, option)]
         if there == "none" or not options:
             if may_come and options in ([], ["exclude"]) and "*" not in scope.exclude.texts:
@@ -593,7 +616,7 @@ class Row(dict[str, Value]):
     """A row by column name. A column that is asked for and is not there is an error of the answer."""
 
     def __missing__(self, column: str) -> Value:
-        raise AnswerError(f"The server answered without the column {column!r}; it has {enumerated(self)}")
+        raise AnswerError(f"The server answered without the column {column!r}; it has {wording.enumerated(self)}")
 
 
 def _option(value: Value) -> str:

@@ -2,6 +2,8 @@
 
 An answer is believed if its rows add up to what `COUNT(*)` of the same conditions says: answers over REST may be cut,
 and those of 2.x are when a fetch fails midway. It is asked again as long as a retry may help.
+
+Where rows lie in files and not in a server, the same questions have other answers (`migration.offline.stored`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, singledispatch
 from itertools import islice
 
 import numpy as np
@@ -101,6 +103,7 @@ class Holdings(Sequence[Holding]):
         return Holdings(names, self.rows[chosen], self.first[chosen], self.last[chosen], measures)
 
 
+@singledispatch
 def holdings(
     catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None
 ) -> Holdings:
@@ -123,6 +126,7 @@ def holdings(
     return _in_scope(persist(partial(_checked, catalog, table, scope, period), stop), scope, table)
 
 
+@singledispatch
 def together(
     catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None
 ) -> Holding | None:
@@ -155,6 +159,7 @@ def together(
     return found
 
 
+@singledispatch
 def each(
     catalog: Catalog, tables: Sequence[Table], scope: Scope, period: Period, stop: threading.Event | None = None
 ) -> list[Holding]:
@@ -178,6 +183,7 @@ def each(
     return [one for one in found if one]
 
 
+@singledispatch
 def count(catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None = None) -> int:
     """How many rows there are: `together` without the bounds, which cost more.
 
@@ -198,6 +204,7 @@ def count(catalog: Catalog, table: Table, scope: Scope, period: Period, stop: th
     return rows
 
 
+@singledispatch
 def measured(
     catalog: Catalog,
     table: Table,

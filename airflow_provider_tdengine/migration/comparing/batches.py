@@ -222,7 +222,7 @@ def _compare(
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
     stable = next((pair.wanted.name for pair in brief.pairs.values()), batch.stable) if batch.stable else None
-    result = BatchComparison(stable, batch.label, batch.identity, level=options.verify)
+    result = BatchComparison(stable, batch.label, batch.identity, level=options.verify, as_of=source.as_of)
     if copied:
         result.copied, result.vanished, result.expired = copied.rows, copied.vanished, copied.left_behind
         result.refused, result.collisions = copied.tally.rejected, copied.tally.collisions
@@ -320,7 +320,7 @@ class _BatchComparer:
         found = self._reader.target_digest(scope, is_dense=copied.strategy == "dense")
         if found != copied.tally.digest:
             return False
-        self._result.level, self._result.as_of = "digest", copied.began
+        self._result.level, self._result.as_of = "digest", self._brief.source.as_of or copied.began
         self._result.tables, self._result.rows, self._result.target_rows = copied.tables, rows, found.rows
         return True
 

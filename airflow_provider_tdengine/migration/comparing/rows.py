@@ -22,8 +22,8 @@ from airflow_provider_tdengine.migration.copying import (
     Sessions,
     Unit,
     count,
-    group_query,
     groups,
+    read_group,
     read_unit,
     rows_a_group,
     rows_of,
@@ -235,8 +235,8 @@ class RowReader:
             period = self._time.window(*self._period)
             read = [Unit(name, *period, unit.rows, True) for name, unit in zip(names, units, strict=True)]
         counts, sums, hashes = np.zeros(len(units), np.int64), np.zeros(len(units), np.uint64), name_hashes(names)
-        statement = group_query(catalog, table, read, is_needle=False, is_own=at_source is None)
-        for rows, owners in rows_of(session.query(statement).blocks(), [unit.table for unit in read]):
+        found = read_group(session, catalog, table, read, is_needle=False, is_own=at_source is None)
+        for rows, owners in rows_of(found.blocks(), [unit.table for unit in read]):
             np.add.at(sums, owners, row_hashes(transcode(rows) if transcode else rows, hashes[owners]))
             counts += np.bincount(owners, minlength=len(units))
         self._headway.add(0 if at_source else int(counts.sum()))
@@ -275,8 +275,7 @@ class RowReader:
             )
             if rows < unit.rows or not unit.exact:
                 # Of an answer that was cut, the rest would look as if only the target had it.
-                origin = self._brief.source.table(unit.table)
-                expected = count(pair.source, origin, table.period(unit.start, unit.end))
+                expected = count(pair.source, self._brief.source, table, unit)
                 if rows < expected:
                     raise _incomplete(unit.table, rows, expected)
         except TableMissing:

@@ -3,7 +3,13 @@
 from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch, at_or_after, slices, window
 from airflow_provider_tdengine.migration.copying.brakes import BURST, Brakes, TokenBucket
 from airflow_provider_tdengine.migration.copying.brief import Brief, StructureOutdated, brief_of, transcoder_of
-from airflow_provider_tdengine.migration.copying.copy import Copied, choose_strategy, copied_facts, copy_batch
+from airflow_provider_tdengine.migration.copying.copy import (
+    ROWS_A_UNIT,
+    Copied,
+    choose_strategy,
+    copied_facts,
+    copy_batch,
+)
 from airflow_provider_tdengine.migration.copying.dead_letters import (
     DeadLetters,
     batch_folder,
@@ -34,19 +40,21 @@ from airflow_provider_tdengine.migration.copying.progress import (
 from airflow_provider_tdengine.migration.copying.rejected import Fail, Refused, Rejections, isolate
 from airflow_provider_tdengine.migration.copying.sparse import (
     Confirm,
-    group_query,
+    by_table,
     groups,
+    read_group,
     rows_a_group,
     rows_of,
     send_rows,
 )
-from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit, count, sessions
+from airflow_provider_tdengine.migration.copying.units import Rows, Sessions, Step, Tally, Unit, count, sessions
 from airflow_provider_tdengine.migration.copying.writing import write_block
 
 __all__ = [
     "BURST",
     "MARGIN",
     "ROWS_A_BATCH",
+    "ROWS_A_UNIT",
     "Batch",
     "Border",
     "Brakes",
@@ -62,6 +70,7 @@ __all__ = [
     "ProgressStore",
     "Refused",
     "Rejections",
+    "Rows",
     "Sessions",
     "SkipExpired",
     "Step",
@@ -72,6 +81,7 @@ __all__ = [
     "at_or_after",
     "batch_folder",
     "brief_of",
+    "by_table",
     "check_refused",
     "choose_strategy",
     "copied_facts",
@@ -80,13 +90,13 @@ __all__ = [
     "expired_findings",
     "find_expired",
     "first_letters",
-    "group_query",
     "groups",
     "isolate",
     "kept",
     "kept_since",
     "known",
     "packed",
+    "read_group",
     "read_unit",
     "replay",
     "rows_a_group",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import singledispatch
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from airflow_provider_tdengine.client.sql import identifier, literal, where
 from airflow_provider_tdengine.client.websocket import WebSocketResult
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Table
-from airflow_provider_tdengine.migration.copying.units import Step, Tally, Unit, count
+from airflow_provider_tdengine.migration.copying.units import Rows, Step, Tally, Unit, count
 from airflow_provider_tdengine.migration.copying.writing import TableWriter, Written
 from airflow_provider_tdengine.migration.rows import Transcoder, without_collisions
 
@@ -65,11 +66,11 @@ def copy_unit(
             counted += tally
             yield Step(unit.table, position.time, tally)
         if not (unit.exact and rows >= unit.rows):
-            expected = count(session, origin, table.period(unit.start, unit.end))
+            expected = count(session, source, table, unit)
             if rows < expected:
                 behind = position.time
-                read = table.period(unit.start, None if behind is None else behind + 1)
-                if behind in (None, unit.start) or count(session, origin, read) != rows:
+                read = replace(unit, end=None if behind is None else behind + 1)
+                if behind in (None, unit.start) or count(session, source, table, read) != rows:
                     # Rows may be missing anywhere in the unit, so all of it is read again.
                     yield Step(unit.table, unit.start, Tally() - counted)
                     raise IncompleteResult(f"{rows:,} rows of {origin} arrived where the source counts {expected:,}")
@@ -105,7 +106,8 @@ class Pages:
         return _pages(*self._given)
 
 
-def read_unit(session: Session, catalog: Catalog, table: Table, unit: Unit) -> Result | Pages:
+@singledispatch
+def read_unit(session: Session, catalog: Catalog, table: Table, unit: Unit) -> Rows:
     """Ask for a unit's rows.
 
     Parameters:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import singledispatch
+from typing import Protocol
 
 from typing_extensions import Self
 
+from airflow_provider_tdengine.client.block import Block
 from airflow_provider_tdengine.client.result import Session, counted
 from airflow_provider_tdengine.client.sql import where
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.rows import SIZE, Digest
 
 DONE = (1 << 63) - 1
@@ -138,6 +141,26 @@ def sessions(source: Catalog, target: Catalog) -> Iterator[Sessions]:
         yield Sessions(here, there)
 
 
-def count(session: Session, table: str, conditions: list[str]) -> int:
-    """How many rows a table has under conditions; 2.x answers no row for none."""
-    return counted(session.query(f"SELECT COUNT(*) FROM {table}{where(conditions)}"))
+class Rows(Protocol):
+    """Rows that were asked for."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Them, block by block; each block can be read once."""
+        ...
+
+
+@singledispatch
+def count(session: Session, catalog: Catalog, table: Table, unit: Unit) -> int:
+    """How many rows a unit has; 2.x answers no row for none.
+
+    Parameters:
+        session: to ask with.
+        catalog: the database.
+        table: the super table's structure, or the normal table's, as it is read.
+        unit: which table, over which period.
+
+    Raises:
+        TDengineError: of the kind of failure.
+    """
+    conditions = where(table.period(unit.start, unit.end))
+    return counted(session.query(f"SELECT COUNT(*) FROM {catalog.table(unit.table)}{conditions}"))

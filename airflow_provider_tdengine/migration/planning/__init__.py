@@ -4,7 +4,7 @@ from airflow_provider_tdengine.migration.planning.assessment import assessment, 
 from airflow_provider_tdengine.migration.planning.assessment import page as assessment_page
 from airflow_provider_tdengine.migration.planning.disk import Disk, row_of, row_on_disk
 from airflow_provider_tdengine.migration.planning.dry_run import Part, Preview, preview
-from airflow_provider_tdengine.migration.planning.estimate import Sample, history_seconds
+from airflow_provider_tdengine.migration.planning.estimate import SAMPLE, Sample, history_seconds, sample
 from airflow_provider_tdengine.migration.planning.plan import (
     MOST_BATCHES,
     cut_batches,
@@ -13,10 +13,17 @@ from airflow_provider_tdengine.migration.planning.plan import (
     plan_facts,
 )
 from airflow_provider_tdengine.migration.planning.preflight import preflight
-from airflow_provider_tdengine.migration.planning.request import Request, expanded, on_source_clock, requested
+from airflow_provider_tdengine.migration.planning.request import (
+    Request,
+    expanded,
+    on_source_clock,
+    requested,
+    requested_of_source,
+)
 
 __all__ = [
     "MOST_BATCHES",
+    "SAMPLE",
     "Disk",
     "Part",
     "Preview",
@@ -34,7 +41,9 @@ __all__ = [
     "preflight",
     "preview",
     "requested",
+    "requested_of_source",
     "row_of",
     "row_on_disk",
+    "sample",
     "write_assessment",
 ]

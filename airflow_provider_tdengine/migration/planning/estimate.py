@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import singledispatch
 
 from airflow_provider_tdengine.client.sql import where
 from airflow_provider_tdengine.migration.catalog import Catalog, Period, Table, each, patiently, together
@@ -39,6 +40,7 @@ class Sample:
         return Sample(rows, round(self.bytes * share), self.seconds * share)
 
 
+@singledispatch
 def sample(source: Catalog, table: Table, period: Period) -> Sample:
     """Some rows of a table, read by a session that is there already."""
     rows = size = 0

@@ -17,15 +17,12 @@ from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import (
     Catalog,
     Scope,
-    database_names,
-    matched,
-    no_database,
     patiently,
     pinned,
-    unmatched,
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
+from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
@@ -85,6 +82,7 @@ def requested(
     values: Mapping[str, object],
     client: Callable[[str, str], Client],
     complete: Callable[[MigrationOptions], MigrationOptions] = lambda options: options,
+    source: Catalog | None = None,
 ) -> Request:
     """What a form, a caller or a command line asks for; nothing is written.
 
@@ -92,6 +90,7 @@ def requested(
         values: by option name.
         client: gives the client of a connection, by its name and by the option that says it.
         complete: adds to the options what only the caller knows.
+        source: the source database, where it is not that of a connection.
 
     Raises:
         MigrationStopped: all that is wrong, wherever it is found: values, rules, files, contradictions, connections,
@@ -103,9 +102,10 @@ def requested(
     completed = mistakes.of(lambda: complete(options)) or options
     mistakes.of(lambda: Transform.of(completed))
     resolved = mistakes.of(lambda: pinned(completed))
-    source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
+    is_read = source is None
+    source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
-    if source and target and options.source_conn_id != options.target_conn_id:
+    if source and target and is_read and options.source_conn_id != options.target_conn_id:
         mistakes.findings += _same_database(source, target)
     mistakes.wait_for({_SOURCE: source, _TARGET: target})
     if source and mistakes.answers(_SOURCE):
@@ -136,10 +136,9 @@ def expanded(options: MigrationOptions, source: Client, target: Client) -> Migra
     """
     if not options.is_fleet:
         return options
-    names = persist(partial(database_names, source), patience=retry.FIRST_CONTACT)
-    text = options.source_database
-    stop_on(no_database(source, one, "source_database", names) for one in unmatched(text, names))
-    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(matched(text, names))})
+    names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
+    meant = selected(names, options.source_database, "source_database", str(source.address))
+    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
     if str(source.address) == str(target.address):
         stop_on(_in_the_way(found))
     return found
@@ -154,6 +153,35 @@ def _in_the_way(options: MigrationOptions) -> Iterator[Finding]:
                 f"{one.target!r} is read, and is the target of {one.source_database!r} on the same server",
                 "Give names or patterns without it, or another target_database",
             )
+
+
+def requested_of_source(
+    values: Mapping[str, object], client: Callable[[str, str], Client]
+) -> tuple[MigrationOptions, Catalog]:
+    """What somebody asks of a source alone; nothing is written.
+
+    Parameters:
+        values: by option name.
+        client: gives the client of a connection, by its name and by the option that says it.
+
+    Returns:
+        The options, with digests of the files of tables, and the source database.
+
+    Raises:
+        MigrationStopped, TDengineError: see `requested`.
+    """
+    options, found = MigrationOptions.read(values)
+    mistakes = _Mistakes(found)
+    mistakes.of(lambda: Transform.of(options))
+    resolved = mistakes.of(lambda: pinned(options))
+    source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
+    mistakes.wait_for({_SOURCE: source})
+    if source and mistakes.answers(_SOURCE):
+        mistakes.asking(_SOURCE, source, lambda: _source_findings(source, resolved))
+    mistakes.stop()
+    assert source is not None
+    assert resolved is not None
+    return resolved, source
 
 
 def on_source_clock(source: Catalog, options: MigrationOptions, created: datetime) -> MigrationOptions:
@@ -295,7 +323,8 @@ def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[
     if not source.name:
         return []
     if source.database() is None:
-        return [source.missing("source_database")]
+        # It says which one may be meant.
+        selected(source.database_names(), source.name, "source_database", str(source.client.address))
     if options is None:
         return []
     scope = Scope.of(options)

@@ -142,9 +142,9 @@ def oldest(database: Database, now: datetime, precision: Precision) -> int | Non
         precision: of the timestamp that is returned.
 
     Returns:
-        None where the account may not see KEEP.
+        None where the account may not see KEEP, and where nothing expires.
     """
-    if not database.keep:
+    if database.is_stored or not database.keep:
         return None
     return timestamp(now, precision) - max(database.keep) * 60 * precision.per_second
 

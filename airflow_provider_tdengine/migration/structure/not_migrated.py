@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import singledispatch
 from typing import TypeAlias
 
 from airflow_provider_tdengine.client.block import Value
@@ -205,6 +206,7 @@ _OF_34 = (
 )
 
 
+@singledispatch
 def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     """What belongs to a database, or to its server, and is not moved with it; of many of a kind the first ones.
 
@@ -226,6 +228,7 @@ def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     return found
 
 
+@singledispatch
 def things(catalog: Catalog, kinds: Sequence[str]) -> list[Leftover]:
     """All things of some kinds that belong to a database, with their whole definitions.
 

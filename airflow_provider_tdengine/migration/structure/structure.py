@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.errors import TDengineError
@@ -91,21 +91,37 @@ def read_structure(
         MigrationStopped: the source has no such database, table or column, or names fall together.
     """
     scope, transform = scope or Scope.of(options), Transform.of(options)
+    database, tables = source_tables(source, scope, transform)
+    there = target.database()
+    pairs = []
+    for table in tables:
+        wanted = transform.renamed(table)
+        pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
+    # A target that has such names already must not be read by them.
+    stop_on(finding for pair in pairs if pair.target for finding in name_findings(pair.wanted))
+    precision = (there or new_database(database, target, options)).precision
+    return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
+
+
+def source_tables(source: Catalog, scope: Scope, transform: Transform) -> tuple[Database, list[Table]]:
+    """The source database, and the super tables and normal tables in scope, with the columns that are meant.
+
+    Parameters:
+        source: the source database.
+        scope: which tables are meant.
+        transform: which columns and rows are meant, and what changes on the way.
+
+    Raises:
+        MigrationStopped: there is no such database, table or column, names fall together, or rows cannot be asked for.
+    """
     database = source.database()
     if database is None:
         raise MigrationStopped([source.missing("source_database")])
     tables = source.tables(scope)
     stop_on([*source.missing_tables(scope, tables), *transform.findings(tables)])
-    there = target.database()
-    pairs = []
-    for table in map(transform.selected, tables):
-        wanted = transform.renamed(table)
-        pairs.append(TablePair(table, wanted, None if there is None else target.find(wanted.name)))
-    # A target that has such names already must not be read by them.
-    stop_on(finding for pair in pairs if pair.target for finding in name_findings(pair.wanted))
-    stop_on(_refused_conditions(source, pairs))
-    precision = (there or new_database(database, target, options)).precision
-    return Structure(database, there, pairs, scope, transform, TimeScale.between(database.precision, precision))
+    tables = list(map(transform.selected, tables))
+    stop_on(_refused_conditions(source, tables))
+    return database, tables
 
 
 def new_database(source: Database, target: Catalog, options: MigrationOptions) -> NewDatabase:
@@ -124,9 +140,9 @@ def new_database(source: Database, target: Catalog, options: MigrationOptions) -
     return NewDatabase.like(source, target.name, wanted, target.client.dialect, known)
 
 
-def _refused_conditions(source: Catalog, pairs: list[TablePair]) -> Iterator[Finding]:
+def _refused_conditions(source: Catalog, tables: Iterable[Table]) -> Iterator[Finding]:
     """Tables whose rows cannot be asked for with the row filter."""
-    for table in (pair.source for pair in pairs if pair.source.where):
+    for table in (table for table in tables if table.where):
         conditions = where(table.period(0, 1))
         try:
             source.rows(f"SELECT COUNT(*) FROM {source.table(table.name)}{conditions}")

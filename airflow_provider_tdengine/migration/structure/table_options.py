@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 
 from typing_extensions import Self
 
@@ -70,9 +71,9 @@ class OptionsOfTables:
         """
         wanted = {
             (transform.stables if options.is_super else transform.tables)(name): options
-            for name, options in _options(source)
+            for name, options in table_options(source)
         }
-        return cls(wanted, dict(_options(target)))
+        return cls(wanted, dict(table_options(target)))
 
     def sql(self, name: str) -> str:
         """What CREATE of a table ends with."""
@@ -91,7 +92,8 @@ class OptionsOfTables:
             )
 
 
-def _options(catalog: Catalog) -> Iterator[tuple[str, TableOptions]]:
+@singledispatch
+def table_options(catalog: Catalog) -> Iterator[tuple[str, TableOptions]]:
     """The options of each table that has some."""
     if catalog.client.generation == 2:
         return
@@ -105,6 +107,7 @@ def _options(catalog: Catalog) -> Iterator[tuple[str, TableOptions]]:
             yield as_name(name), TableOptions(view == "ins_stables", as_number(ttl), str(comment or ""))
 
 
+@singledispatch
 def table_options_not_taken(source: Catalog, tables: Iterable[Table]) -> Iterator[Leftover]:
     """Options of super tables that are not carried over: ROLLUP, with what belongs to it, and SMA.
 

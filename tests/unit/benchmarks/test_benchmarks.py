@@ -12,13 +12,33 @@ from airflow_provider_tdengine.demo.compare import compare
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.testing import TDengineBox
 from benchmarks.__main__ import main
-from benchmarks.measure import Crossing, cpu_crosses_at, crosses_at, measure_crossing, measure_shape, measure_structure
+from benchmarks.measure import (
+    Crossing,
+    cpu_crosses_at,
+    crosses_at,
+    measure_crossing,
+    measure_files,
+    measure_shape,
+    measure_structure,
+)
 from benchmarks.report import Report, merged
 from benchmarks.runners import BenchmarkFailed, run_engine, run_script, why_no_taosdump
 from benchmarks.servers import Server
 from benchmarks.shapes import SHAPES, Shape, count, create, fill
 
 TINY = {shape.name: replace(shape, subtables=3, rows=min(shape.rows, 700)) for shape in SHAPES}
+
+
+def test_by_files_it_arrives_as_well(make_tdengine_box) -> None:  # type: ignore[no-untyped-def]
+    one, other = (server(make_tdengine_box(version="3.3.3.0")) for _ in range(2))
+    files = measure_files(TINY["dense"], one, other, 1, quiet)
+    assert set(files.seconds) == {"export", "open", "schema", "plan", "copy", "verify"}
+    assert files.values_mb == pytest.approx(3 * 700 * 20 / 1e6)
+    assert files.mb > 0
+    report = Report.begin(simulated=True)
+    report.files.append(files)
+    assert Report.from_dict(report.to_dict()).files == [files]
+    assert "dense, 3.3.3.0 → 3.3.3.0 | 2,100 |" in report.markdown()
 
 
 def test_the_package_does_without_them() -> None:

@@ -11,7 +11,7 @@ from airflow_provider_tdengine import migration
 
 PACKAGE = Path(airflow_provider_tdengine.__file__).parent
 ENGINE = migration.__name__
-ROOMS = ["catalog", "rows", "structure", "copying", "planning", "comparing", "following"]
+ROOMS = ["catalog", "rows", "structure", "copying", "planning", "comparing", "offline", "following"]
 """Each may ask those before it, and the modules that all rooms use."""
 
 

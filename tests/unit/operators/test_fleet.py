@@ -209,8 +209,8 @@ def test_a_server_that_is_away_is_no_database_s_fault(run: Run, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"source_database": "hall, line_1"}, "no database 'hall'.\n  → Did you mean 'Hall'? It has Hall, line_1"),
-        ({"source_database": "lime_1"}, "no database 'lime_1'.\n  → Did you mean 'line_1'"),
+        ({"source_database": "hall, line_1"}, "no database 'hall'.\n  → Perhaps 'Hall' is meant; it has Hall, line_1"),
+        ({"source_database": "lime_1"}, "no database 'lime_1'.\n  → Perhaps 'line_1'"),
         ({"source_database": "line_*, plant_*"}, r"no database 'plant_*'."),
         ({"target_database": "all"}, "'all' would be the target of several databases: Hall, line_*"),
         ({"mode": "both"}, "source_database 'Hall, line_*' means several databases"),

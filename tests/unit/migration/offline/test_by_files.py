@@ -1,0 +1,302 @@
+"""An export and its import, as a person calls them: what arrives, what goes on, what is found before it is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.headway import Headway
+from airflow_provider_tdengine.migration.offline import Export, export, opened
+from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
+from airflow_provider_tdengine.migration.planning import plan
+
+from ..conftest import SOURCE, TARGET, BoxPair, T
+
+FAR = 9 * 10**18
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+class Calls:
+    """The command line, with what all calls have in common."""
+
+    def __init__(self, pair: BoxPair, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder / "export"
+        self._state = str(folder / "state")
+        self._capsys = capsys
+        source, target = (str(side.address).replace("://", "://root:taosdata@") for side in (pair.source, pair.target))
+        self._source = ["--source-conn-id", source, "--source-database", SOURCE, "--folder", str(self.folder)]
+        self._target = ["--target-conn-id", target, "--target-database", TARGET, "--folder", str(self.folder)]
+
+    def _call(self, *arguments: str) -> tuple[int, str]:
+        self._capsys.readouterr()
+        status = cli.main(arguments)
+        said = self._capsys.readouterr()
+        assert "taosdata@127" not in said.out + said.err
+        return status, said.out + said.err
+
+    def export(self, *more: str) -> tuple[int, str]:
+        return self._call("export", *self._source, *more)
+
+    def bring(self, *more: str) -> tuple[int, str]:
+        return self._call("import", *self._target, "--state", self._state, *more)
+
+    @property
+    def rows_files(self) -> list[Path]:
+        return sorted(self.folder.rglob("rows/**/*.parquet"))
+
+
+@pytest.fixture
+def calls(faulty: BoxPair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Calls:
+    return Calls(faulty, tmp_path, capsys)
+
+
+@pytest.fixture
+def two(faulty: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> BoxPair:
+    """Two subtables in two batches, in the source alone."""
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 500)
+    faulty.sql(
+        f"create database {SOURCE} precision 'ms' keep 36500",
+        f"create stable {SOURCE}.meters (ts timestamp, v double, note nchar(8)) tags (g int)",
+    )
+    for i in range(2):
+        values = "".join(f"({T + row * 10_000},{(row + i) / 7},'n{row}')" for row in range(500))
+        faulty.sql(
+            f"create table {SOURCE}.d{i} using {SOURCE}.meters tags ({i})", f"insert into {SOURCE}.d{i} values {values}"
+        )
+    return faulty
+
+
+def of_all_kinds(pair: BoxPair) -> None:
+    """Tables with rows and without, of both kinds, with odd names, and timestamps far away."""
+    pair.sql(
+        f"create database {SOURCE} precision 'us' keep 36500",
+        f"create stable {SOURCE}.`Full` (ts timestamp, v float, t2 timestamp, raw binary(8)) "
+        "tags (`site 1` nchar(8), n int)",
+        f"create stable {SOURCE}.empty (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.`A b` using {SOURCE}.`Full` tags ('北京', null)",
+        f"create table {SOURCE}.`a B` using {SOURCE}.`Full` tags (null, -1)",
+        f"create table {SOURCE}.none_yet using {SOURCE}.`Full` tags ('x', 1)",
+        f"create table {SOURCE}.alone (ts timestamp, tbname_ bool)",
+        f"create table {SOURCE}.alike (ts timestamp, tbname_ bool)",
+        f"create table {SOURCE}.nothing (ts timestamp, v int)",
+        f"insert into {SOURCE}.`A b` values ({T * 1000}, 1.5, {-FAR}, 'x') ({T * 1000 + 1}, null, {FAR}, null)",
+        f"insert into {SOURCE}.`a B` values ({T * 1000}, -2.25, 0, '')",
+        f"insert into {SOURCE}.alone values ({T * 1000}, true)",
+        f"insert into {SOURCE}.alike values ({T * 1000}, null)",
+    )
+
+
+def test_what_is_exported_arrives(faulty: BoxPair, calls: Calls, tmp_path: Path) -> None:
+    of_all_kinds(faulty)
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["rows"], json.loads(said)["subtables"]) == (0, 5, 3)
+    status, said = calls.bring("--certificate-path", str(tmp_path / "proof"))
+    assert status == 0, said
+    assert "Equal as copied: 5 rows in 4 tables" in said
+    ours, theirs = faulty.both()
+    assert ours == theirs
+    (proof,) = (tmp_path / "proof").rglob("certificate.json")
+    document = json.loads(proof.read_text())
+    origin = document["source"]
+    # What it says of the source is of the time at which that was read.
+    assert document["verdict"]["as_of"] == datetime.fromisoformat(origin["exported"]).timestamp()
+    assert origin["folder"] == str(calls.folder)
+    assert origin["address"] == str(faulty.source.address)
+    table = pq.read_table(next(file for file in calls.rows_files if "normal" in str(file)))
+    assert sorted(table.column("tbname").to_pylist()) == ["alike", "alone"]
+
+
+def test_names_precision_and_period_may_be_others(faulty: BoxPair, calls: Calls) -> None:
+    of_all_kinds(faulty)
+    assert calls.export()[0] == 0
+    given = ["--rename-tables", "* -> new *", "--exclude", "alike", "--stables", "Full", "--columns", "v"]
+    given += ["--database-options", "PRECISION 'ns'", "--end", "2021-01-01T00:00:00.000001Z"]
+    status, said = calls.bring(*given)
+    assert status == 0, said
+    assert "2 rows in 2 tables" in said
+    there = faulty.target.rows(f"select tbname, ts, v from {TARGET}.`Full`")
+    assert sorted(there) == [("new A b", T * 1_000_000, 1.5), ("new a B", T * 1_000_000, -2.25)]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_it_goes_on_where_it_stopped(two: BoxPair, calls: Calls) -> None:
+    stop = threading.Event()
+
+    class OneBatch(Headway):
+        def at(self, done: int, earlier: int | None = None) -> None:
+            if done:
+                stop.set()
+
+    options = two.options()
+    with pytest.raises(Stopped):
+        Export(two.catalogs[0], options, calls.folder, stop).run(OneBatch("export"))
+    with pytest.raises(MigrationStopped, match="not complete"):
+        opened(calls.folder)
+    # What is there is not read again.
+    two.sql(f"insert into {SOURCE}.d0 values ({T}, -1, 'changed')", f"create table {SOURCE}.new (ts timestamp, v int)")
+    done = Export(two.catalogs[0], options, calls.folder).run()
+    assert (done.batches, done.kept, done.rows) == (2, 1, 1000)
+    assert calls.bring()[0] == 0
+    assert two.target.rows(f"select note from {TARGET}.d0 limit 1") == [("n0",)]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_an_export_mends_its_own_files(two: BoxPair, calls: Calls) -> None:
+    assert calls.export()[0] == 0
+    calls.rows_files[0].unlink()
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["kept"]) == (0, 1)
+    assert calls.bring()[0] == 0
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+@pytest.mark.parametrize("damage", ["a byte", "the end", "the file", "the manifest", "all structure"])
+def test_damage_is_found_before_anything_is_written(two: BoxPair, calls: Calls, damage: str) -> None:
+    assert calls.export()[0] == 0
+    file = calls.rows_files[0]
+    if damage == "the file":
+        file.unlink()
+    elif damage in ("the manifest", "all structure"):
+        file = calls.folder / ("manifest.json" if damage == "the manifest" else "schema.json")
+        file.write_text(file.read_text().replace("meters", "meterz", 1))
+    else:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content if damage == "a byte" else content[:-1])
+    status, said = calls.bring()
+    assert status == 2
+    assert file.name in said
+    assert Catalog(two.target, TARGET).database() is None
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_rows_are_those_that_the_source_gave(two: BoxPair, calls: Calls) -> None:
+    """However right the SHA-256 of a file is."""
+    assert calls.export()[0] == 0
+    folder = Folder(calls.folder)
+    manifest = folder.load("manifest.json") or {}
+    one, other = parts_of(manifest)
+    file, another = one.files[0], other.files[0]
+    (calls.folder / file.name).write_bytes((calls.folder / another.name).read_bytes())
+    swapped = replace(one, files=(replace(another, name=file.name), *one.files[1:]))
+    folder.save("manifest.json", {**manifest, "batches": [asdict(swapped), asdict(other)]})
+    status, said = calls.bring()
+    assert status
+    assert "its rows are not those that the source gave" in said
+    assert not two.target.rows(f"select * from {TARGET}.d0")
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_a_folder_is_of_one_export(two: BoxPair, calls: Calls) -> None:
+    assert calls.export("--tables", "d0")[0] == 0
+    status, said = calls.export()
+    assert status == 2
+    assert "was begun with tables 'd0', and would go on with ''" in said
+    two.sql(f"alter stable {SOURCE}.meters add column more int")
+    status, said = calls.export("--tables", "d0")
+    assert status == 1
+    assert "Table 'meters': it has other columns" in said
+    status, said = calls.export("--force", "--json")
+    assert (status, json.loads(said)["rows"]) == (0, 1000)
+    two.sql(f"drop database {SOURCE}", f"create database {SOURCE}", f"create table {SOURCE}.t (ts timestamp, v int)")
+    assert calls.export()[0]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_files_do_not_expire(two: BoxPair, calls: Calls) -> None:
+    """The source's KEEP says what the target keeps, and nothing of rows in files, which are years old some day."""
+    assert calls.export()[0] == 0
+    folder = Folder(calls.folder)
+    schema, manifest = folder.load("schema.json") or {}, folder.load("manifest.json") or {}
+    schema["database"] = {**cast("dict[str, object]", schema["database"]), "keep": [1440]}
+    folder.save("schema.json", schema)
+    from airflow_provider_tdengine.migration.storage import digest  # noqa: PLC0415
+
+    folder.save("manifest.json", {**manifest, "schema": digest(schema)})
+    status, said = calls.bring()
+    assert status == 1
+    assert "older" in said
+    status, said = calls.bring("--database-options", "KEEP 36500")
+    assert status == 0, said
+    assert two.target.rows(f"select count(*) from {TARGET}.meters") == [(1000,)]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_rows_that_are_damaged_in_the_target_come_from_the_files(two: BoxPair, calls: Calls) -> None:
+    assert calls.export()[0] == 0
+    two.sql(f"drop database {SOURCE}")
+    assert calls.bring()[0] == 0
+    two.target.execute(f"delete from {TARGET}.d1 where ts < {T + 5_000}")
+    two.target.execute(f"insert into {TARGET}.d0 values ({T}, 0, 'other')")
+    status, said = calls.bring()
+    assert status == 0, said
+    assert two.target.rows(f"select count(*), first(note) from {TARGET}.d1") == [(500, "n0")]
+    assert two.target.rows(f"select first(note) from {TARGET}.d0") == [("n0",)]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_any_storage_will_do(two: BoxPair, calls: Calls) -> None:
+    folder = cast(Path, ObjectStoragePath(f"file://{calls.folder}"))
+    assert not isinstance(folder, Path)
+    done = Export(two.catalogs[0], two.options(), folder).run()
+    assert done.rows == 1000
+    assert Export(two.catalogs[0], two.options(), folder).run().kept == 2
+    stored = opened(folder)
+    with stored.session() as session:
+        blocks = [block for block, _ in session.read(stored.describe("meters"), ["d0", "d1"], (None, None))]
+    assert sum(block.rows for block in blocks) == 1000
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_lost_sessions_cost_nothing(two: BoxPair, calls: Calls) -> None:
+    two.source_box.faults.cut_after_blocks(1)
+    assert calls.export()[0] == 0
+    status, said = calls.bring()
+    assert status == 0, said
+    ours, theirs = two.both()
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_rows_may_go_while_they_are_exported(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    read = export.read_group
+
+    def read_group(*given: Any, **more: Any) -> Any:
+        two.sql(f"delete from {SOURCE}.d1 where ts < {T + 5_000}")
+        return read(*given, **more)
+
+    monkeypatch.setattr(export, "read_group", read_group)
+    status, said = calls.export("--strategy", "sparse", "--json")
+    assert (status, json.loads(said.splitlines()[-1])["rows"]) == (0, 999)
+
+
+def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['pyarrow'] = None; from airflow_provider_tdengine.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "import", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "pip install 'airflow-provider-tdengine[parquet]'" in done.stdout + done.stderr

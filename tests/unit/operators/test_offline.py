@@ -1,0 +1,65 @@
+"""The operators of exports and imports, on boxes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_tdengine.operators.offline import TDengineExportOperator, TDengineImportOperator
+
+from .conftest import Plant, Store, dag_run, task_instance
+from .test_dead_letters import Events
+
+T = 1609459200000
+FAR = 9 * 10**15
+"""A moment that nanoseconds do not reach."""
+
+pytestmark = pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True)
+
+
+def context(pushed: dict[str, Any], store: Store | None = None) -> Any:
+    instance = task_instance("bring", xcom_push=lambda key, value: pushed.update({key: value}))
+    return {"dag_run": dag_run(), "ti": instance, "task_state_store": store or Store(), "outlet_events": Events()}
+
+
+def export(folder: Path) -> dict[str, object]:
+    given = {"source_database": "plant"}
+    return TDengineExportOperator(task_id="export", folder=str(folder), options=given).execute(context({}))
+
+
+def test_out_and_in(plant: Plant, tmp_path: Path) -> None:
+    plant.source.execute(f"insert into plant.d0 values ({T},1.5)({T + 1},2.5) plant.d1 values ({T},3.5)")
+    done = export(tmp_path / "power")
+    assert (done["rows"], done["kept"]) == (3, 0)
+    assert export(tmp_path / "power")["kept"] == 1
+    options = {"target_database": "follower", "certificate_path": f"file://{tmp_path}/proof"}
+    operator = TDengineImportOperator(task_id="bring", folder=f"file://{tmp_path}/power", options=options)
+    pushed: dict[str, Any] = {}
+    store = Store()
+    assert operator.execute(context(pushed, store))["rows"] == 3
+    assert plant.is_equal
+    assert pushed["verdict"]["words"] == "Equal as copied: 3 rows in 2 tables"
+    assert pushed["certificate"]["source"]["folder"] == f"file://{tmp_path}/power"
+    assert list(tmp_path.rglob("certificate.html"))
+    assert [key for key in store.text if key.startswith("checkpoint-")]
+
+
+def test_refused_rows_are_red_and_damage_is_said(plant: Plant, tmp_path: Path) -> None:
+    plant.source.execute("create stable plant.w (ts timestamp, due timestamp) tags (g int)")
+    plant.source.execute("create table plant.w0 using plant.w tags (0)")
+    plant.source.execute(f"insert into plant.w0 values ({T},{FAR})({T + 1},{T})")
+    export(tmp_path / "power")
+    options = {
+        "target_database": "nano",
+        "stables": "w",
+        "database_options": "PRECISION 'ns'",
+        "on_error": "dead_letter",
+        "dead_letter_path": f"file://{tmp_path}/letters",
+    }
+    operator = TDengineImportOperator(task_id="bring", folder=str(tmp_path / "power"), options=options)
+    with pytest.raises(AirflowFailException, match="refused 1 row"):
+        operator.execute(context({}))
+    next((tmp_path / "power" / "rows").rglob("*.parquet")).write_bytes(b"")
+    with pytest.raises(AirflowFailException, match="has 0 bytes where"):
+        TDengineImportOperator(task_id="bring", folder=str(tmp_path / "power"), options=options).execute(context({}))
