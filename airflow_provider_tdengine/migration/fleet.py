@@ -13,8 +13,8 @@ from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 
-AT_ONCE = 4
-"""Databases whose structure is looked at at the same time, each with a session or two at both servers."""
+AT_ONCE = 2
+"""For each worker, so many databases are looked at at the same time, each with a session or two at both servers."""
 
 _T = TypeVar("_T")
 _V = TypeVar("_V")
@@ -74,7 +74,7 @@ def of_each(
                 else:
                     broken[one.source_database] = findings_of(one.source_database, error)
 
-    for worker in [in_background(work) for _ in range(min(AT_ONCE, len(members)))]:
+    for worker in [in_background(work) for _ in range(min(AT_ONCE * options.workers, len(members)))]:
         worker.result()
     if passing:
         raise passing[0]

@@ -272,7 +272,7 @@ class TDengineVerifyOperator(ComparingOperator):
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
         began = context["dag_run"].start_date or context["dag_run"].run_after
         proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
-        return _Looked(options, comparison, proof)
+        return _Looked(options, comparison, proof, target.client.address.first)
 
     def _tell(self, name: str, looked: _Looked, context: Context) -> None:
         """Say what a database came to, to people and to assets."""
@@ -281,7 +281,7 @@ class TDengineVerifyOperator(ComparingOperator):
         for note in verdict.notes:
             log.log(level, "%s", wording.folded([f"{name}: {note}" if name else note]))
         told(f"Compared: {name or 'the whole migration'}", looked.comparison.facts(), level)
-        self._tell_assets(looked.options, looked.comparison, context)
+        self._tell_assets(looked, context)
 
     def _check_upstream(self, context: Context) -> None:
         """Make sure that what is added up is of this run of the tasks: XComs outlive a clear.
@@ -325,12 +325,12 @@ class TDengineVerifyOperator(ComparingOperator):
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self.stop_event()
         )
 
-    def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
-        host, port = self.target(options).client.address.first
+    def _tell_assets(self, looked: _Looked, context: Context) -> None:
+        options, (host, port) = looked.options, looked.place
         events = context["outlet_events"][AssetAlias(MIGRATED)]
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        for stable, total in comparison.stables.items():
+        for stable, total in looked.comparison.stables.items():
             verdict = total.verdict
             if not verdict.is_whole:
                 log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
@@ -379,11 +379,13 @@ class _Looked:
         options: of its migration.
         comparison: what it came to.
         certificate: what proves it.
+        place: host and port of the target.
     """
 
     options: MigrationOptions
     comparison: Comparison
     certificate: dict[str, object]
+    place: tuple[str, int]
 
 
 class TDengineReconcileOperator(TDengineVerifyOperator):
