@@ -554,12 +554,12 @@ class TDenginePlanOperator(MigrationOperator):
             (batches,) = plans.values()
             tasks: Sequence[Batch | Pack] = batches
         else:
-            # What was planned before stays where it is, so that checkpoints do.
+            # What was planned before stays in its task, so that checkpoints do.
             there = {batch.identity for batch in known}
             plans = {name: [replace(one, database=name) for one in own] for name, own in plans.items()}
             new = [batch for own in plans.values() for batch in own if batch.identity not in there]
-            batches = [*known, *new]
-            tasks = packed(batches, MOST_BATCHES)
+            packs = packed(new, known, MOST_BATCHES)
+            tasks, batches = packs, [batch for pack in packs for batch in pack.parts]
         kept.save(batches)
         Metrics(context).planned(batches)
         told(f"The plan{_of_databases(options, plans)}", plan_facts(batches))

@@ -37,6 +37,7 @@ class Batch:
         rows: how many rows it had when it was planned.
         batches: how many batches there are in its plan, this one included.
         database: of a fleet, whose rows they are; empty where there is but one.
+        pack: of a fleet, the number of the task that copies it.
         names: the first and last table with rows, for people.
         when: the time of its rows, for people.
     """
@@ -50,6 +51,7 @@ class Batch:
     rows: int
     batches: int = 1
     database: str = ""
+    pack: int = field(default=0, compare=False)
     names: str = field(default="", compare=False)
     when: str = field(default="", compare=False)
 

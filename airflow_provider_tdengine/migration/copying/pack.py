@@ -10,6 +10,12 @@ from typing_extensions import Self
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.copying.batch import ROWS_A_BATCH, Batch
 
+ROWS_A_PACK = 2_500_000
+"""A pack has about this many rows at most: the fewer tasks, the less Airflow takes, two seconds of CPU each."""
+
+SIDE_BY_SIDE = 4
+"""So many packs there are, where their rows are enough for as many batches: as many tasks as run by default."""
+
 PARTS = 100
 """Batches of a pack, at most."""
 
@@ -60,19 +66,26 @@ class Pack:
         return "…".join(map(wording.name, (names[0], names[-1])))
 
 
-def packed(batches: Sequence[Batch], most: int) -> list[Pack]:
-    """Batches in packs of about a batch's usual size, in order: with more batches behind them, the packs stay.
+def packed(batches: Sequence[Batch], planned: Sequence[Batch], most: int) -> list[Pack]:
+    """Batches in packs, in order.
 
     Parameters:
-        batches: of all databases of a fleet.
+        batches: that are in none yet, of all databases of a fleet.
+        planned: those of packs that an earlier plan has made, which stay what they are.
         most: packs, if that can be; they have more rows then.
     """
-    size, parts = ROWS_A_BATCH, PARTS
-    packs = list(_packed(batches, size, parts))
-    while len(packs) > most and len(packs) > 1:
+    packs: dict[int, list[Batch]] = {}
+    for batch in planned:
+        packs.setdefault(batch.pack, []).append(batch)
+    rows = sum(batch.rows for batch in batches)
+    size, parts = min(max(ROWS_A_BATCH, rows // SIDE_BY_SIDE), ROWS_A_PACK), PARTS
+    new = list(_packed(batches, size, parts))
+    while len(packs) + len(new) > most and len(new) > 1:
         size, parts = 2 * size, 2 * parts
-        packs = list(_packed(batches, size, parts))
-    return [Pack(tuple(replace(part, batches=len(packs)) for part in pack)) for pack in packs]
+        new = list(_packed(batches, size, parts))
+    for number, pack in enumerate(new, max(packs, default=-1) + 1):
+        packs[number] = [replace(batch, pack=number) for batch in pack]
+    return [Pack(tuple(replace(part, batches=len(packs)) for part in pack)) for _, pack in sorted(packs.items())]
 
 
 def _packed(batches: Sequence[Batch], size: int, parts: int) -> Iterator[list[Batch]]:

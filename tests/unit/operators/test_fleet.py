@@ -48,7 +48,8 @@ def rows(plant: Plant, side: str, database: str) -> list[tuple[object, ...]]:
 def run(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Four databases with data, one without tables, and none of them in the target."""
     monkeypatch.setattr(planning, "ROWS_A_BATCH", 2 * TABLES * ROWS)
-    monkeypatch.setattr(pack, "ROWS_A_BATCH", 2 * TABLES * ROWS)
+    for name in ("ROWS_A_BATCH", "ROWS_A_PACK"):
+        monkeypatch.setattr(pack, name, 2 * TABLES * ROWS)
     plant.target.execute("drop database follower")
     for database in FLEET:
         fill(plant, database)
@@ -97,6 +98,7 @@ def test_one_that_cannot_be_brought_over_fails_alone_and_is_named(
 ) -> None:
     """A column of one does not fit; another has a row that its target refuses; one is dropped when it is planned."""
     monkeypatch.setattr(pack, "ROWS_A_BATCH", 1_000_000)
+    monkeypatch.setattr(pack, "ROWS_A_PACK", 1_000_000)
     run.options["certificate_path"] = str(tmp_path)
     run.plant.target.execute("create database `Hall_new` precision 'ns' keep 36500")
     run.plant.source.execute("create table `Hall`.n (ts timestamp, due timestamp)")
@@ -148,7 +150,11 @@ def test_a_database_that_is_mended_comes_in_when_tasks_are_cleared_and_no_other_
     run.resolve()
     run.sync()
     again = run.plan()
-    assert [[part["database"] for part in one["parts"]] for one in again] == [["line_1", "line_2"], ["line_3", "Hall"]]
+    assert [[part["database"] for part in one["parts"]] for one in again] == [
+        ["line_1", "line_2"],
+        ["line_3"],
+        ["Hall"],
+    ]
     before = run.plant.source.rows_read
     copied = run.copy(again)
     assert run.plant.source.rows_read - before == TABLES * ROWS

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.migration.copying import ROWS_A_BATCH, Batch, Pack, packed
-from airflow_provider_tdengine.migration.copying.pack import PARTS
+from airflow_provider_tdengine.migration.copying.pack import PARTS, ROWS_A_PACK
 
 
 def batch(database: str, rows: int, stable: str = "m") -> Batch:
@@ -23,19 +24,28 @@ _batches = st.lists(st.builds(batch, st.sampled_from("abc"), st.integers(0, 3 * 
 def test_nothing_is_left_out_and_what_was_packed_stays_when_more_comes(
     before: list[Batch], behind: list[Batch]
 ) -> None:
-    packs = [pack.parts for pack in packed([*before, *behind], 1024)]
-    assert [part.identity for pack in packs for part in pack] == [one.identity for one in [*before, *behind]]
-    for pack in packs:
-        assert len(pack) == 1 or sum(part.rows for part in pack) <= ROWS_A_BATCH
-    earlier = [pack.parts for pack in packed(before, 1024)]
-    for old, new in zip(earlier[:-1], packs, strict=False):
-        assert [part.identity for part in old] == [part.identity for part in new]
+    earlier = packed(before, [], 1024)
+    known = [part for pack in earlier for part in pack.parts]
+    packs = packed(behind, known, 1024)
+    assert [part.identity for pack in packs for part in pack.parts] == [one.identity for one in [*before, *behind]]
+    assert [pack.parts for pack in packs[: len(earlier)]] == [
+        tuple(replace(part, batches=len(packs)) for part in pack.parts) for pack in earlier
+    ]
+    for number, pack in enumerate(packs):
+        assert len(pack.parts) == 1 or pack.rows <= ROWS_A_PACK
+        assert {part.pack for part in pack.parts} == {number}
+
+
+def small(count: int, rows: int) -> list[int]:
+    """How many of so many databases of so many rows are in each pack."""
+    return [len(pack.parts) for pack in packed([batch(f"b{i}", rows) for i in range(count)], [], 1024)]
 
 
 def test_many_small_databases_are_a_few_packs_however_many() -> None:
-    assert [len(pack.parts) for pack in packed([batch(f"b{i}", 250_000) for i in range(40)], 1024)] == [4] * 10
-    assert [len(pack.parts) for pack in packed([batch(f"b{i}", 1) for i in range(PARTS + 1)], 1024)] == [PARTS, 1]
-    assert len(packed([batch(f"b{i}", 2 * ROWS_A_BATCH) for i in range(500)], 64)) <= 64
+    assert small(40, 250_000) == [10] * 4
+    assert small(3, 800_000) == [1] * 3
+    assert small(PARTS + 1, 1) == [PARTS, 1]
+    assert len(packed([batch(f"b{i}", 2 * ROWS_A_BATCH) for i in range(500)], [], 64)) <= 64
 
 
 @pytest.mark.parametrize(
