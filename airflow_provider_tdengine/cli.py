@@ -1,4 +1,4 @@
-"""`airflow-tdengine`: plan, migrate, verify and status on the command line, for trying and for scripts.
+"""`airflow-tdengine`: assess, plan, migrate, verify and status on the command line, for trying and for scripts.
 
 It calls the engine that the operators call. Exit status: 0, 1 for differences, refused rows and failures, 2 for what is
 wrong with options, connections and servers before anything is done.
@@ -21,10 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.cli_assess import AssessCommand
+from airflow_provider_tdengine.cli_servers import client_of, is_address
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
+from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
 from airflow_provider_tdengine.migration.copying import (
@@ -40,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
     known,
     window,
 )
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
+from airflow_provider_tdengine.migration.findings import in_lines, stop_on
 from airflow_provider_tdengine.migration.following import (
     Position,
     Shard,
@@ -51,7 +54,7 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     expanded,
@@ -78,6 +81,8 @@ _FAILED, _USAGE = 1, 2
 _SHOWN = 20
 
 _COMMANDS = {
+    "assess": "what all databases of one or several servers hold, how long they take, what the target needs and what "
+    "stands in the way; nothing is written but for --measure-writing",
     "plan": "what a migration would do, and what stands in its way; nothing is written",
     "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
@@ -138,6 +143,8 @@ def _action(
     Raises:
         TDengineError: all that is wrong with that.
     """
+    if arguments.command == "assess":
+        return AssessCommand(arguments, screen).run
     if arguments.command == "export":
         return ExportCommand(arguments, screen).run
     command = Command(arguments, screen, own, is_member=is_member)
@@ -210,6 +217,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
         command.add_argument("--verbose", action="store_true", help="show the log")
         command.add_argument("--json", action="store_true", help="print the result as JSON")
+        if name == "assess":
+            for field in fields(AssessmentOptions):
+                _add(command, field.name, ASSESSMENT_OPTIONS[field.name], field.default)
+            continue
         if name in ("export", "import"):
             folder = "the folder, or a URL of Airflow's object storage, such as s3://aws_default@plant/power"
             command.add_argument("--folder", required=True, help=folder)
@@ -223,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
                 continue
             if option.section not in sections:
                 sections[option.section] = command.add_argument_group(option.section)
-            _add(sections[option.section], field.name, field.default)
+            _add(sections[option.section], field.name, option, field.default)
     return parser
 
 
@@ -236,13 +247,15 @@ def _has(command: str, option: str) -> bool:
     return True
 
 
-def _add(group: argparse._ArgumentGroup, name: str, default: object) -> None:
-    """An option of a migration as an argument."""
-    option = OPTIONS[name]
+def _add(group: argparse._ActionsContainer, name: str, option: Option, default: object) -> None:
+    """An option of a migration or an assessment as an argument."""
     flag, text = f"--{name.replace('_', '-')}", f"{option.explanation} (default: {option.default})".replace("%", "%%")
     if name in ("source_conn_id", "target_conn_id"):
         text = f"Airflow connection, or URL such as ws://root:taosdata@host:6041 (default: {option.default})"
-    if isinstance(default, bool):
+    if name == "source_conn_ids":
+        several = f"Airflow connections, or URLs such as ws://root:taosdata@host:6041 (default: {option.default})"
+        group.add_argument(flag, nargs="+", help=several, metavar="SERVER")
+    elif isinstance(default, bool):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
     elif isinstance(default, (int, float)):
         group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
@@ -669,8 +682,8 @@ def _given(arguments: argparse.Namespace) -> tuple[dict[str, object], Callable[[
     given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
     # Options are shown in messages; URLs have passwords.
     sides = {name: str(given.get(name, getattr(MigrationOptions(), name))) for name in _CONNECTIONS}
-    given |= {name: _CONNECTIONS[name] for name, text in sides.items() if _is_address(text) and name in given}
-    return given, lambda _, option: _client(sides[option])
+    given |= {name: _CONNECTIONS[name] for name, text in sides.items() if is_address(text) and name in given}
+    return given, lambda _, option: client_of(sides[option])
 
 
 def _opened(folder: Path) -> StoredCatalog:
@@ -699,27 +712,6 @@ def _status(verdict: Verdict) -> int:
 
 _CONNECTIONS = {"source_conn_id": "source", "target_conn_id": "target"}
 """What a connection is called where a URL was given."""
-
-
-def _is_address(text: str) -> bool:
-    """Whether it is not the name of a connection: an address, or what was meant for one and may have a password."""
-    return any(sign in text for sign in ("@", "?", "//", ":/"))
-
-
-def _client(text: str) -> Client:
-    """The client of a URL or of an Airflow connection."""
-    if _is_address(text):
-        return Client(Address.from_url(text))
-    # Importing Airflow takes seconds.
-    from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415
-
-    from airflow_provider_tdengine.hooks.tdengine import TDengineHook  # noqa: PLC0415
-
-    try:
-        return TDengineHook(text).get_client()
-    except AirflowException as error:
-        action = "Create that connection, or give a URL such as ws://root:taosdata@host:6041"
-        raise MigrationStopped([Finding(f"Connection {text!r}", str(error), action)]) from error
 
 
 class State:

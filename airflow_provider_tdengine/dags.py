@@ -1,7 +1,8 @@
-"""The ready-made migration: a DAG with a form that explains every option, and its stages as a task group."""
+"""The ready-made DAGs, with forms that explain every option: a migration, also as a task group, and an assessment."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,7 +11,9 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine import TAG
+from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.operators.assess import TDengineAssessOperator
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.follow import (
@@ -75,14 +78,23 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
     Raises:
         ValueError: there is no option of a name.
     """
-    given = dict(defaults or {})
-    if unknown := given.keys() - OPTIONS.keys():
-        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    return {name: _param(name, given.get(name, own)) for name, own in _OWN.items()}
+    return _params(OPTIONS, _OWN, defaults or {})
 
 
-def _param(name: str, default: object) -> Param:
-    option, own = OPTIONS[name], _OWN[name]
+def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Mapping[str, object]) -> dict[str, Param]:
+    """A Param for each option.
+
+    Parameters:
+        options: by name.
+        own: their own defaults.
+        given: values in place of these.
+    """
+    if unknown := given.keys() - options.keys():
+        raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(options)}")
+    return {name: _param(option, own[name], given.get(name, own[name])) for name, option in options.items()}
+
+
+def _param(option: Option, own: object, default: object) -> Param:
     kind = "string" if own is None else _TYPES[type(own)]
     schema: dict[str, Any] = {"title": option.title, "description_md": _description(option, own)}
     if option.section != FIRST:  # Airflow opens the section of those that name none.
@@ -288,11 +300,48 @@ def form_dag(dag_id: str, defaults: Mapping[str, object] | None, dag_arguments: 
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
+    return _dag(dag_id, migration_params(defaults), dag_arguments)
+
+
+def _dag(dag_id: str, params: Mapping[str, Param], dag_arguments: Mapping[str, Any]) -> DAG:
+    """A DAG that somebody triggers by a form."""
     arguments: dict[str, Any] = {
         "schedule": None,
         "catchup": False,
         **dag_arguments,
         "default_args": {"retries": 3, "retry_delay": timedelta(seconds=30), **dag_arguments.get("default_args", {})},
-        "params": {**migration_params(defaults), **dag_arguments.get("params", {})},
+        "params": {**params, **dag_arguments.get("params", {})},
     }
     return DAG(dag_id, **arguments)
+
+
+_ASSESSMENT_DESCRIPTION = "Looks at all databases of TDengine servers: how big, how long, what stands in the way"
+
+_ASSESSMENT_DOC = """
+Looks at all databases of one or several TDengine servers before they are migrated. Nothing is written to any of them,
+unless **measure writing** is on: then some rows are copied into scratch databases of the target, which are dropped.
+
+1. Make connections of type TDengine under Admin, Connections: `tdengine_source` and `tdengine_target`.
+2. Press **Trigger**, give the window that you have, and a folder for the documents.
+3. The log of `assess` has it in short; assessment.html in that folder is for people, assessment.json for programs.
+"""
+
+
+def assessment_dag(
+    dag_id: str = "tdengine_assess", *, defaults: Mapping[str, object] | None = None, **dag_arguments: Any
+) -> DAG:
+    """A DAG that assesses the servers that its trigger form names.
+
+    Parameters:
+        dag_id: the DAG's name.
+        defaults: values by the names in `migration.assessment_options.ASSESSMENT_OPTIONS` that the form shows first.
+        dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
+
+    Raises:
+        ValueError: `defaults` names an option that does not exist.
+    """
+    params = _params(ASSESSMENT_OPTIONS, dataclasses.asdict(AssessmentOptions()), defaults or {})
+    own = {"description": _ASSESSMENT_DESCRIPTION, "doc_md": _ASSESSMENT_DOC, "tags": ["tdengine_assessment"]}
+    with _dag(dag_id, params, {**own, **dag_arguments}) as dag:
+        TDengineAssessOperator(task_id="assess")
+    return dag

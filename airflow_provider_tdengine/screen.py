@@ -26,6 +26,10 @@ class Report(Protocol):
     def __call__(self, done: int, earlier: int | None = None) -> None: ...
 
 
+_WIDE = 200
+"""Characters of a line that goes into a file: what stands in a table is not cut there."""
+
+
 class Screen:
     """Where they write to.
 
@@ -35,6 +39,8 @@ class Screen:
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+        if not self._console.is_terminal:
+            self._console.width = _WIDE
 
     def line(self, text: str = "") -> None:
         self._console.print(text, markup=False)

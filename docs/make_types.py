@@ -37,10 +37,11 @@ tell, since DECIMAL came with 3.3.6, and a branch of 3.3.5.2 has it.
   compared by all levels (smallest and largest value to the digit, the sum as a DOUBLE), followed, and kept in dead
   letters as text. 3.3.5.2 refuses it as a tag and as a key. BLOB was not measured.
 - **Infinity and NaN** of FLOAT and DOUBLE arrive over WebSocket (measured 3.3.3.0, 3.3.5.2). Over REST 3.3 does not
-  answer for rows that have one, which stops the batch with a sentence; since 3.3.8, by its documents, it says NULL:
-  copy over WebSocket.
+  answer for rows that have one, which stops the batch with a sentence; since 3.3.8, by its documents, it says NULL,
+  which is a warning before anything is written: copy over WebSocket.
 - **NCHAR** that holds numbers which are no characters, as raw writers leave them, arrives as it is (measured 3.3.3.0,
-  3.3.5.2); as text such a value has bytes that are not UTF-8.
+  3.3.5.2); as text such a value has bytes that are not UTF-8. Where the target refuses a block that has
+  such values, as 3.4 does by its documents, their rows are refused rows, and may become dead letters.
 
 This page is made by `python docs/make_types.py`.
 

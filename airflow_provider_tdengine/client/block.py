@@ -630,6 +630,17 @@ def _decode_column(field: Field, rows: int, raw: memoryview, before: int) -> Col
 # --- 2.x
 
 
+def has_no_characters(raw: bytes | memoryview) -> bool:
+    """Whether a raw block of 3.x has NCHAR values with numbers that are no characters.
+
+    Raises:
+        BlockError: see `decode_block`.
+    """
+    block = decode_block(raw)
+    texts = (column for field, column in zip(block.fields, block.columns, strict=True) if field.type is Type.NCHAR)
+    return any(isinstance(column, VariableColumn) and not column.is_utf8() for column in texts)
+
+
 def decode_block2(raw: bytes | memoryview, fields: Sequence[Field], lengths: Sequence[int], rows: int) -> Block:
     """The rows of a block of 2.x, which names neither columns nor sizes itself.
 

@@ -138,14 +138,16 @@ class Client:
             return session.date()
 
     def has_type(self, field: Field) -> bool:
-        """Whether this server, of 3.x, has the type of a column.
+        """Whether this server has the type of a column.
 
-        It is asked once for each type; what it does not have is a syntax error in CAST (measured 3.0.5.2, 3.3.3.0,
+        3.x is asked once for each type; what it does not have is a syntax error in CAST (measured 3.0.5.2, 3.3.3.0,
         3.3.5.2). Its version does not tell: a 3.3.5.2 has DECIMAL, and 3.3.5.8 has not.
 
         Raises:
             TDengineError: no answer.
         """
+        if self.generation == 2:
+            return field.type <= Type.JSON
         if field.type not in self._types:
             try:
                 self.rows(f"SELECT CAST(NULL AS {field.sql_type})")

@@ -10,7 +10,7 @@ from functools import cache
 
 from airflow_provider_tdengine.client.errors import UnspeakableName
 from airflow_provider_tdengine.client.sql import identifier
-from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.client.types import Field, Precision, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Dialect:
             it was not told yet (measured 3.3.5.2; 3.3.5.8 by its sources, and nobody says that later ones are better).
         days_kept_local: the default of S3_KEEPLOCAL, which 3.3 compares with DURATION also where nothing is in S3.
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
+        reset: has an adapter of 2.x ask anew which subtables a super table has; None in 3.x, which knows by itself.
+            For up to 20 s it remembers that there were none (2.4.0.18, 2.6.0.27), and in which vgroups (2.6.0.27).
         has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
     """
 
@@ -43,6 +45,7 @@ class Dialect:
     forgets_tagged: bool
     days_kept_local: int
     clock: str | None
+    reset: str | None
     has_roles: bool
 
     @classmethod
@@ -62,6 +65,7 @@ class Dialect:
             # Within 3.3.4 the one became the other (by its sources); 3.0 has none, which the longest KEEP says.
             days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
+            reset="RESET QUERY CACHE" if version < (3,) else None,
             has_roles=version >= (3, 4),
         )
 
@@ -131,6 +135,24 @@ class Dialect:
         """
         grouping = "GROUP BY" if self.generation == 2 else "PARTITION BY"
         return f"SELECT {', '.join(['tbname', *aggregates])} FROM {table}{conditions} {grouping} tbname"
+
+    def by_slice(self, table: str, conditions: str, width: int, precision: Precision, *, is_super: bool) -> str:
+        """Rows by slices of time, those without rows left out: start of the slice, rows, and the subtable's name.
+
+        Slices begin at multiples of their width, in all precisions (measured 2.4.0.18, 2.6.0.27, 3.0.5.2, 3.3.3.0).
+
+        Parameters:
+            table: a super table, or a normal table, of which no name comes.
+            conditions: the WHERE clause.
+            width: of a slice, in steps of the precision.
+            precision: of the database.
+            is_super: whether it is a super table.
+        """
+        slices = f"INTERVAL({width}{precision.unit})"
+        if self.generation == 2:
+            return f"SELECT COUNT(*) FROM {table}{conditions} {slices}" + (" GROUP BY tbname" if is_super else "")
+        name, parts = (", tbname", " PARTITION BY tbname") if is_super else ("", "")
+        return f"SELECT _wstart, COUNT(*){name} FROM {table}{conditions}{parts} {slices}"
 
     def distribution(self, table: str) -> str:
         """How the rows of a table lie in files, as text."""

@@ -188,6 +188,7 @@ CODES: dict[int, type[TDengineError]] = {
     0x03D3: ServerBusy,  # conflicting transaction not completed
     0x03D5: ServerBusy,  # transaction: network unavailable
     0x0500: ServerBusy,  # vnode: action in progress
+    0x0503: ServerBusy,  # 1283 vnode closed or removed: lists meet it while databases are dropped (3.3.5.2)
     0x050B: ServerBusy,  # vnode: memory is full, commit failed
     0x050C: ServerBusy,  # vnode: memory is full, waiting for commit
     0x050E: ServerBusy,  # vnode: balancing

@@ -55,6 +55,11 @@ class Precision(Enum):
         """Timestamp steps in a second."""
         return int(10 ** (3 * (self.number + 1)))
 
+    @property
+    def unit(self) -> str:
+        """How SQL calls one step in a duration."""
+        return "aub"[self.number]
+
     @classmethod
     def of_number(cls, number: int) -> Precision:
         """The inverse of `number`.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar, cast
@@ -52,7 +52,7 @@ class Option:
 _T = TypeVar("_T")
 
 
-def _option(
+def described(
     default: _T,
     title: str,
     section: str,
@@ -90,7 +90,7 @@ class MigrationOptions:
     Each field is explained in `OPTIONS`.
     """
 
-    source_database: str = _option(
+    source_database: str = described(
         "",
         "Source database",
         FIRST,
@@ -100,7 +100,7 @@ class MigrationOptions:
         examples=("power", "power, plant_*"),
         required=True,
     )
-    target_database: str = _option(
+    target_database: str = described(
         "",
         "Target database",
         FIRST,
@@ -109,21 +109,21 @@ class MigrationOptions:
         empty="the source database's name",
         examples=("power_archive", "*_archive"),
     )
-    source_conn_id: str = _option(
+    source_conn_id: str = described(
         "tdengine_source",
         "Source connection",
         FIRST,
         "The Airflow connection (type TDengine) of the server that is read: 2.4 or later, 3.0 or later.",
         examples=("tdengine_north",),
     )
-    target_conn_id: str = _option(
+    target_conn_id: str = described(
         "tdengine_target",
         "Target connection",
         FIRST,
         "The Airflow connection (type TDengine) of the server that is written: 3.0 or later.",
         examples=("tdengine_centre",),
     )
-    mode: str = _option(
+    mode: str = described(
         "history",
         "Mode",
         FIRST,
@@ -134,14 +134,14 @@ class MigrationOptions:
             "both": "history, then realtime",
         },
     )
-    dry_run: bool = _option(
+    dry_run: bool = described(
         False,
         "Dry run",
         FIRST,
         "Advised for the first run: nothing is written. It shows tables, rows, size, duration, and all that stands in "
         "the way.",
     )
-    name: str = _option(
+    name: str = described(
         "",
         "Name",
         FIRST,
@@ -149,7 +149,7 @@ class MigrationOptions:
         empty="source and target database",
         examples=("plant north to centre",),
     )
-    stables: str = _option(
+    stables: str = described(
         "",
         "Super tables",
         _SCOPE,
@@ -158,7 +158,7 @@ class MigrationOptions:
         empty="all super tables and normal tables",
         examples=("meters, sensor_*",),
     )
-    tables: str = _option(
+    tables: str = described(
         "",
         "Tables",
         _SCOPE,
@@ -167,7 +167,7 @@ class MigrationOptions:
         empty="all",
         examples=("d1001, d1002", "d10*, meters.*_old", "@/opt/airflow/tables.txt"),
     )
-    exclude: str = _option(
+    exclude: str = described(
         "",
         "Exclude",
         _SCOPE,
@@ -175,7 +175,7 @@ class MigrationOptions:
         empty="none",
         examples=("test_*, d9999",),
     )
-    start: str | None = _option(
+    start: str | None = described(
         None,
         "Start",
         _SCOPE,
@@ -185,7 +185,7 @@ class MigrationOptions:
         format="moment",
         examples=("2021-01-01T00:00:00Z", "-30d"),
     )
-    end: str | None = _option(
+    end: str | None = described(
         None,
         "End",
         _SCOPE,
@@ -195,7 +195,7 @@ class MigrationOptions:
         format="moment",
         examples=("2022-01-01T00:00:00Z", "-1d"),
     )
-    where: str = _option(
+    where: str = described(
         "",
         "Row filter",
         _SCOPE,
@@ -204,7 +204,7 @@ class MigrationOptions:
         empty="all rows",
         examples=("voltage > 0", "`phase` IS NOT NULL AND current < 100"),
     )
-    columns: str = _option(
+    columns: str = described(
         "",
         "Columns",
         _SCOPE,
@@ -213,7 +213,7 @@ class MigrationOptions:
         empty="all",
         examples=("current, voltage", "meters.v*"),
     )
-    exclude_columns: str = _option(
+    exclude_columns: str = described(
         "",
         "Exclude columns",
         _SCOPE,
@@ -221,7 +221,7 @@ class MigrationOptions:
         empty="none",
         examples=("debug_*",),
     )
-    schema: str = _option(
+    schema: str = described(
         "always",
         "Schema",
         _TARGET,
@@ -232,14 +232,14 @@ class MigrationOptions:
             "only": "tables are created, no rows are copied",
         },
     )
-    create_database: bool = _option(
+    create_database: bool = described(
         True,
         "Create the target database",
         _TARGET,
         "Create it when it is missing, with the source's PRECISION and KEEP. Switched off, a missing one stops the "
         "migration.",
     )
-    database_options: str = _option(
+    database_options: str = described(
         "",
         "Database options",
         _TARGET,
@@ -248,7 +248,7 @@ class MigrationOptions:
         empty="PRECISION, KEEP and DURATION of the source, everything else as the server has it",
         examples=("VGROUPS 8 REPLICA 3 CACHEMODEL 'both'", "AS SOURCE", "AS SOURCE VGROUPS 8"),
     )
-    objects: str = _option(
+    objects: str = described(
         "",
         "Other objects",
         _TARGET,
@@ -258,14 +258,14 @@ class MigrationOptions:
         empty="tables only",
         examples=("views, topics",),
     )
-    update_tags: bool = _option(
+    update_tags: bool = described(
         False,
         "Correct tags",
         _TARGET,
         "Give subtables that the target has already the source's tag values. Switched off, one with rows and other "
         "tags stops the migration before anything is written, since it may be another device's.",
     )
-    rename_stables: str = _option(
+    rename_stables: str = described(
         "",
         "Rename super tables",
         _RENAMING,
@@ -276,7 +276,7 @@ class MigrationOptions:
         format=_LINES,
         examples=("meters -> power_meters", "* -> beijing_*"),
     )
-    rename_tables: str = _option(
+    rename_tables: str = described(
         "",
         "Rename tables",
         _RENAMING,
@@ -286,7 +286,7 @@ class MigrationOptions:
         format=_LINES,
         examples=("* -> beijing_*", "/\\./ -> _", "@names.csv"),
     )
-    rename_columns: str = _option(
+    rename_columns: str = described(
         "",
         "Rename columns and tags",
         _RENAMING,
@@ -295,7 +295,7 @@ class MigrationOptions:
         format=_LINES,
         examples=("meters.current -> amperes", "/^f_/ -> "),
     )
-    add_tags: str = _option(
+    add_tags: str = described(
         "",
         "Constant tags",
         _RENAMING,
@@ -305,7 +305,7 @@ class MigrationOptions:
         format=_LINES,
         examples=("site=beijing", "line:INT=3"),
     )
-    on_expired: str = _option(
+    on_expired: str = described(
         "fail",
         "Expired rows",
         _REFUSED,
@@ -316,7 +316,7 @@ class MigrationOptions:
             "raise_keep": "the target's KEEP is raised once, before copying, to hold them",
         },
     )
-    allow_lossy_precision: bool = _option(
+    allow_lossy_precision: bool = described(
         False,
         "Allow coarser timestamps",
         _REFUSED,
@@ -324,7 +324,7 @@ class MigrationOptions:
         "have the same one, the last arrives, and the others are counted. Switched off, such a target stops the "
         "migration.",
     )
-    on_error: str = _option(
+    on_error: str = described(
         "fail",
         "Refused rows",
         _REFUSED,
@@ -335,7 +335,7 @@ class MigrationOptions:
             "red with their number, and TDengineReplayDeadLettersOperator brings them back later",
         },
     )
-    dead_letter_path: str = _option(
+    dead_letter_path: str = described(
         "",
         "Dead letter path",
         _REFUSED,
@@ -344,7 +344,7 @@ class MigrationOptions:
         empty="none",
         examples=("file:///var/lib/airflow/dead_letters", "s3://aws_default@bucket/dead_letters"),
     )
-    max_rejected: int = _option(
+    max_rejected: int = described(
         10_000,
         "Most refused rows",
         _REFUSED,
@@ -353,7 +353,7 @@ class MigrationOptions:
         minimum=0,
         examples=("100", "0"),
     )
-    verify: str = _option(
+    verify: str = described(
         "full",
         "Verification",
         _VERIFICATION,
@@ -368,7 +368,7 @@ class MigrationOptions:
             "none": "nothing; the run's colour then says nothing about completeness",
         },
     )
-    repair_rounds: int = _option(
+    repair_rounds: int = described(
         2,
         "Repair rounds",
         _VERIFICATION,
@@ -376,14 +376,14 @@ class MigrationOptions:
         minimum=0,
         maximum=10,
     )
-    delete_extra: bool = _option(
+    delete_extra: bool = described(
         False,
         "Delete extra rows",
         _VERIFICATION,
         "A repair deletes rows of migrated tables that only the target has in the period. Leave it off where anything "
         "else writes into these tables.",
     )
-    certificate_path: str = _option(
+    certificate_path: str = described(
         "",
         "Certificate",
         _VERIFICATION,
@@ -393,7 +393,7 @@ class MigrationOptions:
         empty="none is written",
         examples=("s3://aws_default@migrations/certificates", "file:///var/lib/airflow/certificates"),
     )
-    start_from: str | None = _option(
+    start_from: str | None = described(
         None,
         "Start from",
         _REALTIME,
@@ -403,7 +403,7 @@ class MigrationOptions:
         format="moment",
         examples=("2025-01-01T00:00:00Z", "-2h"),
     )
-    follow_by: str = _option(
+    follow_by: str = described(
         "auto",
         "Follow by",
         _REALTIME,
@@ -415,7 +415,7 @@ class MigrationOptions:
             "poll": "the source is asked again and again for rows by their timestamps",
         },
     )
-    on_delete: str = _option(
+    on_delete: str = described(
         "ignore",
         "On delete",
         _REALTIME,
@@ -425,7 +425,7 @@ class MigrationOptions:
             "apply": "they are deleted in the target, too; super tables stay",
         },
     )
-    stop_at: str | None = _option(
+    stop_at: str | None = described(
         None,
         "Stop at",
         _REALTIME,
@@ -435,7 +435,7 @@ class MigrationOptions:
         format="moment",
         examples=("2025-02-01T00:00:00Z",),
     )
-    poll_interval: float = _option(
+    poll_interval: float = described(
         5.0,
         "Poll interval",
         _REALTIME,
@@ -444,7 +444,7 @@ class MigrationOptions:
         maximum=86_400,
         examples=("0.5", "60"),
     )
-    delay: float = _option(
+    delay: float = described(
         0.0,
         "Delay",
         _REALTIME,
@@ -454,7 +454,7 @@ class MigrationOptions:
         maximum=31_536_000,
         examples=("0.5", "30"),
     )
-    lookback: int = _option(
+    lookback: int = described(
         10,
         "Lookback",
         _REALTIME,
@@ -465,7 +465,7 @@ class MigrationOptions:
         maximum=31_536_000,
         examples=("300",),
     )
-    follow_shards: int = _option(
+    follow_shards: int = described(
         1,
         "Shards",
         _REALTIME,
@@ -475,7 +475,7 @@ class MigrationOptions:
         maximum=64,
         examples=("4",),
     )
-    schema_poll_interval: int = _option(
+    schema_poll_interval: int = described(
         5,
         "Schema poll interval",
         _REALTIME,
@@ -486,7 +486,7 @@ class MigrationOptions:
         maximum=86_400,
         examples=("60",),
     )
-    on_schema_change: str = _option(
+    on_schema_change: str = described(
         "evolve",
         "Schema changes",
         _REALTIME,
@@ -497,7 +497,7 @@ class MigrationOptions:
             "fail": "following stops and names each change",
         },
     )
-    workers: int = _option(
+    workers: int = described(
         2,
         "Workers",
         _COPYING,
@@ -508,7 +508,7 @@ class MigrationOptions:
         maximum=64,
         examples=("1", "8"),
     )
-    strategy: str = _option(
+    strategy: str = described(
         "auto",
         "Strategy",
         _COPYING,
@@ -519,7 +519,7 @@ class MigrationOptions:
             "sparse": "one query for many subtables, rows as INSERT statements; for few rows a subtable",
         },
     )
-    max_rows_per_second: int = _option(
+    max_rows_per_second: int = described(
         0,
         "Rows a second",
         _COPYING,
@@ -529,7 +529,7 @@ class MigrationOptions:
         minimum=0,
         examples=("100000",),
     )
-    max_bytes_per_second: int = _option(
+    max_bytes_per_second: int = described(
         0,
         "Bytes a second",
         _COPYING,
@@ -537,7 +537,7 @@ class MigrationOptions:
         minimum=0,
         examples=("10000000",),
     )
-    force: bool = _option(
+    force: bool = described(
         False,
         "Start over",
         _COPYING,
@@ -567,23 +567,7 @@ class MigrationOptions:
         Parameters:
             values: as for `checked`.
         """
-        findings = [
-            Finding(f"Option {name!r}", "there is no such option", f"The options are {', '.join(OPTIONS)}")
-            for name in values.keys() - OPTIONS.keys()
-        ]
-        given, wrong = {}, set()
-        for field in dataclasses.fields(cls):
-            value = values.get(field.name)
-            if isinstance(value, str):
-                value = _untemplated(field, value.strip())
-            if value is None:
-                continue
-            found = _check_secrets(field.name, value) if isinstance(value, str) else []
-            if found := found or _check_value(field, value):
-                findings += found
-                wrong.add(field.name)
-            else:
-                given[field.name] = value
+        given, findings, wrong = read_values(OPTIONS, dataclasses.fields(cls), values)
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]
 
@@ -815,9 +799,51 @@ class MigrationOptions:
         return dataclasses.asdict(self)
 
 
-OPTIONS: dict[str, Option] = {
-    field.name: cast(Option, field.metadata["option"]) for field in dataclasses.fields(MigrationOptions)
-}
+def explained(fields: Iterable[dataclasses.Field[object]]) -> dict[str, Option]:
+    """The options of a dataclass, by name.
+
+    Parameters:
+        fields: of it, each made by `described`.
+    """
+    return {field.name: cast(Option, field.metadata["option"]) for field in fields}
+
+
+OPTIONS: dict[str, Option] = explained(dataclasses.fields(MigrationOptions))
+
+
+def read_values(
+    options: Mapping[str, Option], fields: Iterable[dataclasses.Field[object]], values: Mapping[str, object]
+) -> tuple[dict[str, object], list[Finding], set[str]]:
+    """Each value by itself, of a form, a template or a caller.
+
+    Parameters:
+        options: that there are.
+        fields: of the dataclass whose options they are.
+        values: by option name; what is missing or None has its default.
+
+    Returns:
+        Those that can be, what is wrong with the others, and their names.
+    """
+    findings = [
+        Finding(f"Option {name!r}", "there is no such option", f"The options are {', '.join(options)}")
+        for name in values.keys() - options.keys()
+    ]
+    given: dict[str, object] = {}
+    wrong = set()
+    for field in fields:
+        value = values.get(field.name)
+        if isinstance(value, str):
+            value = _untemplated(field, value.strip())
+        if value is None:
+            continue
+        found = _check_secrets(field.name, value) if isinstance(value, str) else []
+        if found := found or _check_value(field, options[field.name], value):
+            findings += found
+            wrong.add(field.name)
+        else:
+            given[field.name] = value
+    return given, findings, wrong
+
 
 EXPORT_CONTENT = (
     *("source_database", "stables", "tables", "exclude", "start", "end", "where", "columns", "exclude_columns"),
@@ -941,9 +967,8 @@ def _check_secrets(name: str, text: str) -> list[Finding]:
     return []
 
 
-def _check_value(field: dataclasses.Field[object], value: object) -> list[Finding]:
+def _check_value(field: dataclasses.Field[object], option: Option, value: object) -> list[Finding]:
     """What is wrong with one value."""
-    option = OPTIONS[field.name]
     name = f"Option {field.name!r}"
     expected = type(field.default) if field.default is not None else str
     kinds = (int, float) if expected is float else expected

@@ -156,7 +156,7 @@ class FollowingOperator(MigrationOperator):
                     self._reached = done.position
                     now = time.monotonic()
                     busy = now if done.rows else busy
-                    has_caught_up = done.position.has_caught_up(options)
+                    has_caught_up = follower.has_caught_up(done.position)
                     if linger is None:
                         continue
                     if self._is_to_end(context):

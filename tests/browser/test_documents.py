@@ -12,7 +12,7 @@ from airflow_provider_tdengine.migration.comparing import page as certificate_pa
 from airflow_provider_tdengine.migration.planning import assessment_page
 
 from ..chromium import chromium
-from ..unit.migration.documents import ASSESSMENT, CERTIFICATE, VERDICT
+from ..unit.migration.documents import ASSESSMENT, CERTIFICATE, SURVEY, VERDICT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 HTML = {"certificate": certificate_page(CERTIFICATE), "assessment": assessment_page(ASSESSMENT)}
+PAGES = {**HTML, "survey": assessment_page(SURVEY)}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
 
     def open_it(name: str, width: int = 1400, scheme: str = "light") -> Page:
         file = tmp_path / f"{name}.html"
-        file.write_text(HTML[name], encoding="utf-8")
+        file.write_text(PAGES[name], encoding="utf-8")
         pages.append(browser.new_page(viewport={"width": width, "height": 1500}, color_scheme=scheme))
         pages[-1].goto(f"file://{file}")
         return pages[-1]
@@ -48,8 +49,9 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Show]:
         page.close()
 
 
-@pytest.mark.parametrize("name", HTML)
-@pytest.mark.parametrize("width", [390, 820, 1400])
+@pytest.mark.parametrize(
+    ("name", "width"), [*((name, width) for name in HTML for width in (390, 820, 1400)), ("survey", 390)]
+)
 def test_nothing_is_cut_off_or_squeezed(show: Show, name: str, width: int) -> None:
     """On a telephone, names had a column of one letter, and numbers were beyond the edge."""
     page = show(name, width)

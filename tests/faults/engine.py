@@ -27,7 +27,7 @@ def main() -> int:
         address = replace(Address.from_url(url), timeout=TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
         return Client(replace(address, ca_file=authority or None))
 
-    cli._client = client
+    cli.client_of = client
     try:
         return cli.main(given)
     finally:

@@ -19,7 +19,7 @@ from random import Random
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.testing import TDengineBox
 
-from .comparer import Period, differences, exists, read
+from .comparer import Contents, Period, differences, exists, read
 from .faults import inject
 from .generator import Filled, Size, fill
 from .server import Server
@@ -202,7 +202,8 @@ class _Seed:
         self._export = [*self._given[:2], "--json", "--source-database", database, "--folder", f"{folder}/export"]
         self._import = [*self._given[2:5], *self._given[7:], "--folder", f"{folder}/export"]
         self._by_files = driver.by_files
-        self._ours = read(driver.source, database, self._period)
+        # Nobody can read a column called `*`, nor need to: it is refused before.
+        self._ours = Contents({}, {}) if self._is_barred else read(driver.source, database, self._period)
         dropped = f", {filled.dropped.total()} statements refused" if filled.dropped else ""
         outcome.facts = f"{filled.precision} {len(self._ours.tables)} tables {self._ours.rows} rows{dropped}"
 
@@ -234,6 +235,8 @@ class _Seed:
             # A refusal is a finding of ours, not an error of a server that something ran into.
             rightly = self._is_barred and migrated.status and "The server says" not in migrated.text
             raise Ended("refused" if rightly else "refused without need", migrated.cause, migrated.all)
+        if self._is_barred:
+            raise Ended("not refused", "the source has a column called *", migrated.all)
         found = self._different()
         if migrated.status:
             verdict = "red and different" if found else "red but equal"

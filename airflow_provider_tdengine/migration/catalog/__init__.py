@@ -12,13 +12,16 @@ from airflow_provider_tdengine.migration.catalog.catalog import (
     is_virtual,
 )
 from airflow_provider_tdengine.migration.catalog.holdings import (
+    NAME_BYTES,
     Holding,
     Holdings,
     Period,
     count,
     each,
     holdings,
+    in_slices,
     measured,
+    row_owners,
     together,
 )
 from airflow_provider_tdengine.migration.catalog.names import (
@@ -34,6 +37,7 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 
 __all__ = [
     "EVERYTHING",
+    "NAME_BYTES",
     "NO_TABLES",
     "OWN_DATABASES",
     "VIEWS",
@@ -51,6 +55,7 @@ __all__ = [
     "count",
     "each",
     "holdings",
+    "in_slices",
     "is_own_topic",
     "is_virtual",
     "measured",
@@ -59,6 +64,7 @@ __all__ = [
     "own_topic",
     "patiently",
     "pinned",
+    "row_owners",
     "table_name_findings",
     "together",
     "unspeakable",

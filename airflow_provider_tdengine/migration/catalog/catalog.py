@@ -285,6 +285,11 @@ class Catalog:
         """
         return self.clock() + (1.0 if self.client.dialect.clock is None else 0.001)
 
+    def look_anew(self) -> None:
+        """Let what is asked of a super table next be true now, see `Dialect.reset`."""
+        if self.client.dialect.reset:
+            self.execute(self.client.dialect.reset)
+
     def execute(self, statement: str) -> None:
         """Run a statement that changes something."""
         with self.session() as session:
@@ -411,6 +416,7 @@ class Catalog:
             conditions: SQL conditions on `tbname`.
         """
         dialect = self.client.dialect
+        self.look_anew()
         own = scope.conditions(stable.name) + (conditions or [])
         statement = dialect.tags(self.table(stable.name), list(stable.tags), where(own))
         count = partial(self._count_subtables, stable.name, scope)
@@ -459,6 +465,7 @@ class Catalog:
         try:
             if stable is None:
                 return not self.describe(name).is_super
+            self.look_anew()
             condition = f"tbname = {string(name)}"
             return bool(self.rows(self.client.dialect.tags(self.table(stable), [], where([condition]))))
         except TableMissing:

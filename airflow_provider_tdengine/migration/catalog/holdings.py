@@ -9,20 +9,24 @@ Where rows lie in files and not in a server, the same questions have other answe
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, singledispatch
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, FixedColumn, Flags, Ints, concatenate
+from airflow_provider_tdengine.client.block import Block, Column, FixedColumn, Flags, Ints, VariableColumn, concatenate
 from airflow_provider_tdengine.client.errors import AnswerError, BlockError, IncompleteResult
 from airflow_provider_tdengine.client.result import Result, as_name, as_number
-from airflow_provider_tdengine.client.sql import where
+from airflow_provider_tdengine.client.sql import name_range, own_names, where
+from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog.catalog import Catalog, Table
 from airflow_provider_tdengine.migration.catalog.scope import Scope
 from airflow_provider_tdengine.migration.retry import persist
+
+_T = TypeVar("_T")
 
 Period = tuple["int | None", "int | None"]
 """From which timestamp on, and before which, in steps of a database; None for no start, no end."""
@@ -35,6 +39,10 @@ _SIBLINGS = 100
 
 ANSWERS_A_QUERY = 2_000_000
 """Tables times expressions of a query: their answers are in memory together, in nine bytes each."""
+
+
+NAME_BYTES = 500_000
+"""Bytes of the names in a query: half of what a statement may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +153,7 @@ def together(
     """
 
     def ask() -> Holding | None:
+        catalog.look_anew()
         with catalog.session() as session:
             bounds = catalog.client.dialect.bounds(table.time_column)
             statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
@@ -245,6 +254,49 @@ def measured(
                 pending += [(middle, end), (start, middle)]
 
 
+def in_slices(
+    catalog: Catalog,
+    table: Table,
+    names: Sequence[str],
+    period: tuple[int, int],
+    width: int,
+    precision: Precision,
+    stop: threading.Event | None = None,
+) -> Ints:
+    """How many rows some subtables have in each slice of a period.
+
+    Parameters:
+        catalog: the database.
+        table: their super table, or a normal table.
+        names: its subtables that are meant; or the normal table itself.
+        period: of the rows.
+        width: of a slice, in steps of the database; slices begin at multiples of it.
+        precision: of the database.
+        stop: set by somebody who wants it to stop soon.
+
+    Returns:
+        (tables, slices) rows.
+
+    Raises:
+        TDengineError: what no retry cured.
+        Stopped: `stop` was set.
+    """
+    return persist(partial(_sliced, catalog, table, names, period, width, precision), stop)
+
+
+def row_owners(column: Column, places: Mapping[bytes, int]) -> Ints:
+    """(rows,) the place of each row's subtable, whose name is in a column, mostly in runs; -1 where it has none.
+
+    Raises:
+        BlockError: the column has no text.
+    """
+    if not isinstance(column, VariableColumn):
+        raise BlockError("an answer has no text where names of tables were asked for")
+    starts = column.run_starts()
+    runs = [places.get(name or b"", -1) for name in column.take(starts).to_bytes_list()]
+    return np.repeat(np.array(runs, np.int64), np.diff(starts, append=len(column)))
+
+
 _FEWEST = 16
 """Tables that are given up together when the server has no whole answer for them."""
 
@@ -258,21 +310,71 @@ def _conditions(table: Table, scope: Scope, period: Period) -> list[str]:
 
 def _count(catalog: Catalog, table: Table, scope: Scope, period: Period) -> int:
     """Rows that meet what SQL can say of the scope; 2.x answers no row for none."""
+    catalog.look_anew()
     return catalog.count(f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(_conditions(table, scope, period))}")
 
 
 def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Holdings:
-    """A listing whose rows are as many as `COUNT(*)` says, before it or after it: rows may come and go meanwhile."""
-    before = _count(catalog, table, scope, period)
-    listed = _listed(catalog, table, scope, period, ())
-    if listed.total != before:
-        after = _count(catalog, table, scope, period)
-        if not min(before, after) <= listed.total <= max(before, after):
+    """A listing whose rows are as many as `COUNT(*)` says."""
+
+    def listed() -> tuple[Holdings, int]:
+        found = _listed(catalog, table, scope, period, ())
+        return found, found.total
+
+    return _counted(catalog, table, _conditions(table, scope, period), listed)
+
+
+def _counted(catalog: Catalog, table: Table, conditions: list[str], ask: Callable[[], tuple[_T, int]]) -> _T:
+    """An answer whose rows are as many as `COUNT(*)` says, before it or after it: rows may come and go meanwhile."""
+    statement = f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(conditions)}"
+    before = catalog.count(statement)
+    answer, rows = ask()
+    if rows != before:
+        after = catalog.count(statement)
+        if not min(before, after) <= rows <= max(before, after):
             raise IncompleteResult(
-                f"{listed.total:,} rows of {len(listed):,} subtables of {table.name!r} were listed where "
-                f"{catalog.client.address} counts {after:,}"
+                f"{rows:,} rows of {table.name!r} were listed where {catalog.client.address} counts {after:,}"
             )
-    return listed
+    return answer
+
+
+def _sliced(
+    catalog: Catalog, table: Table, names: Sequence[str], period: tuple[int, int], width: int, precision: Precision
+) -> Ints:
+    conditions = table.period(*period)
+    if table.is_super:
+        own = own_names(names)
+        is_short = len(own.encode()) <= min(catalog.client.server.max_message, NAME_BYTES)
+        conditions = ([own] if is_short else name_range(min(names), max(names))) + conditions
+    dialect, place = catalog.client.dialect, catalog.table(table.name)
+    statement = dialect.by_slice(place, where(conditions), width, precision, is_super=table.is_super)
+    first, behind = period[0] // width, -(-period[1] // width)
+    places = {name.encode("utf-8", "surrogateescape"): place for place, name in enumerate(names)}
+
+    def ask() -> tuple[Ints, int]:
+        found, rows = np.zeros((len(names), behind - first), np.int64), 0
+        with catalog.session() as session:
+            block = _whole(session.query(statement), 2 + table.is_super)
+        if block is not None:
+            begins, counts = (_whole_numbers(column) for column in block.columns[:2])
+            lines = row_owners(block.columns[2], places) if table.is_super else np.zeros(block.rows, np.int64)
+            meant, rows = lines >= 0, int(counts.sum())
+            slices = np.clip(begins[meant] // width - first, 0, behind - first - 1)
+            np.add.at(found, (lines[meant], slices), counts[meant])
+        return found, rows
+
+    return _counted(catalog, table, conditions, ask)
+
+
+def _whole_numbers(column: Column) -> Ints:
+    """The values of a column that has to have whole numbers.
+
+    Raises:
+        BlockError: it is of another type than was asked for.
+    """
+    if not isinstance(column, FixedColumn) or column.values.dtype.kind not in "iu":
+        raise BlockError("an answer to a question about rows has no whole numbers where these were asked for")
+    return column.values.astype(np.int64)
 
 
 def _measured(catalog: Catalog, table: Table, scope: Scope, period: Period, expressions: Sequence[str]) -> Holdings:
@@ -354,9 +456,7 @@ def _holdings(names: list[str], block: Block) -> Holdings:
         if not isinstance(column, FixedColumn):
             raise BlockError("an answer to a question about rows has text where numbers were asked for")
         columns.append(column)
-    if any(column.values.dtype.kind not in "iu" for column in columns[:3]):
-        raise BlockError("an answer to a question about rows has no whole numbers where these were asked for")
-    rows, first, last = (column.values.astype(np.int64) for column in columns[:3])
+    rows, first, last = map(_whole_numbers, columns[:3])
     if columns[0].nulls.any() or (rows < 0).any():
         raise AnswerError("a question about rows was answered with NULL or a number below 0")
     places = np.array(sorted(np.flatnonzero(rows > 0).tolist(), key=names.__getitem__), np.int64)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 from airflow_provider_tdengine.client.block import Block, Value
-from airflow_provider_tdengine.client.errors import RowRejected
+from airflow_provider_tdengine.client.errors import RowRejected, printable
 from airflow_provider_tdengine.client.types import Field, Precision, Type
 from airflow_provider_tdengine.migration.rows import Transcoder
 
@@ -160,7 +160,12 @@ def _at_fault(values: tuple[Value, ...], target: tuple[Field, ...], error: RowRe
     for value, field in zip(values, target, strict=True):
         if field.info.sized and value is not None and _size(field, value) > field.length:
             return field.name
-    return None
+    return next((field.name for value, field in zip(values, target, strict=True) if _is_no_text(field, value)), None)
+
+
+def _is_no_text(field: Field, value: Value) -> bool:
+    """Whether it is NCHAR with numbers that are no characters."""
+    return field.type is Type.NCHAR and isinstance(value, str) and not value.isascii() and value != printable(value)
 
 
 def _size(field: Field, value: Value) -> int:

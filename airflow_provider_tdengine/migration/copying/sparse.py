@@ -6,18 +6,18 @@ Reading and writing overlap: the next query is asked for before the last stateme
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, singledispatch
 from typing import TypeAlias
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import Block, Ints, VariableColumn, concatenate
+from airflow_provider_tdengine.client.block import Block, Ints, concatenate
 from airflow_provider_tdengine.client.errors import IncompleteResult, StructureChanged
 from airflow_provider_tdengine.client.result import Result, Session
 from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, own_names, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
-from airflow_provider_tdengine.migration.catalog import Catalog, Table
+from airflow_provider_tdengine.migration.catalog import NAME_BYTES, Catalog, Table, row_owners
 from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit
 from airflow_provider_tdengine.migration.rows import (
     Digest,
@@ -34,9 +34,6 @@ VALUES_A_GROUP = 200_000
 
 BYTES_A_GROUP = 32_000_000
 """Their bytes at most, if all text were as long as its column allows."""
-
-_NAME_BYTES = 500_000
-"""Bytes of the names in a query: half of what a statement may have."""
 
 _IN_FLIGHT = 4
 """Statements that are written before the first is confirmed: enough to keep the target at work."""
@@ -62,7 +59,7 @@ def groups(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
     for unit in units:
         length = len(unit.table.encode()) + 3
         same = not group or (unit.start, unit.end, unit.exact) == (group[0].start, group[0].end, group[0].exact)
-        if group and (rows + unit.rows > most or size + length > _NAME_BYTES or not same):
+        if group and (rows + unit.rows > most or size + length > NAME_BYTES or not same):
             yield group
             group, rows, size = [], 0, 0
         group.append(unit)
@@ -204,21 +201,12 @@ def rows_of(blocks: Iterable[Block], names: Sequence[str]) -> Iterator[tuple[Blo
     """
     places = {name.encode("utf-8", "surrogateescape"): place for place, name in enumerate(names)}
     for block in blocks:
-        owners = _owners(block, places)
-        own, rows = owners >= 0, block.select(range(1, len(block.columns)))
+        lines = row_owners(block.columns[0], places)
+        own, rows = lines >= 0, block.select(range(1, len(block.columns)))
         if own.all():
-            yield rows, owners
+            yield rows, lines
         elif own.any():
-            yield rows.take(own), owners[own]
-
-
-def _owners(block: Block, places: Mapping[bytes, int]) -> Ints:
-    """(rows,) the place of each row's subtable, whose name is in the first column; -1 where it has none."""
-    names = block.columns[0]
-    assert isinstance(names, VariableColumn)
-    starts = names.run_starts()
-    runs = [places.get(name or b"", -1) for name in names.take(starts).to_bytes_list()]
-    return np.repeat(np.array(runs, np.int64), np.diff(starts, append=block.rows))
+            yield rows.take(own), lines[own]
 
 
 def _incomplete(table: Table, group: list[Unit], rows: int) -> IncompleteResult:

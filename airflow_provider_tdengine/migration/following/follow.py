@@ -10,76 +10,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 
-from airflow_provider_tdengine.client.errors import AlreadyExists, StructureChanged, TableMissing
-from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, until_stopped
-from airflow_provider_tdengine.migration.catalog import (
-    EVERYTHING,
-    Catalog,
-    Holding,
-    Holdings,
-    Period,
-    Scope,
-    count,
-    each,
-    holdings,
-    meet,
-)
-from airflow_provider_tdengine.migration.copying import (
-    ROWS_A_BATCH,
-    Batch,
-    Border,
-    DeadLetters,
-    MemoryProgress,
-    StructureOutdated,
-    check_refused,
-    copy_batch,
-    kept,
-    kept_since,
-    settle,
-    short_name,
-    window,
-)
-from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.following.known import NOTHING_KNOWN, bucket, gaps, lacks, lowest, of_table
-from airflow_provider_tdengine.migration.following.known import counts as counts_of
-from airflow_provider_tdengine.migration.following.lookout import Lookout, changes, digest, last, next_looks, steps
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, Holding, Holdings, Scope, each, meet
+from airflow_provider_tdengine.migration.copying import check_refused
+from airflow_provider_tdengine.migration.following.carrier import Carrier, Counts
+from airflow_provider_tdengine.migration.following.known import NOTHING_KNOWN
+from airflow_provider_tdengine.migration.following.look import Look
+from airflow_provider_tdengine.migration.following.lookout import Lookout, last, next_looks, steps
 from airflow_provider_tdengine.migration.following.position import Known, Position, Shard
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.planning import cut_batches
-from airflow_provider_tdengine.migration.retry import persist
-from airflow_provider_tdengine.migration.structure import (
-    SchemaReport,
-    SchemaSync,
-    Structure,
-    TablePair,
-    read_structure,
-)
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 ROWS_A_ROUND = 5_000_000
 """A round that would have more is made shorter, so that the watermark moves every minute or so."""
-
-CURES = 5
-"""How often a round begins again since columns have come up, or tables have gone, in its middle."""
-
-OUTDATED = (StructureOutdated, StructureChanged, TableMissing)
-"""What is raised where tables or columns are not those that were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +57,7 @@ class Round:
     seconds: float
 
 
-@dataclass(slots=True)
-class Counts:
-    """What a round has come to so far; see `Round`."""
-
-    rows: int = 0
-    tables: int = 0
-    rejected: int = 0
-
-
-class Follower:
+class Follower(Carrier):
     """Copies rows as they arrive.
 
     Parameters:
@@ -141,30 +86,23 @@ class Follower:
         letters: Path | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._source = source
-        self._target = target
-        self._options = options
         self._shard = shard or Shard()
-        self._scope = self._shard.of(Scope.of(options))
+        super().__init__(source, target, options, self._shard.of(Scope.of(options)), letters)
         self._save = save
-        self._letters = letters
         self._moments = clock or source.clock
         self._clock = partial(self._ask, self._moments)
-        self._stop = threading.Event()
-        self._stopping = False
-        self._structure: Structure | None = None
-        self._lacking: set[str] = set()
-        """Tables that the target was seen not to have: they wait until the structure is looked at."""
-        self._refused: Mapping[str, Sequence[int]] = {}
-        """Timestamps of refused rows, by table of the target."""
+        self._look: Look | None = None
+        """The look that is under way: what it comes to is in no position yet."""
 
     def close(self) -> None:
-        """Leave what others may want to have; harmless when it has been left."""
+        """Leave what others may want to have, and a look that is under way; harmless when it has been left."""
+        self._leave_look()
 
     def stop(self) -> None:
         """End the round that runs soon; the position that was saved last is where to go on."""
-        self._stopping = True
-        self._stop.set()
+        super().stop()
+        if look := self._look:
+            look.stop()
 
     def pause(self, seconds: float) -> None:
         """Let some time pass.
@@ -256,13 +194,6 @@ class Follower:
         scope = hashlib.sha256(repr((self._scope, self._period)).encode()).hexdigest()[:16]
         return f"{sides[0]} to {sides[1]}, {scope}"
 
-    @property
-    def _period(self) -> tuple[int | None, int]:
-        """From when on rows are meant at all, None for the first one, and from when on they are followed."""
-        start, end = window(self._options, self._current().source)
-        assert end is not None
-        return (end if self._options.mode == "realtime" else start), end
-
     def _now(self) -> int:
         """The end of a round that begins now; of rows that are one in a coarser target, all are before it or none."""
         structure = self._current()
@@ -272,6 +203,10 @@ class Follower:
 
     def is_at_end(self, position: Position) -> bool:
         """Whether all rows before the moment at which following is to stop have been copied."""
+        return self._has_all(position)
+
+    def _has_all(self, position: Position) -> bool:
+        """The same by the position's watermark, whoever follows."""
         if self._options.follows_until is None or position.counted is None:
             return False
         structure = self._current()
@@ -282,7 +217,10 @@ class Follower:
     # --- Rounds
 
     def round(self, position: Position) -> Round:
-        """Copy what has arrived; look whether the structure has changed, if it is time to.
+        """Copy what has arrived, and go on with a look at the structure and at late rows, if it is time to.
+
+        A look runs beside the rounds; a round waits for it no longer than until the next one is due. At the end, what
+        is not seen now never will be: there it waits.
 
         Raises:
             MigrationStopped: it cannot go on.
@@ -290,22 +228,17 @@ class Follower:
             Stopped: `stop` was called.
         """
         began, counts = time.monotonic(), Counts()
-        with self._source, self._target:
-            stop = self._new_stop()
-            until_stopped(partial(meet, self._source, self._target, stop), stop)
-            # The same end after each cure: tables that come meanwhile have no rows before it.
-            end = self._now()
-            for cures in range(CURES + 1):
-                try:
-                    position = self._advanced(position, counts, end)
-                    if self._is_to_look(position):
-                        position = self._looked(position, counts)
-                    break
-                except OUTDATED as outdated:
-                    if cures == CURES:
-                        raise
-                    log.info("%s", outdated)
-                    self._adapt(outdated)
+        try:
+            with self._source, self._target:
+                stop = self._new_stop()
+                until_stopped(partial(meet, self._source, self._target, stop), stop)
+                # The same end after each cure: tables that come meanwhile have no rows before it.
+                if (end := self._now()) > position.watermark:
+                    position = self._cured(partial(self._advanced, position, counts, end))
+                position = self._looked(position, counts, began)
+        except BaseException:
+            self._leave_look()
+            raise
         if counts.rejected and self._letters:
             # Those of earlier rounds, too; rows that the lookback reads again are refused again, and count once.
             check_refused(self._letters, self._options.max_rejected)
@@ -313,38 +246,19 @@ class Follower:
         watermark = self.moment(position.watermark)
         return Round(position, watermark, counts.rows, counts.tables, counts.rejected, seconds)
 
-    def _is_to_look(self, position: Position) -> bool:
-        """Whether there may be more than rows behind the watermark; at the end, what is not seen now never will be."""
-        if position.known is None or self.is_at_end(position):
-            return True
-        return self._clock() >= (position.soonest if self._lacking else position.next_look)
-
-    def _ask(self, action: Callable[[], _T]) -> _T:
-        """Ask the servers something, over retries, and not beyond a stop."""
-        stop = self._new_stop()
-        return until_stopped(partial(persist, action, stop), stop)
-
-    def _new_stop(self) -> threading.Event:
-        """What a stop will set. Each action has one of its own: a batch that fails sets it, too."""
-        self._stop = threading.Event()
-        if self._stopping:
-            raise Stopped
-        return self._stop
-
     def _advanced(self, position: Position, counts: Counts, end: int) -> Position:
         """Copy the rows from the watermark, or the lookback before it, to an end.
 
         Returns:
             The position behind them, saved.
         """
-        if end <= position.watermark:
-            return position
         start = self._kept(self._lookback(position.watermark), end)
         waiting = self._arrivals(start, end)
         counted: int | None = sum(one.rows for one in waiting.values())
         if counted and counted > ROWS_A_ROUND:
             end = position.watermark + max(1, (end - position.watermark) * ROWS_A_ROUND // counted)
             counted = None
+        # All of the lookback: one second's rows of 10,000 tables cost half as much as those of eleven (3.3.3.0).
         found = {
             name: self._holdings(pair, start, end) if pair.source.is_super else Holdings.of([waiting[name]])
             for pair in self._current().pairs
@@ -360,23 +274,6 @@ class Follower:
         self._save(position)
         return position
 
-    def _lookback(self, watermark: int) -> int:
-        """From when on rows are read that come before a watermark."""
-        start = watermark - self._options.lookback * self._current().source.precision.per_second
-        begin, _ = self._period
-        return start if begin is None else max(begin, start)
-
-    def _kept(self, start: int, end: int) -> int:
-        """The start of a period, later where rows are skipped that are older than the target keeps."""
-        period, treatment = (start, end), self._options.on_expired
-        structure = self._current()
-        self._ask(lambda: settle(self._source, self._target, structure, period, treatment))
-        if treatment == "skip" and structure.target:
-            # By the clock of the one who keeps them.
-            now = datetime.fromtimestamp(self._ask(self._target.clock), timezone.utc)
-            return kept_since(start, structure.target, now, structure.source.precision) or start
-        return start
-
     def _arrivals(self, start: int, end: int) -> dict[str, Holding]:
         """What tables have in a period, those that have anything."""
         tables = [pair.source for pair in self._current().pairs]
@@ -391,282 +288,95 @@ class Follower:
         newest = [found.last for found in self._arrivals(watermark, end).values()]
         return (max(newest, default=watermark) - watermark) / precision.per_second
 
-    def _holdings(self, pair: TablePair, start: int | None, end: int, scope: Scope | None = None) -> Holdings:
-        return self._ask(lambda: holdings(self._source, pair.source, scope or self._scope, (start, end)))
+    # --- Looks
 
-    def _copy(self, found: Mapping[str, Holdings], start: int | None, end: int, counts: Counts) -> int:
-        """Copy rows of a period; those of tables that the target does not have are left to the next look.
+    def has_caught_up(self, position: Position) -> bool:
+        """Whether what is left is what the next round would have had to wait for, and no look is under way."""
+        return self._look is None and position.has_caught_up(self._options)
+
+    def _looked(self, position: Position, counts: Counts, began: float) -> Position:
+        """Go on with the look that is under way, or due, as far as it comes until the next round is.
 
         Parameters:
-            found: where they lie, by super table or normal table.
-            start: the period's start.
-            end: the period's end.
+            position: up to where rows have been copied.
+            counts: what is added to.
+            began: when the round did.
+
+        Returns:
+            The position, saved.
+        """
+        is_last = self._has_all(position)
+        if is_last:
+            # One that has begun before the end has not seen all.
+            self._leave_look()
+        if self._look is None and self._is_to_look(position):
+            sides, options = (self._source, self._target), self._options
+            self._look = Look(*sides, options, self._scope, self._letters, self._current(), position, self._clock())
+            self._parts = 2
+        until = began + (self._options.poll_interval if position.has_caught_up(self._options) else 0)
+        while self._look and self._look.has_done(None if is_last else until - time.monotonic()):
+            goes_on = self._informed if self._look.known is None else self._completed
+            position = goes_on(self._look, position, counts)
+        return position
+
+    def _is_to_look(self, position: Position) -> bool:
+        """Whether there may be more than rows behind the watermark; at the end, what is not seen now never will be."""
+        if position.known is None or self._has_all(position):
+            return True
+        return self._clock() >= (position.soonest if self._lacking else position.next_look)
+
+    def _informed(self, look: Look, position: Position, counts: Counts) -> Position:
+        """Go on with the structure that a look has brought over, and let it compare what no round writes any more."""
+        known = {pair.source.name for pair in self._current().pairs if pair.target}
+        lacking, self._lacking = self._lacking, set()
+        if look.has_adapted:
+            self._structure = look.structure
+        copied = self._cured(partial(self._copy_lacking, lacking, known, position.watermark, counts))
+        position = replace(position, rows=position.rows + copied)
+        watermark = position.watermark
+        look.complete(position, watermark if self._has_all(position) else self._lookback(watermark))
+        return position
+
+    def _copy_lacking(self, lacking: set[str], known: set[str], watermark: int, counts: Counts) -> int:
+        """Copy the rows of the lookback of tables that have come up: rounds have left them out.
+
+        Parameters:
+            lacking: subtables and normal tables that the target was seen not to have.
+            known: super tables and normal tables that it had.
+            watermark: before which the others' rows have been copied.
             counts: what is added to.
 
         Returns:
             How many rows the target confirmed.
         """
-        structure = self._current()
-        groups: dict[str | None, list[Holding]] = defaultdict(list)
-        for pair in structure.pairs:
-            there = found.get(pair.source.name, ())
-            if pair.target is None and self._evolves:
-                self._lacking.update(one.name for one in there)
-            groups[pair.source.name if pair.source.is_super else None] += there
-        copied = 0
-        for stable, group in groups.items():
-            counts.tables += len(group)
-            known = self._without_lacking(Holdings.of(group))
-            for batch in cut_batches(stable, known, (start, end), ROWS_A_BATCH, structure.time.denominator):
-                part = known.take(np.array([_is_in(batch, name) for name in known.names], np.bool_))
-                copied += self._copy_batch(batch, part, (start, end), counts)
-        counts.rows += copied
-        return copied
+        start, found = self._lookback(watermark), dict[str, Holdings]()
+        for pair in self._current().pairs:
+            is_new = pair.source.name not in known or pair.source.name in lacking
+            if is_new or (lacking and pair.source.is_super):
+                there = self._holdings(pair, start, watermark)
+                chosen = np.array([is_new or name in lacking for name in there.names], np.bool_)
+                found[pair.source.name] = there.take(chosen)
+        return self._copy(found, start, watermark, counts)
 
-    def _copy_batch(self, batch: Batch, known: Holdings, period: Period, counts: Counts) -> int:
-        """Copy a batch of tables, without those that the target turns out not to have.
-
-        Returns:
-            How many rows the target confirmed.
-        """
-        # Tables that are new are the next look's: it knows which, and may not take place all the time.
-        options = replace(self._options, schema="none")
-        while known := self._without_lacking(known):
-            try:
-                result = copy_batch(
-                    self._source,
-                    self._target,
-                    replace(batch, first=known.names[0], before=f"{known.names[-1]}\x01"),
-                    options,
-                    MemoryProgress(),
-                    structure=self._current(),
-                    known=known if batch.period == period else None,
-                    dead_letters=self._dead_letters(f"{batch.start}-{known.names[0]}"),
-                    stop=self._new_stop(),
-                )
-            except StructureOutdated as outdated:
-                if not (self._evolves and isinstance(outdated.__cause__, TableMissing) and self._note_lacking(known)):
-                    raise
-            else:
-                counts.rejected += result.tally.rejected
-                return result.rows
-        return 0
-
-    def _dead_letters(self, batch: str) -> DeadLetters | None:
-        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected) if self._letters else None
-
-    @property
-    def _evolves(self) -> bool:
-        return self._options.on_schema_change == "evolve"
-
-    def _note_lacking(self, known: Holdings) -> bool:
-        """Note which of some tables the target does not have; whether there are such."""
-        rename = self._current().transform.tables
-        there = self._ask(lambda: self._target.those_of([rename(name) for name in known.names]))
-        lacking = {name for name in known.names if rename(name) not in there}
-        self._lacking |= lacking
-        return bool(lacking)
-
-    def _without_lacking(self, known: Holdings) -> Holdings:
-        if self._lacking.isdisjoint(known.names):
-            return known
-        return known.take(np.array([name not in self._lacking for name in known.names], np.bool_))
-
-    # --- Structure
-
-    def _current(self) -> Structure:
-        """Both sides' structure, as it was read last."""
-        if self._structure is None:
-            structure = self._ask(lambda: read_structure(self._source, self._target, self._options, self._scope))
-            if structure.target is None:
-                raise MigrationStopped([self._target.missing("target_database")])
-            self._structure = structure
-        return self._structure
-
-    def _looked(self, position: Position, counts: Counts) -> Position:
-        """Look at the source's structure, do with changes what the option `on_schema_change` says, then look for rows
-        before the watermark that the target lacks.
-
-        Returns:
-            The position, saved.
-        """
-        began = self._clock()
-        seen = self._ask(lambda: digest(self._source, self._scope))
-        if seen != position.structure:
-            self._adapt()
-        self._lacking.clear()
-        position = self._completed(position, counts)
-        to_be, soonest = next_looks(began, self._clock(), self._options)
-        position = replace(position, structure=seen, next_look=to_be, soonest=soonest)
+    def _completed(self, look: Look, position: Position, counts: Counts) -> Position:
+        """Take over what a look has come to."""
+        counts.rows += look.counts.rows
+        counts.tables += look.counts.tables
+        counts.rejected += look.counts.rejected
+        to_be, soonest = next_looks(look.began, self._clock(), self._options)
+        position = replace(
+            position,
+            known=look.known,
+            structure=look.seen,
+            next_look=to_be,
+            soonest=soonest,
+            rows=position.rows + look.counts.rows,
+        )
         self._save(position)
+        self._leave_look()
         return position
 
-    def _adapt(self, outdated: Exception | None = None) -> None:
-        """Do with a changed structure what the option `on_schema_change` says.
-
-        Parameters:
-            outdated: what a changed structure has led to, None where it was seen in time.
-
-        Raises:
-            MigrationStopped: what has changed, or why it cannot be brought over.
-        """
-        self._structure = None
-        if self._evolves:
-            self._evolve()
-            return
-        structure = self._current()
-        self._ask(lambda: stop_on(changes(self._source, self._target, structure, self._options)))
-        if outdated:
-            raise outdated
-
-    def _evolve(self, scope: Scope | None = None) -> None:
-        """Bring the source's structure into the target.
-
-        Parameters:
-            scope: of what; None for all that is followed.
-        """
-        report = self._synced(scope or self._scope)
-        if report.changed:
-            log.info(
-                "The source's structure has changed; brought over: %s",
-                ", ".join(
-                    wording.number(count, what)
-                    for count, what in (
-                        (len(report.stables), "super table"),
-                        (report.tables, "table"),
-                        (len(report.columns), "column"),
-                        (report.tags, "tag"),
-                    )
-                    if count
-                ),
-            )
-        self._structure = None
-
-    def _synced(self, scope: Scope) -> SchemaReport:
-        sync = SchemaSync.again(self._source, self._target, self._options, scope)
-        for _ in range(CURES):
-            try:
-                return self._ask(sync.run)
-            except AlreadyExists as error:
-                log.info("Another shard was faster: %s", error)
-        return self._ask(sync.run)
-
-    # --- Rows before the watermark
-
-    def _completed(self, position: Position, counts: Counts) -> Position:
-        """Copy rows before the watermark that the target lacks: late ones, and those of tables that are new to it.
-
-        Returns:
-            The position with what is known by then.
-        """
-        structure, watermark, known = self._current(), position.watermark, position.known
-        begin, tables = self._period[0], [pair.source for pair in structure.pairs]
-        since = lowest(structure, begin, watermark, known)
-        until = max(watermark if since is None else min(since, watermark), self._lookback(watermark))
-
-        def counted(start: int | None, end: int) -> tuple[int, ...]:
-            return self._ask(lambda: counts_of(self._source, tables, self._scope, (start, end)))
-
-        # Before both sides are compared: rows that come meanwhile are the next look's.
-        if known is None or since != known.since:
-            start, now, changed = self._border.after(begin), counted(since, until), None
-        else:
-            start, before = known.since, counted(known.since, known.until)
-            changed = {group for group, rows in enumerate(before) if rows != known.rows[group]}
-            fresh = counted(known.until, until) if until > known.until else NOTHING_KNOWN
-            now, until = tuple(map(sum, zip(before, fresh, strict=True))), max(until, known.until)
-        self._refused = kept(self._letters.parent) if self._letters else {}
-        rows = 0
-        together = defaultdict[tuple["int | None", str], list[TablePair]](list)
-        for pair in structure.pairs:
-            is_changed = changed is None or bucket(pair.source.name) in changed
-            low = start if is_changed or known is None else known.until
-            if low is None or low < watermark:
-                together[low, pair.source.name if pair.source.is_super else ""].append(pair)
-        for (low, _), pairs in together.items():
-            rows += self._complete(pairs, low, watermark, counts)
-        if rows:
-            late = wording.number(rows, "row")
-            log.info("Copied besides: %s that came late, or with tables that were new to the target", late)
-        return replace(position, known=Known(since, until, now), rows=position.rows + rows)
-
-    @property
-    def _border(self) -> Border:
-        structure = self._current()
-        assert structure.target is not None
-        return Border(structure.source.precision, structure.source, structure.target)
-
-    def _complete(self, pairs: Sequence[TablePair], start: int | None, end: int, counts: Counts) -> int:
-        """Copy what the target lacks of a super table, or of normal tables, in a period.
-
-        Returns:
-            How many rows the target confirmed.
-        """
-        structure = self._current()
-        rename, time = structure.transform.tables, structure.time
-        ours, theirs = self._ours(pairs, start, end), self._theirs(pairs, start, end)
-        new: dict[str, list[Holding]] = defaultdict(list)
-        odd: list[tuple[TablePair, Holding]] = []
-        for pair in pairs:
-            for one in ours.get(pair.source.name, ()):
-                name = rename(one.name)
-                expected = Holding(name, one.rows, time.apply(one.first), time.apply(one.last))
-                if not lacks(expected, theirs.get(name), self._refused_in(name, start, end)):
-                    continue
-                if name in theirs and not time.cuts:
-                    odd.append((pair, one))
-                else:
-                    new[pair.source.name].append(one)
-        copied = self._copy({name: Holdings.of(found) for name, found in new.items()}, start, end, counts)
-        for pair, one in odd:
-            for low, high in self._gaps(pair, one):
-                part = {pair.source.name: Holdings.of([replace(one, first=low, last=high - 1)])}
-                copied += self._copy(part, low, high, counts)
-        return copied
-
-    def _ours(self, pairs: Sequence[TablePair], start: int | None, end: int) -> dict[str, Holdings]:
-        """What the source holds of a super table, or of normal tables, in a period."""
-        if pairs[0].source.is_super:
-            return {pair.source.name: self._holdings(pair, start, end) for pair in pairs}
-        tables = [pair.source for pair in pairs]
-        found = self._ask(lambda: each(self._source, tables, self._scope, (start, end)))
-        return {one.name: Holdings.of([one]) for one in found}
-
-    def _refused_in(self, table: str, start: int | None, end: int) -> int:
-        """How many rows of a table of the target were refused, and wait as dead letters, in a period of the source."""
-        return sum((start is None or start <= time) and time < end for time in self._refused.get(table, ()))
-
-    def _theirs(self, pairs: Sequence[TablePair], start: int | None, end: int) -> dict[str, Holding]:
-        """What the target holds of a super table's subtables, of others, too, where they mix, or of normal tables."""
-        structure = self._current()
-        tables = [replace(pair.wanted, where="") for pair in pairs if pair.target]
-        names = structure.transform.tables.of_range(self._scope.first, self._scope.before)
-        scope = EVERYTHING if names is None else EVERYTHING.between(*names)
-        period = structure.time.window(start, end)
-
-        def ask() -> Iterable[Holding]:
-            if tables and tables[0].is_super:
-                return holdings(self._target, tables[0], scope, period)
-            return each(self._target, tables, EVERYTHING, period)
-
-        return {one.name: one for one in self._ask(ask)}
-
-    def _gaps(self, pair: TablePair, table: Holding) -> Iterator[tuple[int, int]]:
-        """The periods of a table in which the target has another number of rows."""
-        structure = self._current()
-        source = of_table(pair.source, table.name)
-        target = of_table(replace(pair.wanted, where=""), structure.transform.tables(table.name))
-
-        def ours(low: int, high: int) -> int:
-            refused = self._refused_in(target.name, low, high)
-            return self._ask(lambda: count(self._source, source, EVERYTHING, (low, high))) - refused
-
-        def theirs(low: int, high: int) -> int:
-            return self._ask(lambda: count(self._target, target, EVERYTHING, structure.time.window(low, high)))
-
-        return gaps(ours, theirs, table.first, table.last + 1, structure.time.denominator)
-
-
-def _is_in(batch: Batch, name: str) -> bool:
-    """Whether a table is in a batch's range of names."""
-    return (batch.first is None or name >= batch.first) and (batch.before is None or name < batch.before)
+    def _leave_look(self) -> None:
+        look, self._look, self._parts = self._look, None, 1
+        if look:
+            look.stop()

@@ -1,16 +1,20 @@
 """Rows before the watermark: how many the source had when they were last compared with the target's.
 
 The source counts them again now and then, which costs a query a super table. Where the number is another one, rows have
-come later than the lookback notices, or with tables that are older than they look; then both sides are asked table by
-table, and of those that the target has fewer rows of, the periods that differ are copied.
+come later than the lookback notices, or with tables that are older than they look; then both sides say what each table
+holds, and of those that the target has fewer rows of, by slices of time. The slices that differ are copied.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+import numpy as np
+
+from airflow_provider_tdengine.client.block import Flags, Ints
 from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration.catalog import Catalog, Holding, Period, Scope, Table, count, each
 from airflow_provider_tdengine.migration.copying import Border
@@ -23,8 +27,14 @@ _BUCKETS = 64
 NOTHING_KNOWN = (0,) * _BUCKETS
 """What is known where nothing has been compared since nothing is before the watermark."""
 
-_ENOUGH = 5_000
-"""Rows of a period that are copied rather than divided again."""
+ENOUGH = 20_000
+"""Rows of tables in a period that are copied rather than divided again: they take 0.2 s, about as two questions do."""
+
+_ANSWERS = 1_000_000
+"""Tables times slices that are asked for with one statement."""
+
+_FEWEST, _MOST = 64, 1_024
+"""Slices that a period is divided into."""
 
 _DAY = 86_400
 
@@ -95,30 +105,79 @@ def lacks(ours: Holding, theirs: Holding | None, refused: int) -> bool:
     return rows > theirs.rows or (not refused and (ours.first < theirs.first or ours.last > theirs.last))
 
 
-def gaps(
-    ours: Callable[[int, int], int], theirs: Callable[[int, int], int], low: int, high: int, step: int
-) -> Iterator[tuple[int, int]]:
-    """The periods of a table of which the source has another number of rows than the target, by halving.
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A period of some tables in which the target has another number of rows.
 
     Parameters:
-        ours: how many rows the source has from a timestamp on, before another one.
-        theirs: how many of them the target has.
-        low: from which timestamp on, in steps of the source.
-        high: before which one.
-        step: how many steps of the source are one of the target; periods are whole ones.
+        names: the tables, those that have rows in it.
+        rows: (tables,) how many they have in the source.
+        low: from which timestamp on.
+        high: before which timestamp.
     """
-    pending = [(low, high)]
+
+    names: list[str]
+    rows: Ints
+    low: int
+    high: int
+
+
+Slices: TypeAlias = Callable[[Sequence[str], int, int, int], Ints]
+"""(tables, slices) how many rows some tables have from a timestamp on, before another one, by slices of a width."""
+
+
+def gaps(ours: Slices, theirs: Slices, whole: Gap, shortest: int) -> Iterator[Gap]:
+    """Where the source has another number of rows than the target: few questions for many tables and periods.
+
+    Parameters:
+        ours: asks the source.
+        theirs: asks the target for the same.
+        whole: tables that differ somewhere, and the period in which they do.
+        shortest: slices are no shorter.
+    """
+    size = _ANSWERS // _FEWEST
+    pending = [
+        replace(whole, names=whole.names[first : first + size], rows=whole.rows[first : first + size])
+        for first in range(0, len(whole.names), size)
+    ]
     while pending:
-        low, high = pending.pop()
-        here = ours(low, high)
-        there = theirs(low, high) if here else 0
-        if here == there:
+        gap = pending.pop()
+        width = max(shortest, -(-(gap.high - gap.low) // min(_MOST, _ANSWERS // len(gap.names))))
+        if gap.rows.sum() <= ENOUGH or width >= gap.high - gap.low:
+            yield gap
             continue
-        middle = (low + high) // 2 // step * step
-        if here <= _ENOUGH or not there or not low < middle < high:
-            yield low, high
-        else:
-            pending += [(middle, high), (low, middle)]
+        here, there = (ask(gap.names, gap.low, gap.high, width) for ask in (ours, theirs))
+        start = gap.low // width * width
+        for places, first, behind in _rectangles(here, here != there):
+            rows = here[places, first:behind].sum(1)
+            low, high = max(gap.low, start + first * width), min(gap.high, start + behind * width)
+            part = Gap([gap.names[place] for place in places], rows, low, high)
+            if there[places, first:behind].any():
+                pending.append(part)
+            else:
+                yield part
+
+
+def _rectangles(rows: Ints, differs: Flags, first: int = 0) -> Iterator[tuple[Ints, int, int]]:
+    """What covers all slices that differ: tables, a first slice, and one behind the last.
+
+    They are halved as long as they have many rows: reading some rows in vain costs less than another question.
+
+    Parameters:
+        rows: (tables, slices) rows of the source.
+        differs: (tables, slices) where the target has another number.
+        first: the first slice.
+    """
+    places = np.flatnonzero((differs & (rows > 0)).any(1))
+    if not len(places):
+        return
+    slices = rows.shape[1]
+    if slices == 1 or rows[places].sum() <= ENOUGH:
+        yield places, first, first + slices
+        return
+    middle = slices // 2
+    yield from _rectangles(rows[:, :middle], differs[:, :middle], first)
+    yield from _rectangles(rows[:, middle:], differs[:, middle:], first + middle)
 
 
 def of_table(table: Table, name: str) -> Table:

@@ -11,7 +11,7 @@ from airflow_provider_tdengine.migration.structure import read_structure
 
 
 class Quiet:
-    """Counts the rows of a source before it is compared, and again behind that.
+    """Counts the rows of a source before it is compared, and again afterwards.
 
     Parameters:
         source: the source database.
@@ -38,11 +38,11 @@ class Quiet:
         start, end = window(self._options, self._structure.source)
         findings = []
         if (now := self._count(start, end)) != self._before:
-            found = f"{wording.number(self._before, 'row')} before they were compared, {now:,} behind that"
+            found = f"it had {wording.number(self._before, 'row')} before they were compared, and {now:,} afterwards"
             action = "It is still written to: stop whoever writes, then clear this task"
             findings.append(Finding(f"Source database {self._source.name!r}", found, action))
         if end is not None and (behind := self._count(end, None)):
-            found = f"{wording.number(behind, 'row')} from {self._options.end} on"
+            found = f"it has {wording.number(behind, 'row')} from {self._options.end} on, where the comparison ends"
             action = (
                 "If it is still written to, stop whoever writes, then clear this task. If they lie in the future, copy "
                 "them with a migration of mode history whose start is that moment"

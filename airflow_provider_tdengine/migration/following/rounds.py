@@ -35,7 +35,7 @@ def rounds(follower: Follower, options: MigrationOptions, position: Position) ->
         yield done
         if follower.is_at_end(position):
             return
-        if follower.waits or not position.has_caught_up(options):
+        if follower.waits or not follower.has_caught_up(position):
             continue
         nothing = replace(done, rows=0, tables=0, rejected=0, seconds=0.0)
         lookout = follower.lookout(position)

@@ -47,9 +47,10 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following.applying import Applier, Marks
+from airflow_provider_tdengine.migration.following.carrier import CURES, OUTDATED, Counts
 from airflow_provider_tdengine.migration.following.clock import SourceClock
 from airflow_provider_tdengine.migration.following.feed import Feed, Reader, Taken
-from airflow_provider_tdengine.migration.following.follow import CURES, OUTDATED, Counts, Follower, Round
+from airflow_provider_tdengine.migration.following.follow import Follower, Round
 from airflow_provider_tdengine.migration.following.known import of_table
 from airflow_provider_tdengine.migration.following.lookout import last, steps
 from airflow_provider_tdengine.migration.following.position import Position
@@ -126,6 +127,7 @@ class Subscriber(Follower):
 
     def close(self) -> None:
         """Leave the topic, so that others can read it; harmless when it has been left."""
+        super().close()
         opened = self._reader or self._feed
         self._reader = self._feed = None
         if opened:
@@ -133,7 +135,7 @@ class Subscriber(Follower):
 
     def is_at_end(self, position: Position) -> bool:
         """Whether following is to stop, and all that was told before that moment has been copied."""
-        return position.vgroups is not None and not position.is_odd and super().is_at_end(position)
+        return position.vgroups is not None and not position.is_odd and self._has_all(position)
 
     def round(self, position: Position) -> Round:
         """Copy what was told; before anything was, what is there."""
@@ -154,7 +156,7 @@ class Subscriber(Follower):
         # First of all: what is written from now on is told.
         self._opened(None)
         done = super().round(position)
-        if not done.position.has_caught_up(self._options) and not super().is_at_end(done.position):
+        if not self.has_caught_up(done.position) and not self._has_all(done.position):
             return done
         counts = Counts()
         with self._source, self._target:

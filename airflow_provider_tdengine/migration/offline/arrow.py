@@ -29,9 +29,9 @@ except ModuleNotFoundError as error:
     raise MigrationStopped(
         [
             Finding(
-                "Python package pyarrow",
-                "it is not installed, and reads and writes the files of an export",
-                "pip install 'airflow-provider-tdengine[parquet]'",
+                "Python package 'pyarrow'",
+                "it is not installed, and the files of an export are written and read with it",
+                "Run pip install 'airflow-provider-tdengine[parquet]'",
             )
         ]
     ) from error

@@ -117,6 +117,9 @@ _LEAST_ROWS = 20_000
 _NEEDLE = 10
 """How many times as many rows of others make tables few among them, as when they are copied."""
 
+_OTHERWISE = "another folder, or force, which begins the export anew"
+"""What to give instead of what an export cannot go on with."""
+
 _GRACE = 2.0
 """Seconds that a stop gives workers to end."""
 
@@ -252,10 +255,11 @@ class Export:
         try:
             yield
         except PermissionDenied as error:
-            address = self._source.client.address
-            action = f"Give it the right to read {self._source.name!r} and the information schema"
-            finding = Finding(f"Account {address.user!r} of {address}", f"it may not do that ({error})", action)
-            raise MigrationStopped([finding]) from error
+            address, name = self._source.client.address, self._source.name
+            found = f"it may not do what an export needs ({error})"
+            grant = self._source.client.dialect.grant_reading(name, address.user)
+            action = f"It must read {name} and the information schema; as root of 3.x: {grant}"
+            raise MigrationStopped([Finding(f"Account {address.user!r} of {address}", found, action)]) from error
 
     def _run(self) -> Exported:
         started = time.monotonic()
@@ -316,29 +320,32 @@ class Export:
 
     def _is_another(self, begun: Mapping[str, object]) -> Iterator[Finding]:
         """What the folder's export is of, if it is another one."""
-        action = "Give another folder, or the same source and options; with force it is begun anew"
         place = f"Folder {str(self._folder)!r}"
         if begun["format"] != FORMAT:
-            yield Finding(place, f"it has an export of format {begun['format']}, this version writes {FORMAT}", action)
+            found = f"it has an export of format {begun['format']}, and this version writes format {FORMAT}"
+            yield Finding(place, found, f"Give {_OTHERWISE}")
             return
         origin, own = begun["source"], self._source.to_dict()
         if origin != own:
-            yield Finding(place, f"it has an export of {_said(origin)}, and this would be one of {_said(own)}", action)
+            found = f"it has an export of {_said(origin)}, and this would be one of {_said(own)}"
+            yield Finding(place, found, f"Give that source again, {_OTHERWISE}")
             return
         asked = cast("dict[str, object]", begun["asked"])
         for name, value in self._asked.items():
-            if asked.get(name) != value:
-                found = f"its export was begun with {name} {asked.get(name)!r}, and would go on with {value!r}"
-                yield Finding(place, found, action)
+            if (before := asked.get(name)) != value:
+                found = f"its export was begun with {name} {before!r}, and would go on with {value!r}"
+                yield Finding(place, found, f"Give {name} {before!r} again, {_OTHERWISE}")
 
     def _schema(self) -> Mapping[str, object]:
         """The schema file: that which is there, or a new one."""
         tables = [table_to_dict(table) for table in self._tables]
         if self._begun:
-            action = "Give another folder; with force it is begun anew"
-            found = f"it has other columns or tags than when the export in {self._folder} was begun, or has gone"
             before = cast("list[dict[str, object]]", self._begun["tables"])
-            stop_on(Finding(f"Table {name!r}", found, action) for name in _changed(before, tables))
+            since = f"when the export in {str(self._folder)!r} was begun"
+            stop_on(
+                Finding(f"Table {name!r}", f"{found} {since}", f"Give {_OTHERWISE}")
+                for name, found in _changed(before, tables)
+            )
             return self._begun
         source, kinds = self._source, MigrationOptions(objects="all").object_kinds
         schema: dict[str, object] = {
@@ -608,9 +615,8 @@ class Export:
                     raise IncompleteResult(f"{read:,} rows of {origin} arrived where the source counts {expected:,}")
         except (TableMissing, StructureChanged) as error:
             if self._source.has_table(unit.table, table.name if table.is_super else None):
-                action = "Begin the export anew with force"
-                finding = Finding(f"Table {unit.table!r}", f"it has changed while it was exported ({error})", action)
-                raise MigrationStopped([finding]) from error
+                found = f"it was changed, or made anew, while it was exported ({error})"
+                raise MigrationStopped([Finding(f"Table {unit.table!r}", found, f"Give {_OTHERWISE}")]) from error
             log.warning("Table %s has gone from the source while it was exported", unit.table)
         rows.end_table()
 
@@ -637,10 +643,14 @@ def _record(name: str) -> str:
 def _said(origin: object) -> str:
     """A source, for people."""
     said = cast("dict[str, str]", origin)
-    return f"{said['database']!r} of {said['address']} ({said['version']})"
+    return f"{said['database']!r} of {said['address']} (TDengine {said['version']})"
 
 
-def _changed(before: Sequence[Mapping[str, object]], now: Sequence[Mapping[str, object]]) -> list[str]:
-    """Names of tables that have another structure now, or none."""
+def _changed(before: Sequence[Mapping[str, object]], now: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, str]]:
+    """Names of tables that have another structure now, or none, and which of both."""
     there = {table["name"]: table for table in now}
-    return [str(table["name"]) for table in before if there.get(table["name"]) != table]
+    for table in before:
+        if table["name"] not in there:
+            yield str(table["name"]), "it has gone, and was there"
+        elif there[table["name"]] != table:
+            yield str(table["name"]), "it has other columns or tags than"

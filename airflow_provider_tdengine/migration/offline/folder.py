@@ -135,7 +135,8 @@ class Folder:
         except ValueError:
             is_whole = False
         if not is_whole:
-            raise MigrationStopped([self.damaged(name, "its content is not that of its own SHA-256")])
+            found = "its content does not have the SHA-256 that it says of itself"
+            raise MigrationStopped([self.damaged(name, found, is_read_again=name != MANIFEST)])
         return {key: value for key, value in document.items() if key not in _SEAL}
 
     def save(self, name: str, content: Mapping[str, object]) -> None:
@@ -219,9 +220,16 @@ class Folder:
             return self.damaged(file.name, "its bytes are not those that were written (SHA-256)")
         return None
 
-    def damaged(self, name: str, found: str) -> Finding:
-        """What to say of a file that is not what was written."""
-        action = "Copy it once more from where it was exported, or run the export again, which writes what is missing"
+    def damaged(self, name: str, found: str, *, is_read_again: bool = False) -> Finding:
+        """What to say of a file that is not what was written.
+
+        Parameters:
+            name: its path in the folder.
+            found: what is wrong with it.
+            is_read_again: whether an export that goes on reads it, and so stops at it, too.
+        """
+        again = " with force, which writes all of it anew" if is_read_again else ", which writes it anew"
+        action = f"Copy it once more from where it was exported, or run the export again{again}"
         return Finding(f"File {str(self._place(name))!r}", found, action, kind="file of an export")
 
     def _place(self, name: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,7 @@ from airflow_provider_tdengine.migration.structure import (
     Leftover,
     TableOptions,
     leftovers,
+    own_things,
     table_options,
     table_options_not_taken,
     things,
@@ -120,15 +122,18 @@ def opened(path: Path) -> StoredCatalog:
     schema, manifest = folder.load(SCHEMA), folder.load(MANIFEST)
     place = f"Folder {str(folder)!r}"
     if schema is None:
-        raise MigrationStopped([Finding(place, "it has no export", "Give the folder that was exported into")])
+        action = "Give the folder that was exported into"
+        raise MigrationStopped([Finding(place, f"it has no export: there is no {SCHEMA}", action)])
     if manifest is None:
-        action = "Call the export again, which goes on where it stopped, or copy all of the folder"
-        raise MigrationStopped([Finding(place, f"its export is not complete: it has no {MANIFEST}", action)])
+        action = "Run the export again, which goes on where it stopped; or, if it has ended, copy all of its folder"
+        raise MigrationStopped([Finding(place, f"its export is not complete: there is no {MANIFEST}", action)])
     if {schema["format"], manifest["format"]} != {FORMAT}:
-        found = f"its export has the format {schema['format']}, this version reads {FORMAT}"
-        raise MigrationStopped([Finding(place, found, "Use the version of this package that has written it")])
+        found = f"it has an export of format {schema['format']}, and this version reads format {FORMAT}"
+        action = "Use the version of airflow-provider-tdengine that has written it"
+        raise MigrationStopped([Finding(place, found, action)])
     if manifest["schema"] != digest(schema):
-        stop_on([folder.damaged(SCHEMA, f"it is not that of {MANIFEST}")])
+        found = f"it is not the one that {MANIFEST} was written with"
+        raise MigrationStopped([folder.damaged(SCHEMA, found, is_read_again=True)])
     parts = parts_of(manifest)
     lists = {name: typed(File, one) for name, one in cast("dict[str, object]", manifest["subtables"]).items()}
     stop_on(folder.wrong([*lists.values(), *(file for part in parts for file in (*part.files, part.index))]))
@@ -379,10 +384,6 @@ class StoredCatalog(Catalog):
 
     _geometries = frozenset[str]()
 
-    def missing(self, option: str) -> Finding:
-        action = f"It is of {self._database.name!r}"
-        return Finding(f"Option {option!r}", f"{self.client.address} has no database {self.name!r}", action)
-
     # --- No server
 
     @contextmanager
@@ -629,6 +630,11 @@ def _leftovers(catalog: StoredCatalog, besides: Sequence[str] = ()) -> list[Left
 def _things(catalog: StoredCatalog, kinds: Sequence[str]) -> list[Leftover]:
     found = [one for one in _listed(catalog, "objects") if one.kind in kinds]
     return sorted(found, key=lambda one: kinds.index(one.kind))
+
+
+@own_things.register(StoredCatalog)
+def _own_things(catalog: StoredCatalog) -> dict[str, int]:
+    return dict(Counter(one.kind for one in _listed(catalog, "objects")))
 
 
 def _listed(catalog: StoredCatalog, name: str) -> Iterator[Leftover]:

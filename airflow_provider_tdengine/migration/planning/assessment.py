@@ -1,18 +1,21 @@
-"""What dry runs found, as a document: what would be copied, how long, how much disk, what stands in the way."""
+"""What dry runs, and assessments of whole servers, found, as a document for people and as one for programs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.documents import day, rendered, sealed, write_document
-from airflow_provider_tdengine.migration.findings import Severity
+from airflow_provider_tdengine.migration.findings import Finding, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning.dry_run import HEADINGS, Preview
+from airflow_provider_tdengine.migration.planning.survey import Survey
+from airflow_provider_tdengine.migration.planning.surveyed import facts_of, shown_of_survey, taking
 
 _KINDS = {
     "blocked": "A migration would stop before it writes anything. This page says what to do about it.",
@@ -39,29 +42,86 @@ def assessment(name: str, previews: Sequence[Preview], made: datetime) -> dict[s
     Returns:
         A document for JSON, see `documents.sealed`.
     """
-    counts = Counter(finding.severity for preview in previews for finding in preview.findings)
+    findings = [finding for preview in previews for finding in preview.findings]
+    content = {**_verdict(name, findings, made), **_sums(previews), "databases": list(map(_database, previews))}
+    return sealed({**content, "seconds": sum(preview.seconds for preview in previews)})
+
+
+def survey_document(survey: Survey, made: datetime) -> dict[str, object]:
+    """What an assessment of whole servers found; no secrets.
+
+    Parameters:
+        survey: the assessment.
+        made: when.
+
+    Returns:
+        A document for JSON, see `documents.sealed`.
+    """
+    previews = [one.found for one in survey.databases]
+    proposals = [one.proposal for one in survey.databases if one.proposal]
+    rows, size = survey.growth
+    new = [one for one in proposals if one.statement]
+    return sealed(
+        {
+            **_verdict(survey.name, survey.all_findings, made),
+            **_sums(previews),
+            "seconds": survey.schedule.seconds,
+            "took": round(survey.seconds, 1),
+            "growth": {"rows": rows, "bytes": size},
+            "counts": survey.counts,
+            "findings": sent(survey.findings),
+            "sources": {address: asdict(one) for address, one in survey.sources.items()},
+            "target": {
+                "address": survey.address,
+                **asdict(survey.target),
+                "new_databases": len(new),
+                "new_memory": sum(one.memory for one in new),
+                "new_vnodes": sum(one.vnodes for one in new),
+                "disk": sum(one.disk for one in proposals),
+                "disk_in_a_year": sum(one.disk_in_a_year for one in proposals),
+            },
+            "speed": {**asdict(survey.speed), "how": survey.speed.how},
+            "schedule": {**survey.schedule.to_dict(), "words": survey.window_said},
+            "options": survey.options.given,
+            "databases": [
+                {
+                    **_database(one.found),
+                    "seconds": one.seconds,
+                    "proposal": asdict(one.proposal) if one.proposal else None,
+                }
+                for one in survey.databases
+            ],
+        }
+    )
+
+
+def _verdict(name: str, findings: Sequence[Finding], made: datetime) -> dict[str, object]:
+    """What is read first."""
+    counts = Counter(finding.severity for finding in findings)
     blockers, warnings = counts[Severity.BLOCKER], counts[Severity.WARNING]
     said = "Nothing stands in the way"
     if blockers:
         said = f"{wording.number(blockers, 'thing')} {'stands' if blockers == 1 else 'stand'} in the way"
     elif warnings:
         said += f"; {wording.number(warnings, 'thing')} will be missing or different afterwards"
-    return sealed(
-        {
-            "assessment": name,
-            "made": made.astimezone(timezone.utc).isoformat(timespec="seconds"),
-            "kind": "blocked" if blockers else "ready-but" if warnings else "ready",
-            "words": said,
-            "tables": sum(preview.tables for preview in previews),
-            "rows": sum(preview.rows for preview in previews),
-            "seconds": sum(preview.seconds for preview in previews),
-            "disk": sum(round(preview.disk.target) for preview in previews),
-            "databases": [
-                {**preview.to_dict(), "what": _what(preview.options), "blockers": len(preview.blockers)}
-                for preview in previews
-            ],
-        }
-    )
+    return {
+        "assessment": name,
+        "made": made.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "kind": "blocked" if blockers else "ready-but" if warnings else "ready",
+        "words": said,
+    }
+
+
+def _sums(previews: Sequence[Preview]) -> dict[str, int]:
+    return {
+        "tables": sum(preview.tables for preview in previews),
+        "rows": sum(preview.rows for preview in previews),
+        "disk": sum(round(preview.disk.target) for preview in previews),
+    }
+
+
+def _database(preview: Preview) -> dict[str, object]:
+    return {**preview.to_dict(), "what": _what(preview.options), "blockers": len(preview.blockers)}
 
 
 def _what(options: MigrationOptions) -> str:
@@ -77,30 +137,48 @@ def _what(options: MigrationOptions) -> str:
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """An assessment as HTML."""
+    """An assessment as HTML, of dry runs or of whole servers."""
     databases = [
-        {**one, "shown": [_shown(part) for part in one["super_tables"]], "disk_said": _disk(one["disk"])}
+        {
+            **one,
+            "shown": [_shown(part) for part in one["super_tables"]],
+            "disk_said": _disk(one["disk"]),
+            "facts": facts_of(one),
+        }
         for one in document["databases"]
     ]
-    overview = [
-        {
-            "name": one["source"]["database"],
-            "tables": one["tables"],
-            "rows": one["rows"],
-            "time": _duration(one["rows"], one["time"]["seconds"]),
-            "disk": wording.size(one["disk"]["target"]),
-            "blockers": one["blockers"],
-        }
-        for one in databases
-    ]
+    is_survey = "schedule" in document
+    more = shown_of_survey(document) if is_survey else {"overview": [_line(one) for one in databases]}
     return rendered(
-        "assessment.html",
+        "survey.html" if is_survey else "assessment.html",
         {**document, "databases": databases},
-        meaning=_KINDS.get(document["kind"], ""),
-        took=_duration(document["rows"], document["seconds"]),
+        meaning=_ready(databases) if is_survey else _KINDS.get(document["kind"], ""),
+        took=taking(document["rows"], document["seconds"]),
         headings=[(severity.value, heading, _ABOUT[severity]) for severity, heading in HEADINGS.items()],
-        overview=overview,
+        is_survey=is_survey,
+        **more,
     )
+
+
+def _ready(databases: Sequence[Mapping[str, Any]]) -> str:
+    """How many of a survey's databases can be copied as they are."""
+    count = sum(not one["blockers"] for one in databases)
+    if count == len(databases):
+        return f"{'The database' if count == 1 else f'All {count} databases'} can be copied."
+    can = f"{count} of {wording.number(len(databases), 'database')} can be copied"
+    return f"{can}; this page says what to do about the others."
+
+
+def _line(one: Mapping[str, Any]) -> dict[str, object]:
+    """A database among those of several dry runs."""
+    return {
+        "name": one["source"]["database"],
+        "tables": one["tables"],
+        "rows": one["rows"],
+        "time": taking(one["rows"], one["time"]["seconds"]),
+        "disk": wording.size(one["disk"]["target"]),
+        "blockers": one["blockers"],
+    }
 
 
 def _shown(part: Mapping[str, Any]) -> dict[str, object]:
@@ -112,7 +190,7 @@ def _shown(part: Mapping[str, Any]) -> dict[str, object]:
         **part,
         **sizes,
         "name": part["name"] or "(normal tables)",
-        "time": _duration(part["rows"], part["seconds"]),
+        "time": taking(part["rows"], part["seconds"]),
     }
 
 
@@ -125,12 +203,6 @@ def _disk(disk: Mapping[str, Any]) -> str:
     else:
         said += f", where it is {wording.size(disk['source'])}"
     return f"{said}. The target's write-ahead log needs some more."
-
-
-def _duration(rows: int, seconds: float) -> str:
-    if not rows:
-        return "none"
-    return wording.duration(seconds) if seconds >= 1 else "under 1 s"
 
 
 def write_assessment(document: Mapping[str, object], folder: Path) -> Path:

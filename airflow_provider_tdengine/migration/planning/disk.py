@@ -92,14 +92,14 @@ class Disk:
             "how": self.how,
         }
 
-    def findings(self, target: Database) -> Iterator[Finding]:
-        """What to say of the disk that a migration needs."""
+    def findings(self, target: str) -> Iterator[Finding]:
+        """What to say of the disk that a migration into a database needs."""
         if not any(self.rows.values()):
             return
         found = f"the rows take about {wording.size(round(self.target))} ({self.how}"
         found += f", {self.replicas} replicas)" if self.replicas > 1 else ")"
         yield Finding(
-            f"Database {target.name!r}",
+            f"Database {target!r}",
             found,
             "See that the data directories of the target have that much room, and its WAL some more",
             Severity.INFO,

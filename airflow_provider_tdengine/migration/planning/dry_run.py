@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog, patiently
+from airflow_provider_tdengine.migration.catalog import Catalog, Database, patiently
 from airflow_provider_tdengine.migration.copying import Batch, choose_strategy, kept_since, window
 from airflow_provider_tdengine.migration.findings import Finding, Findings, MigrationStopped, Severity, sent
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning.disk import Disk, disk_of
-from airflow_provider_tdengine.migration.planning.estimate import Sample, limits, sample
+from airflow_provider_tdengine.migration.planning.estimate import Sample, limits, samples
+from airflow_provider_tdengine.migration.planning.growth import Growth, growth
 from airflow_provider_tdengine.migration.planning.plan import make_batches
 from airflow_provider_tdengine.migration.planning.preflight import preflight, wanted_database
 from airflow_provider_tdengine.migration.structure import (
     SchemaSync,
     Structure,
     compare,
+    own_things,
     privilege_findings,
     read_structure,
 )
@@ -71,6 +73,9 @@ class Preview:
         disk: that the rows take.
         batches: what would be copied, each with its strategy.
         findings: all that was found, what stands in the way first.
+        database: the source's options; None where they could not be read.
+        growth: what has been written in the last days.
+        objects: what the source has beside tables, by kind.
     """
 
     options: MigrationOptions
@@ -82,6 +87,9 @@ class Preview:
     disk: Disk
     batches: list[tuple[Batch, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    database: Database | None = None
+    growth: Growth = field(default_factory=Growth)
+    objects: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tables(self) -> int:
@@ -178,6 +186,9 @@ class Preview:
             "batches_in_all": len(self.batches),
             "strategies": self.strategies,
             "findings": sent(self.findings),
+            "database": _described(self.database),
+            "growth": asdict(self.growth),
+            "objects": dict(self.objects),
         }
 
 
@@ -217,10 +228,13 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
     counts: Counter[str] = Counter()
     for batch in batches:
         counts[_stands_for(batch, structure)] += batch.rows
-    samples = {name: sample(source, tables[name], (start, end)) for name in counts}
-    whole = {name: samples[name].whole(rows) for name, rows in counts.items()}
-    disk = disk_of(source, there, counts, {name: one.bytes / max(1, one.rows) for name, one in samples.items()})
-    findings += disk.findings(there)
+    read = samples(source, tables, counts, (start, end))
+    all_read = sum(read.values(), Sample())
+    # One that was not read is taken to be like the others.
+    like = {name: read.get(name, all_read) for name in counts}
+    whole = {name: like[name].whole(rows) for name, rows in counts.items()}
+    disk = disk_of(source, there, counts, {name: one.bytes / max(1, one.rows) for name, one in like.items()})
+    findings += disk.findings(target.name)
     chosen = [
         (batch, choose_strategy(options.strategy, tables[_stands_for(batch, structure)], batch.tables, batch.rows)[0])
         for batch in batches
@@ -233,11 +247,26 @@ def _preview(source: Catalog, target: Catalog, options: MigrationOptions) -> Pre
         target.to_dict(),
         structure.target is not None,
         _parts(batches, {name: name if tables[name].is_super else "" for name in counts}, whole, disk),
-        sum(samples.values(), Sample()),
+        all_read,
         disk,
         chosen,
         findings,
+        structure.source,
+        growth(source, list(tables.values()), structure.scope, structure.source.precision, counts.total(), disk.source),
+        own_things(source),
     )
+
+
+def _described(database: Database | None) -> dict[str, object]:
+    """A database's options for JSON; lengths of time in minutes."""
+    if database is None:
+        return {}
+    return {
+        "precision": database.precision.value,
+        "keep": list(database.keep),
+        "duration": database.duration,
+        "options": dict(database.options),
+    }
 
 
 def _parts(batches: Sequence[Batch], kinds: Mapping[str, str], whole: Mapping[str, Sample], disk: Disk) -> list[Part]:

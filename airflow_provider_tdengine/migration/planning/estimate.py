@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -15,6 +15,9 @@ from airflow_provider_tdengine.migration.structure import read_structure
 
 SAMPLE = 10_000
 """Rows that are read of each super table and normal table, to learn how long they are and how fast they come."""
+
+_BYTES, _SECONDS = 50_000_000, 5.0
+"""What one sample may have, of rows as long as they may be; seconds after which no other is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,31 @@ class Sample:
         return Sample(rows, round(self.bytes * share), self.seconds * share)
 
 
+def samples(source: Catalog, tables: Mapping[str, Table], rows: Mapping[str, int], period: Period) -> dict[str, Sample]:
+    """Some rows of each of some tables, those with the most rows first; of the others none after some seconds.
+
+    Parameters:
+        source: the source database.
+        tables: by name.
+        rows: that these tables have.
+        period: of the rows.
+    """
+    found: dict[str, Sample] = {}
+    spent = 0.0
+    for name in sorted(rows, key=lambda name: -rows[name]):
+        if spent >= _SECONDS:
+            break
+        found[name] = sample(source, tables[name], period)
+        spent += found[name].seconds
+    return found
+
+
 @singledispatch
 def sample(source: Catalog, table: Table, period: Period) -> Sample:
     """Some rows of a table, read by a session that is there already."""
     rows = size = 0
-    statement = f"SELECT * FROM {source.table(table.name)}{where(table.period(*period))} LIMIT {SAMPLE}"
+    most = max(1, min(SAMPLE, _BYTES // max(1, table.row_bytes)))
+    statement = f"SELECT * FROM {source.table(table.name)}{where(table.period(*period))} LIMIT {most}"
     with source.session() as session:
         started = time.monotonic()
         for block in session.query(statement).blocks():

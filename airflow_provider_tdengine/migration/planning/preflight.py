@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+from airflow_provider_tdengine.client.types import Type
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Database, patiently, together
 from airflow_provider_tdengine.migration.copying import expired_findings, find_expired, window
@@ -65,6 +66,7 @@ def _preflight(
         *_expired(source, structure, there, options),
         *(_after_end(source, structure, options) if is_end_implied and options.copies_history else ()),
         *_clocks(source, target),
+        *_infinity_over_rest(source, structure),
         *(leftover.finding for leftover in left),
     ]
 
@@ -112,6 +114,23 @@ def _after_end(source: Catalog, structure: Structure, options: MigrationOptions)
                 "mode both",
                 Severity.WARNING,
             )
+
+
+def _infinity_over_rest(source: Catalog, structure: Structure) -> Iterator[Finding]:
+    """Numbers that would arrive as NULL: adapters of 3.3.8 say so over REST (by its documents); older ones fail."""
+    client = source.client
+    if client.server.websocket_path or client.server.version < (3, 3, 8):
+        return
+    fractions = {Type.FLOAT, Type.DOUBLE}
+    count = sum(any(column.type in fractions for column in pair.source.columns) for pair in structure.pairs)
+    if count:
+        tables = wording.number(count, "table has", "tables have")
+        yield Finding(
+            "Connection of the source",
+            f"{client.address} is asked over REST, which says NULL for Infinity and NaN; {tables} FLOAT or DOUBLE",
+            "Give an address that begins with ws:// or wss://, unless these tables have neither",
+            Severity.WARNING,
+        )
 
 
 def _clocks(source: Catalog, target: Catalog) -> Iterator[Finding]:

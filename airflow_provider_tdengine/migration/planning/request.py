@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -106,8 +106,8 @@ def requested(
     source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
     if source and target and is_read and options.source_conn_id != options.target_conn_id:
-        mistakes.findings += _same_database(source, target)
-    mistakes.wait_for({_SOURCE: source, _TARGET: target})
+        mistakes.findings += same_database(source, target)
+    mistakes.wait_for([(option, side) for option, side in ((_SOURCE, source), (_TARGET, target)) if side])
     if source and mistakes.answers(_SOURCE):
         # Of options without a mistake, the whole structure is read below.
         whose = resolved if mistakes.findings else None
@@ -155,6 +155,21 @@ def _in_the_way(options: MigrationOptions) -> Iterator[Finding]:
             )
 
 
+def wait_for_servers(sides: Sequence[tuple[str, Catalog]]) -> None:
+    """Wait until servers have said what they are.
+
+    Parameters:
+        sides: options, each with a database of a server that it names.
+
+    Raises:
+        MigrationStopped: all that do not answer, and all that refuse.
+        ConnectionFailed: nothing is wrong but that servers do not answer, which a retry may cure.
+    """
+    mistakes = _Mistakes([])
+    mistakes.wait_for(sides)
+    mistakes.stop()
+
+
 def requested_of_source(
     values: Mapping[str, object], client: Callable[[str, str], Client]
 ) -> tuple[MigrationOptions, Catalog]:
@@ -175,7 +190,7 @@ def requested_of_source(
     mistakes.of(lambda: Transform.of(options))
     resolved = mistakes.of(lambda: pinned(options))
     source = mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
-    mistakes.wait_for({_SOURCE: source})
+    mistakes.wait_for([(_SOURCE, source)] if source else [])
     if source and mistakes.answers(_SOURCE):
         mistakes.asking(_SOURCE, source, lambda: _source_findings(source, resolved))
     mistakes.stop()
@@ -253,16 +268,15 @@ class _Mistakes:
             return None
         return None if found is None else Catalog(found, database)
 
-    def wait_for(self, sides: Mapping[str, Catalog | None]) -> None:
+    def wait_for(self, sides: Sequence[tuple[str, Catalog]]) -> None:
         """Ask the servers what they are, side by side: each may let others wait.
 
         Where nothing is wrong so far, they may take a while.
         """
-        there = {option: side for option, side in sides.items() if side}
         ask = partial(persist, patience=0.0 if self.findings else retry.FIRST_CONTACT)
-        answers = {option: in_background(partial(ask, partial(_first_answer, side))) for option, side in there.items()}
-        for option, side in there.items():
-            self.asking(option, side, answers[option].result)
+        answers = [in_background(partial(ask, partial(_first_answer, side))) for _, side in sides]
+        for (option, side), answer in zip(sides, answers, strict=True):
+            self.asking(option, side, answer.result)
 
     def answers(self, option: str) -> bool:
         return option not in self.silent
@@ -307,7 +321,7 @@ def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
     return Finding(f"Option {option!r}", found, action if error.retryable else "Correct that connection")
 
 
-def _same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
+def same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
     """Two connections may lead to one server."""
     if str(source.client.address) == str(target.client.address) and source.name and source.name == target.name:
         yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")

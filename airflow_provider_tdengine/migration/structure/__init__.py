@@ -2,7 +2,7 @@
 
 from airflow_provider_tdengine.migration.structure.database import coarser, oldest, options_not_taken
 from airflow_provider_tdengine.migration.structure.limits import limit_findings
-from airflow_provider_tdengine.migration.structure.not_migrated import Leftover, leftovers, things
+from airflow_provider_tdengine.migration.structure.not_migrated import Leftover, leftovers, own_things, things
 from airflow_provider_tdengine.migration.structure.objects import Made, make_objects
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.schema import Owners, SchemaReport, SchemaSync
@@ -43,6 +43,7 @@ __all__ = [
     "nothing_meant",
     "oldest",
     "options_not_taken",
+    "own_things",
     "privilege_findings",
     "read_structure",
     "same_tag",

@@ -67,8 +67,8 @@ class NewDatabase:
         wanted = DatabaseOptions.parse(options)
         words = dict(wanted.words)
         if wanted.as_source:
-            for _, option, value in _options_of(source):
-                if option in known:
+            for _, its, value in _options_of(source):
+                if (option := _called(its, known)) in known:
                     words.setdefault(option.upper(), string(value) if option in _TEXTS else value)
         keep = wanted.keep or source.keep or (_DEFAULT_KEEP,)
         kept = [minutes(words[word]) for word in KEEP_LOCAL & words.keys()]
@@ -188,7 +188,6 @@ _OPTIONS_3 = (
     "pagesize",
     "retentions",
     "single_stable",
-    "stt_trigger",
     "table_prefix",
     "table_suffix",
     "tsdb_pagesize",
@@ -199,6 +198,8 @@ _OPTIONS_3 = (
 
 # Options that need no word where they have one of these values, which are defaults of one version or another.
 _SILENT_3 = {
+    # Which community editions take nothing else for: 3.3.3.0 refuses the 2 that 3.3.5.2 has.
+    "stt_trigger": ("1", "2"),
     "wal_retention_period": ("0", "3600"),
     "wal_retention_size": ("0",),
     "wal_roll_period": ("0",),
@@ -208,10 +209,16 @@ _SILENT_3 = {
     "compact_time_range": ("0d,0d",),
     "compact_time_offset": ("0h",),
     "encrypt_algorithm": ("none",),
-    # Shared storage, which 3.3.7 has renamed.
-    "s3_keeplocal": ("5256000m", "525600m"),
-    "ss_keeplocal": ("5256000m", "525600m"),
+    "s3_keeplocal": ("5256000m", "3650d", "525600m", "365d"),
+    "s3_chunkpages": ("131072",),
+    "s3_compact": ("0", "1"),
 }
+
+_SHARED = ("keeplocal", "chunkpages", "compact")
+"""Options of shared storage: `s3_…`, and `ss_…` since 3.3.7 (by its documentation)."""
+
+_SILENT_3 |= {f"ss_{name}": _SILENT_3[f"s3_{name}"] for name in _SHARED}
+_RENAMED = {f"{mine}_{name}": f"{theirs}_{name}" for name in _SHARED for mine, theirs in (("s3", "ss"), ("ss", "s3"))}
 
 _TEXTS = frozenset({"cachemodel", "encrypt_algorithm"})
 
@@ -231,15 +238,23 @@ def options_not_taken(source: Database, target: Database) -> Iterator[Leftover]:
     if kept[0] != kept[1]:
         yield Leftover("database option", f"KEEP {kept[0]}", f"the target keeps rows for {kept[1]}")
     for ours, name, value in _options_of(source):
-        theirs = target.options.get(name)
+        called = _called(name, target.options)
+        theirs = target.options.get(called)
         if theirs is not None and theirs != value:
-            yield Leftover("database option", ours, _instead(name, value, theirs))
+            yield Leftover("database option", ours, _instead(called, value, theirs))
+        elif theirs is None and name in _SILENT_3 and "vgroups" in target.options:
+            yield Leftover("database option", ours, "the target's version has no such option")
     if _is_of_2x(source):
         quorum = source.options.get("quorum", _DEFAULTS_2["quorum"])
         if quorum != _DEFAULTS_2["quorum"]:
             yield Leftover("database option", f"QUORUM {quorum}", _QUORUM)
         update = source.options["update"]
         yield Leftover("database option", f"UPDATE {update}", _UPDATE[update])
+
+
+def _called(name: str, known: Collection[str]) -> str:
+    """What another version calls an option."""
+    return _RENAMED.get(name, name) if name not in known else name
 
 
 def _is_of_2x(source: Database) -> bool:

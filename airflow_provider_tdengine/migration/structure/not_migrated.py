@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import singledispatch
 from typing import TypeAlias
@@ -14,6 +14,9 @@ from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.client.sql import identifier, string
 from airflow_provider_tdengine.migration.catalog import Catalog, is_own_topic, is_virtual
 from airflow_provider_tdengine.migration.findings import Finding, Severity
+
+ALL_COLUMNS = frozenset({"", "*", "all", "0"})
+"""What a right on all columns may have where its columns are listed (3.4 could not be measured)."""
 
 _SYSTEM_USERS = frozenset({"root", "_root", "monitor"})
 
@@ -121,17 +124,36 @@ def _user(catalog: Catalog, row: Row) -> str:
     """How a user was made, with another password, and what it may do, as the server lists it."""
     name = _text(row["name"])
     made = f"CREATE USER {name} PASS '…'" + (f" SYSINFO {_text(row['sysinfo'])}" if "sysinfo" in row else "")
-    rows = catalog.by_column_name(
-        f"SELECT * FROM information_schema.ins_user_privileges WHERE user_name = {string(name)}"
-    )
-    return "; ".join([made, *(_grant(catalog, name, right) for right in rows if "privilege" in right)])
+    roles = filter(None, map(str.strip, _text(row.get("roles")).split(",")))
+    granted = [f"GRANT ROLE {identifier(role)} TO {name}" for role in roles]
+    return "; ".join([made, *granted, *_grants(catalog, "user", name)])
 
 
-def _grant(catalog: Catalog, user: str, right: Row) -> str:
+def _role(catalog: Catalog, row: Row) -> str:
+    """How a role of 3.4 was made, and what it may do."""
+    name = identifier(_text(row["name"]))
+    return "; ".join([f"CREATE ROLE {name}", *_grants(catalog, "role", _text(row["name"]))])
+
+
+def _grants(catalog: Catalog, kind: str, name: str) -> Iterator[str]:
+    """What a user or role may do, as the server lists it."""
+    view = f"information_schema.ins_{kind}_privileges WHERE {kind}_name = {string(name)}"
+    for right in catalog.by_column_name(f"SELECT * FROM {view}"):
+        columns, said = _text(right.get("columns")), _text(right.get("privilege") or right.get("priv_type"))
+        what = said.upper() + (f" ({columns})" if columns.lower() not in ALL_COLUMNS else "")
+        yield f"GRANT {what}{_subject(catalog, right)} TO {name if kind == 'user' else identifier(name)}"
+
+
+def _subject(catalog: Catalog, right: Row) -> str:
+    """What a right is on; nothing for one on the whole system, which 3.4 has."""
     database, table = _text(right["db_name"]), _text(right["table_name"])
+    if not database:
+        return ""
+    scope = _text(right.get("priv_scope")).upper()
+    named = "*" if database == "*" else catalog.client.dialect.database(database)
+    whole = named if scope == "DATABASE" else f"{named}.{identifier(table) if table not in ('', '*') else '*'}"
     condition = f" WITH {_text(right['condition'])}" if right.get("condition") else ""
-    subject = f"{catalog.client.dialect.database(database)}.{identifier(table) if table else '*'}"
-    return f"GRANT {_text(right['privilege']).upper()} ON {subject}{condition} TO {user}"
+    return f" ON {f'{scope} ' if scope not in ('', 'TABLE') else ''}{whole}{condition}"
 
 
 def _shown(what: str, name: str, otherwise: str | None = None) -> Callable[[Catalog, Row], str]:
@@ -200,7 +222,7 @@ _VIRTUAL = (
 # By TDengine's documentation of 3.4, which could not be measured.
 _OF_34 = (
     _List("rsma", f"{_SCHEMA}ins_rsmas {_OF_DATABASE}", "rsma_name", _rsma),
-    _List("role", f"{_SCHEMA}ins_roles WHERE name NOT LIKE 'SYS%'", "name", _said_in("subroles")),
+    _List("role", f"{_SCHEMA}ins_roles WHERE name NOT LIKE 'SYS%'", "name", _role),
     _List("mount", f"{_SCHEMA}ins_mounts", "name", _said_in("path")),
     _List("xnode task", f"{_SCHEMA}ins_xnode_tasks", "name", _xnode_task),
 )
@@ -242,6 +264,17 @@ def things(catalog: Catalog, kinds: Sequence[str]) -> list[Leftover]:
         for each in lists
         for row in _rows(catalog, each)
     ]
+
+
+@singledispatch
+def own_things(catalog: Catalog) -> dict[str, int]:
+    """How many things a database itself has beside its tables, by kind; those of its whole server are not counted.
+
+    Parameters:
+        catalog: the database.
+    """
+    own = (each for each in _lists(catalog) if each.databases or "{}" in each.statement)
+    return {each.kind: found for each in own if (found := len(_rows(catalog, each)))}
 
 
 def _lists(catalog: Catalog) -> tuple[_List, ...]:

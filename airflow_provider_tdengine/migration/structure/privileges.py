@@ -26,10 +26,8 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.database_options import DatabaseOptions
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.structure.not_migrated import ALL_COLUMNS
 from airflow_provider_tdengine.migration.structure.structure import Structure
-
-_ALL_COLUMNS = frozenset({"", "*", "all", "0"})
-"""What a right on all columns may have where its columns are listed (3.4 could not be measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +219,7 @@ def _hidden(granted: Iterable[Mapping[str, Value]]) -> Iterator[tuple[str, str]]
             continue
         else:
             parts = [f"rows with {condition}"] if condition else []
-            parts += [f"some columns, or masks of them ({columns})"] if columns.lower() not in _ALL_COLUMNS else []
+            parts += [f"some columns, or masks of them ({columns})"] if columns.lower() not in ALL_COLUMNS else []
         if parts:
             yield as_name(grant["table_name"]), ", and ".join(parts)
 

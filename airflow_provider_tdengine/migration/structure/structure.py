@@ -152,7 +152,8 @@ def _refused_conditions(source: Catalog, tables: Iterable[Table]) -> Iterator[Fi
             yield Finding(
                 "Option 'where'",
                 f"the source refuses it for table {table.name!r} ({error})",
-                "Give a condition on columns or tags that all tables in scope have, or leave these tables out",
+                "Give a condition on columns or tags that all tables in scope have, names that are keywords there in "
+                "backticks; or leave these tables out",
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from airflow_provider_tdengine.client.block import VariableColumn, decode_block, decode_fields
+from airflow_provider_tdengine.client.block import Column, VariableColumn, decode_block, decode_fields
 from airflow_provider_tdengine.client.errors import BlockError
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.testing.generations import BoxError
@@ -17,7 +17,9 @@ _HEAD_SIZE = 28
 _COLUMN_HEAD = struct.Struct("<bi")
 
 
-def read_raw_block(raw: bytes, fields: bytes | None, schema: Schema, error: Callable[..., BoxError]) -> Part:
+def read_raw_block(
+    raw: bytes, fields: bytes | None, schema: Schema, error: Callable[..., BoxError], takes_all_nchar: bool
+) -> Part:
     """The rows of a written block as columns of a table.
 
     The server compares types only where the widths differ too. A column of another type and the same width is
@@ -28,6 +30,7 @@ def read_raw_block(raw: bytes, fields: bytes | None, schema: Schema, error: Call
         fields: the description of its columns; without it they are the table's, in its order.
         schema: of the table.
         error: makes errors.
+        takes_all_nchar: numbers that are no characters are taken, too.
 
     Raises:
         BoxError: the bytes are no block, or do not fit the table.
@@ -50,6 +53,8 @@ def read_raw_block(raw: bytes, fields: bytes | None, schema: Schema, error: Call
     for name, column in columns.items():
         if isinstance(column, VariableColumn) and _is_too_long(by_name[name], column):
             raise error("too_long", column=name, value=name)
+        if not takes_all_nchar and _is_no_text(by_name[name], column):
+            raise error("bad_block", why=f"column {name} has what is no character")
     return Part(block.rows, columns)
 
 
@@ -64,6 +69,10 @@ def _retype(raw: bytearray, number: int, column: Field, error: Callable[..., Box
     if width != column.wire_bytes:
         raise error("bad_block", why=f"column type or bytes not equal, name:{column.name}, type:{kind}, bytes:{width}")
     _COLUMN_HEAD.pack_into(raw, position, column.type, width)
+
+
+def _is_no_text(field: Field, column: Column) -> bool:
+    return field.type is Type.NCHAR and isinstance(column, VariableColumn) and not column.is_utf8()
 
 
 def _is_too_long(field: Field, column: VariableColumn) -> bool:

@@ -59,6 +59,8 @@ def _check_keep(database: Database) -> None:
         raise ValueError(f"keep has to be at least {times} times {option}")
     if database.generation.number > 2 and database.minutes("s3_keeplocal")[0] < 3 * database.minutes("duration")[0]:
         raise database.generation.errors("long_duration")
+    if not database.generation.takes_stt_triggers and database.options["stt_trigger"] != "1":
+        raise database.generation.errors("stt_trigger", value=database.options["stt_trigger"])
 
 
 def alter_database(access: Access, statement: AlterDatabase) -> None:
@@ -68,6 +70,8 @@ def alter_database(access: Access, statement: AlterDatabase) -> None:
         raise access.generation.errors("bad_expression", why="the precision of a database cannot be changed")
     changed = Database(database.name, database.options | statement.options, access.generation)
     _check_options(access, changed)
+    if changed.options == database.options and not access.generation.alters_to_the_same:
+        raise access.generation.errors("nothing_altered")
     database.options = changed.options
 
 

@@ -239,7 +239,9 @@ def write_block(access: Access, name: str, raw: bytes, fields: bytes | None) -> 
     table = database.tables.get(name)
     if table is None:
         raise access.generation.errors("table_missing")
-    part = read_raw_block(raw, fields, table.schema, access.generation.errors)
+    part = read_raw_block(
+        raw, fields, table.schema, access.generation.errors, takes_all_nchar=access.generation.takes_all_nchar
+    )
     _check_times(access, database, part.columns[table.schema.timestamp])
     table.rows.append(part)
     telling.written(access, (), [(database, table, part)])

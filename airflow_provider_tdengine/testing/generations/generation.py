@@ -164,8 +164,9 @@ class Generation:
         nothing_is_left_out: a group in which no aggregate found a value is not in the answer, nor is one whose only
             COUNT is 0 (measured 2.4.0.18, 2.6.0.27).
         maximum_skips_zero: MAX of unsigned numbers that are all 0 finds no value (measured 2.4.0.18, 2.6.0.27).
-        cuts_infinity: JSON ends where a number beyond DOUBLE should stand (measured 2.4.0.18, 2.6.0.27); else it is
-            null there.
+        infinity: what JSON has where a number is none: "cut", it ends there (measured 2.4.0.18, 2.6.0.27, 3.0.5.2);
+            "nothing", there is no answer (measured 3.3.3.0, 3.3.5.2); "null" since 3.3.8, by its documents.
+        sums_infinity: a sum beyond DOUBLE is infinite (2.x), rather than NULL (measured 3.0.5.2, 3.3.3.0, 3.3.5.2).
         first_slips: FIRST of the timestamp beside SUM, MIN or MAX in a GROUP BY tbname may be a step too low
             (measured 2.4.0.18, not 2.6.0.27).
         names_geometry: information_schema has a name for GEOMETRY; 3.0 says "(null)" (measured 3.0.5.2).
@@ -187,6 +188,10 @@ class Generation:
         describes_decimals: answers over WebSocket say digits and scales of columns (measured 3.3.5.2).
         counts_next: positions of subscriptions are the next version to be read (measured 3.3.3.0), rather than the last
             one that was (measured 3.0.5.2).
+        alters_to_the_same: ALTER DATABASE may change nothing (measured 3.3.3.0, 3.3.5.2; not 3.0.5.2).
+        takes_stt_triggers: STT_TRIGGER may be something else than 1 (not in 3.3.3.0, measured; 3.3.5.2 has 2).
+        takes_all_nchar: raw blocks may have NCHAR with numbers that are no characters (measured 3.3.3.0, 3.3.5.2); not
+            since 3.4, by its documents, which do not say how it refuses them.
         tells_empty_text: subscriptions tell an empty text from NULL (measured 3.3.3.0; not 3.0.5.2).
     """
 
@@ -223,7 +228,8 @@ class Generation:
     edge_keeps_name: bool
     nothing_is_left_out: bool
     maximum_skips_zero: bool
-    cuts_infinity: bool
+    infinity: str
+    sums_infinity: bool
     first_slips: bool
     names_geometry: bool
     selects_tags: bool
@@ -240,6 +246,9 @@ class Generation:
     describes_decimals: bool
     counts_next: bool
     tells_empty_text: bool
+    alters_to_the_same: bool
+    takes_stt_triggers: bool
+    takes_all_nchar: bool
 
     def type_name(self, kind: Type) -> str:
         """What DESCRIBE and REST call a type."""
@@ -291,7 +300,8 @@ GENERATION_2 = Generation(
     edge_keeps_name=True,
     nothing_is_left_out=True,
     maximum_skips_zero=True,
-    cuts_infinity=True,
+    infinity="cut",
+    sums_infinity=True,
     first_slips=True,
     names_geometry=False,
     selects_tags=False,
@@ -308,6 +318,9 @@ GENERATION_2 = Generation(
     describes_decimals=False,
     counts_next=False,
     tells_empty_text=False,
+    alters_to_the_same=True,
+    takes_stt_triggers=True,
+    takes_all_nchar=True,
 )
 
 GENERATION_3 = Generation(
@@ -344,7 +357,8 @@ GENERATION_3 = Generation(
     edge_keeps_name=False,
     nothing_is_left_out=False,
     maximum_skips_zero=False,
-    cuts_infinity=False,
+    infinity="nothing",
+    sums_infinity=False,
     first_slips=False,
     names_geometry=True,
     selects_tags=True,
@@ -361,6 +375,9 @@ GENERATION_3 = Generation(
     describes_decimals=False,
     counts_next=True,
     tells_empty_text=True,
+    alters_to_the_same=True,
+    takes_stt_triggers=True,
+    takes_all_nchar=True,
 )
 
 
@@ -380,6 +397,7 @@ def generation_of(version: str) -> Generation:
     is_current, is_newest = numbers >= (3, 3), numbers >= (3, 3, 5)
     return replace(
         GENERATION_3,
+        infinity="null" if numbers >= (3, 3, 8) else "nothing" if is_current else "cut",
         names_geometry=is_current,
         selects_tags=is_current,
         distinct_json=not is_current,
@@ -393,6 +411,9 @@ def generation_of(version: str) -> Generation:
         counts_hours=is_newest,
         counts_next=is_current,
         tells_empty_text=is_current,
+        alters_to_the_same=is_current,
+        takes_stt_triggers=is_newest or not is_current,
+        takes_all_nchar=numbers < (3, 4),
         errors=ERRORS_335 if is_newest else ERRORS_3 if is_current else ERRORS_30,
         compression=_COMPRESSION_335 if is_newest else {},
         timezone_length=16 if is_newest else 94,

@@ -40,6 +40,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     Literal,
     Name,
     Order,
+    ResetCache,
     Select,
     SelectItem,
     SetTags,
@@ -252,6 +253,7 @@ class _Parser:
             "show": self.show,
             "describe": self.describe,
             "desc": self.describe,
+            "reset": self.reset,
             "use": self.use,
             "delete": self.delete,
             "grant": self.grant,
@@ -459,6 +461,10 @@ class _Parser:
     def use(self) -> UseDatabase:
         self.expect("use")
         return UseDatabase(self.identifier())
+
+    def reset(self) -> ResetCache:
+        self.expect("reset", "query", "cache")
+        return ResetCache()
 
     def delete(self) -> Delete:
         self.expect("delete", "from")

@@ -215,6 +215,11 @@ class DropDatabase:
 
 
 @dataclass(frozen=True)
+class ResetCache:
+    """RESET QUERY CACHE."""
+
+
+@dataclass(frozen=True)
 class UseDatabase:
     """USE."""
 
@@ -391,6 +396,7 @@ Statement: TypeAlias = (
     | CreateDatabase
     | AlterDatabase
     | DropDatabase
+    | ResetCache
     | UseDatabase
     | CreateTopic
     | DropGroup

@@ -109,6 +109,9 @@ def aggregate(call: Call, frame: Frame, groups: Groups) -> Vector:
     if call.function == "max" and vector.field.type in _UNSIGNED and frame.generation.maximum_skips_zero:
         assert isinstance(found.column, FixedColumn)
         found.column.nulls = found.column.nulls | (found.column.values == 0)
+    if call.function == "sum" and found.field == _DOUBLE and not frame.generation.sums_infinity:
+        assert isinstance(found.column, FixedColumn)
+        found.column.nulls = found.column.nulls | ~np.isfinite(found.column.values)
     return found
 
 

@@ -35,6 +35,7 @@ class Store:
         databases: by name.
         owners: who created each database.
         topics: by name.
+        seen_empty: super tables that were read when they had no subtables, and when (`time.monotonic`); of 2.x.
     """
 
     version: str
@@ -43,6 +44,7 @@ class Store:
     databases: dict[str, Database] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     topics: dict[str, Topic] = field(default_factory=dict)
+    seen_empty: dict[SuperTable, float] = field(default_factory=dict)
     _logs: dict[Database, list[Log]] = field(default_factory=dict)
 
     def logs(self, database: Database) -> list[Log]:

@@ -101,7 +101,9 @@ def rest_rows(result: Result, generation: Generation, times: TimeFormat) -> str:
     ]
     rows = ",".join(f"[{row}]" for row in map(",".join, zip(*columns, strict=True)))
     answer = f'{head},"data":[{rows}],"rows":{block.rows}}}'
-    return answer.partition(_INFINITE)[0] if generation.cuts_infinity else answer.replace(_INFINITE, "null")
+    if _INFINITE not in answer or generation.infinity == "null":
+        return answer.replace(_INFINITE, "null")
+    return answer.partition(_INFINITE)[0] if generation.infinity == "cut" else ""
 
 
 def _type_name(field: Field, generation: Generation) -> str:

@@ -1,14 +1,34 @@
-"""A certificate and an assessment that have something of everything, for the tests of their pages."""
+"""A certificate, an assessment and a survey that have something of everything, for the tests of their pages."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
+from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
+from airflow_provider_tdengine.migration.catalog import Database
 from airflow_provider_tdengine.migration.comparing import Verdict
 from airflow_provider_tdengine.migration.documents import sealed
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.planning import Disk, Part, Preview, Sample, assessment
+from airflow_provider_tdengine.migration.planning import (
+    Assessed,
+    Disk,
+    Growth,
+    Machines,
+    Part,
+    Preview,
+    Proposal,
+    Sample,
+    Speed,
+    Survey,
+    Work,
+    assessment,
+    schedule,
+    survey_document,
+)
 
 LONG = "x" * 192
 SOURCE = {"address": "ws://a-server-with-a-long-name.example.org:6041", "version": "2.4.0.18", "database": "power"}
@@ -76,3 +96,30 @@ WARNING = Finding(
 )
 INFO = Finding("Topic 'alarms'", "it is not migrated", "Create it anew", Severity.INFO)
 ASSESSMENT = assessment("all plants", [a_preview("power", _FINDING, WARNING, INFO), a_preview("water")], MADE)
+
+
+def a_survey() -> Survey:
+    """What an assessment of two servers might find: a database that can be copied, a large one, one with a fault."""
+    known: dict[str, Any] = {
+        "database": Database("x", Precision.NS, (5_256_000,), 14_400, {"vgroups": "2", LONG: LONG})
+    }
+    known |= {"growth": Growth(10_000_000, 800_000_000), "objects": {"topic": 1, "index": 20}}
+    found = [replace(a_preview(name, *findings), **known) for name, findings in (("power", [INFO]), (LONG, []))]
+    found.append(a_preview("water", _FINDING, WARNING, INFO))
+    reasons = {"VGROUPS": f"one for {LONG}", "BUFFER": "a third of it holds an hour", "disk": "the rows as they are"}
+    wanted = Proposal(4, 64, 270_000_000, 4, 11 * 10**9, 40 * 10**9, f"CREATE DATABASE `{LONG}` VGROUPS 4", reasons)
+    works = [Work(one.source["address"], one.source["database"], 3600.0, 1) for one in found[:2]]
+    return Survey(
+        AssessmentOptions(source_conn_ids="north, south", window_hours=1, name="all plants"),
+        [Assessed(one, 3600.0, wanted if one.database else None) for one in found],
+        [WARNING, _FINDING],
+        {SOURCE["address"]: Machines(1, 8, None, 4), "ws://south:6041": Machines()},
+        TARGET["address"],
+        Machines(3, 48, 192 * 10**9, 6, 96),
+        Speed(measured={"dense": "200,000 rows of power in 1.2 s"}),
+        schedule(works, 3600.0, 1),
+        12.3,
+    )
+
+
+SURVEY = survey_document(a_survey(), MADE)

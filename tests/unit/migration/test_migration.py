@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,12 @@ from airflow_provider_tdengine.client.block import Block, column_from_list, enco
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected, StatementRejected
 from airflow_provider_tdengine.client.types import Field, Type
+from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, kept, replay
 from airflow_provider_tdengine.migration.findings import MigrationStopped
+from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.testing import TDengineBox
 
-from .conftest import CREATED, SOURCE, TARGET, Pair, T
+from .conftest import CREATED, SOURCE, TARGET, Pair, T, address
 
 COLUMNS = (
     "ts timestamp, b bool, i8 tinyint, i16 smallint, i32 int, i64 bigint, u8 tinyint unsigned, "
@@ -245,23 +250,50 @@ def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
     assert not pair.verify().differences
 
 
-@pytest.mark.source(since=(3, 3))
-@pytest.mark.parametrize("strategy", ["dense", "sparse"])
-def test_numbers_that_are_no_characters_arrive(pair: Pair, strategy: str) -> None:
+def write_no_character(pair: Pair) -> None:
+    """Two rows of a subtable, the second of which has a number of NCHAR that is no character."""
     pair.sql(
         f"create database {SOURCE} keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, n nchar(8)) tags (g int)",
         f"create table {SOURCE}.a using {SOURCE}.s tags (1)",
     )
     fields = (Field("ts", Type.TIMESTAMP, 8), Field("n", Type.NCHAR, 8))
-    columns = (column_from_list(fields[0], [T, T + 1]), column_from_list(fields[1], ["aBc", "B"]))
+    columns = (column_from_list(fields[0], [T, T + 1]), column_from_list(fields[1], ["abc", "B"]))
     raw = encode_block(Block(fields, columns, 2)).replace("B".encode("utf-32-le"), (0x110000).to_bytes(4, "little"))
     with pair.source.websocket_session(SOURCE) as session:
         session.confirm(session.write_raw_block("a", raw, encode_fields(fields)), "a")
+
+
+@pytest.mark.source(since=(3, 3))
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_numbers_that_are_no_characters_arrive(pair: Pair, strategy: str) -> None:
+    write_no_character(pair)
     assert not pair.migrate(strategy=strategy, verify="full").differences
     source, target = pair.both()
     assert source == target
     assert not pair.verify(verify="full").differences
+
+
+@pytest.mark.parametrize("strategy", ["dense", "sparse"])
+def test_numbers_that_are_no_characters_are_refused_as_rows(
+    boxes: Callable[[str], TDengineBox], strategy: str, tmp_path: Path
+) -> None:
+    pair = Pair(*(Client(address(boxes(f"{version} characters"))) for version in ("3.3.5.2", "3.4.0.0")))
+    pair.source.execute(f"drop database if exists {SOURCE}")
+    pair.target.execute(f"drop database if exists {TARGET}")
+    write_no_character(pair)
+    pair.sync()
+    with pytest.raises(RowRejected, match=r"row of table 'a' at .*, whose column 'n' is .* Invalid parameters"):
+        pair.copy(strategy=strategy)
+    options = pair.options(strategy=strategy)
+    (batch,) = make_plan(*pair.catalogs, options)
+    letters = DeadLetters(tmp_path)
+    copied = copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=letters)
+    assert (copied.tally.rows, copied.tally.rejected) == (2, 1)
+    assert pair.target.rows(f"select * from {TARGET}.a") == [(T, "abc")]
+    still = replay(tmp_path, pair.catalogs[1])
+    assert (still.arrived, still.remaining) == (0, 1)
+    assert not pair.verify(refused=kept(tmp_path), verify="full").differences
 
 
 def test_without_schema_sync_a_missing_table_is_a_finding(filled: Pair) -> None:

@@ -254,4 +254,5 @@ def subclasses(operator: type[BaseOperator]) -> Iterator[type[BaseOperator]]:
 def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
     # The others are read when the DAG is made.
     read = {"kwargs", "by_interval", "parallel_batches", "shared", "past", "spare", "linger", "fruitless_retries"}
+    read |= {"ended_by", "is_last"}
     assert set(inspect.signature(operator).parameters) - read <= set(operator.template_fields)

@@ -6,10 +6,12 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import IncompleteResult, StatementRejected
+from airflow_provider_tdengine.client.types import Precision
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.catalog import (
     Catalog,
@@ -18,6 +20,7 @@ from airflow_provider_tdengine.migration.catalog import (
     Scope,
     count,
     holdings,
+    in_slices,
     measured,
     together,
 )
@@ -64,6 +67,35 @@ def fill(pair: Pair) -> None:
 EXPECTED = [Holding(f"D{i:02}", 1 + i % 3, T + i, T + i + i % 3 * 10) for i in range(TABLES)]
 
 
+@pytest.mark.parametrize("precision", list(Precision))
+def test_rows_by_slices_of_time(pair: Pair, precision: Precision) -> None:
+    """Slices begin at multiples of their width; other tables between those that are meant do not count."""
+    step = precision.per_second // 1000
+    pair.sql(
+        f"create database {SOURCE} precision '{precision.value}' keep 36500",
+        f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.n (ts timestamp, v int)",
+        *(f"create table {SOURCE}.d{i} using {SOURCE}.m tags ({i})" for i in range(4)),
+        *(
+            f"insert into {SOURCE}.{table} values "
+            + "".join(f"({T * step + row * 7 * step},1)" for row in range(count))
+            for table, count in (("d0", 90), ("d1", 50), ("d3", 30), ("n", 40))
+        ),
+    )
+    source, _ = pair.catalogs
+    low, high, width = (T + 35) * step, (T + 400) * step, 53 * step
+    for name, names, counts in (("m", ["d0", "d2", "d3"], [90, 0, 30]), ("n", ["n"], [40])):
+        table = source.describe(name)
+        found = in_slices(source, table, names, (low, high), width, precision)
+        expected = np.zeros((len(names), -(-high // width) - low // width), np.int64)
+        for line, rows in enumerate(counts):
+            for time in range(T * step, T * step + rows * 7 * step, 7 * step):
+                if low <= time < high:
+                    expected[line, time // width - low // width] += 1
+        assert found.tolist() == expected.tolist()
+        assert not in_slices(source, table, names, ((T - 60) * step, T * step), width, precision).any()
+
+
 def test_what_tables_hold(pair: Pair) -> None:
     fill(pair)
     source, _ = pair.catalogs
@@ -90,7 +122,7 @@ def test_a_listing_that_is_cut_is_not_believed(faulty: BoxPair) -> None:
     source, _ = over_rest(faulty).catalogs
     stable = source.describe("m")
     faulty.source_box.faults.truncate_rest(CUT)
-    with pytest.raises(IncompleteResult, match=r"of 20 subtables of 'm' were listed where .* counts 99"):
+    with pytest.raises(IncompleteResult, match=r"39 rows of 'm' were listed where .* counts 99"):
         holdings(source, stable, Scope(), ALL)
     # SQL cannot say such a scope: it is the listing that is counted.
     with pytest.raises(IncompleteResult):

@@ -67,8 +67,11 @@ def copy(pair: Pair, folder: Path | None, *, shortens: bool = True, **values: ob
     letters = None if folder is None else DeadLetters(folder, options.max_rejected)
 
     def report(checkpoint: Checkpoint) -> None:
+        nonlocal shortens
         if shortens and not checkpoint.tally.rows:
             pair.target.execute(f"alter database {TARGET} keep 3650")
+            # 3.0 refuses an ALTER that changes nothing (906).
+            shortens = False
 
     return copy_batch(*pair.catalogs, batch, options, MemoryProgress(), dead_letters=letters, report=report).tally
 

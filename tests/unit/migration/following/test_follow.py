@@ -49,7 +49,10 @@ class Follow:
         elif self.stored:
             self.stored["next_look"] = 0
         follower = self.follower
-        return follower.round(follower.position(self.stored))
+        try:
+            return follower.round(follower.position(self.stored))
+        finally:
+            follower.close()
 
     def lookout(self) -> Lookout:
         options = self.pair.options(**{"mode": "realtime", **self.values})

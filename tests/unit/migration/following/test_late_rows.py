@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from airflow_provider_tdengine.migration.following import Follower, known
-from airflow_provider_tdengine.migration.following.known import gaps
+from airflow_provider_tdengine.client.block import Ints
+from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.following import Follower, known, look
+from airflow_provider_tdengine.migration.following.known import Gap, Slices, gaps
 
 from ..conftest import CREATED, SOURCE, TARGET, BoxPair, Pair
 from .test_follow import C, Follow, devices, equal, rows, times
 
 __all__ = ["devices"]
+
+METERS = f"create stable {SOURCE}.m (ts timestamp, v double) tags (g int, name nchar(8))"
 
 
 @pytest.mark.parametrize("mode", ["realtime", "both"])
@@ -41,7 +49,7 @@ def test_rows_later_than_the_lookback_are_noticed_and_brought(devices: Pair, mod
 def test_only_the_part_of_a_table_is_copied_in_which_rows_are_late(
     devices: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "_ENOUGH", 10)
+    monkeypatch.setattr(known, "ENOUGH", 10)
     follow = Follow(devices, {"lookback": 0})
     devices.sql(rows("d0", *range(0, 1000, 2)))
     follow.round(2)
@@ -50,16 +58,164 @@ def test_only_the_part_of_a_table_is_copied_in_which_rows_are_late(
     assert len(times(devices, "d0")) == 502
 
 
-def test_periods_that_differ_are_found_by_halving() -> None:
-    missing = {5, 700, 701}
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 999), st.booleans()), max_size=60), st.integers(1, 40))
+def test_what_is_to_be_copied_covers_all_that_differs(there: list[tuple[int, int, bool]], enough: int) -> None:
+    """And no part of it has many rows, unless the target has none of them."""
+    ours, theirs = np.zeros((5, 1000), np.int64), np.zeros((5, 1000), np.int64)
+    for table, moment, is_there in there:
+        ours[table, moment] += 1
+        theirs[table, moment] += is_there
 
-    def there(low: int, high: int) -> int:
-        return sum(one not in missing for one in range(low, high))
+    def slices(rows: Ints) -> Slices:
+        def ask(names: Sequence[str], low: int, high: int, width: int) -> Ints:
+            wide = np.zeros((len(names), -(-high // width) - low // width), np.int64)
+            for moment in range(low, high):
+                wide[:, moment // width - low // width] += rows[list(map(int, names)), moment]
+            return wide
 
-    found = list(gaps(lambda low, high: 10_000 * (high - low), lambda low, high: 10_000 * there(low, high), 0, 1024, 4))
-    assert {one for low, high in found for one in range(low, high)} >= missing
-    assert all((low % 4, high % 4) == (0, 0) and high - low <= 4 for low, high in found)
-    assert not list(gaps(lambda low, high: 7, lambda low, high: 7, 0, 1024, 1))
+        return ask
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "ENOUGH", enough)
+        patch.setattr(known, "_MOST", 7)
+        names = [str(table) for table in range(5) if ours[table].any()]
+        whole = Gap(names, ours[list(map(int, names))].sum(1), 0, 1000)
+        found = list(gaps(slices(ours), slices(theirs), whole, 1)) if names else []
+    for gap in found:
+        part = np.ix_(list(map(int, gap.names)), range(gap.low, gap.high))
+        assert gap.rows.tolist() == ours[part].sum(1).tolist()
+        assert ours[part].sum() <= enough or not theirs[part].any() or gap.high - gap.low == 1
+        ours[part] = theirs[part] = 0
+    assert (ours == theirs).all()
+
+
+def test_late_rows_of_many_tables_are_brought_with_few_statements(
+    faulty: BoxPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked table by table, and by halves of each: thousands of statements."""
+    monkeypatch.setattr(known, "ENOUGH", 1000)
+    faulty.sql(f"create database {SOURCE} precision 'ms' keep 36500", METERS)
+    for i in range(100):
+        faulty.source_box.execute(f"create table {SOURCE}.d{i} using {SOURCE}.m tags ({i}, '')")
+        faulty.source_box.execute(rows(f"d{i}", *range(i, 100_000, 1000)))
+    faulty.sync()
+    follow = Follow(faulty, {"lookback": 0, "strategy": "sparse"})
+    follow.round(100)
+    for i in range(0, 100, 2):
+        faulty.source_box.execute(rows(f"d{i}", 20_005 + 200 * i, 30_004 + 20 * i))
+    asked = faulty.source_box.statements, faulty.target_box.statements
+    for statements in asked:
+        statements.clear()
+    assert 100 < follow.round(1).rows < 3000
+    assert max(map(len, asked)) < 60, asked
+    assert equal(faulty)
+
+
+# --- A look and rounds
+
+HELD = pytest.mark.parametrize("held", ["digest", "counts_of"])
+"""Where a look is held up: at the structure, or while it compares."""
+
+
+@pytest.fixture
+def gate(held: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What holds up looks until it is set."""
+    opened, question = threading.Event(), getattr(look, held)
+
+    def ask(*arguments: object) -> object:
+        opened.wait()
+        return question(*arguments)
+
+    monkeypatch.setattr(look, held, ask)
+    yield opened
+    opened.set()
+
+
+@HELD
+def test_rows_go_on_while_a_look_takes_its_time(devices: Pair, gate: threading.Event) -> None:
+    follow = Follow(devices, {"poll_interval": 0.1, "lookback": 0})
+    follower = follow.follower
+    position = follower.position(None)
+    for second in range(3):
+        devices.sql(rows("d0", second * 1000 + 500))
+        follow.now += 1
+        position = follower.round(position).position
+        assert position.watermark == C + 1000 * (second + 1)
+        assert not follower.has_caught_up(position)
+    assert times(devices, "d0") == [500, 1500, 2500]
+    assert position.structure is None, "what the look comes to is in no position yet"
+    devices.sql(rows("d1", 700))
+    gate.set()
+    while not follower.has_caught_up(position):
+        position = follower.round(position).position
+    assert position.structure
+    follow.now += 100
+    while not times(devices, "d1"):
+        position = follower.round(position).position
+    follower.close()
+
+
+@HELD
+def test_a_kill_in_a_look_loses_nothing(devices: Pair, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late rows and those of a table that came up: the next one looks anew."""
+    options = {"mode": "both", "poll_interval": 0.1, "lookback": 1}
+    follow = Follow(devices, options)
+    devices.copy(mode="both")
+    follower = follow.follower
+    position = follower.position(None)
+    for second in range(3):
+        devices.sql(
+            rows("d0", second * 1000 + 500, second - 40_000),
+            f"create table {SOURCE}.n{second} using {SOURCE}.m tags (9, '')",
+            rows(f"n{second}", second * 1000 + 500, -90_000),
+        )
+        follow.now += 1
+        position = follower.round(position).position
+    follower.stop()
+    with pytest.raises(Stopped):
+        follower.round(position)
+    monkeypatch.undo()
+    gate.set()
+    follow.values["poll_interval"] = 60
+    follow.round(1)
+    assert equal(devices)
+
+
+@pytest.mark.parametrize("held", ["counts_of"])
+def test_a_table_that_comes_up_in_a_look_is_not_taken_for_compared(devices: Pair, gate: threading.Event) -> None:
+    follow = Follow(devices, {"mode": "both", "poll_interval": 0.1})
+    devices.copy(mode="both")
+    follower = follow.follower
+    position = follower.round(follower.position(None)).position
+    devices.sql(f"create table {SOURCE}.n9 using {SOURCE}.m tags (9, '')", rows("n9", -90_000))
+    gate.set()
+    for seconds in (0, 1000):
+        follow.now += seconds
+        position = follower.round(position).position
+        while not follower.has_caught_up(position):
+            position = follower.round(position).position
+    assert equal(devices)
+    follower.close()
+
+
+@HELD
+def test_the_end_waits_for_the_last_look(devices: Pair, gate: threading.Event) -> None:
+    """One that has begun before it does not do."""
+    options = {"poll_interval": 0.1, "lookback": 0, "stop_at": (CREATED + timedelta(seconds=9)).isoformat()}
+    follow = Follow(devices, options)
+    follower = follow.follower
+    devices.sql(rows("d0", 5000))
+    follow.now += 6
+    position = follower.round(follower.position(None)).position
+    assert not follower.is_at_end(position)
+    devices.sql(rows("d0", 1), rows("d1", 2), rows("d0", 8000))
+    follow.now += 6
+    threading.Timer(0.3, gate.set).start()
+    position = follower.round(position).position
+    assert follower.is_at_end(position)
+    assert (times(devices, "d0"), times(devices, "d1")) == ([1, 5000, 8000], [2])
+    follower.close()
 
 
 @pytest.mark.source(since=(3,))

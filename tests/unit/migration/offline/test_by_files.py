@@ -19,11 +19,14 @@ from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.copying import Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.headway import Headway
-from airflow_provider_tdengine.migration.offline import Export, export, opened
+from airflow_provider_tdengine.migration.offline import Export, StoredCatalog, export, opened, row_file
 from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
-from airflow_provider_tdengine.migration.planning import plan
+from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.planning import make_plan, plan
+from airflow_provider_tdengine.migration.structure import SchemaSync
 
 from ..conftest import SOURCE, TARGET, BoxPair, T
 
@@ -157,12 +160,62 @@ def test_it_goes_on_where_it_stopped(two: BoxPair, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_an_import_goes_on_from_its_checkpoint(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(row_file, "_MOST_ROWS", 100)
+    assert calls.export("--strategy", "dense")[0] == 0
+    stored, target = opened(calls.folder), Catalog(two.target, TARGET)
+    given = {"source_conn_id": "a", "target_conn_id": "b", "target_database": TARGET}
+    options = MigrationOptions.checked(stored.given({**given, "workers": 1, "strategy": "dense"}))
+    SchemaSync(stored, target, options).run()
+    (batch,) = make_plan(stored, target, options)
+    progress, stop, read = MemoryProgress(), threading.Event(), StoredCatalog.block
+
+    def copy() -> Copied:
+        return copy_batch(opened(calls.folder), target, batch, options, progress, stop=stop)
+
+    def stop_in_the_middle(catalog: StoredCatalog, file: int, group: int) -> Any:
+        if group == len(catalog.groups) - 1:
+            # Of the second table some rows are left.
+            stop.set()
+        return read(catalog, file, group)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredCatalog, "block", stop_in_the_middle)
+        with pytest.raises(Stopped):
+            copy()
+    saved = progress.load()
+    assert saved
+    before = cast("dict[str, int]", saved["tally"])["rows"]
+    assert 500 <= before < 1000
+    (there,) = two.target.rows(f"select count(*) from {TARGET}.d0")
+    assert there == (500,)
+    # What is written again has the note that it has in the files.
+    marked = "".join(f"({T + row * 10_000},0,'here')" for row in range(500))
+    two.target.execute(f"insert into {TARGET}.d0 values {marked}")
+    stop.clear()
+    copied = copy()
+    assert (copied.rows, copied.tried) == (1000, 1000 - before)
+    assert two.target.rows(f"select count(*) from {TARGET}.d0 where note = 'here'") == [(500,)]
+    assert two.target.rows(f"select count(*), first(note), last(note) from {TARGET}.d1") == [(500, "n0", "n499")]
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_an_export_mends_its_own_files(two: BoxPair, calls: Calls) -> None:
     assert calls.export()[0] == 0
     calls.rows_files[0].unlink()
+    (calls.folder / "manifest.json").write_text("{")
     status, said = calls.export("--json")
     assert (status, json.loads(said)["kept"]) == (0, 1)
     assert calls.bring()[0] == 0
+    for file in ("schema.json", "plan.json", "parts/0001.json"):
+        (calls.folder / file).write_text("{")
+        status, said = calls.export()
+        assert status
+        assert f"{file}': its content does not have the SHA-256" in said
+        assert "run the export again with force" in said
+        status, said = calls.export("--force", "--json")
+        assert (status, json.loads(said)["kept"]) == (0, 0)
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)

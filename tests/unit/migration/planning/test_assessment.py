@@ -16,7 +16,7 @@ from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.planning import assessment, assessment_page, preview
 
 from ..conftest import BoxPair
-from ..documents import ASSESSMENT, CERTIFICATE, INFO, MADE, WARNING, a_preview
+from ..documents import ASSESSMENT, CERTIFICATE, INFO, MADE, SURVEY, WARNING, a_preview
 
 BLOCKER = Finding("Table 'm'", "it has another type", "Change it")
 
@@ -91,8 +91,8 @@ EVIL = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>'\"
 
 @pytest.mark.parametrize(
     ("document", "page"),
-    [(ASSESSMENT, assessment_page), (CERTIFICATE, certificate_page)],
-    ids=["assessment", "certificate"],
+    [(ASSESSMENT, assessment_page), (SURVEY, assessment_page), (CERTIFICATE, certificate_page)],
+    ids=["assessment", "survey", "certificate"],
 )
 def test_no_text_can_inject(document: dict[str, object], page: Callable[[dict[str, object]], str]) -> None:
     plain, html = page(document), page(hostile(document))  # type: ignore[arg-type]

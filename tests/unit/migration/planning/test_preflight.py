@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.types import Field, Type
 from airflow_provider_tdengine.migration.catalog import Table
 from airflow_provider_tdengine.migration.findings import Finding, Severity
 from airflow_provider_tdengine.migration.planning import preflight, row_of, row_on_disk
 from airflow_provider_tdengine.migration.structure import limit_findings, limits, read_structure
+from airflow_provider_tdengine.testing import TDengineBox
 
-from ..conftest import SOURCE, TARGET, BoxPair, Pair, T
+from ..conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 
 OLD = 10**12
 
@@ -51,6 +54,26 @@ def test_expired_rows_are_counted_before_there_is_a_target(aged: Pair, on_expire
 
 def test_clocks_agree(aged: Pair) -> None:
     assert not [finding for finding in look(aged) if "Clock" in finding.object]
+
+
+@pytest.mark.parametrize(
+    ("version", "scheme", "count"),
+    [("3.3.8.0", "http", 1), ("3.3.8.0", "ws", 0), ("3.3.3.0", "http", 0), ("2.4.0.18", "http", 0)],
+)
+def test_numbers_that_rest_says_as_null(
+    boxes: Callable[[str], TDengineBox], version: str, scheme: str, count: int
+) -> None:
+    pair = Pair(*(Client(address(boxes(f"{which} infinite"), scheme)) for which in (version, "3.3.3.0")))
+    pair.sql(
+        f"drop database if exists {SOURCE}",
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.t (ts timestamp, v int)",
+        f"create stable {SOURCE}.s (ts timestamp, v float) tags (g int)",
+    )
+    found = [finding for finding in look(pair) if finding.object == "Connection of the source"]
+    assert [(finding.severity, "1 table has FLOAT or DOUBLE" in finding.found) for finding in found] == [
+        (Severity.WARNING, True)
+    ] * count
 
 
 @pytest.mark.parametrize(

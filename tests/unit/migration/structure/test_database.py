@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.dialect import Dialect
 from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.client.types import Precision
@@ -17,9 +19,10 @@ from airflow_provider_tdengine.migration.catalog import Catalog, Database
 from airflow_provider_tdengine.migration.database_options import DAY, DatabaseOptions, minutes
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.structure import oldest
-from airflow_provider_tdengine.migration.structure.database import NewDatabase
+from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
+from airflow_provider_tdengine.testing import TDengineBox
 
-from ..conftest import SOURCE, TARGET, Pair, T
+from ..conftest import SOURCE, TARGET, Pair, T, address
 
 TABLE = f"create table {SOURCE}.t (ts timestamp, v int)"
 """A database without any table is none that could be migrated."""
@@ -88,7 +91,7 @@ class TestNewDatabase:
             ((100, 200, 300), 10, "", "PRECISION 'ms' KEEP 144000m,288000m,432000m DURATION 14400m"),
             ((29,), 10, "", "PRECISION 'ms' KEEP 41760m DURATION 13920m"),
             ((1,), 1, "", "PRECISION 'ms' KEEP 1440m DURATION 480m"),
-            ((36500,), 3650, "", "PRECISION 'ms' KEEP 52560000m DURATION 1752000m"),
+            ((36500,), 3650, "", "PRECISION 'ms' KEEP 52560000m DURATION {longest}m"),
             ((3650,), 10, "KEEP 5", "PRECISION 'ms' KEEP 5 DURATION 2400m"),
             ((5,), 1, "DURATION 60m VGROUPS 4", "PRECISION 'ms' KEEP 7200m DURATION 60m VGROUPS 4"),
             ((5,), 1, "precision 'ns'", "PRECISION 'ns' KEEP 7200m DURATION 1440m"),
@@ -98,7 +101,8 @@ class TestNewDatabase:
         source = Database("x", Precision.MS, tuple(days * DAY for days in keep), duration * DAY)
         new = NewDatabase.like(source, TARGET, options, pair.target.dialect)
         statement = new.statement(pair.target.dialect)
-        assert statement == f"CREATE DATABASE IF NOT EXISTS `{TARGET}` {expected}"
+        longest = min(3650 * DAY, pair.target.dialect.days_kept_local * DAY // 3)
+        assert statement == f"CREATE DATABASE IF NOT EXISTS `{TARGET}` {expected.format(longest=longest)}"
         pair.target.execute(statement)
         assert list(new.findings(source)) == []
 
@@ -143,11 +147,35 @@ class TestNewDatabase:
         assert finding.found == "KEEP would be 365000d, and TDengine 3 takes 1d to 106580d with precision ns"
 
 
+def test_shared_storage_has_another_name_since_337() -> None:
+    options = {"name": "x", "precision": "ms", "vgroups": "2", "keep": "3650d", "replica": "1", "s3_keeplocal": "100d"}
+    source = Database("x", Precision.MS, (3650 * DAY,), DAY, {**options, "keep_time_offset": "3"})
+    new = NewDatabase.like(source, "y", "AS SOURCE", NEWEST, known={"ss_keeplocal", "vgroups"})
+    assert new.words == {"VGROUPS": "2", "SS_KEEPLOCAL": "100d"}
+    target = Database("y", Precision.MS, (3650 * DAY,), DAY, {"vgroups": "2", "ss_keeplocal": "365d"})
+    assert {one.name: one.definition for one in options_not_taken(source, target)} == {
+        "S3_KEEPLOCAL 100d": "the target has SS_KEEPLOCAL 365d; SS_KEEPLOCAL 100d in database_options gives a new one "
+        "the same",
+        "KEEP_TIME_OFFSET 3": "the target's version has no such option",
+    }
+
+
+def test_as_source_into_an_older_version(boxes: Callable[[str], TDengineBox]) -> None:
+    """Of 3.3.5.2 into 3.3.3.0, which takes another STT_TRIGGER and has no COMPACT_INTERVAL."""
+    pair = Pair(*(Client(address(boxes(f"{version} as source"))) for version in ("3.3.5.2", "3.3.3.0")))
+    pair.sql(f"create database {SOURCE} keep 36500 cachemodel 'both' compact_interval 10d", TABLE)
+    left = pair.sync(database_options="AS SOURCE").not_migrated
+    assert [one["name"] for one in left if one["kind"] == "database option"] == ["COMPACT_INTERVAL 10d"]
+    target = pair.catalogs[1].database()
+    assert target
+    assert target.options["cachemodel"] == "both"
+
+
 @pytest.mark.parametrize(
     ("keep", "days", "expected"),
-    [(300, 100, "144000m"), (29, 10, "13920m"), (2, 1, "960m"), (3650, 10, "14400m")],
+    [(300, 100, 144_000), (29, 10, 13_920), (2, 1, 960), (3650, 10, 14_400)],
 )
-def test_keep_and_duration_arrive(pair: Pair, keep: int, days: int, expected: str) -> None:
+def test_keep_and_duration_arrive(pair: Pair, keep: int, days: int, expected: int) -> None:
     # 3.x keeps rows as long as three files of them last.
     files = f"days {days}" if pair.source.generation == 2 else f"duration {min(days * DAY, keep * DAY // 3)}m"
     pair.sql(f"create database {SOURCE} keep {keep} {files} precision 'us'", TABLE)
@@ -157,7 +185,7 @@ def test_keep_and_duration_arrive(pair: Pair, keep: int, days: int, expected: st
     assert target
     assert max(target.keep) == max(source.keep) == keep * DAY
     assert target.precision is Precision.US
-    assert target.options["duration"] == expected
+    assert target.duration == expected
 
 
 def test_timestamp_tags_count_as_the_new_database_does(pair: Pair) -> None:

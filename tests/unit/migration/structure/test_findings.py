@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +24,27 @@ import pytest
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
 from airflow_provider_tdengine.migration.following import Follower, choose
+from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
+from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
+from airflow_provider_tdengine.migration.offline.folder import Folder
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
-from airflow_provider_tdengine.migration.planning import make_plan, plan, preflight, preview
+from airflow_provider_tdengine.migration.planning import (
+    Machines,
+    Proposal,
+    databases_meant,
+    make_plan,
+    plan,
+    preflight,
+    preview,
+    survey,
+    target_findings,
+)
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
@@ -232,10 +247,48 @@ def too_many_refused(pair: BoxPair, folder: Path) -> object:
     return copy_batch(*pair.catalogs, batch, pair.options(**values), MemoryProgress(), dead_letters=letters)
 
 
+def surveyed(
+    pair: BoxPair,
+    prepare: Callable[[BoxPair], None] = lambda pair: None,
+    sources: str = "a",
+    *,
+    error: bool = False,
+    databases: str = "*",
+) -> object:
+    """What is found where whole servers are assessed.
+
+    Parameters:
+        pair: of servers.
+        prepare: what happens before.
+        sources: connections that lead to the source.
+        error: whether the source does not list super tables.
+        databases: that are meant.
+    """
+    prepare(pair)
+    if error:
+        pair.source_box.faults.answer_with(0x2600, "Syntax error", matching="stables")
+    options = AssessmentOptions.checked({"source_conn_ids": sources, "databases": databases})
+    servers = dict.fromkeys(options.sources, pair.source), pair.target, options
+    found = survey(databases_meant(*servers), *servers, CREATED)
+    raise MigrationStopped(found.all_findings)
+
+
+WANTED = Proposal(4, 64, 270_000_000, 4, 1, 1, "CREATE DATABASE `a`", {})
+
+
 def rows_of_the_future(pair: BoxPair, folder: Path) -> object:
     sides((NORMAL, f"insert into {{}}.t values ({T + 40_000_000_000}, 1)"))(pair)
     structure = read_structure(*pair.catalogs, pair.options())
     raise MigrationStopped(preflight(*pair.catalogs, structure, pair.options(), is_end_implied=True))
+
+
+def over_rest_of_338(pair: BoxPair, folder: Path) -> object:
+    sides(("create table {}.f (ts timestamp, v float)",))(pair)
+    client, target = Client(pair.source.address), pair.catalogs[1]
+    client._server = replace(pair.source.server, version=(3, 3, 8, 0), websocket_path=None)
+    source = Catalog(client, SOURCE)
+    structure = read_structure(source, target, pair.options())
+    raise MigrationStopped(preflight(source, target, structure, pair.options()))
 
 
 def more_than_are_sent(pair: BoxPair, folder: Path) -> object:
@@ -434,6 +487,76 @@ def topic(**values: object) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def exported(
+    *statements: str, schema: dict[str, object] | None = None, **values: object
+) -> Callable[[BoxPair, Path], object]:
+    """An export that goes on, after some statements, with other options, or where its folder says something else."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD, NORMAL))(pair)
+        Export(pair.catalogs[0], pair.options(), folder).run()
+        pair.sql(*(statement.replace("{}", SOURCE) for statement in statements))
+        says(folder, schema or {})
+        return Export(pair.catalogs[0], pair.options(**values), folder).run()
+
+    return happen
+
+
+def says(folder: Path, changed: dict[str, object]) -> None:
+    """Let an export say something else of itself."""
+    Folder(folder).save("schema.json", {**(Folder(folder).load("schema.json") or {}), **changed})
+
+
+def imported(file: str, change: Callable[[Path], object]) -> Callable[[BoxPair, Path], object]:
+    """An import from a folder, one of whose files is changed."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((STABLE, CHILD))(pair)
+        Export(pair.catalogs[0], pair.options(), folder).run()
+        change(folder / file)
+        return opened(folder)
+
+    return happen
+
+
+def without_pyarrow(pair: BoxPair, folder: Path) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        return runpy.run_path(str(arrow.__file__))
+
+
+def exported_without_a_right(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.source_box.faults.answer_with(0x0303, "Insufficient privilege for operation", times=100, matching="describe")
+    return Export(pair.catalogs[0], pair.options(), folder)
+
+
+def dropped_and_made_anew(pair: BoxPair, folder: Path) -> object:
+    """A table, between the look at it and the reading of its rows."""
+    sides((NORMAL, ROW))(pair)
+    read = export.read_unit
+
+    def read_unit(*given: Any) -> Any:
+        pair.sql(f"drop table {SOURCE}.t", f"create table {SOURCE}.t (ts timestamp, w int)")
+        return read(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "read_unit", read_unit)
+        return Export(pair.catalogs[0], pair.options(), folder).run()
+
+
+def written_to(moment: int) -> Callable[[BoxPair, Path], object]:
+    """A source that is not to be written to any more, and has a row more when it has been compared."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        sides((NORMAL, ROW))(pair)
+        quiet = Quiet(*pair.catalogs, pair.options())
+        pair.sql(f"insert into {SOURCE}.t values ({moment}, 1)")
+        return quiet.check()
+
+    return happen
+
+
 def sessions(limit: int) -> Callable[[BoxPair, Path], object]:
     """What is said of an account of 3.4 that may have so many sessions."""
 
@@ -456,6 +579,7 @@ LETTER = json.dumps(
 )
 LONG = "x" * 65
 RENAME = "Give it another one with rename_stables or rename_tables, or leave it out."
+OTHERWISE = "another folder, or force, which begins the export anew."
 ONLY_2, ONLY_3 = frozenset({2}), frozenset({3})
 
 
@@ -473,7 +597,7 @@ def decimals(pair: BoxPair, folder: Path) -> object:
 CASES = (
     # --- Options
     Case(
-        "options.MigrationOptions.read",
+        "options.read_values",
         options(worker=3),
         f"Option 'worker': there is no such option. The options are {', '.join(OPTIONS)}.",
     ),
@@ -639,7 +763,7 @@ CASES = (
     ),
     # --- Command line
     Case(
-        "cli._client",
+        "cli_servers.client_of",
         command("--source-conn-id", "nowhere", "--source-database", "a"),
         "Connection 'nowhere': The conn_id `nowhere` isn't defined. "
         "Create that connection, or give a URL such as ws://root:***@host:6041.",
@@ -783,7 +907,7 @@ CASES = (
         "structure._refused_conditions",
         sync(NORMAL, where="nosuch > 0"),
         "Option 'where': the source refuses it for table 't' ({error}). Give a condition on columns or tags that all "
-        "tables in scope have, or leave these tables out.",
+        "tables in scope have, names that are keywords there in backticks; or leave these tables out.",
     ),
     Case(
         "structure.compare",
@@ -1064,6 +1188,13 @@ CASES = (
         "devices, give a later end, or choose mode both.",
     ),
     Case(
+        "preflight._infinity_over_rest",
+        over_rest_of_338,
+        "Connection of the source: {source} is asked over REST, which says NULL for Infinity and NaN; 1 table has "
+        "FLOAT or DOUBLE. Give an address that begins with ws:// or wss://, unless these tables have neither.",
+        ONLY_3,
+    ),
+    Case(
         "findings.sent",
         more_than_are_sent,
         "3 more findings: they are left out here. The log of the task has them.",
@@ -1089,6 +1220,94 @@ CASES = (
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. Bring it over, or set on_schema_change to evolve.",
     ),
+    Case(
+        "quiet.Quiet.check 1",
+        written_to(T + 1),
+        "Source database 'mig_src': it had 1 row before they were compared, and 2 afterwards. "
+        "It is still written to: stop whoever writes, then clear this task.",
+    ),
+    Case(
+        "quiet.Quiet.check 2",
+        written_to(T + 40_000_000_000),
+        "Source database 'mig_src': it has 1 row from 2022-01-01T00:00:00+00:00 on, where the comparison ends. "
+        "If it is still written to, stop whoever writes, then clear this task. If they lie in the future, copy them "
+        "with a migration of mode history whose start is that moment.",
+    ),
+    # --- Files
+    Case(
+        "arrow.",
+        without_pyarrow,
+        "Python package 'pyarrow': it is not installed, and the files of an export are written and read with it. "
+        "Run pip install 'airflow-provider-tdengine[parquet]'.",
+    ),
+    Case(
+        "export.Export._allowed",
+        exported_without_a_right,
+        "Account 'root' of {source}: it may not do what an export needs ({error}). "
+        "It must read mig_src and the information schema; as root of 3.x: GRANT READ ON {quoted}.* TO root.",
+    ),
+    Case(
+        "export.Export._is_another 1",
+        exported(schema={"format": 9}),
+        f"Folder '{{folder}}': it has an export of format 9, and this version writes format 1. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._is_another 2",
+        exported(schema={"source": {"address": "ws://a:6041", "database": "b", "version": "2.6.0.27"}}),
+        "Folder '{folder}': it has an export of 'b' of ws://a:6041 (TDengine 2.6.0.27), and this would be one of "
+        f"'mig_src' of {{source}} (TDengine {{error}}). Give that source again, {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._is_another 3",
+        exported(tables="c"),
+        "Folder '{folder}': its export was begun with tables '', and would go on with 'c'. "
+        f"Give tables '' again, {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._schema",
+        exported("alter stable {}.s add column w int"),
+        f"Table 's': it has other columns or tags than when the export in '{{folder}}' was begun. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._schema",
+        exported("drop table {}.t"),
+        f"Table 't': it has gone, and was there when the export in '{{folder}}' was begun. Give {OTHERWISE}",
+    ),
+    Case(
+        "export.Export._read_unit",
+        dropped_and_made_anew,
+        f"Table 't': it was changed, or made anew, while it was exported ({{error}}). Give {OTHERWISE}",
+    ),
+    Case(
+        "folder.Folder.damaged",
+        imported("subtables/s.parquet", lambda file: file.write_bytes(b"")),
+        "File '{folder}/subtables/s.parquet': it has 0 bytes where {error} were written. "
+        "Copy it once more from where it was exported, or run the export again, which writes it anew.",
+    ),
+    Case(
+        "folder.Folder.damaged",
+        imported("schema.json", lambda file: file.write_text("{")),
+        "File '{folder}/schema.json': its content does not have the SHA-256 that it says of itself. "
+        "Copy it once more from where it was exported, or run the export again with force, which writes all of it "
+        "anew.",
+    ),
+    Case(
+        "stored.opened 1",
+        lambda pair, folder: opened(folder),
+        "Folder '{folder}': it has no export: there is no schema.json. Give the folder that was exported into.",
+    ),
+    Case(
+        "stored.opened 2",
+        imported("manifest.json", Path.unlink),
+        "Folder '{folder}': its export is not complete: there is no manifest.json. "
+        "Run the export again, which goes on where it stopped; or, if it has ended, copy all of its folder.",
+    ),
+    Case(
+        "stored.opened 3",
+        imported("schema.json", lambda file: says(file.parent, {"format": 9})),
+        "Folder '{folder}': it has an export of format 9, and this version reads format 1. "
+        "Use the version of airflow-provider-tdengine that has written it.",
+    ),
     # --- Increments
     Case(
         "operators.follow.increment_options 1",
@@ -1099,6 +1318,62 @@ CASES = (
         "operators.follow.increment_options 2",
         lambda pair, folder: increments(),
         "Option 'start_from': it is empty. Give it, or give the DAG a start_date: rows from then on are copied.",
+    ),
+    # --- Assessments of whole servers
+    Case(
+        "assessment_options.AssessmentOptions._mistakes 1",
+        lambda pair, folder: AssessmentOptions.checked({"source_conn_ids": ","}),
+        "Option 'source_conn_ids': it is empty. Give the connection of a server.",
+    ),
+    Case(
+        "assessment_options.AssessmentOptions._mistakes 2",
+        lambda pair, folder: AssessmentOptions.checked({"database_options": "VGROUPS 2 VGROUPS 2"}),
+        "Option 'database_options': VGROUPS is there twice. "
+        "Give options with their values, such as REPLICA 3 CACHEMODEL 'both'.",
+    ),
+    Case(
+        "names.selected 1",
+        lambda pair, folder: surveyed(pair, databases=" "),
+        "Option 'databases': it is empty. Give names and patterns such as power, plant_*; or * for all.",
+    ),
+    Case(
+        "names.selected 2",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), databases="MIG_SRC"),
+        "Option 'databases': {source} has no database 'MIG_SRC'. Perhaps 'mig_src' is meant; it has mig_src.",
+    ),
+    Case(
+        "names.selected 2",
+        lambda pair, folder: surveyed(pair, databases="*"),
+        "Option 'databases': {source} has no database '*'. It has none.",
+    ),
+    Case(
+        "survey._preview",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), error=True),
+        "Database 'mig_src': {error}. Look at that server's log, and at this database alone, with a dry run.",
+    ),
+    Case(
+        "survey._same_targets",
+        lambda pair, folder: surveyed(pair, sides((NORMAL,)), sources="a, b"),
+        "Database 'mig_src': {source} and {source} have one of that name. "
+        "Give each a target_database of its own, or rename_tables where they are to become one.",
+    ),
+    Case(
+        "proposal.target_findings 1",
+        lambda pair, folder: stop_on(
+            replace(one, severity=Severity.BLOCKER)
+            for one in target_findings([WANTED], Machines(1, 2, 10**8, 0, 9), "ws://t")
+        ),
+        "Memory of ws://t: 270.0 MB of 100.0 MB would be the buffers of 1 new database. "
+        "Give a smaller BUFFER in database_options, bring databases together, or give the target more memory.",
+    ),
+    Case(
+        "proposal.target_findings 2",
+        lambda pair, folder: stop_on(
+            replace(one, severity=Severity.BLOCKER)
+            for one in target_findings([WANTED], Machines(1, 2, 10**12, 7, 9), "ws://t")
+        ),
+        "Vnodes of ws://t: 2 are free, and 4 are needed for 1 new database. "
+        "Raise supportVnodes in the taos.cfg of the target, or add nodes.",
     ),
     # --- Dead letters
     Case(

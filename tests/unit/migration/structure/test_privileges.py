@@ -16,7 +16,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.planning import make_plan, preflight
-from airflow_provider_tdengine.migration.structure import read_structure
+from airflow_provider_tdengine.migration.structure import leftovers, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import rights, session_findings
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -251,6 +251,31 @@ def test_parts_of_tables_that_rights_of_34_hide() -> None:
         "meters": "rows with ts >= '2024-01-01'",
         "log": "some columns, or masks of them (ts,v)",
         "devices": "rows with site = 'a', and some columns, or masks of them (ts)",
+    }
+
+
+def test_a_script_for_users_and_roles_of_34() -> None:
+    of_database = ["looker", "USE", "DATABASE", "power", "", "", "", "", ""]
+    of_system = ["anna", "CREATE DATABASE", "CLUSTER", "", "", "", "", "", ""]
+    privileges = [right("anna", "SELECT", "meters", "v > 1", "ts,v"), right("anna", "INSERT", ""), of_system]
+    answers = documented_34([["anna", 0, 1, 1, 0, "looker"]], privileges, [of_database])
+
+    def respond(statement: str) -> tuple[int, bytes]:
+        if "ins_roles" in statement:
+            kinds, rows = [["name", "VARCHAR", 64]], [["looker"]]
+        elif re.search("ins_(user|role)_privileges|ins_users|version", statement):
+            return answers(statement)
+        else:
+            kinds, rows = [["none", "VARCHAR", 64]], []
+        return 200, json.dumps({"code": 0, "column_meta": kinds, "data": rows, "rows": len(rows)}).encode()
+
+    with running_http(respond) as peer:
+        left = {one.kind: one.definition for one in leftovers(Catalog(Client(peer.address), "power"))}
+    assert left == {
+        "user": "CREATE USER anna PASS '…' SYSINFO 1; GRANT ROLE `looker` TO anna; "
+        "GRANT SELECT (ts,v) ON `power`.`meters` WITH v > 1 TO anna; GRANT INSERT ON `power`.* TO anna; "
+        "GRANT CREATE DATABASE TO anna",
+        "role": "CREATE ROLE `looker`; GRANT USE ON DATABASE `power` TO `looker`",
     }
 
 

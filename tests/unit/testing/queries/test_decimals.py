@@ -64,7 +64,12 @@ def test_lengths_of_time_are_days_and_hours(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("version", "known"),
-    [("3.0.5.2", []), ("3.3.3.0", ["VARBINARY(3)"]), ("3.3.5.2", ["DECIMAL(10,2)", "DECIMAL(30,2)", "VARBINARY(3)"])],
+    [
+        ("2.6.0.27", []),
+        ("3.0.5.2", []),
+        ("3.3.3.0", ["VARBINARY(3)"]),
+        ("3.3.5.2", ["DECIMAL(10,2)", "DECIMAL(30,2)", "VARBINARY(3)"]),
+    ],
 )
 def test_types_of_versions(version: str, known: list[str]) -> None:
     with TDengineBox(version=version) as box:

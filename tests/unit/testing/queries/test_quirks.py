@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import nullcontext
 from itertools import pairwise
 
+import httpx
 import pytest
 
-from airflow_provider_tdengine.testing import TDengineBox
+from airflow_provider_tdengine.testing import BoxError, TDengineBox
 
 T = 1609459200000
 NAMES = [f"t{number}" for number in range(40)]
@@ -30,6 +33,37 @@ def filled(version: str) -> TDengineBox:
 
 def names(box: TDengineBox, sql: str) -> list[object]:
     return [row[0] for row in box.execute(sql)]
+
+
+def test_3_0_alters_no_database_to_what_it_is() -> None:
+    for version, refuses in (("3.0.5.2", True), ("3.3.3.0", False)):
+        box = made(version)
+        box.execute("alter database d keep 100")
+        with pytest.raises(BoxError, match="not changed") if refuses else nullcontext():
+            box.execute("alter database d keep 100")
+
+
+# --- Beyond DOUBLE
+
+
+@pytest.mark.parametrize(
+    ("version", "ending"),
+    [
+        ("2.6.0.27", b'"data":[['),
+        ("3.0.5.2", b'"data":[['),
+        ("3.3.5.2", b""),
+        ("3.3.8.0", b'"data":[[null]],"rows":1}'),
+    ],
+)
+def test_json_has_no_infinity(version: str, ending: bytes) -> None:
+    with made(version, "create table d.t (ts timestamp, v double)", f"insert into d.t values ({T}, 1e308)") as box:
+        # 2.x computes with columns as little as 3.x sums beyond DOUBLE.
+        box.execute(f"insert into d.t values ({T + 1}, 1e308)")
+        sql = "select sum(v) from d.t" if version < "3" else f"select v * 10 from d.t where ts = {T}"
+        said = httpx.post(f"{box.url}/rest/sql", content=sql, auth=("root", "taosdata")).content
+        assert said.endswith(ending)
+        assert bool(said) == bool(ending)
+        assert box.execute("select sum(v) from d.t") == [(math.inf if version < "3" else None,)]
 
 
 # --- Order
