@@ -69,7 +69,7 @@ def test_a_run_is_green_when_all_of_it_has_arrived(power: Airflow) -> None:
     for (task, index), found in tasks.items():
         if found["state"] == "success":
             assert "taosdata" not in power.log(run, task, index)
-    place = f"/tdengine/migrations/quick_migration/{quote(run, safe='')}"
+    place = f"/tdengine/migrations/quick_migration/{quote(run, safe=':+')}"
     assert power.links(run, "resolve") == {"Migration": place}
     assert power.links(run, "copy", 0) == {"Migration": place, "Dead letters": None}
     assert power.links(run, "certify") == {"Migration": place, "Certificate": f"{place}/certificate.html"}
