@@ -32,6 +32,8 @@ class Dialect:
         clock: asks the present moment; None where nothing does: 2.4 has no NOW(), and 2.6 only beside rows of a table.
         reset: has an adapter of 2.x ask anew which subtables a super table has; None in 3.x, which knows by itself.
             For up to 20 s it remembers that there were none (2.4.0.18, 2.6.0.27), and in which vgroups (2.6.0.27).
+        mixes_rows: whether a row of an INSERT in memory and one of a block, which replaces it with a column that came
+            between them, end the server when somebody reads them (measured 3.0.5.2; 3.1 and 3.2 were not).
         has_roles: whether rights are those of 3.4, by its documentation: on objects of many kinds, and for roles, too.
     """
 
@@ -46,6 +48,7 @@ class Dialect:
     days_kept_local: int
     clock: str | None
     reset: str | None
+    mixes_rows: bool
     has_roles: bool
 
     @classmethod
@@ -66,6 +69,7 @@ class Dialect:
             days_kept_local=365 if version >= (3, 3, 4) else 3650 if version >= (3, 3) else 365_000,
             clock="SELECT NOW()" if version >= (3,) else None,
             reset="RESET QUERY CACHE" if version < (3,) else None,
+            mixes_rows=(3,) <= version < (3, 3),
             has_roles=version >= (3, 4),
         )
 

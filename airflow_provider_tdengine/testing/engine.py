@@ -30,6 +30,7 @@ from airflow_provider_tdengine.testing.language import (
     DropTables,
     DropTopic,
     DropUser,
+    FlushDatabase,
     Grant,
     Name,
     ResetCache,
@@ -197,6 +198,8 @@ class _Execution:
                 self.change_users(statement)
             case ResetCache():
                 self.access.store.seen_empty.clear()
+            case FlushDatabase():
+                self.access.database(statement.name, LOOK)
             case UseDatabase():
                 self.access.session.database = self.access.database(statement.name, LOOK).name
             case _:

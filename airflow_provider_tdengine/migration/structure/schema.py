@@ -331,13 +331,21 @@ class SchemaSync:
                     report.tables += 1
             else:
                 report.existing += not pair.wanted.is_super
-                for statement, column in self._alter(pair.wanted, pair.target, structure.time):
-                    self._target.execute(statement)
-                    report.columns.append(f"{pair.wanted.name}.{column}")
+                self._alter_table(pair.wanted, pair.target, structure.time, report)
             if not pair.wanted.is_super:
                 self._creating.add()
             else:
                 self._create_subtables(pair, structure.tags(pair), owners, report)
+
+    def _alter_table(self, wanted: Table, there: Table, time: TimeScale, report: SchemaReport) -> None:
+        statements = list(self._alter(wanted, there, time))
+        for statement, column in statements:
+            self._target.execute(statement)
+            report.columns.append(f"{wanted.name}.{column}")
+        dialect = self._target.client.dialect
+        if statements and dialect.mixes_rows:
+            # Rows that were written before are out of memory then.
+            self._target.execute(f"FLUSH DATABASE {dialect.database(self._target.name)}")
 
     def _create(self, table: Table) -> str:
         columns = ", ".join(self._table_column(table, column) for column in table.columns)

@@ -33,6 +33,7 @@ from airflow_provider_tdengine.testing.language.syntax import (
     DropUser,
     Duration,
     Expression,
+    FlushDatabase,
     Grant,
     In,
     IsNull,
@@ -254,6 +255,7 @@ class _Parser:
             "describe": self.describe,
             "desc": self.describe,
             "reset": self.reset,
+            "flush": self.flush,
             "use": self.use,
             "delete": self.delete,
             "grant": self.grant,
@@ -262,7 +264,7 @@ class _Parser:
         parse = statements.get(self.word)
         if parse is None:
             raise self.error()
-        if self.word in ("delete", "grant", "revoke") and self.generation.number == 2:
+        if self.word in ("delete", "flush", "grant", "revoke") and self.generation.number == 2:
             raise self.error()
         statement = parse()
         self.end()
@@ -465,6 +467,10 @@ class _Parser:
     def reset(self) -> ResetCache:
         self.expect("reset", "query", "cache")
         return ResetCache()
+
+    def flush(self) -> FlushDatabase:
+        self.expect("flush", "database")
+        return FlushDatabase(self.identifier())
 
     def delete(self) -> Delete:
         self.expect("delete", "from")

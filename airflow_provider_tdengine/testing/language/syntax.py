@@ -220,6 +220,13 @@ class ResetCache:
 
 
 @dataclass(frozen=True)
+class FlushDatabase:
+    """FLUSH DATABASE."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class UseDatabase:
     """USE."""
 
@@ -397,6 +404,7 @@ Statement: TypeAlias = (
     | AlterDatabase
     | DropDatabase
     | ResetCache
+    | FlushDatabase
     | UseDatabase
     | CreateTopic
     | DropGroup
