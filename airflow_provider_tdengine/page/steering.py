@@ -54,10 +54,12 @@ class Unfinished:
         tasks: as Airflow's REST API wants them: a mapped one with its number.
         done: mapped tasks some instances of which were done when somebody paused the run. Airflow then calls all
             instances of a task failed if one of them runs.
+        broken: tasks that have ended well but for databases of a fleet.
     """
 
     tasks: Sequence[str | tuple[str, int]] = ()
     done: Sequence[str] = ()
+    broken: Sequence[str] = ()
 
 
 def actions(migration: Migration, unfinished: Unfinished, user: str, *, has_store: bool, deletes: bool) -> list[Action]:
@@ -77,7 +79,7 @@ def actions(migration: Migration, unfinished: Unfinished, user: str, *, has_stor
     if state is State.PAUSED:
         found.append(_resume(migration, unfinished))
     elif state in (State.FAILED, State.DEAD_LETTERS):
-        found.append(_retry(migration))
+        found.append(_retry(migration, unfinished))
     if migration.run.state in ("success", "failed"):
         if migration.kind and not migration.is_dry:
             found.append(_compare_again(migration))
@@ -133,11 +135,18 @@ def _resume(migration: Migration, unfinished: Unfinished) -> Action:
     return Action("Resume", "Goes on where it stopped", requests)
 
 
-def _retry(migration: Migration) -> Action:
+def _retry(migration: Migration, unfinished: Unfinished) -> Action:
+    again = []
+    if unfinished.broken:
+        # They look at all databases again, those that are mended by now included; what is done is not done again.
+        names = ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters"]
+        tasks = [migration.stages[name].task_id for name in names if name in migration.stages]
+        first = min(tasks.index(task) for task in unfinished.broken)
+        again = [_clear(migration, tasks[first:])]
     return Action(
         "Retry failed",
         "Runs the tasks again that failed or that did not run because of them; batches go on from their checkpoints",
-        [_clear(migration, None, failed=True)],
+        again or [_clear(migration, None, failed=True)],
     )
 
 

@@ -30,6 +30,7 @@ from airflow_provider_tdengine.migration.copying.expired import (
     kept_since,
     settle,
 )
+from airflow_provider_tdengine.migration.copying.pack import Pack, packed
 from airflow_provider_tdengine.migration.copying.progress import (
     Checkpoint,
     MemoryProgress,
@@ -64,6 +65,7 @@ __all__ = [
     "DeadLetters",
     "Fail",
     "MemoryProgress",
+    "Pack",
     "ProgressNotSaved",
     "ProgressStore",
     "Refused",
@@ -93,6 +95,7 @@ __all__ = [
     "kept",
     "kept_since",
     "known",
+    "packed",
     "read_group",
     "read_unit",
     "replay",

@@ -1,0 +1,89 @@
+"""What the tasks of a fleet have in common that work on a pack: batch by batch, and what fails stops no other one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.migration.copying import Batch, Pack, Tally
+from airflow_provider_tdengine.migration.findings import Finding, sent
+from airflow_provider_tdengine.migration.fleet import findings_of, named
+
+Part = dict[str, Any]
+"""What a batch of a pack came to; of one that failed, `batch`, `failed`: what was found, and `retryable`."""
+
+
+def label_of(values: Mapping[str, object]) -> str:
+    """What the grid calls a batch or a pack."""
+    return (Pack.from_dict(values) if "parts" in values else Batch.from_dict(values)).label
+
+
+def each_part(batches: Iterable[Batch], act: Callable[[Batch], Part]) -> list[Part]:
+    """Do something with each batch of a pack.
+
+    A failure that a retry may cure is one of the server, if it meets two databases in a row: then the others are left.
+
+    Raises:
+        Stopped: somebody asked for a stop.
+    """
+    parts: list[Part] = []
+    away = ""
+    for batch in batches:
+        try:
+            parts.append(act(batch))
+            away = ""
+        except TDengineError as error:
+            findings = sent(findings_of(batch.database, error))
+            parts.append({"batch": batch.to_dict(), "failed": findings, "retryable": error.retryable})
+            if error.retryable and away not in ("", batch.database):
+                break
+            away = batch.database if error.retryable else ""
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What failed of a pack.
+
+    Parameters:
+        databases: what was found, by database.
+        retryable: whether Airflow may try again.
+    """
+
+    databases: dict[str, list[Finding]] = field(default_factory=dict)
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Failures:
+        """Those of some parts."""
+        failed = [part for part in parts if "failed" in part]
+        found: dict[str, list[Finding]] = {}
+        for part in failed:
+            of_part = [Finding(one["object"], one["found"], one["action"]) for one in part["failed"]]
+            found.setdefault(part["batch"]["database"], []).extend(of_part)
+        return cls(found, any(part["retryable"] for part in failed))
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All of them, each with its database."""
+        return [one for database, found in self.databases.items() for one in named(database, found)]
+
+    @property
+    def lines(self) -> list[str]:
+        """What people read."""
+        return [line for finding in self.findings for line in finding.lines()]
+
+
+def sums(parts: Sequence[Part]) -> Part:
+    """What a pack came to: its parts, and what they add up to, under the names that a single batch has."""
+    done = [part for part in parts if "copied" in part]
+    counts = ("rows", "bytes", "rejected", "expired", "collisions", "seconds")
+    tally = sum((Tally.from_dict(part["copied"]["tally"]) for part in done), Tally())
+    return {
+        "parts": list(parts),
+        "copied": {"tally": tally.to_dict()},
+        **{name: sum(part[name] for part in done) for name in counts},
+        "failed": len(parts) - len(done),
+    }
