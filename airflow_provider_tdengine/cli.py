@@ -633,13 +633,13 @@ class Command:
     @property
     def _documents(self) -> Path:
         """Where certificate and assessment are written."""
-        return Path(self._options.certificate_path) / self._state.name
+        return _path(self._options.certificate_path) / self._state.name
 
     def _letters(self) -> Path | None:
         """Where refused rows are kept."""
         if self._options.on_error != "dead_letter":
             return None
-        return Path(self._options.dead_letter_path) / self._state.name
+        return _path(self._options.dead_letter_path) / self._state.name
 
 
 class ExportCommand:
@@ -697,6 +697,11 @@ def _folder(text: str) -> Path:
     """The folder of an export."""
     if secrets_in(text):
         raise AddressError("--folder is an address with a password or token; expected a folder, or a URL without")
+    return _path(text)
+
+
+def _path(text: str) -> Path:
+    """A folder, or one in Airflow's object storage."""
     if "://" not in text:
         return Path(text)
     # Importing Airflow takes seconds.

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-from airflow_provider_tdengine.dags import form_dag, migration
+from airflow_provider_tdengine.dags import form_dag, migration, migration_params
 from airflow_provider_tdengine.operators.migration import OptionValues
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
 
@@ -38,7 +38,9 @@ _QUESTION = "Switch {{ params.source_database }} over to the new cluster?"
 
 _STATE = """**History:** {{ ti.xcom_pull(task_ids='certify', key='verdict')['words'] }}
 
-**Since then:** both sides are equal up to {{ ti.xcom_pull(task_ids='ready')['end'] }}
+**Now:** both sides are equal in the hour before {{ ti.xcom_pull(task_ids='ready')['end'] }}:
+{{ ti.xcom_pull(task_ids='ready')['rows'] }} rows in {{ ti.xcom_pull(task_ids='ready')['tables'] }} tables. All rows are
+compared at the end.
 
 """
 
@@ -54,6 +56,9 @@ _BACK: OptionValues = {
     "target_conn_id": "{{ params.source_conn_id }}",
     "source_database": "{{ params.target_database or params.source_database }}",
     "target_database": "{{ params.source_database }}",
+    "stables": "{{ params.stables or '' }}",
+    "tables": "{{ params.tables or '' }}",
+    "exclude": "{{ params.exclude or '' }}",
     "mode": "realtime",
     "schema": "none",
     "start_from": "{{ ti.xcom_pull(task_ids='finish', key='certificate')['end'] }}",
@@ -90,7 +95,11 @@ def cutover_dag(
     given = {"mode": "both", **(defaults or {})}
     if given["mode"] != "both":
         raise ValueError(f"the mode of a cutover is both, not {given['mode']}")
-    with form_dag(dag_id, given, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
+    mode = migration_params(given)["mode"]
+    mode.schema["enum"] = ["both"]
+    arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
+    arguments["params"] = {"mode": mode, **arguments.get("params", {})}
+    with form_dag(dag_id, given, arguments) as dag:
         group = migration(ended_by=_APPROVE, prefix_group_id=False)
         resolve, certify, dead_letters, finish = map(dag.get_task, ("resolve", "certify", "dead_letters", "finish"))
         with group:

@@ -836,7 +836,7 @@ def read_values(
             value = _untemplated(field, value.strip())
         if value is None:
             continue
-        found = _check_secrets(field.name, value) if isinstance(value, str) else []
+        found = check_secrets(field.name, value) if isinstance(value, str) else []
         if found := found or _check_value(field, options[field.name], value):
             findings += found
             wrong.add(field.name)
@@ -956,7 +956,7 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _check_secrets(name: str, text: str) -> list[Finding]:
+def check_secrets(name: str, text: str) -> list[Finding]:
     """What must be in no option: options are logged, kept and shown to many."""
     if secrets_in(text):
         found = "it has a password or token, which is not shown here; options are kept and shown to many"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import BaseOperator
-from airflow.sdk.log import mask_secret
-
-from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.planning import (
@@ -23,16 +19,15 @@ from airflow_provider_tdengine.migration.planning import (
     survey_lines,
     write_assessment,
 )
-from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, client, run_folder
+from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client, run_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from jinja2 import Environment
 
 log = logging.getLogger(__name__)
 
 
-class TDengineAssessOperator(BaseOperator):
+class TDengineAssessOperator(OptionsOperator):
     """Looks at all databases of one or several servers, and writes nothing but for a trial that is allowed.
 
     It is green whatever stands in the way of a database: that is what it is to find out.
@@ -46,20 +41,7 @@ class TDengineAssessOperator(BaseOperator):
         given), findings by severity (`counts`), and of each database what one line of the tables says (`databases`).
     """
 
-    template_fields: Sequence[str] = ("options",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
-    ui_color = "#e8f3ff"
-
-    def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.options = options
-
-    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """The same as of all operators; a password in an option, which stops the task, is masked before it is kept."""
-        super().render_template_fields(context, jinja_env)
-        for value in (self.options or {}).values():
-            for secret in secrets_in(str(value)):
-                mask_secret(secret)
+    option_names = ASSESSMENT_OPTIONS.keys()
 
     def execute(self, context: Context) -> dict[str, object]:
         """Look, log what was found, and keep the documents."""
@@ -78,12 +60,6 @@ class TDengineAssessOperator(BaseOperator):
                 place = str(write_assessment(document, folder))
             log.info("The assessment is %s", place)
         return _summary(found, document, place)
-
-    def _given(self, context: Context) -> Mapping[str, object]:
-        """Values by option name, as they were given."""
-        if self.options is not None:
-            return self.options
-        return {name: value for name, value in context["params"].items() if name in ASSESSMENT_OPTIONS}
 
 
 def _summary(found: Survey, document: Mapping[str, Any], place: str | None) -> dict[str, object]:

@@ -342,7 +342,8 @@ class TDengineFollowOperator(FollowingOperator):
             position: where to go on, None for the position that is stored.
             blind: what kept the triggerer from looking the last time.
         """
-        ending = self._ending(context)
+        # Servers that are away are waited for, whoever has approved meanwhile.
+        ending = self._ending(context) if watched else None
         wait = Wait(options=options.to_dict(), shard=asdict(self._shard), position=watched, ending=ending)
         self.defer(
             trigger=TDengineFollowTrigger(wait),
@@ -405,16 +406,18 @@ class TDengineFinishOperator(FollowingOperator):
         with clear_failures(context), self.source(options) as source, self.target(options) as target:
             end = options.follows_until or self._end(context, source, digest(reached))
             last = replace(options, stop_at=end.isoformat(), delay=0.0)
-            for shard, position in zip(shards, reached, strict=True):
+            caught_up = [
                 self.catch_up(context, last, shard, MemoryProgress(), position, remembers=False, linger=None)
+                for shard, position in zip(shards, reached, strict=True)
+            ]
             begin = options.window_end
             assert begin is not None
-            verdict, lines, quiet = Verdict(not_compared="verify is none"), list[str](), None
+            since = options.start if self.is_last and options.copies_history else begin.isoformat()
+            past = replace(options, mode="history", start_from=None, stop_at=None, start=since, end=end.isoformat())
+            quiet = Quiet(source, target, past) if self.is_last else None
+            verdict, lines = Verdict(not_compared="verify is none"), list[str]()
             if options.verify != "none":
                 folder = self.dead_letter_folder(options, context)
-                since = options.start if self.is_last and options.copies_history else begin.isoformat()
-                past = replace(options, mode="history", start_from=None, stop_at=None, start=since, end=end.isoformat())
-                quiet = Quiet(source, target, past) if self.is_last else None
                 comparison = verify(source, target, past, kept(folder) if folder else {})
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))
@@ -422,19 +425,33 @@ class TDengineFinishOperator(FollowingOperator):
                 if options.certificate_path:
                     log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
         context["ti"].xcom_push("verdict", verdict.to_dict())
-        rows = "All rows" if quiet else f"Rows from {begin.isoformat()}"
+        rows = f"Rows from {since}" if since else "All rows"
         log.info("%s to %s: %s", rows, end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more"
             raise failure([verdict.words, *lines, cure])
         if quiet:
             with clear_failures(context), source, target:
-                quiet.check()
+                quiet.check(self._told(context, last, shards, caught_up))
         if options.follow_by != "poll":
             with source:
                 dropped(topic_of(source, target, options))
         self._check_letters(options, context)
         return verdict.to_dict()
+
+    def _told(
+        self, context: Context, last: MigrationOptions, shards: Sequence[Shard], reached: Sequence[Position]
+    ) -> int:
+        """How many rows the source's topic has told of since; they have been copied. 0 where there is no topic."""
+        told = 0
+        end = datetime.fromtimestamp(self.source(last).behind_now(), timezone.utc)
+        now = replace(last, stop_at=end.isoformat())
+        for shard, position in zip(shards, reached, strict=True):
+            stored = position.to_dict()
+            if was_told(stored):
+                again = self.catch_up(context, now, shard, MemoryProgress(), stored, remembers=False, linger=None)
+                told += again.rows - position.rows
+        return told
 
     def _position(self, context: Context, number: int) -> Mapping[str, object] | None:
         """How far one of those that followed has come; None where it does not say."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -99,19 +99,18 @@ _SHOWN = 10
 OptionValues = Mapping[str, str | float | bool | None]
 
 
-class MigrationOperator(BaseOperator):
-    """What the stages have in common: options, and the two databases that they name.
+class OptionsOperator(BaseOperator):
+    """What operators with options have in common.
 
     Parameters:
-        options: values by the names in `migration.options.OPTIONS`, templated; or what
-            `TDengineResolveOperator` returned. None takes them from the run's Params.
+        options: values by option name, templated. None takes them from the run's Params.
     """
 
     template_fields: Sequence[str] = ("options",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
     ui_color = "#e8f3ff"
-    parallel_batches: int | None = None
-    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
+    option_names: ClassVar[Collection[str]] = OPTIONS.keys()
+    """Which of the run's Params are options."""
 
     def __init__(self, *, options: OptionValues | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -137,9 +136,28 @@ class MigrationOperator(BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """The same as of all operators; a password in an option, which stops the task, is masked before it is kept."""
         super().render_template_fields(context, jinja_env)
-        for value in (self.options or {}).values():
-            for secret in secrets_in(str(value)):
-                mask_secret(secret)
+        for given in map(partial(getattr, self), self.template_fields):
+            for text in given.values() if isinstance(given, Mapping) else (given,):
+                for secret in secrets_in(text) if isinstance(text, str) else ():
+                    mask_secret(secret)
+
+    def _given(self, context: Context) -> Mapping[str, object]:
+        """Values by option name, as they were given."""
+        if self.options is not None:
+            return self.options
+        return {name: value for name, value in context["params"].items() if name in self.option_names}
+
+
+class MigrationOperator(OptionsOperator):
+    """What the stages have in common: options, and the two databases that they name.
+
+    Parameters:
+        options: values by the names in `migration.options.OPTIONS`, templated; or what
+            `TDengineResolveOperator` returned. None takes them from the run's Params.
+    """
+
+    parallel_batches: int | None = None
+    """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
 
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked; history ends at the run's creation where nothing else is said.
@@ -162,12 +180,6 @@ class MigrationOperator(BaseOperator):
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
             return MigrationOptions.checked(self._given(context))
-
-    def _given(self, context: Context) -> Mapping[str, object]:
-        """Values by option name, as they were given."""
-        if self.options is not None:
-            return self.options
-        return {name: value for name, value in context["params"].items() if name in OPTIONS}
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context, database: str = "") -> Path | None:
         """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
@@ -252,6 +264,27 @@ class MigrationOperator(BaseOperator):
         # A scheduled run is created when its interval ends.
         is_interval = [options.start, options.end] == interval
         return options.mode == "history" and options.end == run.run_after.isoformat() and not is_interval
+
+    def preview(self, options: MigrationOptions, context: Context) -> None:
+        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
+        with clear_failures():
+            outcome = self.of_each(options, context, lambda one, source, target: preview(source, target, one))
+        previews = list(outcome.done.values())
+        document = assessment(options.label, previews, datetime.now(timezone.utc))
+        for found in previews:
+            heading = f"Dry run, nothing is written. Migration {found.options.label}:"
+            log.info("%s", wording.folded([heading, *found.lines()]))
+        context["ti"].xcom_push("assessment", document)
+        rows, batches = sum(found.rows for found in previews), sum(len(found.batches) for found in previews)
+        context["ti"].xcom_push("planned", {"rows": rows, "batches": batches})
+        with clear_failures():
+            if options.certificate_path:
+                place = write_assessment(document, self.document_folder(options, context))
+                log.info("The assessment is %s", place)
+            blockers = {name: found.blockers for name, found in outcome.done.items()} | outcome.broken
+            stop_on(
+                one for name, found in blockers.items() for one in (named(name, found) if options.is_fleet else found)
+            )
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
@@ -535,7 +568,7 @@ class TDenginePlanOperator(MigrationOperator):
         """Count rows by subtable, and cut."""
         options = self.migration_options(context)
         if options.dry_run:
-            self._preview(options, context)
+            self.preview(options, context)
             return []
         if not options.copies_history:
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
@@ -568,27 +601,6 @@ class TDenginePlanOperator(MigrationOperator):
             planned["databases"] = {name: sum(batch.rows for batch in own) for name, own in plans.items()}
         context["ti"].xcom_push("planned", planned)
         return [task.to_dict() for task in tasks]
-
-    def _preview(self, options: MigrationOptions, context: Context) -> None:
-        """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
-        with clear_failures():
-            outcome = self.of_each(options, context, lambda one, source, target: preview(source, target, one))
-        previews = list(outcome.done.values())
-        document = assessment(options.label, previews, datetime.now(timezone.utc))
-        for found in previews:
-            heading = f"Dry run, nothing is written. Migration {found.options.label}:"
-            log.info("%s", wording.folded([heading, *found.lines()]))
-        context["ti"].xcom_push("assessment", document)
-        rows, batches = sum(found.rows for found in previews), sum(len(found.batches) for found in previews)
-        context["ti"].xcom_push("planned", {"rows": rows, "batches": batches})
-        with clear_failures():
-            if options.certificate_path:
-                place = write_assessment(document, self.document_folder(options, context))
-                log.info("The assessment is %s", place)
-            blockers = {name: found.blockers for name, found in outcome.done.items()} | outcome.broken
-            stop_on(
-                one for name, found in blockers.items() for one in (named(name, found) if options.is_fleet else found)
-            )
 
 
 def _of_databases(options: MigrationOptions, of: Sized) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine.migration.background import Stopped
@@ -24,7 +25,7 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import stop_on
 from airflow_provider_tdengine.migration.headway import Headway
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import MigrationOptions, check_secrets
 from airflow_provider_tdengine.migration.planning import (
     make_plan,
     plan_facts,
@@ -37,7 +38,7 @@ from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
-from airflow_provider_tdengine.operators.progress import plan_store, task_progress
+from airflow_provider_tdengine.operators.progress import is_first_try, plan_store, task_progress
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,6 +46,16 @@ if TYPE_CHECKING:
     from airflow_provider_tdengine.migration.offline import StoredCatalog
 
 _STOPPED = "It was stopped; a retry goes on from there"
+
+
+def _folder(text: str) -> Path:
+    """The folder of an export.
+
+    Raises:
+        MigrationStopped: its address has a password, which would be kept and shown.
+    """
+    stop_on(check_secrets("folder", text))
+    return cast(Path, ObjectStoragePath(text))
 
 
 class TDengineExportOperator(MigrationOperator):
@@ -73,8 +84,9 @@ class TDengineExportOperator(MigrationOperator):
 
         self._stop = threading.Event()
         with clear_failures(context), Headway("Exporting") as headway:
-            folder = cast(Path, ObjectStoragePath(self.folder))
+            folder = _folder(self.folder)
             options, source = requested_of_source(self._given(context), client)
+            options = replace(options, force=options.force and is_first_try(context))
             stop_on(folder_findings({"folder": self.folder}, lambda _: folder))
             try:
                 done = Export(source, options, folder, self._stop).run(headway)
@@ -122,7 +134,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
         if self._stored is None:
             from airflow_provider_tdengine.migration.offline import opened  # noqa: PLC0415 - it needs an extra
 
-            self._stored = opened(cast(Path, ObjectStoragePath(self.folder)))
+            self._stored = opened(_folder(self.folder))
         return self._stored
 
     def source(self, options: MigrationOptions) -> Catalog:
@@ -145,6 +157,9 @@ class TDengineImportOperator(TDengineVerifyOperator):
         """Structure and rows."""
         request = requested(self._given(context), client, source=self.stored)
         options, target = self.migration_options(context), request.target
+        if options.dry_run:
+            self.preview(options, context)
+            raise AirflowSkipException("Dry run: nothing was written")
         path = cast("type[Path]", ObjectStoragePath)
         with request.source as source, target:
             stop_on(folder_findings(options.folders, path))

@@ -120,7 +120,7 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False, of: 
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
         return MemoryProgress()
     progress = TaskStateProgress(store, of)
-    if force and _is_first_try(context) and progress.load() is not None:
+    if force and is_first_try(context) and progress.load() is not None:
         log.info("The task starts over, as option force says")
         progress.forget()
     return progress
@@ -260,7 +260,7 @@ def _digest_of(batches: Sequence[Batch]) -> str:
     return digest([batch.to_dict() for batch in batches])
 
 
-def _is_first_try(context: Context) -> bool:
+def is_first_try(context: Context) -> bool:
     """Whether it is the first one of the run, or since the task was cleared, which gives it all its tries again."""
     return context["ti"].try_number == _first_try(context)
 

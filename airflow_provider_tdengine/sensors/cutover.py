@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
@@ -61,6 +61,8 @@ class TDengineCutoverSensor(BaseSensorOperator):
         """Whether both sides are equal up to `max_lag` ago."""
         with clear_failures():
             options = MigrationOptions.checked(self.options)
+            if options.dry_run:
+                raise AirflowSkipException("Dry run: nothing was copied")
             source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
             target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
             try:

@@ -40,7 +40,7 @@ def test_nothing_is_switched_over_before_somebody_approves(airflow: Airflow) -> 
     run = airflow.trigger(conf, DAG)
     airflow.wait_for(lambda: is_asking(airflow, run))
     assert "Equal as copied: 300 rows in 3 tables" in question(airflow, run)
-    assert "both sides are equal up to 20" in question(airflow, run)
+    assert "both sides are equal in the hour before 20" in question(airflow, run)
     answer(airflow, run, "Reject")
     airflow.wait_for(lambda: airflow.tasks(run, DAG)["approve", -1]["state"] == "failed")
 

@@ -180,6 +180,14 @@ class Catalog:
             "database": self.name,
         }
 
+    def vanished(self, scope: Scope) -> int:
+        """How many tables are known to have gone while rows were read that are those of an earlier time.
+
+        Parameters:
+            scope: of which super tables; normal tables count in any case.
+        """
+        return 0
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A session for one reading."""

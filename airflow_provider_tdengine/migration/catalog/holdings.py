@@ -151,9 +151,14 @@ def together(
         TDengineError: what no retry cured.
         Stopped: `stop` was set.
     """
+    persist(catalog.look_anew, stop)
+    return _together(catalog, table, scope, period, stop)
 
+
+def _together(
+    catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None
+) -> Holding | None:
     def ask() -> Holding | None:
-        catalog.look_anew()
         with catalog.session() as session:
             bounds = catalog.client.dialect.bounds(table.time_column)
             statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
@@ -185,7 +190,8 @@ def each(
         TDengineError: what no retry cured.
         Stopped: `stop` was set.
     """
-    found = [together(catalog, table, scope, period, stop) for table in tables if table.is_super]
+    persist(catalog.look_anew, stop)
+    found = [_together(catalog, table, scope, period, stop) for table in tables if table.is_super]
     normal = [table for table in tables if not table.is_super]
     for start in range(0, len(normal), _SIBLINGS):
         found += persist(partial(_united, catalog, normal[start : start + _SIBLINGS], period), stop)
@@ -326,6 +332,7 @@ def _checked(catalog: Catalog, table: Table, scope: Scope, period: Period) -> Ho
 
 def _counted(catalog: Catalog, table: Table, conditions: list[str], ask: Callable[[], tuple[_T, int]]) -> _T:
     """An answer whose rows are as many as `COUNT(*)` says, before it or after it: rows may come and go meanwhile."""
+    catalog.look_anew()
     statement = f"SELECT COUNT(*) FROM {catalog.table(table.name)}{where(conditions)}"
     before = catalog.count(statement)
     answer, rows = ask()

@@ -302,7 +302,8 @@ def conclude(
         stop_on([] if batches else nothing_meant(source, structure, options))
         letters = {name: len(times) for name, times in (refused or {}).items() if times}
         most = heapq.nlargest(MOST_LETTERS, letters.items(), key=lambda letter: letter[1])
-        result = Comparison(dead_letters=dict(most), dead_letter_tables=len(letters))
+        gone = source.vanished(structure.scope)
+        result = Comparison(dead_letters=dict(most), dead_letter_tables=len(letters), vanished=gone)
         for one in compared:
             result.add(one)
         late = list(_outside(source, structure, options, batches))

@@ -40,7 +40,7 @@ from airflow_provider_tdengine.migration.copying.dense import copy_unit
 from airflow_provider_tdengine.migration.copying.expired import SkipExpired
 from airflow_provider_tdengine.migration.copying.progress import Checkpoint, ProgressNotSaved, ProgressStore, Span
 from airflow_provider_tdengine.migration.copying.rejected import Fail, Rejections
-from airflow_provider_tdengine.migration.copying.sparse import copy_groups, groups, rows_a_group
+from airflow_provider_tdengine.migration.copying.sparse import copy_groups, groups, lies_in_hay, rows_a_group
 from airflow_provider_tdengine.migration.copying.units import DONE, Sessions, Step, Tally, Unit, sessions
 from airflow_provider_tdengine.migration.copying.writing import TableWriter
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
@@ -67,9 +67,6 @@ ROWS_A_UNIT = 1_000_000
 
 _LEAST_GROUP = 1000
 """Rows that are read with one query, at least, even if rows a second are limited to fewer."""
-
-_NEEDLE = 10
-"""How many times a batch's rows are to lie in its range of names for its tables to be few in it."""
 
 _GRACE = 2.0
 """Seconds that a stop gives workers to end; Airflow kills a task after 5."""
@@ -462,14 +459,12 @@ class _Workers:
         return chosen
 
     def _lies_in_hay(self, *, is_part: bool) -> bool:
-        """Whether far more rows of other subtables lie in the batch's range of names than its own."""
-        brief = self.brief
-        if not self._holdings or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
+        """Whether the batch's tables are few among others; all there are, are not."""
+        brief, found = self.brief, self._holdings
+        if not found or brief.batch.stable is None or not (is_part or brief.scope.is_partial):
             return False
-        hay = EVERYTHING.between(self._holdings.names[0], f"{self._holdings.names[-1]}\x01")
-        table = brief.pair_of(self._holdings.names[0]).source
-        rows = _do(lambda: count(brief.source, table, hay, brief.batch.period, self._stop), self._stop)
-        return rows > _NEEDLE * self._holdings.total
+        table = brief.pair_of(found.names[0]).source
+        return _do(lambda: lies_in_hay(brief.source, table, found, brief.batch.period, self._stop), self._stop)
 
     def check_structure(self) -> None:
         """Make sure that the source's columns are those that were copied.

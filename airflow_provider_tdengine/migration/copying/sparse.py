@@ -5,6 +5,7 @@ Reading and writing overlap: the next query is asked for before the last stateme
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, singledispatch
@@ -17,7 +18,16 @@ from airflow_provider_tdengine.client.errors import IncompleteResult, StructureC
 from airflow_provider_tdengine.client.result import Result, Session
 from airflow_provider_tdengine.client.sql import cut, identifier, name_list, name_range, own_names, where
 from airflow_provider_tdengine.client.websocket import WebSocketSession
-from airflow_provider_tdengine.migration.catalog import NAME_BYTES, Catalog, Table, row_owners
+from airflow_provider_tdengine.migration.catalog import (
+    EVERYTHING,
+    NAME_BYTES,
+    Catalog,
+    Holdings,
+    Period,
+    Table,
+    count,
+    row_owners,
+)
 from airflow_provider_tdengine.migration.copying.units import Sessions, Step, Tally, Unit
 from airflow_provider_tdengine.migration.rows import (
     Digest,
@@ -34,6 +44,9 @@ VALUES_A_GROUP = 200_000
 
 BYTES_A_GROUP = 32_000_000
 """Their bytes at most, if all text were as long as its column allows."""
+
+_NEEDLE = 10
+"""How many times the rows of subtables are to lie in their range of names for these to be few in it."""
 
 _IN_FLIGHT = 4
 """Statements that are written before the first is confirmed: enough to keep the target at work."""
@@ -67,6 +80,23 @@ def groups(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
         size += length
     if group:
         yield group
+
+
+def lies_in_hay(source: Catalog, table: Table, found: Holdings, period: Period, stop: threading.Event) -> bool:
+    """Whether far more rows of other subtables lie in the range of names of some than their own.
+
+    Parameters:
+        source: the database.
+        table: the super table.
+        found: what the subtables hold; there are some.
+        period: in which they do.
+        stop: see `catalog.count`.
+
+    Raises:
+        TDengineError: of the kind of failure.
+    """
+    hay = EVERYTHING.between(found.names[0], f"{found.names[-1]}\x01")
+    return count(source, table, hay, period, stop) > _NEEDLE * found.total
 
 
 def copy_groups(

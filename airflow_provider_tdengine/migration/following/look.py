@@ -125,13 +125,18 @@ class Look(Carrier):
 
     def _adapt_to(self, known: str | None) -> None:
         """Look at the source's structure, and do with changes what the option `on_schema_change` says."""
+        before = self._structure
         with self._source, self._target:
-            self.seen = self._ask(lambda: digest(self._source, self._scope))
-            if self.seen != known:
-                self._adapt()
-                # Read here: rounds do not wait for it.
-                self._current()
-                self.has_adapted = True
+            self.seen = self._cured(partial(self._adapted, known))
+            # Read here: rounds do not wait for it.
+            self.has_adapted = self._current() is not before
+
+    def _adapted(self, known: str | None) -> str:
+        """The digest of the structure that the target has, too."""
+        seen = self._ask(lambda: digest(self._source, self._scope))
+        if seen != known:
+            self._adapt()
+        return seen
 
     def _compare(self, position: Position, end: int) -> None:
         with self._source, self._target:

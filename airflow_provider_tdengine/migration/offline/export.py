@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -32,10 +32,10 @@ from airflow_provider_tdengine.client.errors import (
     TDengineError,
 )
 from airflow_provider_tdengine.client.result import Session
+from airflow_provider_tdengine.client.secrets import secrets_in
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped, in_background, until_stopped, watch
 from airflow_provider_tdengine.migration.catalog import (
-    EVERYTHING,
     Catalog,
     Holdings,
     Period,
@@ -47,7 +47,6 @@ from airflow_provider_tdengine.migration.catalog import (
     meet,
     together,
 )
-from airflow_provider_tdengine.migration.catalog import count as rows_of_tables
 from airflow_provider_tdengine.migration.copying import (
     ROWS_A_UNIT,
     Batch,
@@ -59,6 +58,7 @@ from airflow_provider_tdengine.migration.copying import (
     choose_strategy,
     count,
     groups,
+    lies_in_hay,
     read_group,
     read_unit,
     rows_a_group,
@@ -96,6 +96,7 @@ from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
 from airflow_provider_tdengine.migration.storage import digest, typed
 from airflow_provider_tdengine.migration.structure import (
+    Leftover,
     Structure,
     TablePair,
     leftovers,
@@ -113,9 +114,6 @@ _SUBTABLES_A_GROUP = 20_000
 
 _LEAST_ROWS = 20_000
 """Rows of a file, at least, before another worker begins another one."""
-
-_NEEDLE = 10
-"""How many times as many rows of others make tables few among them, as when they are copied."""
 
 _OTHERWISE = "another folder, or force, which begins the export anew"
 """What to give instead of what an export cannot go on with."""
@@ -139,6 +137,7 @@ class Exported:
         batches: how many batches there are.
         kept: how many of them an earlier call has written.
         after_end: rows at or after the end of the period, where nobody has asked for that end.
+        vanished: tables that went from the source while they were exported, see `Part`.
         seconds: how long it took.
     """
 
@@ -152,6 +151,7 @@ class Exported:
     batches: int
     kept: int
     after_end: int
+    vanished: int
     seconds: float
 
     def facts(self) -> wording.Facts:
@@ -165,6 +165,7 @@ class Exported:
             ("size of all files", f"{wording.size(self.bytes)}{share}"),
             ("kept from an earlier call", wording.number(self.kept, "batch", "batches") if self.kept else ""),
             ("rows at or after the end, left out", f"{self.after_end:,}" if self.after_end else ""),
+            ("tables that have gone", f"{self.vanished:,}" if self.vanished else ""),
         ]
 
 
@@ -177,12 +178,14 @@ class _Job:
         units: in the order in which they are read.
         is_sparse: whether one query reads many of them.
         is_needle: see `copying.read_group`.
+        gone: tables that were seen to go.
     """
 
     table: Table
     units: list[Unit]
     is_sparse: bool
     is_needle: bool
+    gone: set[str] = field(default_factory=set)
 
 
 class Export:
@@ -196,7 +199,7 @@ class Export:
         stop: set by somebody who wants it to stop soon.
 
     Raises:
-        MigrationStopped: what stands in the way: the folder holds another export, or a damaged one.
+        MigrationStopped: what stands in the way: the folder holds another export, a damaged one, or other things.
         StorageFailed: the folder cannot be read.
         TDengineError: what no retry cured.
         Stopped: `stop` was set.
@@ -220,6 +223,10 @@ class Export:
         begun = None if options.force else folder.load(SCHEMA)
         if begun:
             stop_on(self._is_another(begun))
+        elif not options.force and (other := folder.others()):
+            found = f"it holds {other!r}, which is of no export: there is no {SCHEMA}"
+            action = "Give an empty folder, or force, which removes what is there"
+            raise MigrationStopped([Finding(f"Folder {str(folder)!r}", found, action)])
         self._begun = begun
         moment = begun["created"] if begun else self._now().isoformat()
         self._is_end_implied = not options.end
@@ -301,6 +308,7 @@ class Export:
             len(parts),
             kept,
             self._after_end(period) if self._is_end_implied else 0,
+            sum(part.vanished for part in parts),
             time.monotonic() - started,
         )
 
@@ -363,9 +371,10 @@ class Export:
                 one.to_dict() for one in self._do(lambda: list(table_options_not_taken(source, self._tables)))
             ],
             "not_migrated": [one.to_dict() for one in self._do(lambda: leftovers(source))],
-            "objects": [one.to_dict() for one in self._do(lambda: things(source, kinds))],
+            "objects": [_without_secrets(one).to_dict() for one in self._do(lambda: things(source, kinds))],
         }
-        self._folder.clear()
+        if self._options.force:
+            self._folder.clear()
         self._folder.save(SCHEMA, schema)
         return schema
 
@@ -383,7 +392,7 @@ class Export:
 
     def _subtables(self, stable: Table) -> File:
         """The file of a super table's subtables with their tags, those without rows, too."""
-        stored = self._folder.load(_record(folder_name(stable.name)))
+        stored = self._folder.load(_record_of_list(stable))
         if stored and not self._folder.wrong([file := typed(File, stored["file"])]):
             return file
         return self._list(stable, [])
@@ -424,7 +433,7 @@ class Export:
             return done(len(rows))
 
         file = as_text(write)
-        self._folder.save(_record(folder_name(stable.name)), {"file": asdict(file)})
+        self._folder.save(_record_of_list(stable), {"file": asdict(file)})
         return file
 
     # --- Rows
@@ -474,7 +483,10 @@ class Export:
             int(entries.rows.sum()),
             len(set(entries.names)),
             sum(values for _, _, values in written),
+            _vanished(batch, jobs),
         )
+        if part.vanished:
+            log.warning("Gone from the source: %s of batch %s", wording.number(part.vanished, "table"), batch.label)
         self._folder.save(_record(f"{number:04}"), asdict(part))
         return part
 
@@ -490,27 +502,25 @@ class Export:
             table = tables[batch.stable]
             found = holdings(self._source, table, scope, batch.period, self._stop)
             way, _ = choose_strategy(self._options.strategy, table, len(found), found.total)
-            is_needle = way == "sparse" and self._lies_in_hay(table, scope, found, batch.period)
+            is_needle = (
+                way == "sparse"
+                and scope.is_partial
+                and lies_in_hay(self._source, table, found, batch.period, self._stop)
+            )
             for units in self._divided(found, batch, rows_a_group(table) if way == "sparse" else 0):
                 yield _Job(table, units, way == "sparse", is_needle)
             return
         normal = [table for table in self._tables if not table.is_super and scope.has_normal_table(table.name)]
         there = {one.name: one for one in each(self._source, normal, scope, batch.period, self._stop)}
 
-        def columns(table: Table) -> str:
-            return repr(table.columns)
+        def shape(table: Table) -> str:
+            # Columns are asked for by name where a table has more than those that are wanted.
+            return repr((table.columns, table.second_key, table.is_whole))
 
-        for _, group in groupby(sorted((table for table in normal if table.name in there), key=columns), columns):
+        for _, group in groupby(sorted((table for table in normal if table.name in there), key=shape), shape):
             alike = list(group)
             for units in self._divided(Holdings.of([there[table.name] for table in alike]), batch, 0):
                 yield _Job(alike[0], units, is_sparse=False, is_needle=False)
-
-    def _lies_in_hay(self, table: Table, scope: Scope, found: Holdings, period: Period) -> bool:
-        """Whether far more rows of other subtables lie in the range of names than those that are meant."""
-        if not scope.is_partial or not found:
-            return False
-        hay = EVERYTHING.between(found.names[0], f"{found.names[-1]}\x01")
-        return rows_of_tables(self._source, table, hay, period, self._stop) > _NEEDLE * found.total
 
     def _divided(self, found: Holdings, batch: Batch, group_rows: int) -> Iterator[list[Unit]]:
         """Tables, and slices of large ones, in as many parts as there are workers, of about as many rows.
@@ -577,20 +587,26 @@ class Export:
         return persist(attempt, self._stop)
 
     def _counted_again(self, job: _Job) -> _Job:
-        first, last = job.units[0], job.units[-1]
-        scope = self._scope.between(first.table, f"{last.table}\x01")
-        found = holdings(self._source, job.table, scope, (first.start, first.end), self._stop)
+        """The same with what its tables hold by now; slices of large ones, whose rows are guesses, stay as they are."""
+        whole = [unit for unit in job.units if unit.exact]
+        if not whole:
+            return job
+        scope = self._scope.between(whole[0].table, f"{whole[-1].table}\x01")
+        found = holdings(self._source, job.table, scope, (whole[0].start, whole[0].end), self._stop)
         there = dict(zip(found.names, found.rows.tolist(), strict=True))
-        return replace(job, units=[replace(unit, rows=there.get(unit.table, 0)) for unit in job.units])
+        job.gone.update(unit.table for unit in whole if unit.rows and unit.table not in there)
+        units = [replace(unit, rows=there.get(unit.table, 0)) if unit.exact else unit for unit in job.units]
+        return replace(job, units=units)
 
     def _read(self, session: Session, job: _Job, rows: RowFile) -> Iterator[Step]:
         if not job.is_sparse:
             for unit in job.units:
-                yield from self._read_unit(session, job.table, unit, rows)
+                yield from self._read_unit(session, job, unit, rows)
             return
         for group in groups(job.units, rows_a_group(job.table)):
-            if len(group) == 1:
-                yield from self._read_unit(session, job.table, group[0], rows)
+            if len(group) == 1 or not group[0].exact:
+                for unit in group:
+                    yield from self._read_unit(session, job, unit, rows)
                 continue
             result = read_group(session, self._source, job.table, group, is_needle=job.is_needle)
             counts, block, _ = by_table(job.table, group, result.blocks())
@@ -600,8 +616,8 @@ class Export:
             rows.end_table()
             yield Step(group[-1].table, group[-1].behind, Tally(block.rows))
 
-    def _read_unit(self, session: Session, table: Table, unit: Unit, rows: RowFile) -> Iterator[Step]:
-        read = 0
+    def _read_unit(self, session: Session, job: _Job, unit: Unit, rows: RowFile) -> Iterator[Step]:
+        table, read = job.table, 0
         try:
             for block in read_unit(session, self._source, table, unit).blocks():
                 if block.rows:
@@ -618,7 +634,17 @@ class Export:
                 found = f"it was changed, or made anew, while it was exported ({error})"
                 raise MigrationStopped([Finding(f"Table {unit.table!r}", found, f"Give {_OTHERWISE}")]) from error
             log.warning("Table %s has gone from the source while it was exported", unit.table)
+            job.gone.add(unit.table)
         rows.end_table()
+
+
+def _vanished(batch: Batch, jobs: Sequence[_Job]) -> int:
+    """How many of a batch's tables have gone since it was planned."""
+    gone = len({name for job in jobs for name in job.gone})
+    # Of a giant table's batches, the plan does not say which of them have rows.
+    if batch.tables > 1:
+        gone += max(0, batch.tables - len({unit.table for job in jobs for unit in job.units}))
+    return gone
 
 
 def as_text(write: Callable[[frozenset[int]], _T]) -> _T:
@@ -638,6 +664,16 @@ def as_text(write: Callable[[frozenset[int]], _T]) -> _T:
 def _record(name: str) -> str:
     """Where it says of something that it is complete."""
     return f"parts/{name}.json"
+
+
+def _record_of_list(stable: Table) -> str:
+    """The same of a super table's list of subtables; a batch's has a number."""
+    return _record(f"subtables-{folder_name(stable.name)}")
+
+
+def _without_secrets(thing: Leftover) -> Leftover:
+    """The same without a statement that has secrets; a masked one might be executed."""
+    return replace(thing, definition="") if secrets_in(thing.definition) else thing
 
 
 def _said(origin: object) -> str:

@@ -78,6 +78,8 @@ class Part:
         rows: how many.
         tables: how many tables have some.
         values: bytes of their values.
+        vanished: tables that the source had when the batch was planned, and had no more when it was read to its end;
+            of those that went meanwhile, rows may be there.
     """
 
     batch: str
@@ -87,6 +89,7 @@ class Part:
     rows: int
     tables: int
     values: int
+    vanished: int = 0
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:
@@ -150,17 +153,30 @@ class Folder:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_whole(place, json.dumps(sealed(content), indent=1, ensure_ascii=False) + "\n")
 
+    def others(self) -> str | None:
+        """The first thing where an export writes that is of none, since there is no schema; None where nothing is.
+
+        Raises:
+            StorageFailed: the folder cannot be read.
+        """
+        with storage("The folder", self.path):
+            if self._place(SCHEMA).exists():
+                return None
+            names = (name for name in (PLAN, MANIFEST, *_ROOMS) if any(_files(self._place(name))))
+            return next(names, None)
+
     def clear(self) -> None:
         """Remove what an export has written.
+
+        The schema goes last: it says of all else, in a folder that was not cleared to the end, that it is an export's.
 
         Raises:
             StorageFailed: it cannot be removed.
         """
         with storage("The folder", self.path):
-            for name in (MANIFEST, SCHEMA, PLAN):
-                self._place(name).unlink(missing_ok=True)
-            for room in _ROOMS:
-                _empty(self._place(room))
+            for name in (MANIFEST, *_ROOMS, PLAN, SCHEMA):
+                for file in list(_files(self._place(name))):
+                    file.unlink()
 
     # --- Other files
 
@@ -236,13 +252,13 @@ class Folder:
         return self.path.joinpath(*name.split("/"))
 
 
-def _empty(folder: Path) -> None:
-    """Remove all files in a folder, and in those in it; a storage of objects has no empty ones."""
-    for place in list(folder.iterdir()) if folder.is_dir() else []:
-        if place.is_dir():
-            _empty(place)
-        else:
-            place.unlink()
+def _files(place: Path) -> Iterator[Path]:
+    """A file, or all those in a folder and in folders in it; what links lead to is somebody else's."""
+    if place.is_symlink() or place.is_file():
+        yield place
+    elif place.is_dir():
+        for inner in place.iterdir():
+            yield from _files(inner)
 
 
 def folder_name(table: str) -> str:

@@ -178,7 +178,7 @@ class StoredCatalog(Catalog):
         tables = map(table_from_dict, cast("list[dict[str, object]]", schema["tables"]))
         self._tables = {table.name: table for table in tables}
         self.schema = schema
-        self._lists = lists
+        self._parts, self._lists = parts, lists
         files = [(file, part) for part in parts for file in part.files]
         self.files = [file for file, _ in files]
         firsts = np.cumsum([0, *(len(part.files) for part in parts)])
@@ -189,6 +189,7 @@ class StoredCatalog(Catalog):
         stables = np.repeat(np.arange(len(parts)), [len(own) for own in indexes])
         self._owned = self._by_owner([part.stable for part in parts], stables)
         self._columns = self._columns_of_files()
+        self._last = threading.local()
 
     @property
     def precision(self) -> Precision:
@@ -205,6 +206,9 @@ class StoredCatalog(Catalog):
             values: by option name.
         """
         return {**self._period, **values, "source_database": self.name}
+
+    def vanished(self, scope: Scope) -> int:
+        return sum(part.vanished for part in self._parts if part.stable is None or scope.has_stable(part.stable))
 
     # --- What lies where
 
@@ -255,10 +259,20 @@ class StoredCatalog(Catalog):
     def block(self, file: int, group: int) -> Block:
         """A row group, whose rows come to what the source gave.
 
+        Each thread keeps its last one: small tables of one are asked for one after the other.
+
         Raises:
             MigrationStopped: they do not.
             StorageFailed, NotParquet: it cannot be read.
         """
+        if getattr(self._last, "key", None) != (file, group):
+            # Two of them are not in memory together.
+            self._last.key = self._last.block = None
+            self._last.block = self._checked(file, group)
+            self._last.key = file, group
+        return cast(Block, self._last.block)
+
+    def _checked(self, file: int, group: int) -> Block:
         own = self.files[file]
         with Reader(self.folder.readable(own.name), self._columns[file], has_names=True) as reader:
             block = reader.read(group)
@@ -432,13 +446,6 @@ class StoredSession:
 
     def __init__(self, catalog: StoredCatalog) -> None:
         self._catalog = catalog
-        self._last: tuple[tuple[int, int], Block] | None = None
-
-    def _block(self, key: tuple[int, int]) -> Block:
-        """A row group; small tables of one are asked for one after the other."""
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._catalog.block(*key)
-        return self._last[1]
 
     def read(self, table: Table, names: Sequence[str], period: Period) -> Iterator[tuple[Block, Ints]]:
         """Rows of tables over a period.
@@ -468,7 +475,7 @@ class StoredSession:
         for a, b in pairwise([*begins(keys), len(keys)]):
             some = entries[a:b]
             offsets, rows = catalog.offsets[some], catalog.index.rows[some]
-            block = self._block(keys[a]).select(places)
+            block = catalog.block(*keys[a]).select(places)
             if np.array_equal(offsets[1:], offsets[:-1] + rows[:-1]):
                 block = block.take(slice(int(offsets[0]), int(offsets[-1] + rows[-1])))
             else:

@@ -39,6 +39,7 @@ class Speed:
         sparse: rows a second, of tables with few rows.
         measured: which of the three were measured with these servers, with what was copied, in words.
         why: why the others were not, in words.
+        failed: what went wrong with trials.
     """
 
     tables: float = 17_000.0
@@ -46,6 +47,7 @@ class Speed:
     sparse: float = 180_000.0
     measured: dict[str, str] = field(default_factory=dict)
     why: str = "writing was not allowed (option measure_writing)"
+    failed: list[str] = field(default_factory=list)
 
     @property
     def how(self) -> str:
@@ -55,12 +57,14 @@ class Speed:
             f"with many rows, {self.sparse:,.0f} rows a second of tables with few"
         )
         if not self.measured:
+            why = "; ".join(self.failed) or self.why
             return (
-                f"How fast the target writes was not measured: {self.why}. By this project's benchmark on two cores, "
+                f"How fast the target writes was not measured: {why}. By this project's benchmark on two cores, "
                 f"{benchmark}. Reading was measured: where that is slower, it counts."
             )
         said = f"Measured by a trial with both servers: {'; '.join(self.measured.values())}"
-        return f"{said}. Taken from that, and from this project's benchmark where it says nothing: {benchmark}."
+        failed = "".join(f" {one[0].upper()}{one[1:]}." for one in self.failed)
+        return f"{said}.{failed} Taken from that, and from this project's benchmark where it says nothing: {benchmark}."
 
     def seconds(self, found: Preview) -> float:
         """For about so long one batch at a time creates, copies and compares all that a dry run found.
@@ -114,7 +118,8 @@ def trial(source: Client, target: Client, previews: Sequence[Preview]) -> Speed:
                 finally:
                     scratch.execute(f"DROP DATABASE IF EXISTS {target.dialect.database(scratch.name)}")
         except TDengineError as error:
-            speed = replace(speed, why=f"a trial failed ({wording.beginning(str(error), 200)})")
+            failed = f"a trial failed, in database {scratch.name} ({wording.beginning(str(error), 200)})"
+            speed = replace(speed, failed=[*speed.failed, failed])
     return speed
 
 
@@ -138,7 +143,6 @@ def _tried(source: Catalog, target: Catalog, batch: Batch, options: MigrationOpt
         return speed
     strategy = options.strategy
     said = f"{wording.number(rows, 'row')} of {options.source_database} in {copying:.1f} s"
-    speed = replace(speed, why="")
     measured = {**speed.measured, strategy: said}
     tables = speed.tables
     if report.tables >= _FEWEST_TABLES:

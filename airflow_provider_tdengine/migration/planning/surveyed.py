@@ -52,14 +52,23 @@ def shown_of_survey(document: Mapping[str, Any]) -> dict[str, object]:
         for one in document["databases"]
         if one["proposal"]
     ]
-    trial = "Some rows were copied into scratch databases of the target, which were dropped."
     return {
         "overview": overview,
         "slots": slots,
         "needs": needs,
         "target_facts": _target_facts(document["target"]),
-        "written": trial if document["options"].get("measure_writing") else "Nothing was written to any database.",
+        "written": _written(document["speed"]),
     }
+
+
+def _written(speed: Mapping[str, Any]) -> str:
+    if speed["failed"]:
+        return (
+            "Some rows were copied into scratch databases of the target; one of a trial that failed may be there still."
+        )
+    if speed["measured"]:
+        return "Some rows were copied into scratch databases of the target, which were dropped."
+    return "Nothing was written to any database."
 
 
 def survey_lines(document: Mapping[str, Any]) -> Iterator[str]:

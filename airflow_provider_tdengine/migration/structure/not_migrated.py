@@ -117,7 +117,7 @@ def _rsma(catalog: Catalog, row: Row) -> str:
 
 
 def _xnode_task(_: Catalog, row: Row) -> str:
-    return f"from {masked(_text(row['from']))} to {masked(_text(row['to']))}"
+    return f"from {_text(row['from'])} to {_text(row['to'])}"
 
 
 def _user(catalog: Catalog, row: Row) -> str:
@@ -232,6 +232,8 @@ _OF_34 = (
 def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     """What belongs to a database, or to its server, and is not moved with it; of many of a kind the first ones.
 
+    Definitions are for people: passwords and tokens in them are masked.
+
     Lists that a version does not have, or that the account may not see, are passed over.
 
     Parameters:
@@ -242,7 +244,8 @@ def leftovers(catalog: Catalog, besides: Sequence[str] = ()) -> list[Leftover]:
     for each in (each for each in _lists(catalog) if each.kind not in besides):
         rows = _rows(catalog, each)
         for row in rows[:_SHOWN]:
-            definition = each.define(catalog, row)
+            # Before it is cut: what is left of an address may not look like one.
+            definition = masked(each.define(catalog, row))
             cut = f"{definition[:_CHARACTERS]}…" if len(definition) > _CHARACTERS else definition
             found.append(Leftover(each.kind, _text(row[each.name]), cut))
         if len(rows) > _SHOWN:

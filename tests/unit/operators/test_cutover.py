@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_tdengine.cutover import cutover_dag
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
 
 from .conftest import Plant
@@ -32,6 +34,18 @@ def test_rows_tables_and_tags_must_be_there(plant: Plant) -> None:
     assert waiting.poke(CONTEXT)
     plant.source.execute("create table plant.d9 using plant.m tags (9)")
     assert not waiting.poke(CONTEXT)
+
+
+def test_a_dry_run_asks_nobody(plant: Plant) -> None:
+    with pytest.raises(AirflowSkipException):
+        TDengineCutoverSensor(task_id="cutover", options={**plant.options, "dry_run": True}).poke(CONTEXT)
+
+
+def test_the_form_of_a_cutover_has_one_mode() -> None:
+    dag = cutover_dag("c")
+    assert dag.params.get_param("mode").schema["enum"] == ["both"]
+    with pytest.raises(ValueError, match="is both, not history"):
+        cutover_dag("c", defaults={"mode": "history"})
 
 
 def test_a_server_that_is_away_is_waited_for(plant: Plant) -> None:

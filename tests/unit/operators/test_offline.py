@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_tdengine.operators.offline import TDengineExportOperator, TDengineImportOperator
 
@@ -23,9 +23,11 @@ def context(pushed: dict[str, Any], store: Store | None = None) -> Any:
     return {"dag_run": dag_run(), "ti": instance, "task_state_store": store or Store(), "outlet_events": Events()}
 
 
-def export(folder: Path) -> dict[str, object]:
-    given = {"source_database": "plant"}
-    return TDengineExportOperator(task_id="export", folder=str(folder), options=given).execute(context({}))
+def export(folder: Path, attempt: int = 1, **options: Any) -> dict[str, object]:
+    given = {"source_database": "plant", **options}
+    of_task = context({})
+    of_task["ti"].try_number = attempt
+    return TDengineExportOperator(task_id="export", folder=str(folder), options=given).execute(of_task)
 
 
 def test_out_and_in(plant: Plant, tmp_path: Path) -> None:
@@ -63,3 +65,30 @@ def test_refused_rows_are_red_and_damage_is_said(plant: Plant, tmp_path: Path) -
     next((tmp_path / "power" / "rows").rglob("*.parquet")).write_bytes(b"")
     with pytest.raises(AirflowFailException, match="has 0 bytes where"):
         TDengineImportOperator(task_id="bring", folder=str(tmp_path / "power"), options=options).execute(context({}))
+
+
+def test_a_dry_run_of_an_import_writes_nothing(plant: Plant, tmp_path: Path) -> None:
+    plant.source.execute(f"insert into plant.d0 values ({T},1.5)")
+    export(tmp_path / "power")
+    options = {"target_database": "anew", "dry_run": True}
+    operator = TDengineImportOperator(task_id="bring", folder=str(tmp_path / "power"), options=options)
+    pushed: dict[str, Any] = {}
+    with pytest.raises(AirflowSkipException):
+        operator.execute(context(pushed))
+    assert pushed["planned"] == {"rows": 1, "batches": 1}
+    assert not [row for row in plant.target.execute("show databases") if row[0] == "anew"]
+
+
+def test_an_export_begins_anew_by_force_and_a_retry_goes_on(plant: Plant, tmp_path: Path) -> None:
+    plant.source.execute(f"insert into plant.d0 values ({T},1.5)")
+    export(tmp_path)
+    assert export(tmp_path, force=True)["kept"] == 0
+    assert export(tmp_path, attempt=2, force=True)["kept"] == 1
+
+
+def test_a_folder_with_a_password_is_refused(plant: Plant) -> None:
+    folder = "s3://user:s3cret-word@bucket/power"
+    for operator in (TDengineExportOperator, TDengineImportOperator):
+        with pytest.raises(AirflowFailException, match="Option 'folder': it has a password") as failure:
+            operator(task_id="by_files", folder=folder, options={"source_database": "plant"}).execute(context({}))
+        assert "s3cret-word" not in str(failure.value)

@@ -205,6 +205,24 @@ def test_a_listing_whose_rows_change_meanwhile_is_believed(faulty: BoxPair, monk
     assert holdings(source, stable, Scope(), ALL).total == 100
 
 
+@pytest.mark.parametrize("question", ["holdings", "in_slices", "together", "count"])
+def test_tables_that_came_a_moment_ago_are_asked(faulty: BoxPair, question: str) -> None:
+    """An adapter of 2.x that has seen no subtable goes on finding none for 20 s."""
+    faulty.sql(f"create database {SOURCE} keep 36500", f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)")
+    source = Catalog(faulty.source, SOURCE)
+    table, all_of_it = source.describe("m"), (Scope(), (T, T + 10))
+    # By somebody else, who looks too early.
+    faulty.source.rows(f"select count(*) from {SOURCE}.m")
+    faulty.sql(f"insert into {SOURCE}.d0 using {SOURCE}.m tags (0) values ({T}, 1)")
+    asked: dict[str, Callable[[], object]] = {
+        "holdings": lambda: holdings(source, table, *all_of_it).total,
+        "in_slices": lambda: in_slices(source, table, ["d0"], (T, T + 10), 10, Precision.MS).sum(),
+        "together": lambda: together(source, table, *all_of_it),
+        "count": lambda: count(source, table, *all_of_it),
+    }
+    assert asked[question]() in (1, Holding("m", 1, T, T))
+
+
 def test_what_cannot_be_asked_is_raised(faulty: BoxPair) -> None:
     fill(faulty)
     source, _ = faulty.catalogs

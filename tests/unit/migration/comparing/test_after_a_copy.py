@@ -338,7 +338,7 @@ def test_a_few_logins_whatever_there_is_to_compare(devices: BoxPair) -> None:
 
 def test_few_tables_among_many_are_mended_without_the_others(devices: BoxPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """From 2.x, the whole super table was read, into memory."""
-    monkeypatch.setattr("airflow_provider_tdengine.migration.copying.copy._NEEDLE", 5)
+    monkeypatch.setattr("airflow_provider_tdengine.migration.copying.sparse._NEEDLE", 5)
     devices.copy()
     for name in ("d03", "d26"):
         devices.target.execute(f"drop table {TARGET}.{name}")

@@ -124,7 +124,7 @@ def test_a_sparse_batch_goes_on(many: BoxPair, then: str) -> None:
 def test_of_few_subtables_among_many_only_their_rows_are_read(
     many: BoxPair, monkeypatch: pytest.MonkeyPatch, tables: str
 ) -> None:
-    monkeypatch.setattr(copying, "_NEEDLE", 2)
+    monkeypatch.setattr(sparse, "_NEEDLE", 2)
     scope = {"tables": tables, "strategy": "sparse"}
     options = many.options(**scope)
     batch = make_plan(*many.catalogs, options)[0]
@@ -147,7 +147,7 @@ def test_a_range_is_read_where_a_list_would_go_over_rest(faulty: BoxPair, tables
     box = faulty.source_box
     box.statements.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copying, "_NEEDLE", 5)
+        patch.setattr(sparse, "_NEEDLE", 5)
         (copied,) = faulty.copy(tables=tables, strategy="sparse", workers=1)
     (query,) = (statement for statement in box.statements if statement.startswith("SELECT tbname, `ts`, `v`"))
     assert ("tbname IN (" in query) == (faulty.source.generation == 3 or is_list_of_2x)

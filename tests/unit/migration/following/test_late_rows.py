@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tdengine.client.block import Ints
+from airflow_provider_tdengine.client.errors import TableMissing
 from airflow_provider_tdengine.migration.background import Stopped
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.following import Follower, known, look
 from airflow_provider_tdengine.migration.following.known import Gap, Slices, gaps
 
@@ -216,6 +218,24 @@ def test_the_end_waits_for_the_last_look(devices: Pair, gate: threading.Event) -
     assert follower.is_at_end(position)
     assert (times(devices, "d0"), times(devices, "d1")) == ([1, 5000, 8000], [2])
     follower.close()
+
+
+def test_a_table_that_goes_while_a_look_lists_does_not_end_it(devices: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, asked = look.digest, list[Scope]()
+
+    def gone_at_first(source: Catalog, scope: Scope) -> str:
+        asked.append(scope)
+        if len(asked) == 1:
+            raise TableMissing("Table does not exist")
+        return digest(source, scope)
+
+    follow = Follow(devices, {})
+    devices.sql(rows("d0", 1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(look, "digest", gone_at_first)
+        follow.round(60)
+    assert len(asked) == 2
+    assert times(devices, "d0") == [1000]
 
 
 @pytest.mark.source(since=(3,))

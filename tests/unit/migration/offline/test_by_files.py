@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -16,9 +18,12 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_tdengine import cli
+from airflow_provider_tdengine.client.block import Block
+from airflow_provider_tdengine.client.errors import TableMissing
+from airflow_provider_tdengine.client.result import Result
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, each
 from airflow_provider_tdengine.migration.copying import Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.headway import Headway
@@ -26,7 +31,9 @@ from airflow_provider_tdengine.migration.offline import Export, StoredCatalog, e
 from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan
-from airflow_provider_tdengine.migration.structure import SchemaSync
+from airflow_provider_tdengine.migration.structure import SchemaSync, things
+from airflow_provider_tdengine.testing.catalog import information
+from airflow_provider_tdengine.testing.catalog.information import fields_of
 
 from ..conftest import SOURCE, TARGET, BoxPair, T
 
@@ -272,6 +279,66 @@ def test_a_folder_is_of_one_export(two: BoxPair, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_tables_are_alike_that_are_read_alike(faulty: BoxPair, calls: Calls) -> None:
+    faulty.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create table {SOURCE}.a (ts timestamp, v int)",
+        f"create table {SOURCE}.b (ts timestamp, v int, secret int)",
+        f"insert into {SOURCE}.a values ({T}, 1)",
+        f"insert into {SOURCE}.b values ({T}, 2, 3)",
+    )
+    assert calls.export("--exclude-columns", "secret")[0] == 0
+    assert calls.bring()[0] == 0
+    assert faulty.target.rows(f"select * from {TARGET}.b") == faulty.target.rows(f"select ts, v from {TARGET}.b")
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_a_super_table_may_have_the_name_of_a_batch(faulty: BoxPair, calls: Calls) -> None:
+    faulty.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.`0001` (ts timestamp, v int) tags (g int)",
+        f"create table {SOURCE}.c using {SOURCE}.`0001` tags (1)",
+        f"insert into {SOURCE}.c values ({T}, 1)",
+    )
+    assert calls.export()[0] == 0
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["kept"]) == (0, 1)
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_files_of_others_stay(two: BoxPair, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, linked = calls.folder / "rows" / "mine" / "thesis.txt", tmp_path / "elsewhere"
+    mine.parent.mkdir(parents=True)
+    linked.mkdir()
+    (linked / "here").touch()
+    (mine.parent / "link").symlink_to(linked)
+    mine.touch()
+    status, said = calls.export()
+    assert status == 2
+    assert "it holds 'rows', which is of no export" in said
+    assert mine.exists()
+    unlink = Path.unlink
+
+    def killed(file: Path, missing_ok: bool = False) -> None:
+        if file.name == "schema.json":
+            raise Stopped
+        unlink(file, missing_ok)
+
+    assert calls.export("--force")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(Stopped):
+            Folder(calls.folder).clear()
+    # What was cleared in part is no folder of others.
+    status, said = calls.export("--json")
+    assert (status, json.loads(said)["kept"]) == (0, 0)
+    assert not mine.exists()
+    assert (linked / "here").exists()
+    Folder(calls.folder).clear()
+    assert calls.export()[0] == 0
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_files_do_not_expire(two: BoxPair, calls: Calls) -> None:
     """The source's KEEP says what the target keeps, and nothing of rows in files, which are years old some day."""
     assert calls.export()[0] == 0
@@ -328,17 +395,114 @@ def test_lost_sessions_cost_nothing(two: BoxPair, calls: Calls) -> None:
 
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_rows_may_go_while_they_are_exported(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each table is to have what it is counted to have then, also where slices of a large one lie before it."""
     monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(export, "ROWS_A_UNIT", 400)
+    monkeypatch.setattr(export, "rows_a_group", lambda table: 550)
     monkeypatch.setattr(retry, "PAUSE", 0.01)
-    read = export.read_group
+    values = "".join(f"({T + row * 10_000},0,'more')" for row in range(500, 600))
+    two.sql(
+        f"insert into {SOURCE}.d0 values {values}",
+        f"insert into {SOURCE}.d2 using {SOURCE}.meters tags (2) values ({T}, 1, '')",
+    )
+    read, reads = export.read_group, []
 
     def read_group(*given: Any, **more: Any) -> Any:
-        two.sql(f"delete from {SOURCE}.d1 where ts < {T + 5_000}")
+        reads.append(given)
+        if len(reads) < 3:
+            two.sql(f"delete from {SOURCE}.d1 where ts < {T + len(reads) * 10_000}")
         return read(*given, **more)
 
     monkeypatch.setattr(export, "read_group", read_group)
-    status, said = calls.export("--strategy", "sparse", "--json")
-    assert (status, json.loads(said.splitlines()[-1])["rows"]) == (0, 999)
+    status, said = calls.export("--strategy", "sparse", "--workers", "1", "--json")
+    assert (status, json.loads(said.splitlines()[-1])["rows"]) == (0, 600 + 498 + 1)
+    assert len(reads) == 3
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+@pytest.mark.parametrize(
+    ("strategy", "asks", "rows"),
+    [("dense", "make_batches", 500), ("dense", "read_unit", 900), ("sparse", "read_group", 500)],
+)
+def test_tables_that_go_meanwhile_are_said(
+    two: BoxPair, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, asks: str, rows: int
+) -> None:
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    monkeypatch.setattr(retry, "PAUSE", 0.01)
+    ask = getattr(export, asks)
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        if asks == "read_group":
+            two.sql(f"drop table if exists {SOURCE}.d1")
+        found = ask(*given, **more)
+        if asks == "make_batches":
+            two.sql(f"drop table {SOURCE}.d1")
+        return SimpleNamespace(blocks=lambda: cut_short(found)) if more_is_lost(*given) else found
+
+    def more_is_lost(*given: Any) -> bool:
+        return asks == "read_unit" and given[-1].table == "d1"
+
+    def cut_short(found: Result) -> Iterator[Block]:
+        yield next(iter(found.blocks()))
+        two.sql(f"drop table {SOURCE}.d1")
+        raise TableMissing("d1")
+
+    monkeypatch.setattr(export, asks, meanwhile)
+    for _ in range(2):
+        status, said = calls.export("--strategy", strategy, "--json")
+        done = json.loads(said.splitlines()[-1])
+        assert (status, done["rows"], done["vanished"]) == (0, rows, 1)
+    assert "tables that have gone 1" in " ".join(calls.export("--strategy", strategy)[1].split())
+    status, said = calls.bring("--certificate-path", str(tmp_path / "proof"))
+    assert status == 0, said
+    assert "qual as copied but for 1 table that vanished from the source" in said
+    (proof,) = (tmp_path / "proof").rglob("certificate.json")
+    assert json.loads(proof.read_text())["verdict"]["vanished"] == 1
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_no_file_has_a_password(two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, notify = "create stream s into t as select 1", "notify('ws://root:hidden@h')"
+    # A definition is cut after 4,000 characters, which is in the password here.
+    made = {"plain": plain, "leaky": f"{plain} {notify}", "long": f"{plain:3983}{notify}"}
+    fields = fields_of("stream_name:192 source_db:64 sql:8192")
+    rows = [(name, SOURCE, statement) for name, statement in made.items()]
+    monkeypatch.setitem(information._INFORMATION_SCHEMA, "ins_streams", (fields, lambda *_: rows))
+    assert calls.export()[0] == 0
+    schema = (calls.folder / "schema.json").read_text()
+    assert "notify('ws://root:***@h')" in schema
+    assert "root:hid" not in schema
+    # No masked statement is executed.
+    assert {one.name: one.definition for one in things(opened(calls.folder), ["stream"])} == {
+        "plain": plain,
+        "leaky": "",
+        "long": "",
+    }
+
+
+@pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
+def test_tables_of_a_row_group_are_counted_with_one_reading(
+    two: BoxPair, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only a part of the period of their rows is meant."""
+    monkeypatch.setattr(plan, "ROWS_A_BATCH", 5000)
+    for name in ("n0", "n1"):
+        two.sql(
+            f"create table {SOURCE}.{name} (ts timestamp, v int)",
+            f"insert into {SOURCE}.{name} values ({T}, 0) ({T + 10_000}, 1)",
+        )
+    assert calls.export("--strategy", "sparse")[0] == 0
+    stored, read, reads = opened(calls.folder), StoredCatalog._checked, []
+
+    def checked(*given: Any) -> Block:
+        reads.append(given)
+        return read(*given)
+
+    monkeypatch.setattr(StoredCatalog, "_checked", checked)
+    for tables, rows in (["meters"], [998]), (["n0", "n1"], [1, 1]):
+        reads.clear()
+        held = each(stored, list(map(stored.describe, tables)), Scope(), (T + 10_000, None))
+        assert ([one.rows for one in held], len(reads)) == (rows, 1)
 
 
 def test_without_pyarrow_it_says_what_to_do(tmp_path: Path) -> None:

@@ -173,6 +173,23 @@ def test_a_target_that_refuses_the_trial_is_no_failure(
 
 
 @pytest.mark.parametrize("plants", ["3.3.3.0"], indirect=True)
+def test_a_scratch_database_that_stays_is_named(
+    plants: Plants, target: Client, monkeypatch: pytest.MonkeyPatch, boxes: Callable[[str], TDengineBox]
+) -> None:
+    monkeypatch.setattr(speed, "_FEWEST_ROWS", 10)
+    faults = boxes("3.3.3.0 new plant").faults
+    faults.answer_with(0x0303, "Insufficient privilege", matching="drop database")
+    found = look(plants, target, databases="plant_1", measure_writing=True)
+    faults.clear()
+    (name,) = set(Catalog(target, "").database_names()) - {"information_schema", "performance_schema"}
+    target.rows(f"drop database {name}")
+    assert found.speed.measured
+    assert f"A trial failed, in database {name} (" in found.speed.how
+    text = text_of(survey_document(found, datetime.now(timezone.utc)))
+    assert "one of a trial that failed may be there still" in text
+
+
+@pytest.mark.parametrize("plants", ["3.3.3.0"], indirect=True)
 def test_databases_of_several_servers_that_would_become_one(
     plants: Plants, target: Client, boxes: Callable[[str], TDengineBox]
 ) -> None:

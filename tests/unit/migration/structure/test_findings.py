@@ -531,6 +531,13 @@ def exported_without_a_right(pair: BoxPair, folder: Path) -> object:
     return Export(pair.catalogs[0], pair.options(), folder)
 
 
+def exported_among_others(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    (folder / "rows").mkdir()
+    (folder / "rows" / "thesis.txt").touch()
+    return Export(pair.catalogs[0], pair.options(), folder)
+
+
 def dropped_and_made_anew(pair: BoxPair, folder: Path) -> object:
     """A table, between the look at it and the reading of its rows."""
     sides((NORMAL, ROW))(pair)
@@ -545,14 +552,14 @@ def dropped_and_made_anew(pair: BoxPair, folder: Path) -> object:
         return Export(pair.catalogs[0], pair.options(), folder).run()
 
 
-def written_to(moment: int) -> Callable[[BoxPair, Path], object]:
-    """A source that is not to be written to any more, and has a row more when it has been compared."""
+def written_to(statement: str, told: int = 0) -> Callable[[BoxPair, Path], object]:
+    """A source that is not to be written to any more, and is another one when it has been compared."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
-        sides((NORMAL, ROW))(pair)
+        sides((NORMAL, ROW), (NORMAL,))(pair)
         quiet = Quiet(*pair.catalogs, pair.options())
-        pair.sql(f"insert into {SOURCE}.t values ({moment}, 1)")
-        return quiet.check()
+        pair.sql(statement.replace("{}", SOURCE))
+        return quiet.check(told)
 
     return happen
 
@@ -607,7 +614,7 @@ CASES = (
         "Option 'source_database': it is empty. Give one; The database that is read.",
     ),
     Case(
-        "options._check_secrets",
+        "options.check_secrets",
         options(exclude="ws://root:pw@host:6041"),
         "Option 'exclude': it has a password or token, which is not shown here; options are kept and shown to many. "
         "Put the address into an Airflow connection, and change that password.",
@@ -1222,13 +1229,25 @@ CASES = (
     ),
     Case(
         "quiet.Quiet.check 1",
-        written_to(T + 1),
-        "Source database 'mig_src': it had 1 row before they were compared, and 2 afterwards. "
+        written_to("create table {}.u (ts timestamp, v int)"),
+        "Source database 'mig_src': its tables, columns or tags are others than before they were compared. "
         "It is still written to: stop whoever writes, then clear this task.",
     ),
     Case(
         "quiet.Quiet.check 2",
-        written_to(T + 40_000_000_000),
+        written_to("select 1", 3),
+        "Source database 'mig_src': 3 rows came, or got other values, while they were compared. "
+        "It is still written to: stop whoever writes, then clear this task.",
+    ),
+    Case(
+        "quiet.Quiet.check 3",
+        written_to(f"insert into {{}}.t values ({T + 1}, 1)"),
+        "Source database 'mig_src': 1 table with another number of rows than before they were compared, such as 't': "
+        "1 before, 2 afterwards. It is still written to: stop whoever writes, then clear this task.",
+    ),
+    Case(
+        "quiet.Quiet.check 4",
+        written_to(f"insert into {{}}.t values ({T + 40_000_000_000}, 1)"),
         "Source database 'mig_src': it has 1 row from 2022-01-01T00:00:00+00:00 on, where the comparison ends. "
         "If it is still written to, stop whoever writes, then clear this task. If they lie in the future, copy them "
         "with a migration of mode history whose start is that moment.",
@@ -1245,6 +1264,12 @@ CASES = (
         exported_without_a_right,
         "Account 'root' of {source}: it may not do what an export needs ({error}). "
         "It must read mig_src and the information schema; as root of 3.x: GRANT READ ON {quoted}.* TO root.",
+    ),
+    Case(
+        "export.Export._begin",
+        exported_among_others,
+        "Folder '{folder}': it holds 'rows', which is of no export: there is no schema.json. "
+        "Give an empty folder, or force, which removes what is there.",
     ),
     Case(
         "export.Export._is_another 1",
