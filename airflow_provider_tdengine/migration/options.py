@@ -94,7 +94,7 @@ class MigrationOptions:
         "",
         "Source database",
         FIRST,
-        "The database that is read; or several, brought over by one run: names and patterns, separated by commas. `*` "
+        "The database that is read. One run may bring several over: names and patterns, separated by commas. `*` "
         "stands for any characters, `?` for one; `*` alone means all databases but the system's own.",
         empty="none",
         examples=("power", "power, plant_*"),
@@ -590,7 +590,7 @@ class MigrationOptions:
         """
         for name, option in OPTIONS.items():
             if option.required and name not in wrong and not getattr(self, name):
-                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
+                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.partition(".")[0])
         for check, names in (
             (self._check_period, {"mode", "start", "end", "start_from"}),
             (self._check_mode, {"mode", "schema", "start", "end", "start_from", "stop_at"}),

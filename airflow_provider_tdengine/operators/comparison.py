@@ -31,7 +31,7 @@ from airflow_provider_tdengine.migration.comparing import (
     write,
 )
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, received, stop_on
 from airflow_provider_tdengine.migration.fleet import Outcome, named
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import make_objects
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STOPPED = "The comparison was stopped; cleared, it begins anew"
+
+_CURE = "The logs of their tasks say why; clear those"
 
 _SHOWN = 20
 """Differences, rows and batches that a message names."""
@@ -218,6 +220,8 @@ class TDengineVerifyOperator(ComparingOperator):
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
         if options.verify == "none" or not options.copies_history:
+            if self._is_last:
+                self._check_copied(context)
             why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
             verdict = Verdict(not_compared=why)
             log.warning("%s", verdict.words)
@@ -289,9 +293,8 @@ class TDengineVerifyOperator(ComparingOperator):
         Raises:
             AirflowFailException: a task before this one did not run, since one before it failed.
         """
-        instance, run = context["ti"], context["dag_run"].run_id
         upstream = sorted(self.upstream_task_ids)
-        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
+        states = _states(context, upstream)
         failed = {task for task, state in states.items() if state == "upstream_failed"}
         # A mapped instance is called by its task's name and its number.
         idle = [task for task in upstream if task in failed or [*_instances(task, failed)]]
@@ -302,6 +305,22 @@ class TDengineVerifyOperator(ComparingOperator):
         if idle or self.batches is None:
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
+
+    def _check_copied(self, context: Context) -> None:
+        """Make sure that all batches were copied, where no comparison says so.
+
+        Raises:
+            AirflowFailException: some were not.
+        """
+        before = sorted({name for task in self.upstream_list for name in task.upstream_task_ids})
+        failed = [name for name, state in _states(context, before).items() if state == "failed"]
+        batches, lines = (self.batches or ())[:], list[str]()
+        for task in before:
+            for index in sorted(_instances(task, failed)):
+                found = context["ti"].xcom_pull(task_ids=task, key="findings", map_indexes=index)
+                lines += [label_of(batches[index]), *(f"  {finding}" for finding in received(found or ()))]
+        if failed:
+            raise failure(_not_done(f"{len(failed):,} of {number(len(batches), 'task')} that copy failed", lines))
 
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         implied, known = self.is_end_implied(options, context), self._known
@@ -314,12 +333,9 @@ class TDengineVerifyOperator(ComparingOperator):
             raise MigrationStopped(failed)
         if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
             found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
-            lines = [f"  {label}" for label in missing[:_SHOWN]]
-            more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
-            action = "The logs of their tasks say why; clear those"
             if self._is_fleet:
-                raise MigrationStopped([Finding(f"Database {name!r}", found, action)])
-            raise failure([f"{found}:", *lines, *more, f"  → {action}"])
+                raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
+            raise failure(_not_done(found, missing))
         compared = [known.compared[batch.identity] for batch in batches]
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self.stop_event()
@@ -362,8 +378,7 @@ class _Known:
         known = cls([Batch.from_dict(batch) for batch in batches], {}, {})
         for part in (part for one in compared for part in one.get("parts", [one])):
             if "failed" in part:
-                failed = [Finding(one["object"], one["found"], one["action"]) for one in part["failed"]]
-                known.failed[Batch.from_dict(part["batch"]).identity] = failed
+                known.failed[Batch.from_dict(part["batch"]).identity] = received(part["failed"])
             else:
                 result = BatchComparison.from_dict(part)
                 # Of a plan that had more batches, the XComs of the last ones are still there.
@@ -432,6 +447,21 @@ def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdi
     verdict = Verdict.of({name: one.comparison.verdict for name, one in outcome.done.items()}, outcome.broken)
     proofs = [one.certificate for one in outcome.done.values()]
     return verdict, fleet_certificate(options, verdict, proofs, outcome.broken)
+
+
+def _states(context: Context, tasks: Sequence[str]) -> dict[str, str | None]:
+    """The states of tasks of the run, mapped instances by the task's name and their number."""
+    instance, run = context["ti"], context["dag_run"].run_id
+    states: dict[str, dict[str, str | None]] = instance.get_task_states(
+        dag_id=instance.dag_id, task_ids=list(tasks), run_ids=[run]
+    )
+    return states.get(run, {})
+
+
+def _not_done(found: str, lines: Sequence[str]) -> list[str]:
+    """What was found of batches, which ones they are, and what to do about it."""
+    more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    return [f"{found}:", *(f"  {line}" for line in lines[:_SHOWN]), *more, f"  → {_CURE}"]
 
 
 def _instances(task: str, names: Iterable[str]) -> Iterator[int]:

@@ -50,6 +50,7 @@ from airflow_provider_tdengine.migration.findings import (
     MigrationStopped,
     Severity,
     in_lines,
+    received,
     sent,
     stop_on,
 )
@@ -222,11 +223,7 @@ class MigrationOperator(OptionsOperator):
         before = sorted(self.get_flat_relative_ids(upstream=True)) if options.is_fleet and self.get_dag() else []
         # Without map_indexes: of what is not there, the log says nothing then.
         found = context["ti"].xcom_pull(task_ids=before, key=BROKEN) if before else []
-        return {
-            database: [Finding(one["object"], one["found"], one["action"]) for one in findings]
-            for pushed in found
-            for database, findings in (pushed or {}).items()
-        }
+        return {database: received(findings) for pushed in found for database, findings in (pushed or {}).items()}
 
     def of_each(
         self, options: MigrationOptions, context: Context, action: Callable[[MigrationOptions, Catalog, Catalog], _T]

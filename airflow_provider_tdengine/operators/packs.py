@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.copying import Batch, Pack, Tally
-from airflow_provider_tdengine.migration.findings import Finding, sent
+from airflow_provider_tdengine.migration.findings import Finding, received, sent
 from airflow_provider_tdengine.migration.fleet import findings_of, named
 
 Part = dict[str, Any]
@@ -61,8 +61,7 @@ class Failures:
         failed = [part for part in parts if "failed" in part]
         found: dict[str, list[Finding]] = {}
         for part in failed:
-            of_part = [Finding(one["object"], one["found"], one["action"]) for one in part["failed"]]
-            found.setdefault(part["batch"]["database"], []).extend(of_part)
+            found.setdefault(part["batch"]["database"], []).extend(received(part["failed"]))
         return cls(found, any(part["retryable"] for part in failed))
 
     @property
