@@ -204,8 +204,6 @@ def migration(
             parallel_batches=parallel_batches,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineVerifyBatchOperator.map_index_template,
-            # What has been copied is compared, whatever else could not be.
-            trigger_rule="all_done",
             **sessions,
         ).expand(copied=copied)
         # One at a time: Airflow fails a task that tells of a new asset while another one does (measured 3.3.2).

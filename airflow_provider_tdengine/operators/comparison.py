@@ -31,14 +31,14 @@ from airflow_provider_tdengine.migration.comparing import (
     write,
 )
 from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, received, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.fleet import Outcome, named
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, fail_on, failure, told
-from airflow_provider_tdengine.operators.packs import Failures, Part, each_part, label_of
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, leave_out, told
+from airflow_provider_tdengine.operators.packs import Part, each_part, label_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -123,26 +123,23 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     def _compare_pack(self, copied: Sequence[Part], options: MigrationOptions, context: Context) -> dict[str, object]:
         """Compare batch by batch; what fails for good is put down, and the next one begun."""
         own = {one.source_database: one for one in options.members}
-        done = {Batch.from_dict(part["batch"]).identity: part for part in copied if "copied" in part}
+        done = {Batch.from_dict(part["batch"]): part for part in copied if "copied" in part}
         compared: dict[str, Comparison] = {}
         with clear_failures(context):
             ends = self.ends(options)
 
             def compare(batch: Batch) -> Part:
-                result = self._compare(done[batch.identity], ends(own[batch.database]), context)
+                result = self._compare(done[batch], ends(own[batch.database]), context)
                 compared.setdefault(batch.database, Comparison()).add(result)
                 return result.to_dict()
 
-            batches = [Batch.from_dict(part["batch"]) for part in copied]
             try:
-                parts = each_part([one for one in batches if one.identity in done and one.database in own], compare)
+                parts = each_part([batch for batch in done if batch.database in own], compare)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
         differing = {name: one for name, one in compared.items() if one.verdict.kind is Kind.DIFFERENT}
-        # What was not copied, the task that adds up says, too.
-        not_copied = [part for part in copied if "copied" not in part]
         result = {
-            "parts": [*parts, *not_copied],
+            "parts": parts,
             "rows": sum(one.rows for one in compared.values()),
             "different": len(differing),
         }
@@ -152,7 +149,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                 told(f"Compared: {name}", one.facts())
         cure = "Clear this task to mend and compare once more, or the copy of this pack to copy it again"
         said = [line for name, one in differing.items() for line in (f"Database {name!r}:", *_in_words(one, cure))]
-        fail_on(Failures.of(parts), context, said)
+        leave_out(parts, context)
+        if said:
+            raise failure(said)
         return result
 
     def _compare(self, part: Mapping[str, Any], ends: tuple[Catalog, Catalog], context: Context) -> BatchComparison:
@@ -220,8 +219,6 @@ class TDengineVerifyOperator(ComparingOperator):
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
         if options.verify == "none" or not options.copies_history:
-            if self._is_last:
-                self._check_copied(context)
             why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
             verdict = Verdict(not_compared=why)
             log.warning("%s", verdict.words)
@@ -293,8 +290,9 @@ class TDengineVerifyOperator(ComparingOperator):
         Raises:
             AirflowFailException: a task before this one did not run, since one before it failed.
         """
+        instance, run = context["ti"], context["dag_run"].run_id
         upstream = sorted(self.upstream_task_ids)
-        states = _states(context, upstream)
+        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
         failed = {task for task, state in states.items() if state == "upstream_failed"}
         # A mapped instance is called by its task's name and its number.
         idle = [task for task in upstream if task in failed or [*_instances(task, failed)]]
@@ -306,22 +304,6 @@ class TDengineVerifyOperator(ComparingOperator):
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
-    def _check_copied(self, context: Context) -> None:
-        """Make sure that all batches were copied, where no comparison says so.
-
-        Raises:
-            AirflowFailException: some were not.
-        """
-        before = sorted({name for task in self.upstream_list for name in task.upstream_task_ids})
-        failed = [name for name, state in _states(context, before).items() if state == "failed"]
-        batches, lines = (self.batches or ())[:], list[str]()
-        for task in before:
-            for index in sorted(_instances(task, failed)):
-                found = context["ti"].xcom_pull(task_ids=task, key="findings", map_indexes=index)
-                lines += [label_of(batches[index]), *(f"  {finding}" for finding in received(found or ()))]
-        if failed:
-            raise failure(_not_done(f"{len(failed):,} of {number(len(batches), 'task')} that copy failed", lines))
-
     def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
         implied, known = self.is_end_implied(options, context), self._known
         name = options.source_database if self._is_fleet else ""
@@ -329,13 +311,13 @@ class TDengineVerifyOperator(ComparingOperator):
         if known is None:
             return verify(source, target, options, refused, is_end_implied=implied, stop=self.stop_event())
         batches = [batch for batch in known.batches if batch.database == name]
-        if failed := [one for batch in batches for one in known.failed.get(batch.identity, [])]:
-            raise MigrationStopped(failed)
         if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
             found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
             if self._is_fleet:
                 raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
-            raise failure(_not_done(found, missing))
+            lines = [f"  {label}" for label in missing[:_SHOWN]]
+            more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
+            raise failure([f"{found}:", *lines, *more, f"  → {_CURE}"])
         compared = [known.compared[batch.identity] for batch in batches]
         return conclude(
             source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self.stop_event()
@@ -364,25 +346,20 @@ class _Known:
     Parameters:
         batches: of the plan.
         compared: by their identity.
-        failed: what was found of those that could not be copied, or compared.
     """
 
     batches: list[Batch]
     compared: dict[str, BatchComparison]
-    failed: dict[str, list[Finding]]
 
     @classmethod
     def of(cls, planned: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> _Known:
         """From what tasks returned, of batches or of packs."""
         batches = [batch for one in planned for batch in one.get("parts", [one])]
-        known = cls([Batch.from_dict(batch) for batch in batches], {}, {})
-        for part in (part for one in compared for part in one.get("parts", [one])):
-            if "failed" in part:
-                known.failed[Batch.from_dict(part["batch"]).identity] = received(part["failed"])
-            else:
-                result = BatchComparison.from_dict(part)
-                # Of a plan that had more batches, the XComs of the last ones are still there.
-                known.compared.setdefault(result.batch, result)
+        known = cls([Batch.from_dict(batch) for batch in batches], {})
+        for part in (part for one in compared for part in one.get("parts", [one]) if "failed" not in part):
+            result = BatchComparison.from_dict(part)
+            # Of a plan that had more batches, the XComs of the last ones are still there.
+            known.compared.setdefault(result.batch, result)
         return known
 
 
@@ -447,21 +424,6 @@ def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdi
     verdict = Verdict.of({name: one.comparison.verdict for name, one in outcome.done.items()}, outcome.broken)
     proofs = [one.certificate for one in outcome.done.values()]
     return verdict, fleet_certificate(options, verdict, proofs, outcome.broken)
-
-
-def _states(context: Context, tasks: Sequence[str]) -> dict[str, str | None]:
-    """The states of tasks of the run, mapped instances by the task's name and their number."""
-    instance, run = context["ti"], context["dag_run"].run_id
-    states: dict[str, dict[str, str | None]] = instance.get_task_states(
-        dag_id=instance.dag_id, task_ids=list(tasks), run_ids=[run]
-    )
-    return states.get(run, {})
-
-
-def _not_done(found: str, lines: Sequence[str]) -> list[str]:
-    """What was found of batches, which ones they are, and what to do about it."""
-    more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
-    return [f"{found}:", *(f"  {line}" for line in lines[:_SHOWN]), *more, f"  → {_CURE}"]
 
 
 def _instances(task: str, names: Iterable[str]) -> Iterator[int]:

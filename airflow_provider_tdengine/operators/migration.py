@@ -74,7 +74,7 @@ from airflow_provider_tdengine.migration.storage import digest, folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.packs import Failures, each_part, label_of, sums
+from airflow_provider_tdengine.operators.packs import Part, broken_of, each_part, label_of, sums
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
 
 if TYPE_CHECKING:
@@ -305,6 +305,23 @@ def tell_broken(broken: Mapping[str, Sequence[Finding]], context: Context) -> No
     context["ti"].xcom_push(BROKEN, pushed)
 
 
+def leave_out(parts: Sequence[Part], context: Context) -> None:
+    """Say which databases are left out since parts of a pack failed.
+
+    Parameters:
+        parts: of the pack, all of which have been tried.
+        context: of the task.
+
+    Raises:
+        AirflowException: a retry may cure it, and there is one.
+    """
+    broken, instance = broken_of(parts), context["ti"]
+    if any(part.get("retryable") for part in parts) and instance.try_number <= instance.max_tries:
+        findings = [one for database, found in broken.items() for one in named(database, found)]
+        raise failure(in_lines(MigrationStopped(findings)), retryable=True)
+    tell_broken(broken, context)
+
+
 def run_folder(path: str, context: Context) -> Path:
     """A run's own folder in a storage that an option names."""
     run = context["dag_run"]
@@ -348,24 +365,6 @@ def failure(lines: Sequence[str], *, retryable: bool = False) -> AirflowExceptio
     """
     log.error("%s", wording.folded(lines))
     return (AirflowException if retryable else AirflowFailException)("\n".join(lines))
-
-
-def fail_on(failures: Failures, context: Context, more: Sequence[str] = ()) -> None:
-    """Fail a task of a fleet where something of its pack did.
-
-    Parameters:
-        failures: what failed.
-        context: of the task.
-        more: what else is wrong, in lines.
-
-    Raises:
-        AirflowException: it did, and Airflow may try again.
-        AirflowFailException: it did for good.
-    """
-    if failures.databases:
-        context["ti"].xcom_push("findings", sent(failures.findings))
-    if failures.databases or more:
-        raise failure([*more, *failures.lines], retryable=failures.retryable)
 
 
 @contextmanager
@@ -608,7 +607,7 @@ def _of_databases(options: MigrationOptions, of: Sized) -> str:
 class TDengineRangeMigrationOperator(MigrationOperator):
     """Copies one batch, or of a fleet a pack of them; at a retry it goes on from its checkpoints.
 
-    What fails of a pack for good stops no other database; it is said at the end, and the task fails.
+    What fails of a pack for good stops no other database; it is said at the end, and `certify` is red.
 
     Parameters:
         batch: one of the dictionaries that `TDenginePlanOperator` returns.
@@ -679,11 +678,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
                 parts = each_part([batch for batch in pack.parts if batch.database in own], copy)
             except Stopped as stopped:
                 raise failure([str(stopped)], retryable=True) from None
-        result = sums(parts)
-        # Pushed before it may fail: the others are compared.
-        context["ti"].xcom_push("return_value", result)
-        fail_on(Failures.of(parts), context)
-        return result
+        leave_out(parts, context)
+        return sums(parts)
 
     def _copy(
         self,

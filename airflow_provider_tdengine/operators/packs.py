@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.copying import Batch, Pack, Tally
 from airflow_provider_tdengine.migration.findings import Finding, received, sent
-from airflow_provider_tdengine.migration.fleet import findings_of, named
+from airflow_provider_tdengine.migration.fleet import findings_of
 
 Part = dict[str, Any]
 """What a batch of a pack came to; of one that failed, `batch`, `failed`: what was found, and `retryable`."""
@@ -23,10 +22,9 @@ def label_of(values: Mapping[str, object]) -> str:
 def each_part(batches: Iterable[Batch], act: Callable[[Batch], Part]) -> list[Part]:
     """Do something with each batch of a pack.
 
-    A failure that a retry may cure is one of the server, if it meets two databases in a row: then the others are left.
-
     Raises:
         Stopped: somebody asked for a stop.
+        TDengineError: one that a retry may cure has met two databases in a row, so it is the server's.
     """
     parts: list[Part] = []
     away = ""
@@ -35,44 +33,21 @@ def each_part(batches: Iterable[Batch], act: Callable[[Batch], Part]) -> list[Pa
             parts.append(act(batch))
             away = ""
         except TDengineError as error:
+            if error.retryable and away not in ("", batch.database):
+                raise
             findings = sent(findings_of(batch.database, error))
             parts.append({"batch": batch.to_dict(), "failed": findings, "retryable": error.retryable})
-            if error.retryable and away not in ("", batch.database):
-                break
             away = batch.database if error.retryable else ""
     return parts
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """What failed of a pack.
-
-    Parameters:
-        databases: what was found, by database.
-        retryable: whether Airflow may try again.
-    """
-
-    databases: dict[str, list[Finding]] = field(default_factory=dict)
-    retryable: bool = False
-
-    @classmethod
-    def of(cls, parts: Sequence[Part]) -> Failures:
-        """Those of some parts."""
-        failed = [part for part in parts if "failed" in part]
-        found: dict[str, list[Finding]] = {}
-        for part in failed:
-            found.setdefault(part["batch"]["database"], []).extend(received(part["failed"]))
-        return cls(found, any(part["retryable"] for part in failed))
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All of them, each with its database."""
-        return [one for database, found in self.databases.items() for one in named(database, found)]
-
-    @property
-    def lines(self) -> list[str]:
-        """What people read."""
-        return [line for finding in self.findings for line in finding.lines()]
+def broken_of(parts: Iterable[Part]) -> dict[str, list[Finding]]:
+    """What stands in the way of databases of which parts failed."""
+    broken: dict[str, list[Finding]] = {}
+    for part in parts:
+        if "failed" in part:
+            broken.setdefault(part["batch"]["database"], []).extend(received(part["failed"]))
+    return broken
 
 
 def sums(parts: Sequence[Part]) -> Part:

@@ -82,10 +82,8 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
-        def pull(*, task_ids: str | list[str], key: str, map_indexes: int = -1) -> Any:
-            if isinstance(task_ids, str):
-                return self.xcoms.get((task_ids, map_indexes, key))
-            return [self.xcoms.get((task, map_indexes, key)) for task in task_ids]
+        def pull(*, task_ids: list[str], key: str) -> list[Any]:
+            return [value for (task, _, name), value in self.xcoms.items() if task in task_ids and name == key]
 
         attempt = self.tries.get(task_id, 1)
         instance = task_instance(
@@ -358,23 +356,6 @@ def test_with_verify_none_nothing_is_compared_and_nobody_told(run: Run) -> None:
         operator.execute(run.context("verify", 0))
     assert run.certify(batches, [])["verdict"]["kind"] == "not_compared"
     assert run.events.said == {}
-
-
-def test_with_verify_none_a_batch_that_was_not_copied_is_named(run: Run) -> None:
-    run.options["verify"] = "none"
-    run.resolve()
-    run.sync()
-    batches = run.plan()
-    run.plant.source.execute("drop database plant")
-    with pytest.raises(AirflowFailException):
-        run.copy(batches, 1)
-    run.states = {"resolve": "success", "copy_0": "success", "copy_1": "failed", "copy_2": "success"}
-    run.states |= {"verify_0": "skipped", "verify_1": "skipped"}
-    with pytest.raises(AirflowFailException) as failed:
-        run.certify(batches, [])
-    first, second, third, _ = str(failed.value).splitlines()
-    assert (first, second) == ("1 of 3 tasks that copy failed:", f"  {Batch.from_dict(batches[1]).label}")
-    assert "has no database 'plant'" in third
 
 
 def test_what_is_copied_again_keeps_to_its_batch_s_part_of_the_limits(run: Run) -> None:
