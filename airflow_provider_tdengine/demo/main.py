@@ -228,9 +228,7 @@ def _fail(screen: Screen, home: AirflowHome, what: str, lines: list[str]) -> Non
 def compare_all(screen: Screen, servers: Servers) -> list[Group]:
     """Compare the databases, and show the result by super table."""
     groups: dict[str, list[Group]] = {}
-    done = 0
-
-    started = time.monotonic()
+    done, started = 0, time.monotonic()
     with screen.bar("compare", servers.rows) as report:
         for database, (source, target) in servers.catalogs.items():
             groups[database] = compare(source, target, partial(_report_from, report, done))

@@ -94,8 +94,16 @@ def _place(migration: Migration, *parts: str) -> str:
     return "/api/v2/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _clear(migration: Migration, tasks: Sequence[str | tuple[str, int]] | None, *, failed: bool = False) -> Request:
+def _clear(
+    migration: Migration,
+    tasks: Sequence[str | tuple[str, int]] | None,
+    *,
+    failed: bool = False,
+    downstream: bool = False,
+) -> Request:
     body = {"dry_run": False, "dag_run_id": migration.run.run_id, "only_failed": failed, "reset_dag_runs": True}
+    if downstream:
+        body["include_downstream"] = True
     path = f"/api/v2/dags/{quote(migration.run.dag_id, safe='')}/clearTaskInstances"
     return Request("POST", path, body if tasks is None else {**body, "task_ids": list(tasks)})
 
@@ -136,17 +144,12 @@ def _resume(migration: Migration, unfinished: Unfinished) -> Action:
 
 
 def _retry(migration: Migration, unfinished: Unfinished) -> Action:
-    again = []
-    if unfinished.broken:
-        # They look at all databases again, those that are mended by now included; what is done is not done again.
-        names = ["resolve", "sync_schema", "plan", "copy", "verify", "certify", "dead_letters"]
-        tasks = [migration.stages[name].task_id for name in names if name in migration.stages]
-        first = min(tasks.index(task) for task in unfinished.broken)
-        again = [_clear(migration, tasks[first:])]
+    # They look at all databases again, those that are mended by now included; what is done is not done again.
+    again = [_clear(migration, unfinished.broken, downstream=True)] if unfinished.broken else []
     return Action(
         "Retry failed",
         "Runs the tasks again that failed or that did not run because of them; batches go on from their checkpoints",
-        again or [_clear(migration, None, failed=True)],
+        [*again, _clear(migration, None, failed=True)],
     )
 
 
