@@ -225,6 +225,9 @@ class TDengineVerifyOperator(ComparingOperator):
             context["ti"].xcom_push("verdict", verdict.to_dict())
             with clear_failures():
                 made = self.of_each(options, context, lambda one, source, target: make_objects(source, target, one))
+                if made.broken:
+                    verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
+                    context["ti"].xcom_push("verdict", verdict.to_dict())
                 stop_on(one for name, found in made.broken.items() for one in named(name, found))
             return {"verdict": verdict.to_dict()}
         self._known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])

@@ -145,6 +145,7 @@ def test_one_that_is_not_copied_is_no_green_run(run: Run, verify: str) -> None:
     copied = run.copy(batches)
     with pytest.raises(AirflowFailException, match="no database 'line_3'"):
         run.certify(batches, run.verify(copied) if verify == "full" else [])
+    assert run.xcoms["certify", -1, "verdict"]["words"].startswith("Not compared: line_3")
 
 
 @from_3
