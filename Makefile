@@ -34,7 +34,7 @@ bench: $(READY)  ## Measure migrations, on simulated servers or on your own
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 test: lint  ## Check style and types, then run all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(REPORT)
+	@$(BIN)/python -m pytest -q -n 4 --dist loadscope --no-loadscope-reorder --durations 20 $(REPORT)
 
 soak: $(READY)  ## Break the lines to servers for an hour, without TLS and with it (SOAK=SECONDS)
 	@$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) && \

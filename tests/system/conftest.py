@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,7 +20,11 @@ from airflow_provider_tdengine.demo.home import AirflowHome
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.testing import TDengineBox
 
+from ..chromium import chromium
 from .postgres import postgres, programs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
@@ -30,6 +35,9 @@ FRAGILE = "fragile_migration"
 
 PATIENCE = 180.0
 """Seconds after which a test gives up waiting; a machine that is busy with other things takes most of a minute."""
+
+LOOK = 0.3
+"""Seconds between two looks at whether something has happened: each costs the API server as much as a task does."""
 
 
 @dataclass
@@ -152,7 +160,7 @@ class Airflow:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen within {timeout} s; see {self.home.log}"
-            time.sleep(0.1)
+            time.sleep(LOOK)
 
 
 def is_alive(pid: int) -> bool:
@@ -258,3 +266,31 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
             airflow = Airflow(home, ui, api, source, target)
             airflow.unpause(DAG)
             yield airflow
+
+
+def log_in(airflow: Airflow, user: str) -> str:
+    """Somebody's token."""
+    passwords = json.loads((airflow.home.directory / "password.json").read_text(encoding="utf-8"))
+    login = {"username": user, "password": passwords[user]}
+    return str(httpx.post(f"{airflow.ui.address}/auth/token", json=login).raise_for_status().json()["access_token"])
+
+
+def open_page(airflow: Airflow, browser: Browser, user: str, **how: Any) -> Page:
+    """A page of Airflow for somebody who is logged in; how it looks is what playwright's `new_context` takes."""
+    context = browser.new_context(base_url=airflow.ui.address, locale="en-US", **how)
+    context.add_cookies([{"name": "_token", "value": log_in(airflow, user), "url": airflow.ui.address}])
+    page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(airflow: Airflow, browser: Browser) -> Page:
+    """A page of the admin, tall enough for a form."""
+    return open_page(airflow, browser, "admin", viewport={"width": 1300, "height": 1500})
