@@ -199,9 +199,10 @@ PRELOADED = "import airflow_provider_tdengine.dags\n"
 QUICK = {
     # What has become ready is seen to three times a second,
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-    # a scheduler or triggerer that is killed is missed sooner than after half a minute,
+    # a scheduler or triggerer that is killed is missed sooner than after half a minute; one which a busy machine
+    # keeps from its heartbeat takes itself for dead, and tries its tasks again: 12 s were too few,
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
