@@ -42,7 +42,7 @@ from airflow_provider_tdengine.migration.copying import (
     known,
     window,
 )
-from airflow_provider_tdengine.migration.findings import in_lines, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, in_lines, stop_on
 from airflow_provider_tdengine.migration.following import (
     Position,
     Shard,
@@ -53,7 +53,14 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import (
+    ASK,
+    EXPORT_CONTENT,
+    EXPORT_PACE,
+    OPTIONS,
+    MigrationOptions,
+    Option,
+)
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     make_plan,
@@ -231,6 +238,8 @@ class Command:
         if stored:
             given = stored.given(given)
         request = requested(given, client, source=stored)
+        if arguments.command in ("migrate", "import", "finish"):
+            stop_on(map(_nobody_to_ask, request.options.asking))
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -640,6 +649,13 @@ def _path(text: str) -> Path:
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     return cast(Path, ObjectStoragePath(text))
+
+
+def _nobody_to_ask(option: str) -> Finding:
+    """What to say of an option that leaves something to a person: the command line runs in scripts, where none is."""
+    others = " or ".join(value for value in OPTIONS[option].choices if value != ASK)
+    found = "it is ask, and only Airflow asks people"
+    return Finding(f"Option {option!r}", found, f"Choose {others}; verify shows what differs, and changes nothing")
 
 
 def _status(verdict: Verdict) -> int:

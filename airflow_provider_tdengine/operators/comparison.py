@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -21,6 +22,7 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import (
     BatchComparison,
     Comparison,
+    Deletion,
     Kind,
     Verdict,
     certificate,
@@ -33,6 +35,7 @@ from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
 
@@ -47,7 +50,7 @@ _SHOWN = 20
 """Differences, rows and batches that a message names."""
 
 
-class ComparingOperator(MigrationOperator):
+class ComparingOperator(AskingOperator, MigrationOperator):
     """What those who compare have in common."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -116,7 +119,10 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
-        if whole.verdict.kind is Kind.DIFFERENT:
+        if result.waits:
+            rows = number(result.extra, "row")
+            log.warning("%s of batch %s that only the target has: certify asks a person for them", rows, batch.label)
+        elif whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
@@ -180,7 +186,8 @@ class TDengineVerifyOperator(ComparingOperator):
         self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
             try:
-                comparison = self._compared(source, target, options, context)
+                compare = self._comparing(source, target, options, context)
+                comparison = self.compared_as_approved(context, options, compare)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
             made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
@@ -223,10 +230,17 @@ class TDengineVerifyOperator(ComparingOperator):
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
-    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+    def _comparing(
+        self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
+    ) -> Callable[[frozenset[Deletion]], Comparison]:
+        """What compares, mends, and deletes what has been approved."""
         refused, implied = self.refused(options, context), self.is_end_implied(options, context)
+
+        def compare(approved: frozenset[Deletion]) -> Comparison:
+            return verify(source, target, options, refused, approved=approved, is_end_implied=implied, stop=self._stop)
+
         if self.batches is None:
-            return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
+            return compare
         batches = [Batch.from_dict(batch) for batch in self.batches[:]]
         known: dict[str, BatchComparison] = {}
         for one in map(BatchComparison.from_dict, (self.compared or ())[:]):
@@ -242,9 +256,28 @@ class TDengineVerifyOperator(ComparingOperator):
                 ]
             )
         compared = [known[batch.identity] for batch in batches]
-        return conclude(
-            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
-        )
+
+        def add_up(approved: frozenset[Deletion]) -> Comparison:
+            again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved)
+            done = [
+                again(batch, self.batch_options(context, batch), stop=self._stop)
+                if approved.intersection(one.deletions)
+                else one
+                for batch, one in zip(batches, compared, strict=True)
+            ]
+            return conclude(
+                source,
+                target,
+                options,
+                batches,
+                done,
+                refused=refused,
+                approved=approved,
+                is_end_implied=implied,
+                stop=self._stop,
+            )
+
+        return add_up
 
     def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
         host, port = self.target(options).client.address.first
@@ -314,6 +347,11 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be mended: {comparison.obstacle}")
-    if comparison.extra:
+    if comparison.deletions:
+        rows = number(sum(one.rows for one in comparison.deletions), "row")
+        lines.append(
+            f"  → {rows} that only the target has would have been deleted, which was rejected, or did not help"
+        )
+    elif comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")
     return [*lines, f"  → {cure}"]

@@ -57,6 +57,7 @@ from airflow_provider_tdengine.migration.planning import (
 )
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync
+from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
@@ -304,6 +305,8 @@ class TDengineResolveOperator(MigrationOperator):
             options = request.options
             if not options.dry_run:
                 stop_on(folder_findings(options.folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
+                if options.asking:
+                    check_dag(context)
             with request.source as source, request.target as target:
                 implied = self.is_end_implied(options, context)
                 if implied or options.follows:

@@ -22,7 +22,7 @@ def sentence(**values: object) -> str:
     ("values", "expected"),
     [
         ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history, realtime, both."),
-        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, fail."),
+        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, ask, fail."),
         ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
         ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d."),
         ({"workers": True}, "True is not a whole number. Give a whole number."),
