@@ -28,7 +28,7 @@ from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, keep_results, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -484,7 +484,7 @@ class Command:
                 with self._source, self._target:
                     self._tell_made(make_objects(self._source, self._target, options))
             return verdict
-        letters = self._letters()
+        letters, began = self._letters(), time.monotonic()
         with self._stage("verify") as say, self._source, self._target:
             comparison = verify(
                 self._source,
@@ -497,6 +497,8 @@ class Command:
             )
             verdict = comparison.verdict
             say(verdict.words)
+            seconds = time.monotonic() - began
+            keep_results(self._source, self._target, options, comparison, f"command line {self._state.name}", seconds)
             proof, made = None, list[Made]()
             if mends and verdict.kind is not Kind.DIFFERENT:
                 made = make_objects(self._source, self._target, options)

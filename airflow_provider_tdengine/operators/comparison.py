@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -28,6 +29,7 @@ from airflow_provider_tdengine.migration.comparing import (
     certificate,
     compare_batch,
     conclude,
+    keep_results,
     verify,
     write,
 )
@@ -37,7 +39,7 @@ from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
+from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, run_name, told
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -185,12 +187,15 @@ class TDengineVerifyOperator(ComparingOperator):
             return {"verdict": verdict.to_dict()}
         self._stop = threading.Event()
         with clear_failures(), self.source(options) as source, self.target(options) as target:
+            began_comparing = time.monotonic()
             try:
                 compare = self._comparing(source, target, options, context)
                 comparison = self.compared_as_approved(context, options, compare)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
             made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
+            seconds = time.monotonic() - began_comparing
+            keep_results(source, target, options, comparison, run_name(context), seconds)
             began = context["dag_run"].start_date or context["dag_run"].run_after
             proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
             if options.certificate_path:

@@ -23,6 +23,7 @@ from airflow_provider_tdengine.migration.comparing import (
     Kind,
     Verdict,
     certificate,
+    keep_results,
     verify,
     write,
 )
@@ -51,7 +52,13 @@ from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.asking import AskingOperator
-from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
+from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
+    OptionValues,
+    clear_failures,
+    failure,
+    run_name,
+)
 from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
 from airflow_provider_tdengine.operators.stay import POSITION, Stay
 from airflow_provider_tdengine.triggers.follow import (
@@ -485,7 +492,9 @@ class TDengineFinishOperator(FollowingOperator):
                 def compare(approved: frozenset[Deletion]) -> Comparison:
                     return verify(source, target, past, letters, approved=approved)
 
+                began = time.monotonic()
                 comparison = self.compared_as_approved(context, past, compare)
+                keep_results(source, target, options, comparison, run_name(context), time.monotonic() - began)
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))
                 context["ti"].xcom_push("certificate", proof)

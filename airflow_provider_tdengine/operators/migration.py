@@ -193,6 +193,12 @@ def run_folder(path: str, context: Context) -> Path:
     return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
 
 
+def run_name(context: Context) -> str:
+    """What a run is called beside those of other DAGs."""
+    run = context["dag_run"]
+    return f"{run.dag_id} {run.run_id}"
+
+
 def client(connection_id: str, option: str) -> Client:
     """The client of an Airflow connection.
 

@@ -4,6 +4,7 @@ from airflow_provider_tdengine.migration.comparing.batches import BatchCompariso
 from airflow_provider_tdengine.migration.comparing.certificate import certificate, page, write
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison, Total, conclude, verify
 from airflow_provider_tdengine.migration.comparing.deletions import Deletion, by_table
+from airflow_provider_tdengine.migration.comparing.results import keep_results
 from airflow_provider_tdengine.migration.comparing.tags import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Kind, Verdict
 
@@ -21,6 +22,7 @@ __all__ = [
     "compare_batch",
     "compare_tags",
     "conclude",
+    "keep_results",
     "page",
     "verify",
     "write",
