@@ -10,8 +10,11 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
 
 _DOC = """
-Asks people whether something may be done, for migrations whose options say **ask**. Each run is a question: open it, or
-**Required Actions**, then approve or reject. The task that asks goes on within seconds. Nobody triggers it by hand.
+Asks people whether something may be done, for migrations whose options say **ask**. Nobody triggers it by hand.
+
+1. Each run is a question. Open its task `approve`, or **Required Actions**, and read what would be done.
+2. Approve, and just that is done within seconds. Reject, and the task that asks fails, and says what was rejected.
+3. To be asked again, clear the run here, then the task that asks.
 """
 
 

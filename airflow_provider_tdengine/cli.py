@@ -92,7 +92,7 @@ _COMMANDS = {
     "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
-    "verify": "compare both sides; nothing is written",
+    "verify": "compare both sides; nothing is written but for a row in --results-database",
     "status": "rows of each super table and normal table on both sides; nothing is written",
     "export": "write a database into a folder of Parquet files, for a target that no line leads to; called again, it "
     "goes on where it stopped",

@@ -123,7 +123,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         whole.add(result)
         if result.waits:
             rows = number(result.extra, "row")
-            log.warning("%s of batch %s that only the target has: certify asks a person for them", rows, batch.label)
+            log.warning(
+                "%s of batch %s that only the target has: the task that adds up asks a person", rows, batch.label
+            )
         elif whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
