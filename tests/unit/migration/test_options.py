@@ -40,6 +40,15 @@ def test_what_options_do_not_take(values: dict[str, object], expected: str) -> N
     assert str(stopped.value).startswith(f"Option {next(iter(values))!r}: {expected}")
 
 
+@pytest.mark.parametrize("given", [True, "True", "true"])
+def test_a_choice_takes_what_was_a_boolean(given: object) -> None:
+    """A follow that has been deferred for months has options of before."""
+    assert (
+        MigrationOptions.checked({"source_database": "a", "target_database": "b", "delete_extra": given}).delete_extra
+        == "true"
+    )
+
+
 def test_text_from_templates() -> None:
     options = MigrationOptions.checked(
         {**REQUIRED, "workers": "3", "create_database": "False", "start": "None", "end": ""}
