@@ -544,3 +544,4 @@ def test_a_person_is_asked_before_what_was_told_changes_the_target(source: TDeng
     follow.drain()
     assert follow.held(target, "e", "v, w, g") == [("d0", 2, 3, 0), ("d9", 1, 2, 9)]
     assert follow.is_equal("ts, v, s, w, g, name")
+    follow.kill()
