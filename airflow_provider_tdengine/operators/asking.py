@@ -55,7 +55,8 @@ class AskingOperator(BaseOperator):
             MigrationStopped: there is no DAG for questions, or it is paused.
         """
         instance, run = context["ti"], context["dag_run"]
-        asked = f"asked__{digest([run.dag_id, run.run_id, self.task_id, instance.map_index, list(told)])[:32]}"
+        # Sorted: no server lists its tables in an order.
+        asked = f"asked__{digest([run.dag_id, run.run_id, self.task_id, instance.map_index, sorted(told)])[:32]}"
 
         def is_there(states: Sequence[DagRunState] | None) -> bool:
             known = None if states is None else [state.value for state in states]

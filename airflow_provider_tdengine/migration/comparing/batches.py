@@ -165,7 +165,7 @@ class BatchComparison:
         Raises:
             KeyError, TypeError: not what `to_dict` gives.
         """
-        differences, deletions = stored["differences"], stored["deletions"]
+        differences, deletions = stored["differences"], stored.get("deletions", [])
         if not isinstance(differences, list) or not isinstance(deletions, list):
             raise TypeError("the differences, or deletions, of a comparison are no list")
         lists = {

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, DagRunTriggerException
+from airflow.providers.standard.triggers.external_task import DagStateTrigger
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_tdengine.approval import approval_dag
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator
@@ -130,15 +134,29 @@ def follow(plant: Plant, people: People, store: Store) -> Any:
     return lambda: operator.execute_complete(people.context("follow", task_state_store=store), None)
 
 
+@contextmanager
+def listed_backwards() -> Iterator[None]:
+    """Servers list tables in any order."""
+    subtables = Catalog.subtables
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Catalog, "subtables", lambda *given: reversed(list(subtables(*given))))
+        yield
+
+
 def test_a_follow_stops_at_a_change_and_goes_on_when_it_is_approved(plant: Plant, people: People) -> None:
     task = follow(plant, people, Store())
     with pytest.raises(TaskDeferred):
         task()
     plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    plant.source.execute("create table plant.d91 using plant.m tags (91)")
     plant.source.execute("alter table plant.d3 set tag g = 33")
     plant.insert("d9", "d0")
     question = people.asked(task)
     assert question["subject"] == "The structure of plant has changed: change follower, too?"
+    # Another order of the same is no other question.
+    with pytest.raises(TaskDeferred) as deferred, listed_backwards():
+        task()
+    assert isinstance(deferred.value.trigger, DagStateTrigger)
     assert "CREATE TABLE IF NOT EXISTS `follower`.`d9` USING `follower`.`m` (`g`) TAGS (9)" in question["body"]
     assert "ALTER TABLE `follower`.`d3` SET TAG `g` = 33" in question["body"]
     assert plant.target.execute("select distinct tbname from follower.m where g in (9, 33)") == []
@@ -151,7 +169,11 @@ def test_a_follow_stops_at_a_change_and_goes_on_when_it_is_approved(plant: Plant
     people.answer("success")
     with pytest.raises(TaskDeferred):
         task()
-    assert sorted(plant.target.execute("select distinct tbname, g from follower.m"))[-2:] == [("d3", 33), ("d9", 9)]
+    assert sorted(plant.target.execute("select distinct tbname, g from follower.m"))[-3:] == [
+        ("d3", 33),
+        ("d9", 9),
+        ("d91", 91),
+    ]
     assert len(plant.rows("target")) == 2
     plant.source.execute("create table plant.d8 using plant.m tags (8)")
     plant.source.execute(f"insert into plant.d8 values ({int(time.time() * 1000)},1,1)")
