@@ -121,11 +121,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
-        if result.waits:
-            rows = number(result.extra, "row")
-            log.warning(
-                "%s of batch %s that only the target has: the task that adds up asks a person", rows, batch.label
-            )
+        if whole.waits:
+            log.warning("%s; the task that adds up asks a person", whole.verdict.words)
         elif whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))

@@ -148,12 +148,6 @@ class BatchComparison:
     deletions: list[Deletion] = field(default_factory=list)
     obstacle: str = ""
 
-    @property
-    def waits(self) -> bool:
-        """Whether nothing differs but rows that a person is to be asked for."""
-        asked = sum(deletion.rows for deletion in self.deletions)
-        return bool(asked) and asked == self.extra and not (self.missing or self.changed)
-
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)

@@ -189,6 +189,12 @@ class Comparison:
             as_of=self.as_of,
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing differs but rows that a person is to be asked for."""
+        asked = sum(deletion.rows for deletion in self.deletions)
+        return bool(asked) and asked == self.extra and not (self.missing or self.changed)
+
     def facts(self) -> wording.Facts:
         """What people read."""
         levels = ", ".join(
