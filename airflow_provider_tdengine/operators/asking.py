@@ -56,7 +56,8 @@ class AskingOperator(BaseOperator):
         """
         instance, run = context["ti"], context["dag_run"]
         # Sorted: no server lists its tables in an order.
-        asked = f"asked__{digest([run.dag_id, run.run_id, self.task_id, instance.map_index, sorted(told)])[:32]}"
+        question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told)]
+        asked = f"asked__{digest(question)[:32]}"
 
         def is_there(states: Sequence[DagRunState] | None) -> bool:
             known = None if states is None else [state.value for state in states]
