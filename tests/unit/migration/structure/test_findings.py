@@ -314,7 +314,7 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     operator = TDengineVerifyOperator(task_id="certify", batches=batches)
     run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
     operator._is_fleet, operator._known = True, _Known.of(batches, [])
-    return operator._compared(*pair.catalogs, pair.options(), {"dag_run": run})
+    return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
 
 
 def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
@@ -826,7 +826,7 @@ CASES = (
         "Database 'nowhere': {error}. The log of the task has more.",
     ),
     Case(
-        "operators.comparison.TDengineVerifyOperator._compared",
+        "operators.comparison.TDengineVerifyOperator._comparing",
         not_compared_in_a_fleet,
         "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
     ),
