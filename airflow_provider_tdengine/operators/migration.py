@@ -72,6 +72,7 @@ from airflow_provider_tdengine.migration.planning import (
 )
 from airflow_provider_tdengine.migration.storage import digest, folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
+from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.packs import Part, broken_of, each_part, label_of, sums
@@ -327,6 +328,12 @@ def run_folder(path: str, context: Context) -> Path:
     return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
 
 
+def run_name(context: Context) -> str:
+    """What a run is called beside those of other DAGs."""
+    run = context["dag_run"]
+    return f"{run.dag_id} {run.run_id}"
+
+
 def client(connection_id: str, option: str) -> Client:
     """The client of an Airflow connection.
 
@@ -460,6 +467,8 @@ class TDengineResolveOperator(MigrationOperator):
             if not looked.options.dry_run:
                 folders = looked.options.folders
                 stop_on(folder_findings(folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
+                if looked.options.asking:
+                    check_dag(context)
         for finding in looked.findings:
             log.log(_LEVELS[finding.severity], "%s", wording.folded(finding.lines()))
         context["ti"].xcom_push("findings", sent(looked.findings))

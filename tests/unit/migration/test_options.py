@@ -22,7 +22,7 @@ def sentence(**values: object) -> str:
     ("values", "expected"),
     [
         ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history, realtime, both."),
-        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, fail."),
+        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, ask, fail."),
         ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
         ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d."),
         ({"workers": True}, "True is not a whole number. Give a whole number."),
@@ -38,6 +38,15 @@ def test_what_options_do_not_take(values: dict[str, object], expected: str) -> N
     with pytest.raises(MigrationStopped) as stopped:
         MigrationOptions.checked({**REQUIRED, **values})
     assert str(stopped.value).startswith(f"Option {next(iter(values))!r}: {expected}")
+
+
+@pytest.mark.parametrize("given", [True, "True", "true"])
+def test_a_choice_takes_what_was_a_boolean(given: object) -> None:
+    """A follow that has been deferred for months has options of before."""
+    assert (
+        MigrationOptions.checked({"source_database": "a", "target_database": "b", "delete_extra": given}).delete_extra
+        == "true"
+    )
 
 
 def test_text_from_templates() -> None:

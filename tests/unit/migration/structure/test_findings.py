@@ -51,6 +51,7 @@ from airflow_provider_tdengine.migration.planning import (
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
+from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator, _Known
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
@@ -313,7 +314,7 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     operator = TDengineVerifyOperator(task_id="certify", batches=batches)
     run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
     operator._is_fleet, operator._known = True, _Known.of(batches, [])
-    return operator._compared(*pair.catalogs, pair.options(), {"dag_run": run})
+    return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
 
 
 def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
@@ -456,16 +457,25 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
         return resolve(pair)
 
 
-def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
-    """A call of the command line; `{source}` is the source's URL, `{wrong}` the same with a wrong password."""
+def command(*arguments: str, command: str = "plan") -> Callable[[BoxPair, Path], object]:
+    """A call of the command line; `{source}` and `{target}` are URLs, `{wrong}` one with a wrong password."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         url = str(pair.source.address).replace("://", "://root:taosdata@")
         wrong = url.replace("taosdata", "wrong")
-        given = [argument.replace("{source}", url).replace("{wrong}", wrong) for argument in arguments]
-        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen(), {})
+        other = str(pair.target.address).replace("://", "://root:taosdata@")
+        urls = {"{source}": url, "{wrong}": wrong, "{target}": other}
+        given = [urls.get(argument, argument) for argument in arguments]
+        return cli.Command(cli._parser().parse_args([command, "--state", str(folder), *given]), Screen(), {})
 
     return happen
+
+
+def nobody_to_ask(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL,))(pair)
+    databases = "--source-database", SOURCE, "--target-database", TARGET
+    sources = "--source-conn-id", "{source}", "--target-conn-id", "{target}"
+    return command(*sources, *databases, "--delete-extra", "ask", command="migrate")(pair, folder)
 
 
 def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
@@ -483,14 +493,14 @@ def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
-def changed(statement: str) -> Callable[[BoxPair, Path], object]:
-    """A round of a follow that is to fail, after a statement at the source."""
+def changed(statement: str, on_schema_change: str = "fail") -> Callable[[BoxPair, Path], object]:
+    """A round of a follow, after a statement at the source."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         sides((STABLE, CHILD))(pair)
         pair.sync()
         pair.sql(statement.replace("{}", SOURCE))
-        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change=on_schema_change))
         return follower.round(follower.position(None))
 
     return happen
@@ -744,6 +754,17 @@ CASES = (
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
     ),
     Case(
+        "options.MigrationOptions._check_results",
+        lambda pair, folder: pair.options(results_database=TARGET),
+        f"Option 'results_database': it is '{TARGET}', the target database. Give a database of its own.",
+    ),
+    Case(
+        "cli._nobody_to_ask",
+        nobody_to_ask,
+        "Option 'delete_extra': it is ask, and only Airflow asks people. "
+        "Choose false or true; verify shows what differs, and changes nothing.",
+    ),
+    Case(
         "options.MigrationOptions._check_objects",
         options(objects="views, dashboards"),
         "Option 'objects': there is no kind 'dashboards'. "
@@ -805,7 +826,7 @@ CASES = (
         "Database 'nowhere': {error}. The log of the task has more.",
     ),
     Case(
-        "operators.comparison.TDengineVerifyOperator._compared",
+        "operators.comparison.TDengineVerifyOperator._comparing",
         not_compared_in_a_fleet,
         "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
     ),
@@ -1286,6 +1307,17 @@ CASES = (
         "lookout.changes 2",
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. Bring it over, or set on_schema_change to evolve.",
+    ),
+    Case(
+        "carrier.ChangesProposed.__init__",
+        changed("create table {}.d using {}.s tags (2)", "ask"),
+        "Option 'on_schema_change': it is ask, and 1 statement would be run, such as CREATE TABLE IF NOT EXISTS "
+        f"`{TARGET}`.`d` USING `{TARGET}`.`s` (`g`) TAGS (2). Run them, or set it to evolve.",
+    ),
+    Case(
+        "operators.asking.check_dag",
+        lambda pair, folder: check_dag({"ti": SimpleNamespace(get_dag=lambda name: SimpleNamespace(is_paused=True))}),  # type: ignore[typeddict-item]
+        "DAG 'tdengine_approval', whose runs ask people: it is paused. Switch it on, then clear this task.",
     ),
     Case(
         "quiet.Quiet.check 1",
