@@ -74,6 +74,9 @@ def described(
     return field
 
 
+RESOLVED_ON = "resolved_on"
+"""No option: the host on which they were resolved, beside options that name a folder on its disk."""
+
 # In the order in which people decide.
 FIRST = "What to migrate"
 """The section that a form shows open."""
@@ -565,6 +568,7 @@ class MigrationOptions:
         Parameters:
             values: as for `checked`.
         """
+        values = {name: value for name, value in values.items() if name != RESOLVED_ON}
         given, findings, wrong = read_values(OPTIONS, dataclasses.fields(cls), values)
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]

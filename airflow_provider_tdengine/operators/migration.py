@@ -60,6 +60,7 @@ from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.lineage import batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
+from airflow_provider_tdengine.operators.shared import mark_folders, not_shared, run_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -134,7 +135,10 @@ class MigrationOperator(OptionsOperator):
 
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
-            return MigrationOptions.checked(self._given(context))
+            given = self._given(context)
+            options = MigrationOptions.checked(given)
+            stop_on(not_shared(options, given, context))
+            return options
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context) -> Path | None:
         """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
@@ -184,12 +188,6 @@ class MigrationOperator(OptionsOperator):
     def target(self, options: MigrationOptions) -> Catalog:
         """The target database."""
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
-
-
-def run_folder(path: str, context: Context) -> Path:
-    """A run's own folder in a storage that an option names."""
-    run = context["dag_run"]
-    return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
 
 
 def client(connection_id: str, option: str) -> Client:
@@ -298,7 +296,7 @@ class TDengineResolveOperator(MigrationOperator):
         return options.ended(run.run_after)
 
     def execute(self, context: Context) -> dict[str, str | float | bool | None]:
-        """Check; nothing is written but a trace in the folders of options, which is removed again."""
+        """Check; nothing is written but a mark in the folders of options, for the hosts of other tasks."""
         with clear_failures(context):
             request = requested(self._given(context), client, lambda options: self._of_run(options, context))
             options = request.options
@@ -322,11 +320,12 @@ class TDengineResolveOperator(MigrationOperator):
                 choice = choose(source, request.target, options)
                 log.info("%s", wording.folded([choice.why]))
                 options = replace(options, follow_by=choice.by)
+            resolved_on = {} if options.dry_run else mark_folders(options, context)
         for finding in findings:
             log.log(_LEVELS[finding.severity], "%s", wording.folded(finding.lines()))
         context["ti"].xcom_push("findings", sent(findings))
         told("This is what was asked for", request.facts(options))
-        return options.to_dict()
+        return {**options.to_dict(), **resolved_on}
 
 
 class TDengineSchemaSyncOperator(MigrationOperator):

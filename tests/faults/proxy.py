@@ -55,9 +55,7 @@ class Line:
         listener: where it begins; None for a free port of 127.0.0.1.
     """
 
-    def __init__(
-        self, port: int, context: ssl.SSLContext | None = None, listener: socket.socket | None = None
-    ) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None, listener: socket.socket | None = None) -> None:
         self._to, self._context, self._listener = port, context, listener
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

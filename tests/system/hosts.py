@@ -58,9 +58,7 @@ class Host:
 
 
 @contextmanager
-def host(
-    name: str, ports: Iterable[int], *command: str, environment: Mapping[str, str], log: Path
-) -> Iterator[Host]:
+def host(name: str, ports: Iterable[int], *command: str, environment: Mapping[str, str], log: Path) -> Iterator[Host]:
     """Run a command on a host of its own; it ends with the context.
 
     Parameters:

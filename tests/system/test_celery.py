@@ -91,7 +91,9 @@ def test_a_killed_worker_costs_what_its_last_checkpoint_lacks(plant: Airflow, wo
     def read() -> int:
         return plant.source.rows_read - before
 
-    plant.wait_for(lambda: (("plan", -1) in (tasks := plant.tasks(run, DISTRIBUTED))) and tasks["plan", -1]["state"] == "success")
+    plant.wait_for(
+        lambda: (("plan", -1) in (tasks := plant.tasks(run, DISTRIBUTED))) and tasks["plan", -1]["state"] == "success"
+    )
     plant.target.faults.delay(0.5)
     plant.wait_for(lambda: all(map(saved, range(len(STABLES)))))
     placed = {index: str(task["hostname"]) for index, task in copies().items()}
