@@ -237,7 +237,8 @@ class Address:
             except (OSError, ssl.SSLError) as error:
                 files = f"cert_file {self.cert_file!r}" + (f" and key_file {self.key_file!r}" if self.key_file else "")
                 raise AddressError(
-                    f"{files} cannot be read as a certificate and its key, which must not be encrypted, on {_here(error)}"
+                    f"{files} cannot be read as a certificate and its key, which must not be encrypted, on "
+                    f"{_here(error)}"
                 ) from error
         if not self.verify:
             context.check_hostname = False

@@ -16,6 +16,9 @@ from airflow_provider_tdengine.migration.storage import storage, this_host
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+_DISK = ("", "file", "local")
+"""Protocols of paths on a disk."""
+
 _MARK = ".resolved"
 """A file in a run's folder; who sees it sees the disk of the task `resolve`."""
 
@@ -73,4 +76,4 @@ def not_shared(options: MigrationOptions, given: Mapping[str, object], context: 
 def _on_disk(options: MigrationOptions, context: Context) -> dict[str, Path]:
     """The run's folders, by option, that are on a disk."""
     named = {option: run_folder(folder, context) for option, folder in options.folders.items() if folder}
-    return {option: folder for option, folder in named.items() if cast(ObjectStoragePath, folder).protocol == "file"}
+    return {option: folder for option, folder in named.items() if cast(ObjectStoragePath, folder).protocol in _DISK}
