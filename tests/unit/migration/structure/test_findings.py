@@ -1430,7 +1430,8 @@ CASES = (
     Case(
         "dead_letters.replay",
         lambda pair, folder: replay(folder / "none", pair.catalogs[1]),
-        "Folder {folder}/none: there is none. Give the folder that the migration's log names.",
+        "Folder {folder}/none: there is none on {host}. "
+        "Give the folder that the migration's log names; a folder on a disk must be on this host.",
     ),
     Case(
         "dead_letters._bring_back",
