@@ -86,7 +86,11 @@ def host(name: str, ports: Iterable[int], *command: str, environment: Mapping[st
         assert len(listeners) == len(ports), f"{name} did not start; see {log}"
         for port, listener in zip(ports, listeners, strict=True):
             stack.enter_context(Line(port, listener=socket.socket(fileno=listener)))
-        yield there
+        try:
+            yield there
+        finally:
+            # Before its lines end, of which it would complain.
+            there.end()
 
 
 def _become(name: str, channel: int, ports: list[int], command: list[str]) -> None:
