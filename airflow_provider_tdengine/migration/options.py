@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TypeVar, cast
 
 import pendulum
@@ -73,6 +73,9 @@ def described(
     field: _T = dataclasses.field(default=default, metadata={"option": option})
     return field
 
+
+RESOLVED_ON = "resolved_on"
+"""No option: the host on which they were resolved, beside options that name a folder on its disk."""
 
 # In the order in which people decide.
 FIRST = "What to migrate"
@@ -587,6 +590,7 @@ class MigrationOptions:
         Parameters:
             values: as for `checked`.
         """
+        values = {name: value for name, value in values.items() if name != RESOLVED_ON}
         given, findings, wrong = read_values(OPTIONS, dataclasses.fields(cls), values)
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]
@@ -863,7 +867,7 @@ def read_values(
     given: dict[str, object] = {}
     wrong = set()
     for field in fields:
-        value = values.get(field.name)
+        value = without_dates(values.get(field.name))
         if isinstance(value, str):
             value = _untemplated(field, value.strip())
         if value is None:
@@ -949,6 +953,11 @@ def onto_itself(found: str, other: str) -> Finding:
         found,
         f"Give another {other} or another target_database; a database cannot be copied onto itself",
     )
+
+
+def without_dates(value: object) -> object:
+    """A value, or the text of a date or moment: readers of YAML make such of what looks like one."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _untemplated(field: dataclasses.Field[object], text: str) -> object:

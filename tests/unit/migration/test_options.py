@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 
 import pytest
 
+from airflow_provider_tdengine.dags import migration_params
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 
@@ -57,6 +58,14 @@ def test_text_from_templates() -> None:
     assert options.window_end is None
     realtime = MigrationOptions.checked({**REQUIRED, "mode": "realtime", "poll_interval": "0.25", "delay": 3})
     assert (realtime.poll_interval, realtime.delay) == (0.25, 3)
+
+
+def test_moments_may_be_those_of_yaml() -> None:
+    moments = {"start": date(2022, 1, 1), "end": datetime(2022, 1, 2, tzinfo=timezone.utc)}
+    options = MigrationOptions.checked({**REQUIRED, **moments})
+    assert (options.start, options.end) == ("2022-01-01", "2022-01-02T00:00:00+00:00")
+    form = migration_params(moments)
+    assert (form["start"].value, form["end"].value) == (options.start, options.end)
 
 
 def test_moments_may_be_said_as_how_long_before_the_creation_they_are() -> None:

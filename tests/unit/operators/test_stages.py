@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.planning import plan as planning
+from airflow_provider_tdengine.migration.storage import this_host
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.migration import (
     TDenginePlanOperator,
@@ -284,6 +286,23 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     run.resolve()
     compared[1] = run.verify(copied)[1]
     assert run.certify(batches, compared)["mended"] == 1
+
+
+def test_a_host_that_does_not_have_a_folder_of_the_run_says_so_before_anything_is_written(
+    run: Run, tmp_path: Path
+) -> None:
+    run.options |= {"on_error": "dead_letter", "dead_letter_path": str(tmp_path)}
+    run.resolve()
+    # As it looks from another one.
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(
+        AirflowFailException, match=f"Option 'dead_letter_path': {this_host()} does not have the folder"
+    ):
+        run.sync()
+    assert ("follower",) not in run.plant.target.execute("show databases")
+    run.resolve()
+    run.sync()
+    assert sum(one["rows"] for one in run.copy(run.plan())) == TABLES * ROWS
 
 
 def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
 from airflow_provider_tdengine.migration.offline.folder import Folder
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS, RESOLVED_ON, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     Machines,
     Proposal,
@@ -48,13 +48,14 @@ from airflow_provider_tdengine.migration.planning import (
     survey,
     target_findings,
 )
-from airflow_provider_tdengine.migration.storage import folder_findings
+from airflow_provider_tdengine.migration.storage import folder_findings, this_host
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
 from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator, _Known
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+from airflow_provider_tdengine.operators.shared import not_shared
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -411,6 +412,12 @@ def letters(text: str, *target: str) -> Callable[[BoxPair, Path], object]:
         return replay(folder, pair.catalogs[1])
 
     return happen
+
+
+def unshared(folder: Path) -> Iterator[Finding]:
+    """What a task says that runs on another host than the one on which the run was resolved."""
+    run: Any = {"dag_run": SimpleNamespace(dag_id="m", run_id="r")}
+    return not_shared(MigrationOptions(certificate_path=f"file://{folder}"), {RESOLVED_ON: "host a"}, run)
 
 
 def resolve(pair: BoxPair, **params: object) -> object:
@@ -1411,7 +1418,8 @@ CASES = (
     Case(
         "stored.opened 1",
         lambda pair, folder: opened(folder),
-        "Folder '{folder}': it has no export: there is no schema.json. Give the folder that was exported into.",
+        "Folder '{folder}': it has no export on {host}: there is no schema.json. "
+        "Give the folder that was exported into; a folder on a disk must be on all workers.",
     ),
     Case(
         "stored.opened 2",
@@ -1496,8 +1504,15 @@ CASES = (
     Case(
         "storage.folder_findings",
         lambda pair, folder: stop_on(folder_findings({"certificate_path": f"{folder}/a\0b", "dead_letter_path": ""})),
-        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written (embedded null byte). "
+        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written on {host} (embedded null byte). "
         "Give a folder with room that this account may write.",
+    ),
+    Case(
+        "operators.shared.not_shared",
+        lambda pair, folder: stop_on(unshared(folder)),
+        "Option 'certificate_path': {host} does not have the folder file://{folder}/m/r that task resolve has made on "
+        "host a. Give a URL of an object storage, or a folder that all workers share, and start a new run; if they do "
+        "share it, clear resolve.",
     ),
     Case(
         "dead_letters._read",
@@ -1507,7 +1522,8 @@ CASES = (
     Case(
         "dead_letters.replay",
         lambda pair, folder: replay(folder / "none", pair.catalogs[1]),
-        "Folder {folder}/none: there is none. Give the folder that the migration's log names.",
+        "Folder {folder}/none: there is none on {host}. "
+        "Give the folder that the migration's log names; a folder on a disk must be on this host.",
     ),
     Case(
         "dead_letters._bring_back",
@@ -1537,6 +1553,7 @@ def test_the_sentence(case: Case, faulty: BoxPair, tmp_path: Path, monkeypatch: 
         ("{source}", str(faulty.source.address)),
         ("{target}", str(faulty.target.address)),
         ("{folder}", str(tmp_path)),
+        ("{host}", this_host()),
         ("{quoted}", faulty.source.dialect.database(SOURCE)),
     ):
         expected = expected.replace(word, value)
