@@ -8,7 +8,12 @@ from __future__ import annotations
 
 try:
     from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+        DagRunTriggerException,
+    )
     from airflow.sdk.observability.stats import Stats
 except ImportError:
     from airflow.configuration import conf
@@ -16,7 +21,15 @@ except ImportError:
         AirflowException,
         AirflowFailException,
         AirflowSkipException,
+        DagRunTriggerException,
     )
     from airflow.stats import Stats
 
-__all__ = ["AirflowException", "AirflowFailException", "AirflowSkipException", "Stats", "conf"]
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "DagRunTriggerException",
+    "Stats",
+    "conf",
+]

@@ -2,7 +2,9 @@
 
 1. Write your database below, in place of `power`, and make the connections `tdengine_source` and `tdengine_target`.
 2. Switch the DAG on. A run is red where a difference stays, and its log names the tables.
-3. Rows that only the target has are deleted with `delete_extra`.
+3. Rows that only the target has stay, and are a difference. With `delete_extra` ask, in place of false, a person is
+   asked whether they are deleted (that takes tdengine_approval.py); with true they are.
+4. `results_database` keeps what each night came to, for dashboards.
 """
 
 from datetime import datetime, timedelta, timezone
@@ -23,6 +25,6 @@ with DAG(
     TDengineReconcileOperator(
         task_id="reconcile",
         past=timedelta(days=7),
-        options={"source_database": "power", "delete_extra": False},
+        options={"source_database": "power", "delete_extra": "false", "results_database": ""},
         retries=3,
     )

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import platform
 import random
 import ssl
 import time
@@ -230,7 +231,7 @@ class Address:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates: {error}") from error
+            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates on {_here(error)}") from error
         if self.cert_file:
             try:
                 # Where the key is encrypted, and no password is given, OpenSSL would ask for it at the terminal.
@@ -239,7 +240,7 @@ class Address:
                 files = f"cert_file {self.cert_file!r}" + (f" and key_file {self.key_file!r}" if self.key_file else "")
                 raise AddressError(
                     f"{files} cannot be read as a certificate and its key, with the key_password given, if it is "
-                    f"encrypted: {error}"
+                    f"encrypted, on {_here(error)}"
                 ) from error
         if not self.verify:
             context.check_hostname = False
@@ -261,6 +262,12 @@ def login_refused(address: Address, error: AuthenticationFailed) -> Authenticati
     refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
     refusal.retryable = error.retryable
     return refusal
+
+
+def _here(error: OSError) -> str:
+    """Where a file was looked for, what came of it, and what to do."""
+    reason = error.strerror or error
+    return f"host {platform.node()} ({reason}); all hosts that connect need it, under the same path"
 
 
 def _is_host(host: str) -> bool:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client, run_folder
+from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client
+from airflow_provider_tdengine.operators.shared import run_folder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
