@@ -59,7 +59,7 @@ def test_an_address_of_a_cluster_with_tokens_and_certificates(make_hook: MakeHoo
     ("field", "what"),
     [
         ("ca_file", "certificates"),
-        ("cert_file", "a certificate and its key, which must not be encrypted,"),
+        ("cert_file", "a certificate and its key, with the key_password given, if it is encrypted,"),
     ],
 )
 def test_a_file_that_this_host_does_not_have_is_named_with_the_connection(
