@@ -27,7 +27,6 @@ PASSWORD, TOKEN, KEY, WRONG = "p4ss?m4rked~word", "t0ken?m4rked~word", "k3y?m4rk
 REFUSED = {
     "tls_stranger": "is not trusted",
     "tls_wrong_name": "is for another host (Hostname mismatch, certificate is not valid for 'localhost'.)",
-    "tls_no_certificate": "if it asks for a certificate of its clients, give one as cert_file",
     "tls_wrong_key_password": "with the key_password given",
     "tls_wrong_password": "refuses the account 'root' with the password given",
 }
@@ -55,7 +54,6 @@ def tls(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "tls_target": (target, {**trusted, "protocol": "https", "token": TOKEN}),
             "tls_stranger": (source, {**trusted, **files, "ca_file": None}),
             "tls_wrong_name": (source, {**trusted, **files}),
-            "tls_no_certificate": (source, trusted),
             "tls_wrong_key_password": (source, {**trusted, **files, "key_password": WRONG}),
             "tls_wrong_password": (target, {**trusted, "protocol": "https"}),
         }
