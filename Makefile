@@ -17,7 +17,7 @@ BENCH ?=
 # Airflow starts a process for each task: without compiled files, each compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-ui bench test soak lint format clean
+.PHONY: help demo demo-ui bench test soak lint format docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -49,8 +49,11 @@ format: $(READY)  ## Format the code, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
+docs: $(READY)  ## Build the documentation as a site, into .site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## Remove all that was installed or made
-	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench.json
+	@rm -rf $(VENV) .demo .site .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
