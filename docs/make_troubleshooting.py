@@ -35,6 +35,7 @@ stopped.
 | `did not finish the TLS handshake`, `does not speak TLS` | `wss` and `https` are for servers with TLS, `ws` and `http` for those without |
 | `The certificate of … is not trusted` | give the authority's certificate as **CA file**, and the host name that is in the certificate |
 | `did not answer` … `within` | the statement takes longer than the connection's **Answer time-out** (300 s), or the server hangs |
+| `refuses the account`, `refuses the token` | user, password or token of the connection; in 2.4 also a server whose taosd is away |
 | `its connection pool is used up` | fewer `workers`, fewer batches at the same time, or a larger pool in the adapter: one of 2.6 has twice as many connections as cores |
 | `this provider needs 2.4 or later` | upgrade that server to 2.4 or 2.6 first |
 | `gave no sign of life`, `The session at … was lost` | a network on the way; the task waits five minutes for the server, then fails, and its retry goes on |
