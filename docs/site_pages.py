@@ -1,7 +1,7 @@
 """What the site has beyond docs/: documents beside the README, and each file of the repository that a page links to.
 
-A hook of MkDocs. Links stay what they are on GitHub, relative to the file that has them; here they are turned into those
-of the site, so that a link to a file that is not there is a warning, and stops the build.
+A hook of MkDocs. Links stay what they are on GitHub, relative to the file that has them; here they become those of the
+site, so that a link to a file that is not there is a warning, and stops the build.
 """
 
 from __future__ import annotations
