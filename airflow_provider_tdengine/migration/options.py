@@ -347,7 +347,7 @@ class MigrationOptions:
         "Most refused rows",
         _REFUSED,
         "How many rows of a copied batch, or of a shard that is followed, may become dead letters; with one more the "
-        "task fails, since so many are no matter of single rows. 0 for any number.",
+        "task fails, since more is wrong than single rows then. 0 for any number.",
         minimum=0,
         examples=("100", "0"),
     )
@@ -355,7 +355,7 @@ class MigrationOptions:
         "full",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair mends "
+        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair removes "
         "fails the run.",
         choices={
             "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "

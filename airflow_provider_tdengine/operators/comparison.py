@@ -117,7 +117,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         whole = Comparison()
         whole.add(result)
         if whole.verdict.kind is Kind.DIFFERENT:
-            cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
+            cure = "Clear this task to repair and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
         return result.to_dict()
@@ -195,9 +195,9 @@ class TDengineVerifyOperator(ComparingOperator):
         context["ti"].xcom_push("certificate", proof)
         if verdict.kind is Kind.DIFFERENT:
             cure = (
-                "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
+                "Clear the tasks that compare these tables to repair them and compare once more, or those that copy them"
                 if self._is_last
-                else "Clear this task to mend and compare once more"
+                else "Clear this task to repair and compare once more"
             )
             raise failure(_in_words(comparison, cure))
         level = logging.INFO if verdict.is_equal else logging.WARNING
@@ -254,7 +254,7 @@ class TDengineVerifyOperator(ComparingOperator):
         for stable, total in comparison.stables.items():
             verdict = total.verdict
             if not verdict.is_whole:
-                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                log.warning("No asset event for %s: %s", stable or "normal tables", verdict.words)
                 continue
             asset = create_asset(host=host, port=port, database=options.target, table=stable or None)
             events.add(
@@ -313,7 +313,7 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
     if comparison.shown:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
-        lines.append(f"It cannot be mended: {comparison.obstacle}")
+        lines.append(f"It cannot be repaired: {comparison.obstacle}")
     if comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")
     return [*lines, f"  → {cure}"]
