@@ -65,8 +65,9 @@ _OWN = MigrationOptions().to_dict()
 """The options' own defaults."""
 
 _SCHEDULED = """
-This DAG has a **schedule**: as soon as it is switched on (unpaused), which the box below the trigger form does, too, Airflow
-starts a run for the last interval, with the values of the DAG's file, and then one after each interval.
+This DAG has a **schedule**: as soon as it is switched on (unpaused), which the box below the trigger form does, too,
+Airflow starts a run for the last interval, with the values of the DAG's file, and then one after each interval.
+
 """
 """What nobody expects who only wants to press Trigger (Airflow 3.3.2)."""
 
@@ -100,7 +101,7 @@ def _explained(*, by_interval: bool, is_scheduled: bool) -> dict[str, Option]:
         options[name] = dataclasses.replace(options[name], default=default)
     if is_scheduled:
         first = next(iter(options))
-        explanation = f"{options[first].explanation}\n{_SCHEDULED}"
+        explanation = f"{options[first].explanation}\n{_SCHEDULED.rstrip()}"
         options[first] = dataclasses.replace(options[first], explanation=explanation)
     return options
 

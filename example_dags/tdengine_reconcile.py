@@ -1,7 +1,8 @@
 """Compares the last seven days of two databases every night, and repairs what came late, was changed or deleted.
 
 1. Write your database below, in place of `power`, and make the connections `tdengine_source` and `tdengine_target`.
-2. Switch the DAG on: the run of last night starts at once, then one every night. A run is red where a difference stays, and its log names the tables.
+2. Switch the DAG on: the run of last night starts at once, then one every night. A run is red where a difference stays,
+   and its log names the tables.
 3. Rows that only the target has are deleted with `delete_extra`.
 """
 

@@ -355,8 +355,8 @@ class MigrationOptions:
         "full",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair removes "
-        "fails the run.",
+        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair "
+        "removes fails the run.",
         choices={
             "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "
             "without a copy both sides are read",

@@ -195,7 +195,7 @@ class TDengineVerifyOperator(ComparingOperator):
         context["ti"].xcom_push("certificate", proof)
         if verdict.kind is Kind.DIFFERENT:
             cure = (
-                "Clear the tasks that compare these tables to repair them and compare once more, or those that copy them"
+                "Clear the tasks that compare these tables to repair them and compare again, or those that copy them"
                 if self._is_last
                 else "Clear this task to repair and compare once more"
             )
