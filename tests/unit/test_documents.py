@@ -35,6 +35,9 @@ TUTORIALS = ("tutorial.md", "tutorial.zh.md")
 LANGUAGES = {"python", "shell", "console", "text", "sql", "ini", "nginx"}
 """`shell` is commands, `console` commands after a $ with what they print, `text` what something prints."""
 
+PROGRAMS = ("airflow", "airflow-tdengine", "make", "pip", "python", "curl", "statsd_exporter", "$")
+"""What a command begins with."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -69,7 +72,14 @@ def blocks(document: Path) -> Iterator[Block]:
     text = document.read_text(encoding="utf-8")
     for found in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE):
         lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
-        yield Block(document, text[: found.start(3)].count("\n") + 1, found[2], "\n".join(lines) + "\n")
+        language = found[2] or _guessed(lines[0])
+        yield Block(document, text[: found.start(3)].count("\n") + 1, language, "\n".join(lines) + "\n")
+
+
+def _guessed(line: str) -> str:
+    """What a block is that does not say it, by its first line."""
+    program = line.split(maxsplit=1)[0] if line.strip() else ""
+    return "console" if program == "$" else "shell" if program in PROGRAMS else "text"
 
 
 def commands(document: Path) -> Iterator[Command]:
@@ -92,6 +102,8 @@ ALL = [command for document in DOCUMENTS for command in commands(document)]
 def test_every_block_says_what_it_is(document: Path) -> None:
     for block in blocks(document):
         assert block.language in LANGUAGES, f"{block} is {block.language!r}"
+        if block.language == "text":
+            assert block.text.split()[0] not in PROGRAMS, f"{block} is a command: say shell or console"
 
 
 # --- Commands
@@ -130,13 +142,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def servers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
-    """The servers that the tutorial starts, with what it writes into old.sql; for export with another name, too."""
+    """The servers that the tutorial starts, with what it writes into old.sql; for export with other names, too."""
     monkeypatch.chdir(folder)
     (old,) = [block.text for block in blocks(ROOT / "docs" / "tutorial.md") if block.text.startswith("CREATE DATABASE")]
     started = [command.words[3:] for command in commands(ROOT / "docs" / "tutorial.md") if "python" in command.words]
     with ExitStack() as stack:
         boxes = [stack.enter_context(TDengineBox(version=box_arguments(words).version)) for words in started]
-        for statement in [*old.splitlines(), *old.replace("power", "parquet_power").splitlines()]:
+        exported = old.replace("power", "parquet_power").replace("location", "site")
+        for statement in [*old.splitlines(), *exported.splitlines()]:
             boxes[0].execute(statement)
         yield Servers(*boxes)
 
