@@ -143,7 +143,8 @@ class MigrationOptions:
         "",
         "Name",
         FIRST,
-        "What this migration is called in lists, logs and reports.",
+        "What this migration is called in lists, logs and reports. Airflow's own run id says how and when the run was "
+        "created.",
         empty="source and target database",
         examples=("plant north to centre",),
     )
