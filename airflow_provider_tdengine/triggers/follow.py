@@ -69,7 +69,7 @@ def said(event: Event) -> list[str]:
     if not event["blind"]:
         return [f"There is something to do: {event['what']}"]
     return [
-        f"The triggerer on {event['blind']} cannot check for something to do: {event['what']}",
+        f"The triggerer on {event['blind']} cannot look whether there is something to do: {event['what']}",
         "A file that options or connections name has to be there by the same path, for the triggerer as for workers",
     ]
 
