@@ -24,7 +24,7 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
 		printf '%-16s %s\n' "$$target" "$$what"; done
 
-demo: $(READY)  ## Watch a TDengine 2.4 database arrive in a 3.3 one (a minute)
+demo: $(READY)  ## Watch three TDengine 2.4 databases arrive in a 3.3 server (a minute)
 	@$(BIN)/python -m airflow_provider_tdengine.demo
 
 demo-ui: $(READY)  ## The same by hand: Airflow in your browser, until Ctrl-C

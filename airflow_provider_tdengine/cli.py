@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -56,6 +57,7 @@ from airflow_provider_tdengine.migration.following import (
 from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
 from airflow_provider_tdengine.migration.planning import (
     assessment,
+    expanded,
     make_plan,
     plan_facts,
     preflight,
@@ -111,7 +113,10 @@ def main(given: Sequence[str] | None = None) -> int:
         logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
         try:
-            action = _action(arguments, screen)
+            members = _members(arguments)
+            action: Callable[[], int] = partial(_of_fleet, arguments, screen, members)
+            if len(members) == 1:
+                action = _action(arguments, screen, members[0])
         except TDengineError as error:
             screen.failure("\n".join(in_lines(error)))
             return _USAGE
@@ -124,8 +129,16 @@ def main(given: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
-def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
+def _action(
+    arguments: argparse.Namespace, screen: Screen, own: Mapping[str, object], *, is_member: bool = False
+) -> Callable[[], int]:
     """What is asked for, with all that was given looked at.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+        own: options of one database, in place of those that were given.
+        is_member: whether there are others.
 
     Raises:
         TDengineError: all that is wrong with that.
@@ -134,7 +147,7 @@ def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
         return AssessCommand(arguments, screen).run
     if arguments.command == "export":
         return ExportCommand(arguments, screen).run
-    command = Command(arguments, screen)
+    command = Command(arguments, screen, own, is_member=is_member)
     actions: dict[str, Callable[[], int]] = {
         "plan": command.plan,
         "migrate": command.migrate,
@@ -144,6 +157,46 @@ def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
         "status": command.status,
     }
     return actions[arguments.command]
+
+
+def _members(arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The options of each database in which they differ from those that were given; of one database, none do.
+
+    Raises:
+        TDengineError: all that is wrong with a fleet; what is wrong with one of its databases is not looked for.
+    """
+    given, client = _given(arguments)
+    options, mistakes = MigrationOptions.read(given)
+    if arguments.command in ("export", "import") or not options.is_fleet:
+        return [{}]
+    stop_on(mistakes)
+    ends = (client(getattr(options, name), name) for name in _CONNECTIONS)
+    names = ("source_database", "target_database", "name")
+    return [{name: getattr(one, name) for name in names} for one in expanded(options, *ends).members]
+
+
+def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[Mapping[str, object]]) -> int:
+    """Do what is asked for with one database after the other; one that is broken does not stop the others.
+
+    Raises:
+        TDengineError: of a server, which a retry may cure.
+    """
+    failed = []
+    for own in members:
+        database = str(own["source_database"])
+        screen.heading(f"Database {database}")
+        try:
+            if _action(arguments, screen, own, is_member=True)():
+                failed.append(database)
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            screen.failure("\n".join(in_lines(error)))
+            failed.append(database)
+    screen.heading(f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} without failure")
+    if failed:
+        screen.failure(f"Look above at {', '.join(failed)}; the same command goes on with what is not done")
+    return _FAILED if failed else 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -213,18 +266,29 @@ def _add(group: argparse._ActionsContainer, name: str, option: Option, default: 
 
 
 class Command:
-    """One call of the command line.
+    """One call of the command line, for one database.
 
     Parameters:
         arguments: what was given.
         screen: where to write to.
+        own: options of that database, in place of those that were given.
+        is_member: whether it is one of a fleet.
 
     Raises:
         TDengineError: all that is wrong with what was given.
     """
 
-    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        screen: Screen,
+        own: Mapping[str, object],
+        *,
+        is_member: bool = False,
+    ) -> None:
         given, client = _given(arguments)
+        given |= own
+        self._member = str(own["source_database"]) if is_member else ""
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
         stored = _opened(_folder(arguments.folder)) if arguments.command == "import" else None
@@ -529,7 +593,7 @@ class Command:
                 share = wording.share(there, ours.total)
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
-            print(json.dumps(counts))
+            self._print(counts)
         else:
             heads = [("table", False), ("subtables", True), ("source", True), ("target", True), ("", True)]
             self._screen.table(heads, lines)
@@ -557,10 +621,14 @@ class Command:
 
     def _show(self, result: object, lines: Sequence[str]) -> None:
         if self._as_json:
-            print(json.dumps(result, default=str))
+            self._print(result)
         else:
             for line in lines:
                 self._screen.line(line)
+
+    def _print(self, result: object) -> None:
+        """A result as JSON; of a fleet, a line a database."""
+        print(json.dumps({self._member: result} if self._member else result, default=str))
 
     @property
     def _documents(self) -> Path:

@@ -172,12 +172,20 @@ def _bold(text: str) -> str:
     return f"**{_MARKDOWN.sub(_ESCAPED, text.strip())}**"
 
 
+def _workers(dag: DAG, options: OptionValues | None) -> int:
+    """The workers of a batch, as far as they are known before a run: those of the options, or of the form."""
+    given = options.get("workers") if options else dag.params.get("workers")
+    return int(given) if isinstance(given, (int, str)) else MigrationOptions().workers
+
+
 def migration(
     group_id: str = "migration",
     options: OptionValues | None = None,
     *,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    pool: str | None = None,
+    shared: bool = False,
     linger: float = LINGER,
     ended_by: str | None = None,
     prefix_group_id: bool = True,
@@ -190,6 +198,9 @@ def migration(
         by_interval: whether each run copies its data interval, where no start and no end are given.
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
+        pool: of Airflow, whose slots are the sessions that a server has for all migrations: each batch that is copied
+            or compared takes as many as it has workers.
+        shared: whether the limits on rows and bytes a second are of all runs of the DAG together, and not of each.
         linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
         ended_by: the id of a task whose success ends following. Nobody is to write to the source any more then:
             `finish` compares all rows, and fails where others have come.
@@ -197,6 +208,7 @@ def migration(
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
         group.dag.tags.add(TAG)
+        sessions = {"pool": pool, "pool_slots": _workers(group.dag, options)} if pool else {}
         resolve = TDengineResolveOperator(task_id="resolve", options=options, by_interval=by_interval)
         resolved: Any = resolve.output
         sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
@@ -205,8 +217,10 @@ def migration(
             task_id="copy",
             options=resolved,
             parallel_batches=parallel_batches,
+            shared=shared,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineRangeMigrationOperator.map_index_template,
+            **sessions,
         ).expand(batch=plan.output)
         copied: Any = copy.output
         verify = TDengineVerifyBatchOperator.partial(
@@ -215,6 +229,7 @@ def migration(
             parallel_batches=parallel_batches,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineVerifyBatchOperator.map_index_template,
+            **sessions,
         ).expand(copied=copied)
         # One at a time: Airflow fails a task that tells of a new asset while another one does (measured 3.3.2).
         batches: Any = plan.output
@@ -265,6 +280,8 @@ def migration_dag(
     defaults: Mapping[str, object] | None = None,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    pool: str | None = None,
+    shared: bool = False,
     linger: float = LINGER,
     **dag_arguments: Any,
 ) -> DAG:
@@ -275,6 +292,8 @@ def migration_dag(
         defaults: values by option name that the form shows first.
         by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
+        pool: see `migration`.
+        shared: see `migration`.
         linger: seconds after the last row for which `follow` stays in its worker.
         dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
 
@@ -283,7 +302,14 @@ def migration_dag(
     """
     arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
     with form_dag(dag_id, defaults, arguments, by_interval=by_interval) as dag:
-        migration(by_interval=by_interval, parallel_batches=parallel_batches, linger=linger, prefix_group_id=False)
+        migration(
+            by_interval=by_interval,
+            parallel_batches=parallel_batches,
+            pool=pool,
+            shared=shared,
+            linger=linger,
+            prefix_group_id=False,
+        )
     return dag
 
 

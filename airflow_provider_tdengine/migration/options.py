@@ -94,18 +94,20 @@ class MigrationOptions:
         "",
         "Source database",
         FIRST,
-        "The database that is read.",
+        "The database that is read. One run may bring several over: names and patterns, separated by commas. `*` "
+        "stands for any characters, `?` for one; `*` alone means all databases but the system's own.",
         empty="none",
-        examples=("power",),
+        examples=("power", "power, plant_*"),
         required=True,
     )
     target_database: str = described(
         "",
         "Target database",
         FIRST,
-        "The database that is written. Another name renames it; several runs with one name bring databases together.",
+        "The database that is written. Another name renames it; several runs with one name bring databases together. "
+        "`*` stands for the source database's name; of several databases, each has a target of its own.",
         empty="the source database's name",
-        examples=("power_archive",),
+        examples=("power_archive", "*_archive"),
     )
     source_conn_id: str = described(
         "tdengine_source",
@@ -589,7 +591,7 @@ class MigrationOptions:
         """
         for name, option in OPTIONS.items():
             if option.required and name not in wrong and not getattr(self, name):
-                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
+                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.partition(".")[0])
         for check, names in (
             (self._check_period, {"mode", "start", "end", "start_from"}),
             (self._check_mode, {"mode", "schema", "start", "end", "start_from", "stop_at"}),
@@ -597,6 +599,7 @@ class MigrationOptions:
             (self._check_objects, {"objects"}),
             (self._check_dead_letters, {"on_error", "dead_letter_path"}),
             (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
+            (self._check_fleet, {"source_database", "target_database", "mode"}),
         ):
             if not wrong & names:
                 yield from check()
@@ -628,10 +631,24 @@ class MigrationOptions:
             yield Finding("Option 'dead_letter_path'", found, "Give a folder or an object storage URL")
 
     def _check_sides(self) -> Iterator[Finding]:
-        same_database = self.target_database in ("", self.source_database)
+        same_database = any(one.target == one.source_database for one in self.members)
         if self.source_conn_id == self.target_conn_id and same_database:
             found = f"both name {self.source_conn_id!r}, and the database {self.source_database!r}"
             yield onto_itself(found, "connection")
+
+    def _check_fleet(self) -> Iterator[Finding]:
+        """What several databases cannot have."""
+        if not self.is_fleet:
+            return
+        if len(self.databases) > 1 and self.target_database and "*" not in self.target_database:
+            yield Finding(
+                "Option 'target_database'",
+                f"{self.target_database!r} would be the target of several databases: {self.source_database}",
+                "Leave it out to keep their names, or give a rule with * for each name, such as *_archive",
+            )
+        if self.follows:
+            found = f"it is {self.mode}, and source_database {self.source_database!r} means several databases"
+            yield Finding("Option 'mode'", found, "Choose mode history, or follow them with a run for each database")
 
     def _check_mode(self) -> Iterator[Finding]:
         """Options that mean nothing in this mode, or something else than they seem to."""
@@ -665,14 +682,43 @@ class MigrationOptions:
         return self.schema != "only" and self.mode != "realtime"
 
     @property
+    def databases(self) -> tuple[str, ...]:
+        """The source databases, as names and patterns."""
+        return tuple(_listed(self.source_database))
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether it is a migration of several databases: of a list, or of a pattern."""
+        return len(self.databases) > 1 or bool(_PATTERN.search(self.source_database))
+
+    @property
+    def members(self) -> list[MigrationOptions]:
+        """A migration of each of the databases, which patterns have become by then; of one database, the same."""
+        if not self.is_fleet:
+            return [self]
+        return [
+            dataclasses.replace(
+                self,
+                source_database=name,
+                target_database=self.target_of(name),
+                name=self.name and f"{self.name}, {name}",
+            )
+            for name in self.databases
+        ]
+
+    @property
     def target(self) -> str:
-        """The target database's name."""
-        return self.target_database or self.source_database
+        """The target database's name; of several databases, the rule that gives each its own."""
+        return (self.target_database or "*") if self.is_fleet else self.target_of(self.source_database)
+
+    def target_of(self, database: str) -> str:
+        """The target of a source database."""
+        return (self.target_database or "*").replace("*", database)
 
     @property
     def label(self) -> str:
         """What the migration is called."""
-        return self.name or f"{self.source_database} to {self.target}"
+        return self.name or f"{fleet_words(self.source_database)} to {self.target}"
 
     @property
     def folders(self) -> dict[str, str]:
@@ -820,6 +866,11 @@ _OBJECTS = {
 }
 """What the option `objects` may name, in the order in which it is made, with the kinds that it means."""
 
+_PATTERN = re.compile(r"[*?]")
+
+_MOST_NAMES = 3
+"""Databases that stand by name where a migration is called by them."""
+
 _CONNECTIONS = ("source_conn_id", "target_conn_id")
 
 # Signs that Airflow allows; of an address with a password, they lack the @ and the ? of a token.
@@ -833,6 +884,12 @@ _AGO = re.compile(r"-(\d{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _MOMENTS = ("start", "end", "start_from", "stop_at")
+
+
+def fleet_words(source_database: str) -> str:
+    """The option `source_database` in a few words, however many databases it names."""
+    names = _listed(source_database)
+    return f"{len(names):,} databases" if len(names) > _MOST_NAMES else source_database
 
 
 def is_connection(text: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 from airflow.sdk import ObjectStoragePath
@@ -57,21 +58,26 @@ class TDengineDeadLettersOperator(MigrationOperator):
     template_fields: Sequence[str] = ("options", "copied")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
 
-    def __init__(self, *, copied: Iterable[Mapping[str, object] | None] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, copied: Iterable[Mapping[str, Any] | None] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.copied = copied
 
     def execute(self, context: Context) -> None:
         """Count them."""
-        folder = self.dead_letter_folder(self.migration_options(context), context)
+        options = self.migration_options(context)
+        folder = self.dead_letter_folder(options, context)
         if folder is None:
             raise AirflowSkipException("Refused rows fail the copy: there are no dead letters")
-        rejecting = [batch for batch in self.copied or () if batch and batch["rejected"]]
+        # Databases of a fleet may have tables of the same names.
+        folders = {f"{name}.": folder / quote(name, safe="") for name in options.databases if options.is_fleet}
+        folders = folders or {"": folder}
+        batches = [part for batch in self.copied or () if batch for part in batch.get("parts", [batch])]
+        rejecting = [batch for batch in batches if batch.get("rejected")]
         reported = sum(int(str(batch["rejected"])) for batch in rejecting)
         with clear_failures():
-            waiting = {table: len(times) for table, times in kept(folder).items()}
+            waiting = {f"{of}{table}": len(times) for of, own in folders.items() for table, times in kept(own).items()}
             unseen = [batch for batch in map(_held_against_files, rejecting) if batch.seen < batch.rejected]
-            refused = max(reported, known(folder))
+            refused = max(reported, sum(map(known, folders.values())))
             examples = first_letters(folder, _SHOWN)
         if not refused:
             raise AirflowSkipException("There are no dead letters")
@@ -83,18 +89,19 @@ class TDengineDeadLettersOperator(MigrationOperator):
             return
         letters = {"folder": str(folder), "rows": rows, "first": examples}
         context["ti"].xcom_push("letters", letters)
-        said = _waiting_in_words(waiting, folder) if waiting else []
+        said = _waiting_in_words(waiting, folder, is_fleet=options.is_fleet) if waiting else []
         said += _unseen_in_words(unseen, reported, folder) if unseen else []
         raise failure(said)
 
 
-def _waiting_in_words(waiting: Mapping[str, int], folder: Path) -> list[str]:
+def _waiting_in_words(waiting: Mapping[str, int], folder: Path, *, is_fleet: bool) -> list[str]:
+    which = "the folder of each database in it" if is_fleet else "that folder"
     return [
         f"The target refused {number(sum(waiting.values()), 'row')}; dead letters keep them in",
         f"  {folder}",
         *_first([f"{table}: {number(rows, 'row')}" for table, rows in sorted(waiting.items())], "tables"),
         "  → Each line of its files says why. Fix the cause",
-        "  → Run TDengineReplayDeadLettersOperator on that folder, then clear verify and this task",
+        f"  → Run TDengineReplayDeadLettersOperator on {which}, then clear verify and this task",
     ]
 
 

@@ -5,7 +5,7 @@ Without the provider `apache-airflow-providers-openlineage` nothing is told, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,6 +101,17 @@ def batch_lineage(
         inputs.append(one)
         outputs.append(OutputDataset(other.namespace, other.name, facets=facets, outputFacets=written))
     return OperatorLineage(inputs=inputs, outputs=outputs)
+
+
+def added(lineages: Iterable[OperatorLineage[Dataset, RunFacet] | None]) -> OperatorLineage[Dataset, RunFacet] | None:
+    """What several batches read and wrote together; None without OpenLineage."""
+    whole: OperatorLineage[Dataset, RunFacet] | None = None
+    for one in lineages:
+        if whole and one:
+            whole.inputs += one.inputs
+            whole.outputs += one.outputs
+        whole = whole or one
+    return whole
 
 
 def _dataset(catalog: Catalog, table: Table) -> Dataset:

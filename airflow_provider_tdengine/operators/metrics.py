@@ -113,7 +113,9 @@ class Metrics:
     def planned(self, batches: Sequence[Batch]) -> None:
         """Tell what there is to copy."""
         self._gauge("batches", len(batches))
-        self._gauge("super_tables", len({batch.stable for batch in batches if batch.stable is not None}))
+        self._gauge(
+            "super_tables", len({(batch.database, batch.stable) for batch in batches if batch.stable is not None})
+        )
         self._gauge("tables", sum(batch.tables for batch in batches))
         self._gauge("planned_rows", sum(batch.rows for batch in batches))
         self._time()

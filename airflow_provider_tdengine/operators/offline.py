@@ -121,6 +121,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
         super().__init__(**kwargs)
         self.folder = folder
         self._stored: StoredCatalog | None = None
+        self._stop: threading.Event | None = None
         self._batches: list[Batch] = []
         self._copied: dict[str, Copied] = {}
 
@@ -141,7 +142,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Create, copy, compare and mend."""
-        self._stop = threading.Event()
+        self._stop = self.stop_event()
         with clear_failures(context):
             try:
                 self._bring(context)

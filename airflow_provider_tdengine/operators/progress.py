@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINT, PACE = "checkpoint", "pace"
-"""Keys of a task's state store; the page Migrations reads them."""
+"""Keys of a task's state store; the page Migrations reads them. Those of a pack's parts begin with `CHECKPOINT`."""
 
 _POSITION = "watermark"
 _PLAN = "plan"
@@ -125,6 +126,11 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False, of: 
     return progress
 
 
+def part_key(part: str) -> str:
+    """The key of the checkpoint of a part of a pack, by the identity of its batch."""
+    return f"{CHECKPOINT}-{digest(part)}"
+
+
 def fruitless_tries(context: Context) -> int:
     """How many tries of this task before this one, in a row, have left its checkpoint where it was.
 
@@ -192,7 +198,9 @@ class PlanStore:
 def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
-    return PlanStore(store, digest(options.to_dict()))
+    # What is planned of a fleet stays, whatever databases come and go.
+    same = replace(options, source_database="*") if options.is_fleet else options
+    return PlanStore(store, digest(same.to_dict()))
 
 
 class Pace:

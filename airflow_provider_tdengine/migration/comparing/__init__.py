@@ -1,7 +1,7 @@
 """Both sides compared, what differs mended, and a certificate of it."""
 
 from airflow_provider_tdengine.migration.comparing.batches import BatchComparison, Difference, compare_batch
-from airflow_provider_tdengine.migration.comparing.certificate import certificate, page, write
+from airflow_provider_tdengine.migration.comparing.certificate import certificate, fleet_certificate, page, write
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison, Total, conclude, verify
 from airflow_provider_tdengine.migration.comparing.tags import TagComparison, compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Kind, Verdict
@@ -18,6 +18,7 @@ __all__ = [
     "compare_batch",
     "compare_tags",
     "conclude",
+    "fleet_certificate",
     "page",
     "verify",
     "write",

@@ -14,9 +14,15 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, ConnectionFailed, TDengineError
 from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
+from airflow_provider_tdengine.migration.catalog import (
+    Catalog,
+    Scope,
+    patiently,
+    pinned,
+)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
+from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.rows import Transform
@@ -114,6 +120,39 @@ def requested(
     assert resolved is not None
     structure = patiently(source, target, lambda: _meant(source, target, resolved))
     return Request(resolved, source, target, structure)
+
+
+def expanded(options: MigrationOptions, source: Client, target: Client) -> MigrationOptions:
+    """The options of a fleet with the names of all databases that are meant by then; of one database, the same.
+
+    Parameters:
+        options: of a migration.
+        source: the server whose databases they name.
+        target: the server that gets them.
+
+    Raises:
+        MigrationStopped: a name or a pattern means no database, or databases would get into each other's way.
+        TDengineError: what no retry cured.
+    """
+    if not options.is_fleet:
+        return options
+    names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
+    meant = selected(names, options.source_database, "source_database", str(source.address))
+    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
+    if str(source.address) == str(target.address):
+        stop_on(_in_the_way(found))
+    return found
+
+
+def _in_the_way(options: MigrationOptions) -> Iterator[Finding]:
+    """Databases of one server that are read and written at once."""
+    for one in options.members:
+        if one.target in options.databases:
+            yield Finding(
+                "Option 'source_database'",
+                f"{one.target!r} is read, and is the target of {one.source_database!r} on the same server",
+                "Give names or patterns without it, or another target_database",
+            )
 
 
 def wait_for_servers(sides: Sequence[tuple[str, Catalog]]) -> None:
@@ -298,7 +337,8 @@ def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[
     if not source.name:
         return []
     if source.database() is None:
-        return [source.missing("source_database")]
+        # It says which one may be meant.
+        selected(source.database_names(), source.name, "source_database", str(source.client.address))
     if options is None:
         return []
     scope = Scope.of(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -79,6 +79,23 @@ class SchemaReport:
     existing: int = 0
     tags: int = 0
     not_migrated: list[dict[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, reports: Mapping[str, SchemaReport]) -> SchemaReport:
+        """The sum of the reports of a fleet's databases, whose tables are named with them; of one, the same."""
+        if len(reports) == 1:
+            (report,) = reports.values()
+            return report
+        whole = cls()
+        for name, own in reports.items():
+            whole.database |= own.database
+            whole.stables += [f"{name}.{stable}" for stable in own.stables]
+            whole.columns += [f"{name}.{column}" for column in own.columns]
+            whole.not_migrated += own.not_migrated
+            whole.tables += own.tables
+            whole.existing += own.existing
+            whole.tags += own.tags
+        return whole
 
     @property
     def changed(self) -> bool:

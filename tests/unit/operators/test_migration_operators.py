@@ -143,6 +143,38 @@ def test_limits_are_divided_among_the_batches_that_run_at_the_same_time(
     assert (options.max_rows_per_second, options.max_bytes_per_second) == (rows, size)
 
 
+@pytest.mark.parametrize(("copying", "factor"), [(1, 3.0), (3, 1.0), (6, 0.5)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_one_leaves_of_the_limits_the_others_use(copying: int, factor: float, shared: bool) -> None:
+    """Of three that may copy at the same time, and, with `shared`, of other runs."""
+    asked: dict[str, Any] = {}
+
+    def counted(**given: Any) -> int:
+        asked.update(given)
+        return copying
+
+    with DAG("own", schedule=None) as dag:
+        operator = TDengineRangeMigrationOperator(task_id="copy", batch={}, parallel_batches=3, shared=shared)
+    instance = SimpleNamespace(dag_id="own", get_ti_count=counted)
+    given: Any = {"ti": instance, "dag_run": SimpleNamespace(run_id="r"), "dag": dag}
+    assert operator._factor(Batch(None, "a", "b", 2, None, None, 9, 100), given) == factor
+    assert asked == {
+        "dag_id": "own",
+        "task_ids": ["copy"],
+        "run_ids": None if shared else ["r"],
+        "states": ["running"],
+    }
+
+
+def test_a_pool_has_a_slot_a_session() -> None:
+    tasks = {task.task_id: task for task in migration_dag("m", defaults={"workers": 3}, pool="old").tasks}
+    for name in ("copy", "verify"):
+        copying = tasks[name]
+        assert isinstance(copying, MappedOperator)
+        assert (copying.partial_kwargs["pool"], copying.partial_kwargs["pool_slots"]) == ("old", 3)
+    assert tasks["plan"].pool == "default_pool"
+
+
 def test_what_is_not_limited_stays_so() -> None:
     assert MigrationOptions().divided(4) == MigrationOptions()
 
@@ -236,6 +268,6 @@ def subclasses(operator: type[BaseOperator]) -> Iterator[type[BaseOperator]]:
 @pytest.mark.parametrize("operator", [*subclasses(MigrationOperator), TDengineReplayDeadLettersOperator])
 def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
     # The others are read when the DAG is made.
-    read = {"kwargs", "by_interval", "parallel_batches", "past", "spare", "linger", "fruitless_retries"}
+    read = {"kwargs", "by_interval", "parallel_batches", "shared", "past", "spare", "linger", "fruitless_retries"}
     read |= {"ended_by", "is_last"}
     assert set(inspect.signature(operator).parameters) - read <= set(operator.template_fields)

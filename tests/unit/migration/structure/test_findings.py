@@ -24,10 +24,12 @@ import pytest
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
 from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, received, sent, stop_on
+from airflow_provider_tdengine.migration.fleet import findings_of
 from airflow_provider_tdengine.migration.following import Follower, choose
 from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
@@ -38,6 +40,7 @@ from airflow_provider_tdengine.migration.planning import (
     Machines,
     Proposal,
     databases_meant,
+    expanded,
     make_plan,
     plan,
     preflight,
@@ -48,6 +51,7 @@ from airflow_provider_tdengine.migration.planning import (
 from airflow_provider_tdengine.migration.storage import folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator, _Known
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
 from airflow_provider_tdengine.screen import Screen
@@ -292,8 +296,30 @@ def over_rest_of_338(pair: BoxPair, folder: Path) -> object:
 
 
 def more_than_are_sent(pair: BoxPair, folder: Path) -> object:
-    last = sent([Finding("View 'v'", f"it is {i}", "Look") for i in range(103)])[-1]
-    raise MigrationStopped([Finding(last["object"], last["found"], last["action"])])
+    raise MigrationStopped(received(sent([Finding("View 'v'", f"it is {i}", "Look") for i in range(103)])[-1:]))
+
+
+def broken_in_a_fleet(pair: BoxPair, folder: Path) -> object:
+    try:
+        return pair.source.execute("drop database nowhere")
+    except TDengineError as error:
+        raise MigrationStopped(findings_of("nowhere", error)) from None
+
+
+def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.sync()
+    batches = [replace(one, database=SOURCE).to_dict() for one in make_plan(*pair.catalogs, pair.options())]
+    operator = TDengineVerifyOperator(task_id="certify", batches=batches)
+    run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
+    operator._is_fleet, operator._known = True, _Known.of(batches, [])
+    return operator._compared(*pair.catalogs, pair.options(), {"dag_run": run})
+
+
+def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
+    pair.sql(f"create database {SOURCE}")
+    wanted = {"source_database": "mig_*", "source_conn_id": "a", "target_conn_id": "b"}
+    return expanded(MigrationOptions.checked(wanted), pair.source, pair.source)
 
 
 def dropped_in_the_target(pair: BoxPair, folder: Path) -> object:
@@ -437,7 +463,7 @@ def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
         url = str(pair.source.address).replace("://", "://root:taosdata@")
         wrong = url.replace("taosdata", "wrong")
         given = [argument.replace("{source}", url).replace("{wrong}", wrong) for argument in arguments]
-        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen())
+        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen(), {})
 
     return happen
 
@@ -729,6 +755,18 @@ CASES = (
         "Option 'dead_letter_path': it is empty, and on_error is dead_letter. Give a folder or an object storage URL.",
     ),
     Case(
+        "options.MigrationOptions._check_fleet 1",
+        options(source_database="power, plant", target_database="all"),
+        "Option 'target_database': 'all' would be the target of several databases: power, plant. "
+        "Leave it out to keep their names, or give a rule with * for each name, such as *_archive.",
+    ),
+    Case(
+        "options.MigrationOptions._check_fleet 2",
+        options(source_database="plant_*", mode="both"),
+        "Option 'mode': it is both, and source_database 'plant_*' means several databases. "
+        "Choose mode history, or follow them with a run for each database.",
+    ),
+    Case(
         "options.onto_itself",
         options(target_conn_id="a"),
         "Options 'source_conn_id' and 'target_conn_id': both name 'a', and the database 'power'. "
@@ -753,6 +791,23 @@ CASES = (
         "options._check_value 4",
         options(start="yesterday"),
         "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d.",
+    ),
+    # --- Several databases
+    Case(
+        "request._in_the_way",
+        read_and_written_at_once,
+        "Option 'source_database': 'mig_src' is read, and is the target of 'mig_src' on the same server. "
+        "Give names or patterns without it, or another target_database.",
+    ),
+    Case(
+        "fleet.findings_of",
+        broken_in_a_fleet,
+        "Database 'nowhere': {error}. The log of the task has more.",
+    ),
+    Case(
+        "operators.comparison.TDengineVerifyOperator._compared",
+        not_compared_in_a_fleet,
+        "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
     ),
     # --- Operators
     Case(
@@ -1200,6 +1255,11 @@ CASES = (
         "Connection of the source: {source} is asked over REST, which says NULL for Infinity and NaN; 1 table has "
         "FLOAT or DOUBLE. Give an address that begins with ws:// or wss://, unless these tables have neither.",
         ONLY_3,
+    ),
+    Case(
+        "findings.received",
+        more_than_are_sent,
+        "3 more findings: they are left out here. The log of the task has them.",
     ),
     Case(
         "findings.sent",
