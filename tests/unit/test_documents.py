@@ -142,15 +142,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def servers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
-    """The servers that the tutorial starts, with what it writes into old.sql; for export with other names, too."""
+    """The servers that the tutorial starts, with what it writes into old.sql; with names of other pages, too."""
     monkeypatch.chdir(folder)
     (old,) = [block.text for block in blocks(ROOT / "docs" / "tutorial.md") if block.text.startswith("CREATE DATABASE")]
     started = [command.words[3:] for command in commands(ROOT / "docs" / "tutorial.md") if "python" in command.words]
     with ExitStack() as stack:
         boxes = [stack.enter_context(TDengineBox(version=box_arguments(words).version)) for words in started]
-        exported = old.replace("power", "parquet_power").replace("location", "site")
-        for statement in [*old.splitlines(), *exported.splitlines()]:
-            boxes[0].execute(statement)
+        others = old.replace("location", "site")
+        for text in (old, others.replace("power", "parquet_power"), others.replace("power", "plant_north")):
+            for statement in text.splitlines():
+                boxes[0].execute(statement)
         yield Servers(*boxes)
 
 
