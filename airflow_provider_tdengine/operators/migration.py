@@ -301,8 +301,7 @@ def tell_broken(broken: Mapping[str, Sequence[Finding]], context: Context) -> No
             log.error("%s", wording.folded(finding.lines()))
     names = ", ".join(broken)
     log.warning("Left out from here on, while all others go on: %s", names)
-    pushed = {name: sent([one for one in findings if one.is_blocker][:_SHOWN]) for name, findings in broken.items()}
-    context["ti"].xcom_push(BROKEN, pushed)
+    context["ti"].xcom_push(BROKEN, {name: sent(findings)[:_SHOWN] for name, findings in broken.items()})
 
 
 def leave_out(parts: Sequence[Part], context: Context) -> None:

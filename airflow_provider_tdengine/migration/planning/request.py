@@ -14,12 +14,7 @@ from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import AddressError, AuthenticationFailed, ConnectionFailed, TDengineError
 from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
-from airflow_provider_tdengine.migration.catalog import (
-    Catalog,
-    Scope,
-    patiently,
-    pinned,
-)
+from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
 from airflow_provider_tdengine.migration.planning.names import selected
