@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
@@ -288,6 +289,14 @@ def test_the_site_builds(tmp_path: Path) -> None:
         re.findall(r"""(?:src|href)=["'](https?://[^"']+\.(?:js|css))""", (tmp_path / "index.html").read_text())
     )
     assert not linked, "a page must not fetch anything from elsewhere"
+
+
+def test_the_workflow_tries_all_versions() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["versions"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13"]
+    assert {*matrix["airflow"], *(one["airflow"] for one in matrix["include"])} == {"3.1", "3.2", "3.3"}
+    assert "lowest-direct" in [one["resolution"] for one in matrix["include"]]
 
 
 # --- Language
