@@ -45,7 +45,7 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 
-format: $(READY)  ## Format the code, and mend what can be mended
+format: $(READY)  ## Format the code, and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
