@@ -17,7 +17,10 @@ BENCH ?=
 # Airflow starts a process for each task: without compiled files, each compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-ui bench test soak lint format docs clean
+# Processes that tests run in: more than two cores have work for, as two of them mostly wait for their Airflows.
+PROCESSES ?= 4
+
+.PHONY: help demo demo-ui bench test pytest soak lint format docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,8 +36,11 @@ demo-ui: $(READY)  ## The same by hand: Airflow in your browser, until Ctrl-C
 bench: $(READY)  ## Measure migrations, on simulated servers or on your own
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-test: lint  ## Check style and types, then run all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(REPORT)
+test: $(READY)  ## Check style and types, and run all tests
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: $(READY)
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadscope --no-loadscope-reorder --durations 20 $(REPORT)
 
 soak: $(READY)  ## Break the lines to servers for an hour, without TLS and with it (SOAK=SECONDS)
 	@$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) && \

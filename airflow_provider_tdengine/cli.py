@@ -29,7 +29,7 @@ from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, keep_results, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -43,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
     known,
     window,
 )
-from airflow_provider_tdengine.migration.findings import in_lines, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, in_lines, stop_on
 from airflow_provider_tdengine.migration.following import (
     Position,
     Shard,
@@ -54,7 +54,14 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import (
+    ASK,
+    EXPORT_CONTENT,
+    EXPORT_PACE,
+    OPTIONS,
+    MigrationOptions,
+    Option,
+)
 from airflow_provider_tdengine.migration.planning import (
     assessment,
     expanded,
@@ -87,7 +94,7 @@ _COMMANDS = {
     "migrate": "create what is missing, copy, compare and repair, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
-    "verify": "compare both sides; nothing is written",
+    "verify": "compare both sides; nothing is written but for a row in --results-database",
     "status": "rows of each super table and normal table on both sides; nothing is written",
     "export": "write a database into a folder of Parquet files, for a target that no line leads to; called again, it "
     "goes on where it stopped",
@@ -295,6 +302,8 @@ class Command:
         if stored:
             given = stored.given(given)
         request = requested(given, client, source=stored)
+        if arguments.command in ("migrate", "import", "finish"):
+            stop_on(map(_nobody_to_ask, request.options.asking))
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -539,7 +548,7 @@ class Command:
                 with self._source, self._target:
                     self._tell_made(make_objects(self._source, self._target, options))
             return verdict
-        letters = self._letters()
+        letters, began = self._letters(), time.monotonic()
         with self._stage("verify") as say, self._source, self._target:
             comparison = verify(
                 self._source,
@@ -552,6 +561,8 @@ class Command:
             )
             verdict = comparison.verdict
             say(verdict.words)
+            seconds = time.monotonic() - began
+            keep_results(self._source, self._target, options, comparison, f"command line {self._state.name}", seconds)
             proof, made = None, list[Made]()
             if mends and verdict.kind is not Kind.DIFFERENT:
                 made = make_objects(self._source, self._target, options)
@@ -708,6 +719,13 @@ def _path(text: str) -> Path:
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     return cast(Path, ObjectStoragePath(text))
+
+
+def _nobody_to_ask(option: str) -> Finding:
+    """What to say of an option that leaves something to a person: the command line runs in scripts, where none is."""
+    others = " or ".join(value for value in OPTIONS[option].choices if value != ASK)
+    found = "it is ask, and only Airflow asks people"
+    return Finding(f"Option {option!r}", found, f"Choose {others}; verify shows what differs, and changes nothing")
 
 
 def _status(verdict: Verdict) -> int:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from airflow_provider_tdengine.approval import approval
 from airflow_provider_tdengine.dags import form_dag, migration, migration_params
 from airflow_provider_tdengine.operators.migration import OptionValues
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
@@ -115,8 +115,7 @@ def cutover_dag(
                 trigger_rule="none_failed",
             )
             body = _STATE + (_BY_TASK if stop_writers else _BY_HAND)
-            # Rejected, it fails: skipped tasks would end the run as if it had been switched over.
-            approve = ApprovalOperator(task_id=_APPROVE, subject=_QUESTION, body=body, fail_on_reject=True, retries=0)
+            approve = approval(_APPROVE, _QUESTION, body)
             [certify, dead_letters] >> ready >> approve >> finish
             if stop_writers:
                 approve >> stop_writers() >> finish

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option, without_dates
 from airflow_provider_tdengine.operators.assess import TDengineAssessOperator
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
@@ -116,7 +116,9 @@ def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Map
     """
     if unknown := given.keys() - options.keys():
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(options)}")
-    return {name: _param(option, own[name], given.get(name, own[name])) for name, option in options.items()}
+    return {
+        name: _param(option, own[name], without_dates(given.get(name, own[name]))) for name, option in options.items()
+    }
 
 
 def _param(option: Option, own: object, default: object) -> Param:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import platform
 import random
 import ssl
 import time
@@ -228,7 +229,7 @@ class Address:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates: {error}") from error
+            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates on {_here(error)}") from error
         if self.cert_file:
             try:
                 # Where the key is encrypted, OpenSSL would ask for its password at the terminal.
@@ -236,7 +237,8 @@ class Address:
             except (OSError, ssl.SSLError) as error:
                 files = f"cert_file {self.cert_file!r}" + (f" and key_file {self.key_file!r}" if self.key_file else "")
                 raise AddressError(
-                    f"{files} cannot be read as a certificate and its key, which must not be encrypted: {error}"
+                    f"{files} cannot be read as a certificate and its key, which must not be encrypted, on "
+                    f"{_here(error)}"
                 ) from error
         if not self.verify:
             context.check_hostname = False
@@ -258,6 +260,12 @@ def login_refused(address: Address, error: AuthenticationFailed) -> Authenticati
     refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
     refusal.retryable = error.retryable
     return refusal
+
+
+def _here(error: OSError) -> str:
+    """Where a file was looked for, what came of it, and what to do."""
+    reason = error.strerror or error
+    return f"host {platform.node()} ({reason}); all hosts that connect need it, under the same path"
 
 
 def _is_host(host: str) -> bool:

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TypeVar, cast
 
 import pendulum
@@ -74,6 +74,9 @@ def described(
     return field
 
 
+RESOLVED_ON = "resolved_on"
+"""No option: the host on which they were resolved, beside options that name a folder on its disk."""
+
 # In the order in which people decide.
 FIRST = "What to migrate"
 """The section that a form shows open."""
@@ -81,6 +84,9 @@ FIRST = "What to migrate"
 _SCOPE, _TARGET, _RENAMING = "Scope", "Target tables", "Names and tags"
 _REFUSED, _VERIFICATION, _REALTIME, _COPYING = "Rows that do not fit", "Verification", "Realtime", "Copying"
 _LINES = "multiline"
+
+ASK = "ask"
+"""The value of options that leave it to a person, in Airflow."""
 
 
 @dataclass(frozen=True)
@@ -377,12 +383,27 @@ class MigrationOptions:
         minimum=0,
         maximum=10,
     )
-    delete_extra: bool = described(
-        False,
+    delete_extra: str = described(
+        "false",
         "Delete extra rows",
         _VERIFICATION,
-        "A repair deletes rows of migrated tables that only the target has in the period. Leave it off where anything "
-        "else writes into these tables.",
+        "What a repair does with rows of migrated tables that only the target has in the period. Leave them where "
+        "anything else writes into these tables.",
+        choices={
+            "false": "they stay, and are a difference",
+            ASK: "the task that adds up shows them to a person, and deletes what is approved; that takes the DAG of "
+            "example_dags/tdengine_approval.py",
+            "true": "they are deleted",
+        },
+    )
+    results_database: str = described(
+        "",
+        "Results database",
+        _VERIFICATION,
+        "A database of the target server, made when it is missing: each comparison adds a row for each super table to "
+        "its super table `verification`, for dashboards.",
+        empty="none is kept",
+        examples=("migrations",),
     )
     certificate_path: str = described(
         "",
@@ -495,6 +516,8 @@ class MigrationOptions:
         "followed.",
         choices={
             "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
+            ASK: "following stops and shows a person the statements that would be run; approved, it goes on; that "
+            "takes the DAG of example_dags/tdengine_approval.py",
             "fail": "following stops and names each change",
         },
     )
@@ -568,6 +591,7 @@ class MigrationOptions:
         Parameters:
             values: as for `checked`.
         """
+        values = {name: value for name, value in values.items() if name != RESOLVED_ON}
         given, findings, wrong = read_values(OPTIONS, dataclasses.fields(cls), values)
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]
@@ -598,6 +622,7 @@ class MigrationOptions:
             (self._check_database_options, {"database_options"}),
             (self._check_objects, {"objects"}),
             (self._check_dead_letters, {"on_error", "dead_letter_path"}),
+            (self._check_results, {"results_database", "source_database", "target_database"}),
             (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
             (self._check_fleet, {"source_database", "target_database", "mode"}),
         ):
@@ -629,6 +654,11 @@ class MigrationOptions:
         if self.on_error == "dead_letter" and not self.dead_letter_path:
             found = "it is empty, and on_error is dead_letter"
             yield Finding("Option 'dead_letter_path'", found, "Give a folder or an object storage URL")
+
+    def _check_results(self) -> Iterator[Finding]:
+        if self.results_database and self.results_database == self.target:
+            found = f"it is {self.results_database!r}, the target database"
+            yield Finding("Option 'results_database'", found, "Give a database of its own")
 
     def _check_sides(self) -> Iterator[Finding]:
         same_database = any(one.target == one.source_database for one in self.members)
@@ -675,6 +705,12 @@ class MigrationOptions:
     def follows(self) -> bool:
         """Whether rows that arrive after the migration's creation are copied, too."""
         return self.mode != "history"
+
+    @property
+    def asking(self) -> tuple[str, ...]:
+        """The options that leave something to a person."""
+        asking = {"delete_extra": self.delete_extra, "on_schema_change": self.on_schema_change if self.follows else ""}
+        return tuple(name for name, value in asking.items() if value == ASK)
 
     @property
     def copies_history(self) -> bool:
@@ -832,11 +868,14 @@ def read_values(
     given: dict[str, object] = {}
     wrong = set()
     for field in fields:
-        value = values.get(field.name)
+        value = without_dates(values.get(field.name))
         if isinstance(value, str):
             value = _untemplated(field, value.strip())
         if value is None:
             continue
+        if options[field.name].choices and str(value) in ("True", "False"):
+            # A boolean, or what a template makes of it.
+            value = str(value).lower()
         found = check_secrets(field.name, value) if isinstance(value, str) else []
         if found := found or _check_value(field, options[field.name], value):
             findings += found
@@ -915,6 +954,11 @@ def onto_itself(found: str, other: str) -> Finding:
         found,
         f"Give another {other} or another target_database; a database cannot be copied onto itself",
     )
+
+
+def without_dates(value: object) -> object:
+    """A value, or the text of a date or moment: readers of YAML make such of what looks like one."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _untemplated(field: dataclasses.Field[object], text: str) -> object:

@@ -19,7 +19,8 @@ from airflow_provider_tdengine.migration.planning import (
     survey_lines,
     write_assessment,
 )
-from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client, run_folder
+from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client
+from airflow_provider_tdengine.operators.shared import run_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

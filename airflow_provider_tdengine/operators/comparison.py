@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -21,12 +22,14 @@ from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing import (
     BatchComparison,
     Comparison,
+    Deletion,
     Kind,
     Verdict,
     certificate,
     compare_batch,
     conclude,
     fleet_certificate,
+    keep_results,
     verify,
     write,
 )
@@ -36,8 +39,16 @@ from airflow_provider_tdengine.migration.fleet import Outcome, named
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, leave_out, told
+from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
+    clear_failures,
+    failure,
+    leave_out,
+    run_name,
+    told,
+)
 from airflow_provider_tdengine.operators.packs import Part, each_part, label_of
 
 if TYPE_CHECKING:
@@ -53,7 +64,7 @@ _SHOWN = 20
 """Differences, rows and batches that a message names."""
 
 
-class ComparingOperator(MigrationOperator):
+class ComparingOperator(AskingOperator, MigrationOperator):
     """What those who compare have in common."""
 
     def refused(self, options: MigrationOptions, context: Context, database: str = "") -> dict[str, list[int]]:
@@ -114,7 +125,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
-        if whole.verdict.kind is Kind.DIFFERENT:
+        if whole.waits:
+            log.warning("%s; the task that adds up asks a person", whole.verdict.words)
+        elif whole.verdict.kind is Kind.DIFFERENT:
             cure = "Clear this task to repair and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
@@ -137,7 +150,12 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                 parts = each_part([batch for batch in done if batch.database in own], compare)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
-        differing = {name: one for name, one in compared.items() if one.verdict.kind is Kind.DIFFERENT}
+        for name, one in compared.items():
+            if one.waits:
+                log.warning("%s: %s; the task that adds up asks a person", name, one.verdict.words)
+        differing = {
+            name: one for name, one in compared.items() if one.verdict.kind is Kind.DIFFERENT and not one.waits
+        }
         result = {
             "parts": parts,
             "rows": sum(one.rows for one in compared.values()),
@@ -272,7 +290,10 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
         """Compare a database, and make its other objects where nothing differs."""
-        comparison = self._compared(source, target, options, context)
+        began_comparing = time.monotonic()
+        comparison = self.compared_as_approved(context, options, self._comparing(source, target, options, context))
+        seconds = time.monotonic() - began_comparing
+        keep_results(source, target, options, comparison, run_name(context), seconds)
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
         began = context["dag_run"].start_date or context["dag_run"].run_after
         proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
@@ -307,12 +328,19 @@ class TDengineVerifyOperator(ComparingOperator):
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
-    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+    def _comparing(
+        self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
+    ) -> Callable[[frozenset[Deletion]], Comparison]:
+        """What compares, mends, and deletes what has been approved."""
         implied, known = self.is_end_implied(options, context), self._known
         name = options.source_database if self._is_fleet else ""
-        refused = self.refused(options, context, name)
+        refused, stop = self.refused(options, context, name), self.stop_event()
+
+        def compare(approved: frozenset[Deletion]) -> Comparison:
+            return verify(source, target, options, refused, approved=approved, is_end_implied=implied, stop=stop)
+
         if known is None:
-            return verify(source, target, options, refused, is_end_implied=implied, stop=self.stop_event())
+            return compare
         batches = [batch for batch in known.batches if batch.database == name]
         if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
             found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
@@ -322,9 +350,26 @@ class TDengineVerifyOperator(ComparingOperator):
             more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
             raise failure([f"{found}:", *lines, *more, f"  → {_CURE}"])
         compared = [known.compared[batch.identity] for batch in batches]
-        return conclude(
-            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self.stop_event()
-        )
+
+        def add_up(approved: frozenset[Deletion]) -> Comparison:
+            again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved, stop=stop)
+            done = [
+                again(batch, self.batch_options(context, batch)) if approved.intersection(one.deletions) else one
+                for batch, one in zip(batches, compared, strict=True)
+            ]
+            return conclude(
+                source,
+                target,
+                options,
+                batches,
+                done,
+                refused=refused,
+                approved=approved,
+                is_end_implied=implied,
+                stop=stop,
+            )
+
+        return add_up
 
     def _tell_assets(self, looked: _Looked, context: Context) -> None:
         options, (host, port) = looked.options, looked.place
@@ -445,6 +490,11 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be repaired: {comparison.obstacle}")
-    if comparison.extra:
+    if comparison.deletions:
+        rows = number(sum(one.rows for one in comparison.deletions), "row")
+        lines.append(
+            f"  → {rows} that only the target has would have been deleted, which was rejected, or did not help"
+        )
+    elif comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")
     return [*lines, f"  → {cure}"]

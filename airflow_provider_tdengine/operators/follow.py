@@ -17,7 +17,16 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
+from airflow_provider_tdengine.migration.comparing import (
+    Comparison,
+    Deletion,
+    Kind,
+    Verdict,
+    certificate,
+    keep_results,
+    verify,
+    write,
+)
 from airflow_provider_tdengine.migration.copying import (
     MemoryProgress,
     ProgressNotSaved,
@@ -26,6 +35,7 @@ from airflow_provider_tdengine.migration.copying import (
 )
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.following import (
+    ChangesProposed,
     Follower,
     Position,
     Quiet,
@@ -41,7 +51,14 @@ from airflow_provider_tdengine.migration.following import (
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 from airflow_provider_tdengine.migration.structure import SchemaSync
-from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
+from airflow_provider_tdengine.operators.asking import AskingOperator
+from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
+    OptionValues,
+    clear_failures,
+    failure,
+    run_name,
+)
 from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
 from airflow_provider_tdengine.operators.stay import POSITION, Stay
 from airflow_provider_tdengine.triggers.follow import (
@@ -61,6 +78,9 @@ log = logging.getLogger(__name__)
 
 LINGER = 300.0
 """Seconds without a row after which a follow leaves the worker: then it comes back 288 times a day at most."""
+
+_SHOWN = 20
+"""Statements that a failure names."""
 
 LONGEST = 6 * 3600.0
 """Seconds after which it leaves the worker even if rows keep coming: Celery's brokers hand on what takes a day."""
@@ -85,7 +105,7 @@ class TDengineShardsOperator(MigrationOperator):
             return [asdict(shard) for shard in shards(self.source(options), options)]
 
 
-class FollowingOperator(MigrationOperator):
+class FollowingOperator(AskingOperator, MigrationOperator):
     """What those who follow have in common: one way to choose, to go on, and to be told of."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -123,6 +143,8 @@ class FollowingOperator(MigrationOperator):
     ) -> Position:
         """Rounds until what is left is what the next one would have had to wait for.
 
+        Where `on_schema_change` is ask, a person is asked at each change of structure.
+
         Parameters:
             context: of the task.
             options: of the migration.
@@ -138,14 +160,57 @@ class FollowingOperator(MigrationOperator):
 
         Raises:
             AirflowException: `on_kill` was called.
+            AirflowFailException: a person has rejected a change.
             TDengineError: what no retry cured.
         """
+        approved = frozenset[str]()
+        while True:
+            try:
+                return self._caught_up(context, options, shard, progress, stored, remembers, linger, approved)
+            except ChangesProposed as proposed:
+                told = proposed.statements
+                if approved.issuperset(told):
+                    raise
+                self._ask_for(context, options, told)
+                approved = approved.union(told)
+                stored = self._reached.to_dict() if self._reached else stored
+
+    def _ask_for(self, context: Context, options: MigrationOptions, statements: Sequence[str]) -> None:
+        """Ask a person whether statements may be run in the target.
+
+        Raises:
+            AirflowFailException: rejected.
+        """
+        subject = f"The structure of {options.source_database} has changed: change {options.target}, too?"
+        rejected = "Until then nothing is followed; rejected, the task fails."
+        if not self.is_approved(context, subject, rejected, statements):
+            cure = "Make the change in the target by hand, or clear the run that asked; then clear this task"
+            raise failure([f"{subject} It was rejected", *statements[:_SHOWN], f"  → {cure}"])
+
+    def _caught_up(
+        self,
+        context: Context,
+        options: MigrationOptions,
+        shard: Shard,
+        progress: ProgressStore,
+        stored: Mapping[str, object] | None,
+        remembers: bool,
+        linger: float | None,
+        approved: frozenset[str],
+    ) -> Position:
+        """Rounds, until a change of the structure that is not among the approved statements."""
         folder, self._reached = self.letters_folder(options, context), None
         if options.follow_by == "auto":
             options = self.chosen(options, stored)
         with Stay(context, progress, folder) as stay:
             self._follower = follower = follower_of(
-                self.source(options), self.target(options), options, shard, save=stay.save, letters=folder
+                self.source(options),
+                self.target(options),
+                options,
+                shard,
+                save=stay.save,
+                letters=folder,
+                approved=approved,
             )
             began, busy = time.monotonic(), -math.inf
             try:
@@ -305,6 +370,10 @@ class TDengineFollowOperator(FollowingOperator):
         log.info("From here on it waits in the triggerer, which has a log of its own")
         self._wait(context, options, reached.to_dict(), reached.to_dict(), unseen)
 
+    def execute_complete(self, context: Context, event: object) -> None:
+        """Go on when a question has been answered."""
+        self.resume(context)
+
     def _check_tries(self, context: Context) -> None:
         """Fail where too many tries in a row, some of which were killed, came no further.
 
@@ -418,7 +487,14 @@ class TDengineFinishOperator(FollowingOperator):
             verdict, lines = Verdict(not_compared="verify is none"), list[str]()
             if options.verify != "none":
                 folder = self.dead_letter_folder(options, context)
-                comparison = verify(source, target, past, kept(folder) if folder else {})
+                letters = kept(folder) if folder else {}
+
+                def compare(approved: frozenset[Deletion]) -> Comparison:
+                    return verify(source, target, past, letters, approved=approved)
+
+                began = time.monotonic()
+                comparison = self.compared_as_approved(context, past, compare)
+                keep_results(source, target, options, comparison, run_name(context), time.monotonic() - began)
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))
                 context["ti"].xcom_push("certificate", proof)

@@ -72,10 +72,12 @@ from airflow_provider_tdengine.migration.planning import (
 )
 from airflow_provider_tdengine.migration.storage import digest, folder_findings
 from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
+from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.packs import Part, broken_of, each_part, label_of, sums
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
+from airflow_provider_tdengine.operators.shared import mark_folders, not_shared, run_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -180,7 +182,10 @@ class MigrationOperator(OptionsOperator):
 
     def _checked(self, context: Context) -> MigrationOptions:
         with clear_failures():
-            return MigrationOptions.checked(self._given(context))
+            given = self._given(context)
+            options = MigrationOptions.checked(given)
+            stop_on(not_shared(options, given, context))
+            return options
 
     def dead_letter_folder(self, options: MigrationOptions, context: Context, database: str = "") -> Path | None:
         """Where the migration of a run, or of a task group, keeps refused rows; None where they fail the copy.
@@ -321,10 +326,10 @@ def leave_out(parts: Sequence[Part], context: Context) -> None:
     tell_broken(broken, context)
 
 
-def run_folder(path: str, context: Context) -> Path:
-    """A run's own folder in a storage that an option names."""
+def run_name(context: Context) -> str:
+    """What a run is called beside those of other DAGs."""
     run = context["dag_run"]
-    return cast(Path, ObjectStoragePath(path) / quote(run.dag_id, safe="") / quote(run.run_id, safe=""))
+    return f"{run.dag_id} {run.run_id}"
 
 
 def client(connection_id: str, option: str) -> Client:
@@ -448,7 +453,7 @@ class TDengineResolveOperator(MigrationOperator):
         return options.ended(run.run_after)
 
     def execute(self, context: Context) -> dict[str, str | float | bool | None]:
-        """Check; nothing is written but a trace in the folders of options, which is removed again."""
+        """Check; nothing is written but a mark in the folders of options, for the hosts of other tasks."""
         with clear_failures(context):
             given = self._given(context)
             options, mistakes = MigrationOptions.read(given)
@@ -460,11 +465,14 @@ class TDengineResolveOperator(MigrationOperator):
             if not looked.options.dry_run:
                 folders = looked.options.folders
                 stop_on(folder_findings(folders, lambda folder: cast(Path, ObjectStoragePath(folder))))
+                if looked.options.asking:
+                    check_dag(context)
+            resolved_on = {} if looked.options.dry_run else mark_folders(looked.options, context)
         for finding in looked.findings:
             log.log(_LEVELS[finding.severity], "%s", wording.folded(finding.lines()))
         context["ti"].xcom_push("findings", sent(looked.findings))
         told("This is what was asked for", looked.facts)
-        return looked.options.to_dict()
+        return {**looked.options.to_dict(), **resolved_on}
 
     def _look(self, given: Mapping[str, object], client: Callable[[str, str], Client], context: Context) -> _Looked:
         """What is asked for, and found, of one database."""

@@ -33,7 +33,7 @@ from airflow_provider_tdengine.migration.copying.writing import write_block
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transcoder
-from airflow_provider_tdengine.migration.storage import storage, write_whole
+from airflow_provider_tdengine.migration.storage import storage, this_host, write_whole
 
 
 class _Letter(TypedDict):
@@ -274,8 +274,8 @@ def replay(folder: Path, target: Catalog) -> Replayed:
         TDengineError: of the kind of failure; what has arrived by then may be brought again without harm.
     """
     if not folder.exists():
-        found = Finding(f"Folder {folder}", "there is none", "Give the folder that the migration's log names")
-        raise MigrationStopped([found])
+        action = "Give the folder that the migration's log names; a folder on a disk must be on this host"
+        raise MigrationStopped([Finding(f"Folder {folder}", f"there is none on {this_host()}", action)])
     database = target.database()
     if database is None:
         raise MigrationStopped([target.missing("target_database")])

@@ -20,7 +20,7 @@ from airflow_provider_tdengine.migration.options import MigrationOptions, onto_i
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
-from airflow_provider_tdengine.migration.rows import Transform
+from airflow_provider_tdengine.migration.rows import Transform, pinned_renaming
 from airflow_provider_tdengine.migration.structure import Structure, nothing_meant, read_structure
 
 _T = TypeVar("_T")
@@ -96,7 +96,7 @@ def requested(
     mistakes = _Mistakes(found)
     completed = mistakes.of(lambda: complete(options)) or options
     mistakes.of(lambda: Transform.of(completed))
-    resolved = mistakes.of(lambda: pinned(completed))
+    resolved = mistakes.of(lambda: pinned(pinned_renaming(completed)))
     is_read = source is None
     source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)

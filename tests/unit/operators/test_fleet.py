@@ -18,6 +18,7 @@ from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLetters
 from airflow_provider_tdengine.operators.migration import TDengineRangeMigrationOperator
 
 from .conftest import Plant
+from .test_asking import People
 from .test_stages import Run, T
 
 TABLES, ROWS = 3, 20
@@ -90,6 +91,28 @@ def test_all_databases_that_are_meant_arrive_in_a_few_tasks(run: Run, tmp_path: 
     assert (certificate["rows"], certificate["equal"], certificate["broken"]) == (240, True, {})
     page = file.with_suffix(".html").read_text(encoding="utf-8")
     assert all(f"<h2>{name}</h2>" in page for name in FLEET)
+
+
+@from_3
+def test_a_person_is_asked_for_one_database_after_the_other(run: Run) -> None:
+    people = People()
+    run.asking = {"get_dr_count": people.get_dr_count, "get_dag": people.get_dag}
+    run.options["delete_extra"] = "ask"
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    for database in ("Hall", "line_2"):
+        run.plant.target.execute(f"insert into `{database}_new`.d1 values ({T + 5000},7)")
+    compared = run.verify(copied)
+    assert not [key for key in run.xcoms if key[2] == "failure"]
+    subjects = set()
+    for _ in range(2):
+        subjects.add(people.asked(lambda: run.certify(batches, compared))["subject"])
+        people.answer("success")
+    assert subjects == {f"Delete 1 row of {name}_new that {name} does not have?" for name in ("Hall", "line_2")}
+    assert run.certify(batches, compared)["verdict"]["kind"] == "equal"
+    assert equal(run.plant, *FLEET)
 
 
 @from_3

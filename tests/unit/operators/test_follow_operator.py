@@ -546,8 +546,8 @@ def written_while_compared(monkeypatch: pytest.MonkeyPatch, finish: Finish, writ
     """What a cutover says of a source that somebody writes to when it has just been compared."""
     compare = follow_operator.verify
 
-    def compare_then_write(*arguments: Any) -> Any:
-        compared = compare(*arguments)
+    def compare_then_write(*arguments: Any, **named: Any) -> Any:
+        compared = compare(*arguments, **named)
         write()
         return compared
 

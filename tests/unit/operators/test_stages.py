@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.planning import plan as planning
+from airflow_provider_tdengine.migration.storage import this_host
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.migration import (
     TDenginePlanOperator,
@@ -28,6 +30,7 @@ from airflow_provider_tdengine.operators.migration import (
 )
 
 from .conftest import Plant, Store, dag_run, task_instance
+from .test_asking import People
 
 T = 1609459200000
 
@@ -53,6 +56,7 @@ class Run:
     """A run of the ready-made DAG, its tasks called one by one; all that goes from one to the other is JSON.
 
     Attributes:
+        asking: what Airflow says of questions to people.
         has_store: whether Airflow keeps something for tasks, as 3.3 does.
         states: of the tasks before the one that adds up.
     """
@@ -66,6 +70,7 @@ class Run:
     tries: dict[str, int] = field(default_factory=dict)
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
+    asking: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with DAG("m", schedule=None) as dag:
@@ -86,9 +91,8 @@ class Run:
             return [value for (task, _, name), value in self.xcoms.items() if task in task_ids and name == key]
 
         attempt = self.tries.get(task_id, 1)
-        instance = task_instance(
-            task_id, index, try_number=attempt, xcom_push=push, xcom_pull=pull, get_task_states=states
-        )
+        own = {"xcom_push": push, "xcom_pull": pull, "get_task_states": states, **self.asking}
+        instance = task_instance(task_id, index, try_number=attempt, **own)
         self.events = Events()
         given = {"ti": instance, "dag_run": dag_run(self.created), "dag": self.dag, "outlet_events": self.events}
         if self.has_store:
@@ -282,6 +286,23 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     run.resolve()
     compared[1] = run.verify(copied)[1]
     assert run.certify(batches, compared)["mended"] == 1
+
+
+def test_a_host_that_does_not_have_a_folder_of_the_run_says_so_before_anything_is_written(
+    run: Run, tmp_path: Path
+) -> None:
+    run.options |= {"on_error": "dead_letter", "dead_letter_path": str(tmp_path)}
+    run.resolve()
+    # As it looks from another one.
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(
+        AirflowFailException, match=f"Option 'dead_letter_path': {this_host()} does not have the folder"
+    ):
+        run.sync()
+    assert ("follower",) not in run.plant.target.execute("show databases")
+    run.resolve()
+    run.sync()
+    assert sum(one["rows"] for one in run.copy(run.plan())) == TABLES * ROWS
 
 
 def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:
@@ -543,3 +564,29 @@ def test_without_a_state_store_a_run_is_as_whole(run: Run) -> None:
         run.certify(batches, run.verify(run.copy(batches)))["verdict"]["words"]
         == "Equal as copied: 901 rows in 10 tables"
     )
+
+
+# --- Asking
+
+
+def test_one_question_is_for_all_batches_of_a_run(run: Run) -> None:
+    people = People()
+    run.options["delete_extra"] = "ask"
+    run.asking = {"get_dr_count": people.get_dr_count, "get_dag": people.get_dag}
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},1) follower.d8 values ({T + 5000},2)")
+    compared = run.verify(copied)
+    assert not [key for key in run.xcoms if key[2] == "failure"]
+    assert [one["deletions"] and one["deletions"][0]["table"] for one in compared] == ["d0", [], "d8"]
+    question = people.asked(lambda: run.certify(batches, compared))
+    assert question["subject"] == "Delete 2 rows of follower that plant does not have?"
+    assert re.findall(r"(d\d): 1 row, 2021-01-01 00:00:05; the first one has v (\S+)", question["body"]) == [
+        ("d0", "1.0"),
+        ("d8", "2.0"),
+    ]
+    people.answer("success")
+    found = run.certify(batches, compared)
+    assert (found["deleted"], found["verdict"]["kind"]) == (2, "equal")

@@ -331,7 +331,9 @@ def test_a_line_that_is_no_letter(pair: Pair, tmp_path: Path, line: str, sentenc
 
 
 def test_replaying_what_is_not_there(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(MigrationStopped, match=r"Folder .*none: there is none. Give the folder that the migration's"):
+    with pytest.raises(
+        MigrationStopped, match=r"Folder .*none: there is none on host .*\. Give the folder that the migration's"
+    ):
         replay(tmp_path / "none", pair.catalogs[1])
     letter = {"table": "t", "precision": "ms", "columns": [["ts", "TIMESTAMP", T]], "column": None, "code": 1}
     (tmp_path / "a.jsonl").write_text(json.dumps({**letter, "reason": "x"}) + "\n", encoding="utf-8")

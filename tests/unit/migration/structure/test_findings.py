@@ -35,7 +35,7 @@ from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
 from airflow_provider_tdengine.migration.offline.folder import Folder
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS, RESOLVED_ON, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     Machines,
     Proposal,
@@ -48,12 +48,14 @@ from airflow_provider_tdengine.migration.planning import (
     survey,
     target_findings,
 )
-from airflow_provider_tdengine.migration.storage import folder_findings
+from airflow_provider_tdengine.migration.storage import folder_findings, this_host
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
+from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator, _Known
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+from airflow_provider_tdengine.operators.shared import not_shared
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -313,7 +315,7 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     operator = TDengineVerifyOperator(task_id="certify", batches=batches)
     run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
     operator._is_fleet, operator._known = True, _Known.of(batches, [])
-    return operator._compared(*pair.catalogs, pair.options(), {"dag_run": run})
+    return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
 
 
 def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
@@ -412,6 +414,12 @@ def letters(text: str, *target: str) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def unshared(folder: Path) -> Iterator[Finding]:
+    """What a task says that runs on another host than the one on which the run was resolved."""
+    run: Any = {"dag_run": SimpleNamespace(dag_id="m", run_id="r")}
+    return not_shared(MigrationOptions(certificate_path=f"file://{folder}"), {RESOLVED_ON: "host a"}, run)
+
+
 def resolve(pair: BoxPair, **params: object) -> object:
     context = {
         "params": {"source_database": SOURCE, "target_database": TARGET, **params},
@@ -456,16 +464,25 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
         return resolve(pair)
 
 
-def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
-    """A call of the command line; `{source}` is the source's URL, `{wrong}` the same with a wrong password."""
+def command(*arguments: str, command: str = "plan") -> Callable[[BoxPair, Path], object]:
+    """A call of the command line; `{source}` and `{target}` are URLs, `{wrong}` one with a wrong password."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         url = str(pair.source.address).replace("://", "://root:taosdata@")
         wrong = url.replace("taosdata", "wrong")
-        given = [argument.replace("{source}", url).replace("{wrong}", wrong) for argument in arguments]
-        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen(), {})
+        other = str(pair.target.address).replace("://", "://root:taosdata@")
+        urls = {"{source}": url, "{wrong}": wrong, "{target}": other}
+        given = [urls.get(argument, argument) for argument in arguments]
+        return cli.Command(cli._parser().parse_args([command, "--state", str(folder), *given]), Screen(), {})
 
     return happen
+
+
+def nobody_to_ask(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL,))(pair)
+    databases = "--source-database", SOURCE, "--target-database", TARGET
+    sources = "--source-conn-id", "{source}", "--target-conn-id", "{target}"
+    return command(*sources, *databases, "--delete-extra", "ask", command="migrate")(pair, folder)
 
 
 def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
@@ -483,14 +500,14 @@ def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
-def changed(statement: str) -> Callable[[BoxPair, Path], object]:
-    """A round of a follow that is to fail, after a statement at the source."""
+def changed(statement: str, on_schema_change: str = "fail") -> Callable[[BoxPair, Path], object]:
+    """A round of a follow, after a statement at the source."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         sides((STABLE, CHILD))(pair)
         pair.sync()
         pair.sql(statement.replace("{}", SOURCE))
-        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change=on_schema_change))
         return follower.round(follower.position(None))
 
     return happen
@@ -744,6 +761,17 @@ CASES = (
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
     ),
     Case(
+        "options.MigrationOptions._check_results",
+        lambda pair, folder: pair.options(results_database=TARGET),
+        f"Option 'results_database': it is '{TARGET}', the target database. Give a database of its own.",
+    ),
+    Case(
+        "cli._nobody_to_ask",
+        nobody_to_ask,
+        "Option 'delete_extra': it is ask, and only Airflow asks people. "
+        "Choose false or true; verify shows what differs, and changes nothing.",
+    ),
+    Case(
         "options.MigrationOptions._check_objects",
         options(objects="views, dashboards"),
         "Option 'objects': there is no kind 'dashboards'. "
@@ -805,7 +833,7 @@ CASES = (
         "Database 'nowhere': {error}. The log of the task has more.",
     ),
     Case(
-        "operators.comparison.TDengineVerifyOperator._compared",
+        "operators.comparison.TDengineVerifyOperator._comparing",
         not_compared_in_a_fleet,
         "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
     ),
@@ -1288,6 +1316,17 @@ CASES = (
         "Table 'c': its tag g is 2 in the source, 1 in the target. Bring it over, or set on_schema_change to evolve.",
     ),
     Case(
+        "carrier.ChangesProposed.__init__",
+        changed("create table {}.d using {}.s tags (2)", "ask"),
+        "Option 'on_schema_change': it is ask, and 1 statement would be run, such as CREATE TABLE IF NOT EXISTS "
+        f"`{TARGET}`.`d` USING `{TARGET}`.`s` (`g`) TAGS (2). Run them, or set it to evolve.",
+    ),
+    Case(
+        "operators.asking.check_dag",
+        lambda pair, folder: check_dag({"ti": SimpleNamespace(get_dag=lambda name: SimpleNamespace(is_paused=True))}),  # type: ignore[typeddict-item]
+        "DAG 'tdengine_approval', whose runs ask people: it is paused. Switch it on, then clear this task.",
+    ),
+    Case(
         "quiet.Quiet.check 1",
         written_to("create table {}.u (ts timestamp, v int)"),
         "Source database 'mig_src': its tables, columns or tags are others than before they were compared. "
@@ -1379,7 +1418,8 @@ CASES = (
     Case(
         "stored.opened 1",
         lambda pair, folder: opened(folder),
-        "Folder '{folder}': it has no export: there is no schema.json. Give the folder that was exported into.",
+        "Folder '{folder}': it has no export on {host}: there is no schema.json. "
+        "Give the folder that was exported into; a folder on a disk must be on all workers.",
     ),
     Case(
         "stored.opened 2",
@@ -1464,8 +1504,15 @@ CASES = (
     Case(
         "storage.folder_findings",
         lambda pair, folder: stop_on(folder_findings({"certificate_path": f"{folder}/a\0b", "dead_letter_path": ""})),
-        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written (embedded null byte). "
+        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written on {host} (embedded null byte). "
         "Give a folder with room that this account may write.",
+    ),
+    Case(
+        "operators.shared.not_shared",
+        lambda pair, folder: stop_on(unshared(folder)),
+        "Option 'certificate_path': {host} does not have the folder file://{folder}/m/r that task resolve has made on "
+        "host a. Give a URL of an object storage, or a folder that all workers share, and start a new run; if they do "
+        "share it, clear resolve.",
     ),
     Case(
         "dead_letters._read",
@@ -1475,7 +1522,8 @@ CASES = (
     Case(
         "dead_letters.replay",
         lambda pair, folder: replay(folder / "none", pair.catalogs[1]),
-        "Folder {folder}/none: there is none. Give the folder that the migration's log names.",
+        "Folder {folder}/none: there is none on {host}. "
+        "Give the folder that the migration's log names; a folder on a disk must be on this host.",
     ),
     Case(
         "dead_letters._bring_back",
@@ -1505,6 +1553,7 @@ def test_the_sentence(case: Case, faulty: BoxPair, tmp_path: Path, monkeypatch: 
         ("{source}", str(faulty.source.address)),
         ("{target}", str(faulty.target.address)),
         ("{folder}", str(tmp_path)),
+        ("{host}", this_host()),
         ("{quoted}", faulty.source.dialect.database(SOURCE)),
     ):
         expected = expected.replace(word, value)

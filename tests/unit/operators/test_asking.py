@@ -1,0 +1,190 @@
+"""Questions to people: what is asked, what an answer allows, and what is asked anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, DagRunTriggerException
+from airflow.providers.standard.triggers.external_task import DagStateTrigger
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
+from airflow.sdk.execution_time.comms import ErrorResponse
+
+from airflow_provider_tdengine.approval import approval_dag
+from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
+from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
+from airflow_provider_tdengine.operators.follow import TDengineFollowOperator
+from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+
+from .conftest import Plant, Store, dag_run, task_instance
+from .test_reconcile import Events, ago, reconcile
+
+NIGHT = dag_run()
+
+
+@dataclass
+class People:
+    """Who is asked: runs of the DAG for questions, by their id, with their state.
+
+    Attributes:
+        runs: these.
+        is_paused: of the DAG; None where it is not there.
+    """
+
+    runs: dict[str, str] = field(default_factory=dict)
+    is_paused: bool | None = False
+
+    def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
+        assert dag_id == APPROVAL_DAG
+        return sum(run in self.runs and (states is None or self.runs[run] in states) for run in run_ids)
+
+    def get_dag(self, dag_id: str) -> SimpleNamespace:
+        if self.is_paused is None:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR, detail={"status_code": 404}))
+        return SimpleNamespace(is_paused=self.is_paused)
+
+    def context(self, task_id: str, **more: Any) -> Any:
+        asking = {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag}
+        return {"dag_run": NIGHT, "ti": task_instance(task_id, **asking), "outlet_events": Events(), **more}
+
+    def asked(self, action: Any) -> dict[str, str]:
+        """What is asked, of a question that nobody has answered yet."""
+        with pytest.raises(DagRunTriggerException) as question:
+            action()
+        assert question.value.trigger_dag_id == APPROVAL_DAG
+        assert question.value.deferrable
+        assert question.value.dag_run_id not in self.runs
+        self.runs[question.value.dag_run_id] = "running"
+        assert question.value.conf
+        return question.value.conf
+
+    def answer(self, state: str) -> None:
+        """Answer the last question."""
+        self.runs[list(self.runs)[-1]] = state
+
+
+@pytest.fixture
+def people() -> People:
+    return People()
+
+
+def compared(plant: Plant, people: People, **options: Any) -> Any:
+    return TDengineReconcileOperator(
+        task_id="reconcile", options={**plant.options, "delete_extra": "ask", **options}
+    ).execute_complete(people.context("reconcile"), None)
+
+
+def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
+    late = ago(hours=30)
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    assert compared(plant, people)["deleted"] == 0, "nothing is extra, and nobody is asked"
+    plant.target.execute(f"insert into follower.d0 values ({late + 1},3) ({late + 2},4)")
+    question = people.asked(lambda: compared(plant, people))
+    assert question["subject"] == "Delete 2 rows of follower that plant does not have?"
+    assert "d0: 2 rows, 20" in question["body"]
+    assert "the first one has v 3.0" in question["body"]
+
+    # Cleared before somebody answers, it waits for the same answer.
+    with pytest.raises(TaskDeferred):
+        compared(plant, people)
+    # What comes between showing and doing is another question.
+    plant.target.execute(f"insert into follower.d1 values ({late + 3},5)")
+    people.answer("success")
+    assert "d1: 1 row, 20" in people.asked(lambda: compared(plant, people))["body"]
+    assert len(plant.rows("target")) == 4
+    people.answer("success")
+    found = compared(plant, people)
+    assert (found["deleted"], found["extra"], found["deletions"]) == (3, 0, [])
+    assert [row[1:] for row in plant.rows("target")] == [(late, 2.0)]
+
+
+def test_rejected_rows_stay_and_the_task_says_so(plant: Plant, people: People) -> None:
+    late = ago(hours=30)
+    plant.target.execute(f"insert into follower.d0 values ({late},3)")
+    plant.source.execute(f"insert into plant.d0 values ({late + 1},2)")
+    people.asked(lambda: compared(plant, people))
+    people.answer("failed")
+    with pytest.raises(AirflowFailException, match="1 row that only the target has would have been deleted"):
+        compared(plant, people)
+    assert len(plant.rows("target")) == 2
+    reconcile(plant, options={"delete_extra": True})
+
+
+@pytest.mark.parametrize(("is_paused", "sentence"), [(True, "it is paused"), (None, "it is not there")])
+def test_nobody_waits_for_a_question_that_cannot_be_asked(
+    plant: Plant, people: People, is_paused: bool | None, sentence: str
+) -> None:
+    people.is_paused = is_paused
+    resolve = TDengineResolveOperator(task_id="resolve", options={**plant.options, "on_schema_change": "ask"})
+    with pytest.raises(AirflowFailException, match=f"'tdengine_approval', whose runs ask people: {sentence}"):
+        resolve.execute(people.context("resolve"))
+
+
+def follow(plant: Plant, people: People, store: Store) -> Any:
+    """A return to a worker."""
+    operator = TDengineFollowOperator(
+        task_id="follow", options={**plant.options, "on_schema_change": "ask", "schema_poll_interval": 1}, linger=0
+    )
+    return lambda: operator.execute_complete(people.context("follow", task_state_store=store), None)
+
+
+@contextmanager
+def listed_backwards() -> Iterator[None]:
+    """Servers list tables in any order."""
+    subtables = Catalog.subtables
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Catalog, "subtables", lambda *given: reversed(list(subtables(*given))))
+        yield
+
+
+def test_a_follow_stops_at_a_change_and_goes_on_when_it_is_approved(plant: Plant, people: People) -> None:
+    task = follow(plant, people, Store())
+    with pytest.raises(TaskDeferred):
+        task()
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    plant.source.execute("create table plant.d91 using plant.m tags (91)")
+    plant.source.execute("alter table plant.d3 set tag g = 33")
+    plant.insert("d9", "d0")
+    question = people.asked(task)
+    assert question["subject"] == "The structure of plant has changed: change follower, too?"
+    # Another order of the same is no other question.
+    with pytest.raises(TaskDeferred) as deferred, listed_backwards():
+        task()
+    assert isinstance(deferred.value.trigger, DagStateTrigger)
+    assert "CREATE TABLE IF NOT EXISTS `follower`.`d9` USING `follower`.`m` (`g`) TAGS (9)" in question["body"]
+    assert "ALTER TABLE `follower`.`d3` SET TAG `g` = 33" in question["body"]
+    assert plant.target.execute("select distinct tbname from follower.m where g in (9, 33)") == []
+    people.answer("success")
+    # Another one comes: the approved ones are made, the other one is asked for.
+    plant.source.execute("alter table plant.m add column w int")
+    body = people.asked(task)["body"]
+    assert "ALTER STABLE `follower`.`m` ADD COLUMN `w` INT" in body
+    assert "d9" in body, "nothing was approved of a question that asked for less"
+    people.answer("success")
+    with pytest.raises(TaskDeferred):
+        task()
+    assert sorted(plant.target.execute("select distinct tbname, g from follower.m"))[-3:] == [
+        ("d3", 33),
+        ("d9", 9),
+        ("d91", 91),
+    ]
+    assert len(plant.rows("target")) == 2
+    plant.source.execute("create table plant.d8 using plant.m tags (8)")
+    plant.source.execute(f"insert into plant.d8 values ({int(time.time() * 1000)},1,1)")
+    people.asked(task)
+    people.answer("failed")
+    with pytest.raises(AirflowFailException, match=r"It was rejected\nCREATE TABLE IF NOT EXISTS `follower`.`d8`"):
+        task()
+    assert ("d8", 8) not in plant.target.execute("select distinct tbname, g from follower.m")
+
+
+def test_the_dag_of_questions_asks_what_a_run_says() -> None:
+    (task,) = approval_dag().tasks
+    assert (task.task_id, task.subject, task.body) == ("approve", "{{ params.subject }}", "{{ params.body }}")
+    assert task.fail_on_reject
