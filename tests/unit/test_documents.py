@@ -231,7 +231,7 @@ for where, words in said["commands"]:
     except SystemExit:
         raise AssertionError(where)
 for where, code in said["snippets"]:
-    names = {**KNOWN, "__name__": where}
+    names = {**KNOWN, "__name__": where, "__file__": said["file"]}
     exec(compile(code, where, "exec"), names)
     if "dag" in names:
         print("DAG", where, names["dag"].dag_id, *names["dag"].task_ids)
@@ -252,7 +252,7 @@ def test_snippets_run(folder: Path, servers: Servers, airflow_environment: dict[
     known = [(str(command.block), command.words[1:]) for command in ALL if command.words[0] == "airflow"]
     done = subprocess.run(
         [sys.executable, "-c", RUN],
-        input=json.dumps({"snippets": snippets, "commands": known}),
+        input=json.dumps({"snippets": snippets, "commands": known, "file": str(ROOT / "example_dags" / "mine.py")}),
         capture_output=True,
         text=True,
         cwd=folder,
