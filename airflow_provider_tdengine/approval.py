@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param
 
 from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
 

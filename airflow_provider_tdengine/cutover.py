@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
+from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
 from airflow_provider_tdengine.approval import approval
 from airflow_provider_tdengine.dags import form_dag, migration, migration_params

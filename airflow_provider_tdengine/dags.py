@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions

@@ -77,7 +77,7 @@ class TDengineHook(DbApiHook):
             "connect_timeout": extra.seconds("connect_timeout"),
             "timeout": extra.seconds("timeout"),
             "verify": extra.flag("verify"),
-            **{name: extra.text(name) for name in ("ca_file", "cert_file", "key_file")},
+            **{name: extra.text(name) for name in ("ca_file", "cert_file", "key_file", "key_password")},
             "compression": extra.flag("compression"),
             "user": connection.login or None,
             "password": connection.password or None,

@@ -11,19 +11,21 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseOperator, DagRunTriggerException
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.utils.state import DagRunState
 
+from airflow_provider_tdengine.compat import DagRunTriggerException
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.comparing import Comparison, Deletion, by_table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.comparing import Comparison, Deletion
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,8 @@ class AskingOperator(BaseOperator):
             options: of the migration.
             compare: compares, mends, and deletes what has been approved.
         """
+        from airflow_provider_tdengine.migration.comparing import Deletion, by_table
+
         approved = frozenset[Deletion]()
         while (asked := frozenset((comparison := compare(approved)).deletions)) - approved:
             rows = wording.number(sum(one.rows for one in asked), "row")

@@ -10,34 +10,14 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSkipException,
-    AssetAlias,
-)
+from airflow.sdk import AssetAlias
 
 from airflow_provider_tdengine.assets import MIGRATED, create_asset
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import (
-    BatchComparison,
-    Comparison,
-    Deletion,
-    Kind,
-    Verdict,
-    certificate,
-    compare_batch,
-    conclude,
-    fleet_certificate,
-    keep_results,
-    verify,
-    write,
-)
-from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.fleet import Outcome, named
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -52,7 +32,12 @@ from airflow_provider_tdengine.operators.migration import (
 from airflow_provider_tdengine.operators.packs import Part, each_part, label_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import BatchComparison, Comparison, Deletion, Verdict
+    from airflow_provider_tdengine.migration.copying import Batch
+    from airflow_provider_tdengine.migration.fleet import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +60,8 @@ class ComparingOperator(AskingOperator, MigrationOperator):
             context: of the task.
             database: whose rows they are, of a fleet.
         """
+        from airflow_provider_tdengine.migration.copying import kept
+
         folder = self.dead_letter_folder(options, context, database)
         return kept(folder) if folder else {}
 
@@ -110,6 +97,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
+        from airflow_provider_tdengine.migration.comparing import Comparison, Kind
+        from airflow_provider_tdengine.migration.copying import Batch
+
         options = self.migration_options(context)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
@@ -135,6 +125,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
 
     def _compare_pack(self, copied: Sequence[Part], options: MigrationOptions, context: Context) -> dict[str, object]:
         """Compare batch by batch; what fails for good is put down, and the next one begun."""
+        from airflow_provider_tdengine.migration.comparing import Comparison, Kind
+        from airflow_provider_tdengine.migration.copying import Batch
+
         own = {one.source_database: one for one in options.members}
         done = {Batch.from_dict(part["batch"]): part for part in copied if "copied" in part}
         compared: dict[str, Comparison] = {}
@@ -180,6 +173,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             ends: source and target.
             context: of the task.
         """
+        from airflow_provider_tdengine.migration.comparing import compare_batch
+        from airflow_provider_tdengine.migration.copying import Batch, Copied
+
         batch, copied = Batch.from_dict(part["batch"]), Copied.from_dict(part["copied"])
         options = self.batch_options(context, batch)
         refused = self.refused(options, context, batch.database) if copied.tally.rejected else {}
@@ -231,6 +227,10 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
+        from airflow_provider_tdengine.migration.comparing import Kind, Verdict, write
+        from airflow_provider_tdengine.migration.fleet import named
+        from airflow_provider_tdengine.migration.structure import make_objects
+
         if self._is_last:
             self._check_upstream(context)
         options = self.migration_options(context)
@@ -290,6 +290,9 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
         """Compare a database, and make its other objects where nothing differs."""
+        from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
+        from airflow_provider_tdengine.migration.structure import make_objects
+
         began_comparing = time.monotonic()
         comparison = self.compared_as_approved(context, options, self._comparing(source, target, options, context))
         seconds = time.monotonic() - began_comparing
@@ -332,6 +335,8 @@ class TDengineVerifyOperator(ComparingOperator):
         self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
     ) -> Callable[[frozenset[Deletion]], Comparison]:
         """What compares, mends, and deletes what has been approved."""
+        from airflow_provider_tdengine.migration.comparing import compare_batch, conclude, verify
+
         implied, known = self.is_end_implied(options, context), self._known
         name = options.source_database if self._is_fleet else ""
         refused, stop = self.refused(options, context, name), self.stop_event()
@@ -402,6 +407,9 @@ class _Known:
     @classmethod
     def of(cls, planned: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> _Known:
         """From what tasks returned, of batches or of packs."""
+        from airflow_provider_tdengine.migration.comparing import BatchComparison
+        from airflow_provider_tdengine.migration.copying import Batch
+
         batches = [batch for one in planned for batch in one.get("parts", [one])]
         known = cls([Batch.from_dict(batch) for batch in batches], {})
         for part in (part for one in compared for part in one.get("parts", [one]) if "failed" not in part):
@@ -466,6 +474,8 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
 
 def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdict, dict[str, object]]:
     """The verdict, and the certificate, of all databases."""
+    from airflow_provider_tdengine.migration.comparing import Verdict, fleet_certificate
+
     if not options.is_fleet:
         (looked,) = outcome.done.values()
         return looked.comparison.verdict, looked.certificate

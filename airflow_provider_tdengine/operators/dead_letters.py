@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import first_letters, kept, known, replay
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +62,8 @@ class TDengineDeadLettersOperator(MigrationOperator):
 
     def execute(self, context: Context) -> None:
         """Count them."""
+        from airflow_provider_tdengine.migration.copying import first_letters, kept, known
+
         options = self.migration_options(context)
         folder = self.dead_letter_folder(options, context)
         if folder is None:
@@ -123,6 +123,8 @@ def _elsewhere(unseen: Sequence[_Unseen]) -> int:
 
 
 def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
+    from airflow_provider_tdengine.migration.copying import known
+
     place = str(batch["dead_letters"])
     return _Unseen(place, int(str(batch["rejected"])), known(cast(Path, ObjectStoragePath(place))))
 
@@ -157,6 +159,9 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Write them; those that arrive are put aside, in files `*.arrived`."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+        from airflow_provider_tdengine.migration.copying import replay
+
         with clear_failures():
             target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)

@@ -11,46 +11,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
+from airflow.sdk import Asset
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import (
-    Comparison,
-    Deletion,
-    Kind,
-    Verdict,
-    certificate,
-    keep_results,
-    verify,
-    write,
-)
-from airflow_provider_tdengine.migration.copying import (
-    MemoryProgress,
-    ProgressNotSaved,
-    ProgressStore,
-    kept,
-)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following import (
-    ChangesProposed,
-    Follower,
-    Position,
-    Quiet,
-    Shard,
-    choose,
-    dropped,
-    follower_of,
-    rounds,
-    shards,
-    topic_of,
-    was_told,
-)
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
-from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.migration import (
     MigrationOperator,
@@ -72,7 +41,12 @@ from airflow_provider_tdengine.triggers.follow import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import Comparison, Deletion
+    from airflow_provider_tdengine.migration.copying import ProgressStore
+    from airflow_provider_tdengine.migration.following import Follower, Position, Shard
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +72,8 @@ class TDengineShardsOperator(MigrationOperator):
 
     def execute(self, context: Context) -> list[dict[str, str | None]]:
         """Read the names of the tables, if there is more than one shard."""
+        from airflow_provider_tdengine.migration.following import shards
+
         options = self.migration_options(context)
         if not options.follows:
             raise AirflowSkipException("Mode is history: nothing is followed")
@@ -126,6 +102,8 @@ class FollowingOperator(AskingOperator, MigrationOperator):
             MigrationStopped: `follow_by` is subscription, and something stands in the way.
             TDengineError: what no retry cured.
         """
+        from airflow_provider_tdengine.migration.following import choose, was_told
+
         choice = choose(self.source(options), self.target(options), options, is_copied=True, is_begun=was_told(stored))
         log.info("%s", wording.folded([choice.why]))
         return replace(options, follow_by=choice.by)
@@ -163,6 +141,8 @@ class FollowingOperator(AskingOperator, MigrationOperator):
             AirflowFailException: a person has rejected a change.
             TDengineError: what no retry cured.
         """
+        from airflow_provider_tdengine.migration.following import ChangesProposed
+
         approved = frozenset[str]()
         while True:
             try:
@@ -199,6 +179,8 @@ class FollowingOperator(AskingOperator, MigrationOperator):
         approved: frozenset[str],
     ) -> Position:
         """Rounds, until a change of the structure that is not among the approved statements."""
+        from airflow_provider_tdengine.migration.following import follower_of, rounds
+
         folder, self._reached = self.letters_folder(options, context), None
         if options.follow_by == "auto":
             options = self.chosen(options, stored)
@@ -253,6 +235,8 @@ class FollowingOperator(AskingOperator, MigrationOperator):
 
     def refused_rows(self, folder: Path) -> int:
         """How many refused rows wait in a folder."""
+        from airflow_provider_tdengine.migration.copying import kept
+
         with clear_failures():
             return sum(map(len, kept(folder).values()))
 
@@ -340,6 +324,8 @@ class TDengineFollowOperator(FollowingOperator):
             in_trouble: whether servers were waited for. If they fail again at once, Airflow has to know.
             blind: what kept the triggerer from looking the last time.
         """
+        from airflow_provider_tdengine.migration.copying import MemoryProgress
+
         if event:
             log.log(logging.WARNING if event["blind"] else logging.INFO, "%s", wording.folded(said(event)))
         options = self.migration_options(context)
@@ -427,6 +413,8 @@ class TDengineFollowOperator(FollowingOperator):
 
     @property
     def _shard(self) -> Shard:
+        from airflow_provider_tdengine.migration.following import Shard
+
         return Shard(**(self.shard or {}))
 
 
@@ -467,6 +455,17 @@ class TDengineFinishOperator(FollowingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
+        from airflow_provider_tdengine.migration.comparing import (
+            Kind,
+            Verdict,
+            certificate,
+            keep_results,
+            verify,
+            write,
+        )
+        from airflow_provider_tdengine.migration.copying import MemoryProgress, kept
+        from airflow_provider_tdengine.migration.following import Quiet, Shard, dropped, topic_of
+
         if self.shards is None:
             raise AirflowSkipException("Nothing was followed")
         options = self.migration_options(context)
@@ -519,6 +518,9 @@ class TDengineFinishOperator(FollowingOperator):
         self, context: Context, last: MigrationOptions, shards: Sequence[Shard], reached: Sequence[Position]
     ) -> int:
         """How many rows the source's topic has told of since; they have been copied. 0 where there is no topic."""
+        from airflow_provider_tdengine.migration.copying import MemoryProgress
+        from airflow_provider_tdengine.migration.following import was_told
+
         told = 0
         end = datetime.fromtimestamp(self.source(last).behind_now(), timezone.utc)
         now = replace(last, stop_at=end.isoformat())
@@ -542,6 +544,8 @@ class TDengineFinishOperator(FollowingOperator):
             source: the source database.
             reached: a digest of how far they came.
         """
+        from airflow_provider_tdengine.migration.copying import ProgressNotSaved
+
         behind_now = datetime.fromtimestamp(source.behind_now(), timezone.utc)
         if self.is_last:
             # Whoever has stopped the writers since an earlier try means all of it.
@@ -599,6 +603,9 @@ class TDengineIncrementOperator(FollowingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Go on from the stored watermark."""
+        from airflow_provider_tdengine.migration.following import Shard
+        from airflow_provider_tdengine.migration.structure import SchemaSync
+
         options = self.migration_options(context)
         progress = asset_progress(context, the_asset(self.outlets))
         stored = progress.load()

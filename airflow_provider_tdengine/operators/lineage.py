@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_tdengine.assets import convert_asset_to_openlineage, create_asset
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
-from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.rows import Transform
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import Dataset
     from openlineage.client.facet_v2 import OutputDatasetFacet, RunFacet, column_lineage_dataset
+
+    from airflow_provider_tdengine.migration.catalog import Catalog, Table
+    from airflow_provider_tdengine.migration.copying import Batch
 
 _MOST_TABLES = 100
 """Normal tables of a batch that are named, at most."""
@@ -51,6 +51,9 @@ def table_lineages(source: Catalog, target: Catalog, batch: Batch, options: Migr
     Raises:
         TDengineError: a server did not answer, or a table has gone since.
     """
+    from airflow_provider_tdengine.migration.catalog import Scope
+    from airflow_provider_tdengine.migration.rows import Transform
+
     transform = Transform.of(options)
     names = [batch.stable]
     if batch.stable is None:
@@ -81,9 +84,9 @@ def batch_lineage(
         TDengineError: as of `table_lineages`.
     """
     try:
-        from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
-        from openlineage.client.event_v2 import OutputDataset  # noqa: PLC0415
-        from openlineage.client.facet_v2 import output_statistics_output_dataset  # noqa: PLC0415
+        from airflow.providers.openlineage.extractors import OperatorLineage
+        from openlineage.client.event_v2 import OutputDataset
+        from openlineage.client.facet_v2 import output_statistics_output_dataset
     except ImportError:
         return None
     inputs: list[Dataset] = []
@@ -116,7 +119,7 @@ def added(lineages: Iterable[OperatorLineage[Dataset, RunFacet] | None]) -> Oper
 
 def _dataset(catalog: Catalog, table: Table) -> Dataset:
     """A table by the name that the asset of it has, too."""
-    from openlineage.client.facet_v2 import schema_dataset  # noqa: PLC0415
+    from openlineage.client.facet_v2 import schema_dataset
 
     server = catalog.client.address
     host, port = server.first
@@ -131,7 +134,7 @@ def _dataset(catalog: Catalog, table: Table) -> Dataset:
 
 
 def _column_lineage(source: Dataset, columns: Mapping[str, str]) -> column_lineage_dataset.ColumnLineageDatasetFacet:
-    from openlineage.client.facet_v2 import column_lineage_dataset as facet  # noqa: PLC0415
+    from openlineage.client.facet_v2 import column_lineage_dataset as facet
 
     same = facet.Transformation(type="DIRECT", subtype="IDENTITY")
     return facet.ColumnLineageDatasetFacet(

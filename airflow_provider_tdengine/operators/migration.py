@@ -16,34 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    BaseOperator,
-)
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseOperator, ObjectStoragePath
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_tdengine.client import Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.secrets import secrets_in
-from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import NO_TABLES, Catalog
-from airflow_provider_tdengine.migration.copying import (
-    Batch,
-    Checkpoint,
-    Copied,
-    DeadLetters,
-    Pack,
-    ProgressStore,
-    batch_folder,
-    copied_facts,
-    copy_batch,
-    packed,
-)
 from airflow_provider_tdengine.migration.findings import (
     Finding,
     Findings,
@@ -54,24 +35,9 @@ from airflow_provider_tdengine.migration.findings import (
     sent,
     stop_on,
 )
-from airflow_provider_tdengine.migration.fleet import Outcome, named, of_each
-from airflow_provider_tdengine.migration.following import choose, obstacle
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
-from airflow_provider_tdengine.migration.planning import (
-    MOST_BATCHES,
-    assessment,
-    expanded,
-    make_plan,
-    on_source_clock,
-    plan_facts,
-    preflight,
-    preview,
-    requested,
-    write_assessment,
-)
 from airflow_provider_tdengine.migration.storage import digest, folder_findings
-from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
 from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -80,12 +46,17 @@ from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_
 from airflow_provider_tdengine.operators.shared import mark_folders, not_shared, run_folder
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from jinja2 import Environment
     from openlineage.client.event_v2 import Dataset
     from openlineage.client.facet_v2 import RunFacet
+
+    from airflow_provider_tdengine.client import Client
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.copying import Batch, Checkpoint, Copied, Pack, ProgressStore
+    from airflow_provider_tdengine.migration.fleet import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -217,6 +188,8 @@ class MigrationOperator(OptionsOperator):
             MigrationStopped: there is no such connection.
             AddressError: it cannot be right.
         """
+        from airflow_provider_tdengine.migration.catalog import Catalog
+
         if not options.is_fleet:
             return lambda one: (self.source(one), self.target(one))
         source = client(options.source_conn_id, "source_conn_id")
@@ -247,6 +220,8 @@ class MigrationOperator(OptionsOperator):
             MigrationStopped: no database is left.
             TDengineError: what no retry cured.
         """
+        from airflow_provider_tdengine.migration.fleet import of_each
+
         ends = self.ends(options)
 
         def act(one: MigrationOptions) -> _T:
@@ -269,6 +244,9 @@ class MigrationOperator(OptionsOperator):
 
     def preview(self, options: MigrationOptions, context: Context) -> None:
         """Say what a run would do, and push it as XCom `assessment`; what stands in the way fails the task."""
+        from airflow_provider_tdengine.migration.fleet import named
+        from airflow_provider_tdengine.migration.planning import assessment, preview, write_assessment
+
         with clear_failures():
             outcome = self.of_each(options, context, lambda one, source, target: preview(source, target, one))
         previews = list(outcome.done.values())
@@ -290,15 +268,21 @@ class MigrationOperator(OptionsOperator):
 
     def source(self, options: MigrationOptions) -> Catalog:
         """The source database."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+
         return Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
 
     def target(self, options: MigrationOptions) -> Catalog:
         """The target database."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
 
 
 def tell_broken(broken: Mapping[str, Sequence[Finding]], context: Context) -> None:
     """Say which databases of a fleet are left out from here on, and push why as XCom `BROKEN`."""
+    from airflow_provider_tdengine.migration.fleet import named
+
     if not broken:
         return
     for database, findings in broken.items():
@@ -319,6 +303,8 @@ def leave_out(parts: Sequence[Part], context: Context) -> None:
     Raises:
         AirflowException: a retry may cure it, and there is one.
     """
+    from airflow_provider_tdengine.migration.fleet import named
+
     broken, instance = broken_of(parts), context["ti"]
     if any(part.get("retryable") for part in parts) and instance.try_number <= instance.max_tries:
         findings = [one for database, found in broken.items() for one in named(database, found)]
@@ -343,6 +329,8 @@ def client(connection_id: str, option: str) -> Client:
         MigrationStopped: there is no such connection.
         AddressError: it cannot be right.
     """
+    from airflow_provider_tdengine.hooks.tdengine import TDengineHook
+
     if not is_connection(connection_id):
         raise MigrationStopped([no_connection(option)])
     try:
@@ -476,6 +464,9 @@ class TDengineResolveOperator(MigrationOperator):
 
     def _look(self, given: Mapping[str, object], client: Callable[[str, str], Client], context: Context) -> _Looked:
         """What is asked for, and found, of one database."""
+        from airflow_provider_tdengine.migration.following import choose, obstacle
+        from airflow_provider_tdengine.migration.planning import on_source_clock, preflight, requested
+
         request = requested(given, client, lambda options: self._of_run(options, context))
         options = request.options
         with request.source as source, request.target as target:
@@ -500,6 +491,10 @@ class TDengineResolveOperator(MigrationOperator):
 
     def _look_at_fleet(self, asked: MigrationOptions, context: Context) -> _Looked:
         """The same of several databases; those that only a pattern means are left out where they have no tables."""
+        from airflow_provider_tdengine.migration.catalog import NO_TABLES
+        from airflow_provider_tdengine.migration.fleet import named, of_each
+        from airflow_provider_tdengine.migration.planning import expanded
+
         known = cache(client)
         source = known(asked.source_conn_id, "source_conn_id")
         options = expanded(asked, source, known(asked.target_conn_id, "target_conn_id"))
@@ -543,6 +538,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare both sides, then create; findings stop it before anything is written."""
+        from airflow_provider_tdengine.migration.structure import SchemaReport, SchemaSync
+
         options = self.migration_options(context)
         if options.schema == "none" or options.dry_run:
             log.info("Nothing is created: schema is %s, dry_run is %s", options.schema, options.dry_run)
@@ -569,6 +566,9 @@ class TDenginePlanOperator(MigrationOperator):
 
     def execute(self, context: Context) -> Sequence[Mapping[str, object]]:
         """Count rows by subtable, and cut."""
+        from airflow_provider_tdengine.migration.copying import packed
+        from airflow_provider_tdengine.migration.planning import MOST_BATCHES, make_plan, plan_facts
+
         options = self.migration_options(context)
         if options.dry_run:
             self.preview(options, context)
@@ -655,6 +655,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy the batch, or the pack."""
+        from airflow_provider_tdengine.migration.copying import Batch, Pack
+
         options = self.migration_options(context)
         if "parts" in self.batch:
             return self._copy_pack(Pack.from_dict(self.batch), options, context)
@@ -709,6 +711,8 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             headway: of the task, which may have copied other batches before.
             context: of the task.
         """
+        from airflow_provider_tdengine.migration.copying import DeadLetters, batch_folder, copied_facts, copy_batch
+
         metrics, before = Metrics(context), headway.done
         earlier: int | None = None
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.copying import Batch, Pack, Tally
 from airflow_provider_tdengine.migration.findings import Finding, received, sent
-from airflow_provider_tdengine.migration.fleet import findings_of
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.migration.copying import Batch
 
 Part = dict[str, Any]
 """What a batch of a pack came to; of one that failed, `batch`, `failed`: what was found, and `retryable`."""
@@ -16,6 +17,8 @@ Part = dict[str, Any]
 
 def label_of(values: Mapping[str, object]) -> str:
     """What the grid calls a batch or a pack."""
+    from airflow_provider_tdengine.migration.copying import Batch, Pack
+
     return (Pack.from_dict(values) if "parts" in values else Batch.from_dict(values)).label
 
 
@@ -26,6 +29,8 @@ def each_part(batches: Iterable[Batch], act: Callable[[Batch], Part]) -> list[Pa
         Stopped: somebody asked for a stop.
         TDengineError: one that a retry may cure has met two databases in a row, so it is the server's.
     """
+    from airflow_provider_tdengine.migration.fleet import findings_of
+
     parts: list[Part] = []
     away = ""
     for batch in batches:
@@ -52,6 +57,8 @@ def broken_of(parts: Iterable[Part]) -> dict[str, list[Finding]]:
 
 def sums(parts: Sequence[Part]) -> Part:
     """What a pack came to: its parts, and what they add up to, under the names that a single batch has."""
+    from airflow_provider_tdengine.migration.copying import Tally
+
     done = [part for part in parts if "copied" in part]
     counts = ("rows", "bytes", "rejected", "expired", "collisions", "seconds")
     tally = sum((Tally.from_dict(part["copied"]["tally"]) for part in done), Tally())

@@ -14,7 +14,7 @@ from airflow_provider_tdengine.migration.options import RESOLVED_ON, MigrationOp
 from airflow_provider_tdengine.migration.storage import storage, this_host
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 _DISK = ("", "file", "local")
 """Protocols of paths on a disk."""

@@ -8,17 +8,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, client
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +58,9 @@ class TDengineCutoverSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Whether both sides are equal up to `max_lag` ago."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+        from airflow_provider_tdengine.migration.comparing import verify
+
         with clear_failures():
             options = MigrationOptions.checked(self.options)
             if options.dry_run:

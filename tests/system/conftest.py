@@ -200,7 +200,9 @@ distributed = migration_dag(
 )
 """
 
-PRELOADED = "import airflow_provider_tdengine.dags\n"
+PRELOADED = (
+    "import airflow_provider_tdengine.cli, airflow_provider_tdengine.dags, airflow_provider_tdengine.hooks.tdengine\n"
+)
 """What all parts of Airflow import as they start: their forks, one a task, need not import it again."""
 
 QUICK = {
@@ -278,7 +280,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         # The demo, in another process, may be about to take the usual port.
         ui = AirflowUi(home, {VIEWER: "viewer"}, port=0)
         ui.start(*(Address.from_url(box.url) for box in (source, target)))
-        with httpx.Client(base_url=ui.address, timeout=30) as api:
+        with httpx.Client(base_url=ui.address, timeout=PATIENCE) as api:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()
             api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
             airflow = Airflow(home, ui, api, broker, source, target)

@@ -126,7 +126,7 @@ def test_any_account_passes_when_it_is_quoted(user: str, password: str) -> None:
 
 
 def test_neither_password_nor_token_is_shown() -> None:
-    address = Address(password="s3cret-word", token="s3cret-token")
+    address = Address(password="s3cret-word", token="s3cret-token", key_password="s3cret-key")
     assert "s3cret" not in f"{address} {address!r}"
 
 

@@ -47,9 +47,10 @@ def test_an_address_has_what_the_connection_says(make_hook: MakeHook, as_text: b
 
 
 def test_an_address_of_a_cluster_with_tokens_and_certificates(make_hook: MakeHook) -> None:
-    files = {"protocol": "wss", "cert_file": "/cert", "key_file": "/key"}
+    files = {"protocol": "wss", "cert_file": "/cert", "key_file": "/key", "key_password": "k"}
     address = make_hook(host="a, b:7", port=1, extra={**files, "bearer_token": "t"}).address
     assert (str(address), address.cert_file, address.key_file) == ("wss://a:1,b:7", "/cert", "/key")
+    assert address.key_password == "k"
     assert (address.bearer_token, address.totp_secret) == ("t", None)
     assert make_hook(host="a", extra={"totp_secret": "GEZDGNBV"}).address.totp_secret == "GEZDGNBV"
 
@@ -58,7 +59,7 @@ def test_an_address_of_a_cluster_with_tokens_and_certificates(make_hook: MakeHoo
     ("field", "what"),
     [
         ("ca_file", "certificates"),
-        ("cert_file", "a certificate and its key, which must not be encrypted,"),
+        ("cert_file", "a certificate and its key, with the key_password given, if it is encrypted,"),
     ],
 )
 def test_a_file_that_this_host_does_not_have_is_named_with_the_connection(

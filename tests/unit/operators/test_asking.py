@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, DagRunTriggerException
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from airflow_provider_tdengine.approval import approval_dag
+from airflow_provider_tdengine.compat import AirflowFailException, DagRunTriggerException
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator

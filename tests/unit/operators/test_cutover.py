@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.cutover import cutover_dag
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.copying import pack
 from airflow_provider_tdengine.migration.planning import plan as planning

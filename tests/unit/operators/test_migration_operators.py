@@ -12,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_tdengine.compat import AirflowFailException
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.operators.offline import TDengineExportOperator, TDengineImportOperator
 
 from .conftest import Plant, Store, dag_run, task_instance

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
+from airflow.sdk import DAG, Asset
 
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.copying import Batch
