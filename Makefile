@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Processes that tests run in: more than two cores have work for, as two of them mostly wait for their Airflows.
 PROCESSES ?= 4
 
-.PHONY: help demo demo-ui bench test pytest soak lint format clean
+.PHONY: help demo demo-ui bench test pytest soak lint format docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -51,12 +51,15 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 
-format: $(READY)  ## Format the code, and mend what can be mended
+format: $(READY)  ## Format the code, and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
+docs: $(READY)  ## Build the documentation as a site, into .site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## Remove all that was installed or made
-	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench.json
+	@rm -rf $(VENV) .demo .site .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -91,7 +91,7 @@ _COMMANDS = {
     "assess": "what all databases of one or several servers hold, how long they take, what the target needs and what "
     "stands in the way; nothing is written but for --measure-writing",
     "plan": "what a migration would do, and what stands in its way; nothing is written",
-    "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
+    "migrate": "create what is missing, copy, compare and repair, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
     "verify": "compare both sides; nothing is written but for a row in --results-database",
@@ -576,7 +576,7 @@ class Command:
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
-            lines.append(f"It cannot be mended: {comparison.obstacle}")
+            lines.append(f"It cannot be repaired: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
         if proof:
             # Where that fails, the result has been said.

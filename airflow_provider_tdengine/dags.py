@@ -64,6 +64,19 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 _OWN = MigrationOptions().to_dict()
 """The options' own defaults."""
 
+_SCHEDULED = """
+This DAG has a **schedule**: as soon as it is switched on (unpaused), which the box below the trigger form does, too,
+Airflow starts a run for the last interval, with the values of the DAG's file, and then one after each interval.
+
+"""
+"""What nobody expects who only wants to press Trigger (Airflow 3.3.2)."""
+
+_OF_INTERVAL = {
+    "start": "the start of the run's data interval, which is its logical date; that of a run of a backfill is its day",
+    "end": "the end of the run's data interval, excluded",
+}
+"""What an empty period means where each run copies its interval."""
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
@@ -79,6 +92,18 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
         ValueError: there is no option of a name.
     """
     return _params(OPTIONS, _OWN, defaults or {})
+
+
+def _explained(*, by_interval: bool, is_scheduled: bool) -> dict[str, Option]:
+    """The options as the form of a DAG explains them."""
+    options = dict(OPTIONS)
+    for name, default in _OF_INTERVAL.items() if by_interval else ():
+        options[name] = dataclasses.replace(options[name], default=default)
+    if is_scheduled:
+        first = next(iter(options))
+        explanation = f"{options[first].explanation}\n{_SCHEDULED.rstrip()}"
+        options[first] = dataclasses.replace(options[first], explanation=explanation)
+    return options
 
 
 def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Mapping[str, object]) -> dict[str, Param]:
@@ -277,7 +302,8 @@ def migration_dag(
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    with form_dag(dag_id, defaults, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
+    arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
+    with form_dag(dag_id, defaults, arguments, by_interval=by_interval) as dag:
         migration(
             by_interval=by_interval,
             parallel_batches=parallel_batches,
@@ -289,18 +315,28 @@ def migration_dag(
     return dag
 
 
-def form_dag(dag_id: str, defaults: Mapping[str, object] | None, dag_arguments: Mapping[str, Any]) -> DAG:
-    """A DAG without tasks, with the form of a migration.
+def form_dag(
+    dag_id: str,
+    defaults: Mapping[str, object] | None,
+    dag_arguments: Mapping[str, Any],
+    *,
+    by_interval: bool = False,
+) -> DAG:
+    """A DAG without tasks, with the form of a migration, which warns where there is a schedule.
 
     Parameters:
         dag_id: the DAG's name.
         defaults: values by option name that the form shows first.
         dag_arguments: of `DAG`.
+        by_interval: whether each run copies its data interval.
 
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    return _dag(dag_id, migration_params(defaults), dag_arguments)
+    is_scheduled = dag_arguments.get("schedule") is not None
+    options = _explained(by_interval=by_interval, is_scheduled=is_scheduled)
+    document = (_SCHEDULED if is_scheduled else "") + (dag_arguments.get("doc_md") or "")
+    return _dag(dag_id, _params(options, _OWN, defaults or {}), {**dag_arguments, "doc_md": document or None})
 
 
 def _dag(dag_id: str, params: Mapping[str, Param], dag_arguments: Mapping[str, Any]) -> DAG:

@@ -151,7 +151,8 @@ class MigrationOptions:
         "",
         "Name",
         FIRST,
-        "What this migration is called in lists, logs and reports.",
+        "What this migration is called in lists, logs and reports. Airflow's own run id says how and when the run was "
+        "created.",
         empty="source and target database",
         examples=("plant north to centre",),
     )
@@ -355,7 +356,7 @@ class MigrationOptions:
         "Most refused rows",
         _REFUSED,
         "How many rows of a copied batch, or of a shard that is followed, may become dead letters; with one more the "
-        "task fails, since so many are no matter of single rows. 0 for any number.",
+        "task fails, since more is wrong than single rows then. 0 for any number.",
         minimum=0,
         examples=("100", "0"),
     )
@@ -363,8 +364,8 @@ class MigrationOptions:
         "full",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair mends "
-        "fails the run.",
+        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair "
+        "removes fails the run.",
         choices={
             "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "
             "without a copy both sides are read",

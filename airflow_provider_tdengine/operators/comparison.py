@@ -118,7 +118,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         if whole.waits:
             log.warning("%s; the task that adds up asks a person", whole.verdict.words)
         elif whole.verdict.kind is Kind.DIFFERENT:
-            cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
+            cure = "Clear this task to repair and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
         return result.to_dict()
@@ -158,7 +158,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         for name, one in compared.items():
             if name not in differing:
                 told(f"Compared: {name}", one.facts())
-        cure = "Clear this task to mend and compare once more, or the copy of this pack to copy it again"
+        cure = "Clear this task to repair and compare once more, or the copy of this pack to copy it again"
         said = [line for name, one in differing.items() for line in (f"Database {name!r}:", *_in_words(one, cure))]
         leave_out(parts, context)
         if said:
@@ -264,9 +264,9 @@ class TDengineVerifyOperator(ComparingOperator):
         context["ti"].xcom_push("verdict", verdict.to_dict())
         context["ti"].xcom_push("certificate", proof)
         cure = (
-            "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
+            "Clear the tasks that compare these tables to repair them and compare again, or those that copy them"
             if self._is_last
-            else "Clear this task to mend and compare once more"
+            else "Clear this task to repair and compare once more"
         )
         wrong: list[str] = []
         for name, one in outcome.done.items():
@@ -384,7 +384,7 @@ class TDengineVerifyOperator(ComparingOperator):
         for stable, total in looked.comparison.stables.items():
             verdict = total.verdict
             if not verdict.is_whole:
-                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                log.warning("No asset event for %s: %s", stable or "normal tables", verdict.words)
                 continue
             asset = create_asset(host=host, port=port, database=options.target, table=stable or None)
             events.add(
@@ -499,7 +499,7 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
     if comparison.shown:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
-        lines.append(f"It cannot be mended: {comparison.obstacle}")
+        lines.append(f"It cannot be repaired: {comparison.obstacle}")
     if comparison.deletions:
         rows = number(sum(one.rows for one in comparison.deletions), "row")
         lines.append(

@@ -100,7 +100,7 @@ def _waiting_in_words(waiting: Mapping[str, int], folder: Path, *, is_fleet: boo
         f"The target refused {number(sum(waiting.values()), 'row')}; dead letters keep them in",
         f"  {folder}",
         *_first([f"{table}: {number(rows, 'row')}" for table, rows in sorted(waiting.items())], "tables"),
-        "  → Each line of its files says why. Mend the cause",
+        "  → Each line of its files says why. Fix the cause",
         f"  → Run TDengineReplayDeadLettersOperator on {which}, then clear verify and this task",
     ]
 

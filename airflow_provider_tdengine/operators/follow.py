@@ -372,7 +372,7 @@ class TDengineFollowOperator(FollowingOperator):
             raise failure(
                 [
                     f"{tries} in a row came no further, and there may be {retries}; the logs of those tries say why",
-                    "Mend the cause, then clear this task; it goes on where it stopped",
+                    "Fix the cause, then clear this task; it goes on where it stopped",
                 ]
             )
 
@@ -503,7 +503,7 @@ class TDengineFinishOperator(FollowingOperator):
         rows = f"Rows from {since}" if since else "All rows"
         log.info("%s to %s: %s", rows, end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
-            cure = "Clear this task to mend and compare once more"
+            cure = "Clear this task to repair and compare once more"
             raise failure([verdict.words, *lines, cure])
         if quiet:
             with clear_failures(context), source, target:
@@ -572,7 +572,7 @@ class TDengineFinishOperator(FollowingOperator):
                 [
                     f"The target refused {wording.number(waiting, 'row')}; dead letters keep them in",
                     f"  {folder}",
-                    "Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
+                    "Fix the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
                 ]
             )
 

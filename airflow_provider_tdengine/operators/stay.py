@@ -137,4 +137,4 @@ class Stay:
         try:
             self._instance.xcom_push(POSITION, self.reached.to_dict())
         except AirflowRuntimeError as error:
-            log.warning("How far it is was not pushed: %s", error)
+            log.warning("Progress was not pushed: %s", error)

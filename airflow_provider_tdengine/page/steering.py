@@ -157,7 +157,7 @@ def _compare_again(migration: Migration) -> Action:
     names = [name for name in ("verify", "certify", "dead_letters", "finish") if name in migration.stages]
     return Action(
         "Compare again",
-        "Compares both databases again, and mends what differs",
+        "Compares both databases again, and repairs what differs",
         [_clear(migration, [migration.stages[name].task_id for name in names])],
     )
 

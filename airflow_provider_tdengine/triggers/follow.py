@@ -102,7 +102,7 @@ class TDengineFollowTrigger(BaseTrigger):
         """
         try:
             if self._wait["position"]:
-                log.info("Looking every %g s whether there is something to do", self._poll_interval)
+                log.info("Checking every %g s for something to do", self._poll_interval)
                 await asyncio.sleep(self._poll_interval)
             event = await self._event()
             for line in said(event):

@@ -376,7 +376,7 @@ class _BatchComparer:
             except TDengineError as error:
                 if error.retryable:
                     raise
-                log.error("It cannot be mended: %s", error)
+                log.error("It cannot be repaired: %s", error)
                 self._result.obstacle = str(error)
                 break
             ours, theirs = self._listings()

@@ -208,7 +208,7 @@ class Comparison:
             ("rows refused", self.refused),
             ("rows too old, left out", self.expired),
             ("rows that came meanwhile", self.late),
-            ("tables mended", self.mended),
+            ("tables repaired", self.mended),
             ("rows copied again", self.mended_rows),
             ("rows deleted", self.deleted),
             ("tag values corrected", self.tags),

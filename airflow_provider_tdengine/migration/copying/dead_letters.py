@@ -132,7 +132,7 @@ def check_refused(folder: Path, most: int) -> None:
 
 
 def _too_many(found: str) -> Finding:
-    action = "That is no matter of single rows: mend the target, or give a larger number, or 0 for any"
+    action = "With that many, more is wrong than single rows: fix the target, or give a larger number, or 0 for any"
     return Finding("Option 'max_rejected'", found, action)
 
 
@@ -238,7 +238,7 @@ def _read(file: Path) -> Iterator[_Letter]:
             _key(letter)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             found = f"line {number} is no dead letter ({error!r})"
-            raise MigrationStopped([Finding(f"File {file}", found, "Mend or remove that line")]) from error
+            raise MigrationStopped([Finding(f"File {file}", found, "Correct or remove that line")]) from error
         yield letter
 
 
@@ -335,7 +335,7 @@ def _bring_back(letters: list[_Letter], target: Catalog, precision: Precision) -
             except (TDengineError, ValueError) as error:
                 if isinstance(error, TDengineError) and error.retryable:
                     raise
-                action = "Mend the table, then bring the letters back again"
+                action = "Fix the table, then bring the letters back again"
                 raise MigrationStopped([Finding(f"Table {table!r}", str(error), action)]) from error
             values = zip(*([value for _, _, value in letter["columns"]] for letter in group), strict=True)
             columns = tuple(

@@ -166,7 +166,7 @@ class Follower(Carrier):
                 return replace(beginning, known=None)
             watermark = max(beginning.watermark, min(newest, self._now()))
         log.warning(
-            "Nobody knows up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
+            "It is unknown up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
             "tables that differ before it are copied again",
             self.moment(watermark).isoformat(),
         )

@@ -249,7 +249,7 @@ class Subscriber(Follower):
                 )
             is_odd = bool(taken.gaps)
             if any(isinstance(change, Unknown) for message in taken.messages for change in message.changes):
-                log.warning("The source tells of something that is not known; both sides are compared")
+                log.warning("The source reports something unknown; both sides are compared")
                 is_odd = True
             until_stopped(partial(meet, self._source, self._target, stop), stop)
             applier, counts = self._applied(taken.messages)

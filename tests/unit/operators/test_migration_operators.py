@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_tdengine.compat import AirflowFailException
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
@@ -177,6 +178,20 @@ def test_a_pool_has_a_slot_a_session() -> None:
 
 def test_what_is_not_limited_stays_so() -> None:
     assert MigrationOptions().divided(4) == MigrationOptions()
+
+
+def test_a_schedule_is_warned_of_where_people_press_trigger() -> None:
+    timetable = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+    dag = migration_dag("m", by_interval=True, defaults={"source_database": "power"}, schedule=timetable, doc_md="Mine")
+    said = {name: dag.params.get_param(name).schema["description_md"] for name in ("source_database", "start", "end")}
+    for text in (said["source_database"], dag.doc_md):
+        assert "has a **schedule**: as soon as it is switched on (unpaused)" in text
+    assert dag.doc_md.endswith("Mine")
+    assert "Empty: the start of the run's data interval" in said["start"]
+    assert "Empty: the end of the run's data interval, excluded." in said["end"]
+    unscheduled = migration_dag("n", doc_md="Mine")
+    assert unscheduled.doc_md == "Mine"
+    assert "schedule" not in unscheduled.params.get_param("source_database").schema["description_md"]
 
 
 def test_the_copy_knows_how_many_batches_run_at_the_same_time() -> None:

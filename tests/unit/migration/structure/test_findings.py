@@ -739,7 +739,7 @@ CASES = (
     Case(
         "dead_letters._too_many",
         too_many_refused,
-        "Option 'max_rejected': the target refuses more than 1 rows of this batch, the last one {error}: mend the "
+        "Option 'max_rejected': the target refuses more than 1 rows of this batch, the last one {error}: fix the "
         "target, or give a larger number, or 0 for any.",
     ),
     Case(
@@ -1517,7 +1517,7 @@ CASES = (
     Case(
         "dead_letters._read",
         letters("{}\n"),
-        "File {folder}/a.jsonl: line 1 is no dead letter (KeyError('precision')). Mend or remove that line.",
+        "File {folder}/a.jsonl: line 1 is no dead letter (KeyError('precision')). Correct or remove that line.",
     ),
     Case(
         "dead_letters.replay",
@@ -1528,7 +1528,7 @@ CASES = (
     Case(
         "dead_letters._bring_back",
         letters(LETTER),
-        "Table 't': {error}. Mend the table, then bring the letters back again.",
+        "Table 't': {error}. Fix the table, then bring the letters back again.",
     ),
 )
 
