@@ -313,8 +313,8 @@ class Follower(Carrier):
             self._leave_look()
         if self._look is None and self._is_to_look(position):
             sides, options = (self._source, self._target), self._options
-            began, approved = self._clock(), self._approved
-            self._look = Look(*sides, options, self._scope, self._letters, self._current(), position, began, approved)
+            now, approved = self._clock(), self._approved
+            self._look = Look(*sides, options, self._scope, self._letters, self._current(), position, now, approved)
             self._parts = 2
         until = began + (self._options.poll_interval if position.has_caught_up(self._options) else 0)
         while self._look and self._look.has_done(None if is_last else until - time.monotonic()):
