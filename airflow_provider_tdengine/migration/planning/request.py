@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -133,21 +133,48 @@ def expanded(options: MigrationOptions, source: Client, target: Client) -> Migra
         return options
     names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
     meant = selected(names, options.source_database, "source_database", str(source.address))
+    stop_on(_cannot_be_listed(meant, options))
     found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
-    if str(source.address) == str(target.address):
-        stop_on(_in_the_way(found))
+    stop_on(_in_the_way(found, source, target))
     return found
 
 
-def _in_the_way(options: MigrationOptions) -> Iterator[Finding]:
+def _cannot_be_listed(names: Iterable[str], options: MigrationOptions) -> Iterator[Finding]:
+    """Databases that only a pattern can mean: in a list of names, theirs would be read as something else."""
+    for name in names:
+        own = replace(options, source_database=name)
+        if own.is_fleet or own.databases != (name,):
+            yield Finding(
+                "Option 'source_database'",
+                f"it means {name!r}; a name with a comma, *, ?, or blanks at an end cannot be migrated",
+                "Give names and patterns that do not mean it",
+            )
+
+
+def _in_the_way(options: MigrationOptions, source: Client, target: Client) -> Iterator[Finding]:
     """Databases of one server that are read and written at once."""
     for one in options.members:
-        if one.target in options.databases:
+        if one.target in options.databases and _is_one(Catalog(source, one.target), Catalog(target, one.target)):
             yield Finding(
                 "Option 'source_database'",
                 f"{one.target!r} is read, and is the target of {one.source_database!r} on the same server",
                 "Give names or patterns without it, or another target_database",
             )
+
+
+def _is_one(source: Catalog, target: Catalog) -> bool:
+    """Whether databases of one name are the same; one server may have several addresses."""
+    if str(source.client.address) == str(target.client.address):
+        return True
+    created = [_created(one) for one in (source, target)]
+    return created[0] == created[1] is not None
+
+
+def _created(catalog: Catalog) -> str | None:
+    """When a database was made, to the millisecond, as a 3.x lists it; None where there is none."""
+    with catalog:
+        database = persist(catalog.database, patience=retry.FIRST_CONTACT)
+    return database.options.get("create_time") if database else None
 
 
 def wait_for_servers(sides: Sequence[tuple[str, Catalog]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 from pathlib import Path
@@ -291,6 +292,16 @@ def test_what_a_fleet_cannot_be_is_said_before_anything_is_written(
     with pytest.raises(AirflowFailException) as failed:
         run.resolve()
     assert said in str(failed.value)
+
+
+@from_3
+def test_one_server_may_have_two_addresses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_TDENGINE_SOURCE"])
+    monkeypatch.setenv("AIRFLOW_CONN_TDENGINE_TARGET", json.dumps({**connection, "host": "localhost"}))
+    fill(run.plant, "line_1_new")
+    run.options["source_database"] = "line_1*"
+    with pytest.raises(AirflowFailException, match="'line_1_new' is read, and is the target of 'line_1'"):
+        run.resolve()
 
 
 def test_a_star_means_all_databases_but_the_system_s(run: Run) -> None:

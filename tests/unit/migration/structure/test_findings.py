@@ -23,7 +23,7 @@ import pytest
 
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
-from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
@@ -316,6 +316,13 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
     operator._is_fleet, operator._known = True, _Known.of(batches, [])
     return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
+
+
+def a_name_that_no_list_can_have(pair: BoxPair, folder: Path) -> object:
+    with TDengineBox() as box:
+        box.execute("create database `plant,2`")
+        wanted = {"source_database": "plant*", "source_conn_id": "a", "target_conn_id": "b"}
+        return expanded(MigrationOptions.checked(wanted), Client(Address.from_url(box.url)), pair.target)
 
 
 def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
@@ -821,6 +828,12 @@ CASES = (
         "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d.",
     ),
     # --- Several databases
+    Case(
+        "request._cannot_be_listed",
+        a_name_that_no_list_can_have,
+        "Option 'source_database': it means 'plant,2'; a name with a comma, *, ?, or blanks at an end cannot be "
+        "migrated. Give names and patterns that do not mean it.",
+    ),
     Case(
         "request._in_the_way",
         read_and_written_at_once,
