@@ -84,7 +84,8 @@ def of_each(
 
 
 def _ordered(found: Mapping[str, _V], options: MigrationOptions) -> dict[str, _V]:
-    return {name: found[name] for name in options.databases if name in found}
+    """In the order of the databases; those that are not meant any more come last."""
+    return {name: found[name] for name in (*options.databases, *found) if name in found}
 
 
 def findings_of(database: str, error: TDengineError) -> list[Finding]:

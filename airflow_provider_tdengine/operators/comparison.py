@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -153,6 +153,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             "parts": parts,
             "rows": sum(one.rows for one in compared.values()),
             "different": len(differing),
+            "failed": sum("failed" in part for part in parts),
         }
         context["ti"].xcom_push("return_value", result)
         for name, one in compared.items():
@@ -288,6 +289,15 @@ class TDengineVerifyOperator(ComparingOperator):
             "databases": {name: one.comparison.to_dict() for name, one in outcome.done.items()},
         }
 
+    def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """The same, and databases of which the plan and the list that is meant by now do not agree."""
+        broken = super().broken_before(options, context)
+        if self._is_last and options.is_fleet and options.copies_history:
+            planned = [name for one in self.pushed_before("planned", context) for name in one.get("databases", ())]
+            copied = [part["database"] for one in self.batches or () for part in one.get("parts", ())]
+            return {**_gone(options, copied), **_unplanned(options, planned), **broken}
+        return broken
+
     def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
         """Compare a database, and make its other objects where nothing differs."""
         from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
@@ -346,7 +356,7 @@ class TDengineVerifyOperator(ComparingOperator):
 
         if known is None:
             return compare
-        batches = [batch for batch in known.batches if batch.database == name]
+        batches = [batch for batch in known.batches if batch.database in ("", name)]
         if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
             found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
             if self._is_fleet:
@@ -482,6 +492,30 @@ def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdi
     verdict = Verdict.of({name: one.comparison.verdict for name, one in outcome.done.items()}, outcome.broken)
     proofs = [one.certificate for one in outcome.done.values()]
     return verdict, fleet_certificate(options, verdict, proofs, outcome.broken)
+
+
+def _gone(options: MigrationOptions, copied: Iterable[str]) -> dict[str, list[Finding]]:
+    """What to say of databases of batches that are not meant any more: a pattern meant them when that was planned."""
+    return {
+        name: [
+            Finding(
+                f"Database {name!r}",
+                "it was planned, and the source has it no more, or no tables in it",
+                "See whether that was meant; if so, start over, or start a new run",
+            )
+        ]
+        for name in copied
+        if name not in options.databases
+    }
+
+
+def _unplanned(options: MigrationOptions, planned: Collection[str]) -> dict[str, list[Finding]]:
+    """What to say of databases that the plan has left out, such as those that were mended since."""
+    return {
+        name: [Finding(f"Database {name!r}", "it has not been planned", "Clear plan with all that follows")]
+        for name in options.databases
+        if name not in planned
+    }
 
 
 def _instances(task: str, names: Iterable[str]) -> Iterator[int]:

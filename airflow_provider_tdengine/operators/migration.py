@@ -198,10 +198,18 @@ class MigrationOperator(OptionsOperator):
 
     def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
         """What stands in the way of databases of a fleet, as tasks before this one have found it."""
-        before = sorted(self.get_flat_relative_ids(upstream=True)) if options.is_fleet and self.get_dag() else []
+        found = self.pushed_before(BROKEN, context) if options.is_fleet else []
+        return {database: received(findings) for pushed in found for database, findings in pushed.items()}
+
+    def pushed_before(self, key: str, context: Context) -> list[Mapping[str, Any]]:
+        """The XComs of a key of all tasks before this one; of another migration of the DAG, which has a group of its
+        own, they are none.
+        """
+        group = self.task_id.rpartition(".")[0]
+        before = sorted(self.get_flat_relative_ids(upstream=True)) if self.get_dag() else []
+        own = [task for task in before if task.rpartition(".")[0] == group]
         # Without map_indexes: of what is not there, the log says nothing then.
-        found = context["ti"].xcom_pull(task_ids=before, key=BROKEN) if before else []
-        return {database: received(findings) for pushed in found for database, findings in (pushed or {}).items()}
+        return [one for one in context["ti"].xcom_pull(task_ids=own, key=key) if one] if own else []
 
     def of_each(
         self, options: MigrationOptions, context: Context, action: Callable[[MigrationOptions, Catalog, Catalog], _T]

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
+from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.copying import pack
+from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
 from airflow_provider_tdengine.operators.migration import TDengineRangeMigrationOperator
 
@@ -170,6 +174,62 @@ def test_one_that_is_not_copied_is_no_green_run(run: Run, verify: str) -> None:
     with pytest.raises(AirflowFailException, match="no database 'line_3'"):
         run.certify(batches, run.verify(copied) if verify == "full" else [])
     assert run.xcoms["certify", -1, "verdict"]["words"].startswith("Not compared: line_3")
+
+
+@from_3
+@pytest.mark.parametrize("verify", ["full", "none"])
+@pytest.mark.parametrize("lost", ["database line_3", "table line_3.m"])
+def test_one_that_was_planned_and_is_not_meant_any_more_is_no_green_run(run: Run, lost: str, verify: str) -> None:
+    run.options["verify"] = verify
+    run.resolve()
+    run.sync()
+    run.copy(run.plan())
+    run.plant.source.execute(f"drop {lost}")
+    # Somebody clears the run: the pattern does not mean it now.
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    with pytest.raises(AirflowFailException, match="Database 'line_3': it was planned, and the source has it no more"):
+        run.certify(batches, run.verify(copied) if verify == "full" else [])
+    assert run.xcoms["certify", -1, "verdict"]["words"].startswith("Not compared: line_3")
+
+
+@from_3
+@pytest.mark.parametrize("verify", ["full", "none"])
+def test_one_that_is_mended_and_has_not_been_planned_is_no_green_run(run: Run, verify: str) -> None:
+    run.options["verify"] = verify
+    run.plant.target.execute("create database line_1_new precision 'ms' keep 36500")
+    run.plant.target.execute("create stable line_1_new.m (ts timestamp, v timestamp) tags (g int)")
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    compared = run.verify(copied) if verify == "full" else []
+    run.plant.target.execute("drop database line_1_new")
+    # Somebody clears sync_schema and certify alone. In a DAG, plan knows what sync_schema had found, and says nothing.
+    run.sync()
+    del run.xcoms["plan", -1, "broken"]
+    with pytest.raises(AirflowFailException, match="Database 'line_1': it has not been planned"):
+        run.certify(batches, compared)
+
+
+@from_3
+def test_what_is_broken_in_one_group_is_not_so_in_the_next(run: Run) -> None:
+    with DAG("m", schedule=None) as dag:
+        migration("north") >> migration("south")
+    (certify,) = [task for task in dag.tasks if task.task_id == "south.certify"]
+    assert isinstance(certify, TDengineVerifyOperator)
+    certify.batches, asked = [], set[str]()
+
+    def pull(*, task_ids: list[str], key: str) -> list[object]:
+        asked.update(task_ids)
+        return []
+
+    context = run.context("south.certify")
+    context["ti"].xcom_pull = pull
+    certify.broken_before(MigrationOptions(source_database="a, b"), context)
+    assert {task.partition(".")[0] for task in asked} == {"south"}
 
 
 @from_3

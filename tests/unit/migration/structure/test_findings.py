@@ -318,6 +318,21 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
 
 
+def certified(**given: Any) -> Callable[[BoxPair, Path], object]:
+    """A fleet of plant and power, where the plan has but power, and one that is gone."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        batch = {"database": given["copied"]}
+        operator = TDengineVerifyOperator(task_id="certify", batches=[{"parts": [batch]}])
+        pushed = {"planned": [{"databases": given["planned"]}]}
+        operator.pushed_before = lambda key, context: pushed.get(key, [])  # type: ignore[method-assign, assignment]
+        options = MigrationOptions.checked({"source_database": "plant, power"})
+        found = operator.broken_before(options, {})  # type: ignore[arg-type]
+        raise MigrationStopped([one for own in found.values() for one in own])
+
+    return happen
+
+
 def a_name_that_no_list_can_have(pair: BoxPair, folder: Path) -> object:
     with TDengineBox() as box:
         box.execute("create database `plant,2`")
@@ -844,6 +859,17 @@ CASES = (
         "fleet.findings_of",
         broken_in_a_fleet,
         "Database 'nowhere': {error}. The log of the task has more.",
+    ),
+    Case(
+        "operators.comparison._gone",
+        certified(copied="line", planned=["plant", "power"]),
+        "Database 'line': it was planned, and the source has it no more, or no tables in it. "
+        "See whether that was meant; if so, start over, or start a new run.",
+    ),
+    Case(
+        "operators.comparison._unplanned",
+        certified(copied="power", planned=["power"]),
+        "Database 'plant': it has not been planned. Clear plan with all that follows.",
     ),
     Case(
         "operators.comparison.TDengineVerifyOperator._comparing",
