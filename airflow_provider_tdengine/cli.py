@@ -481,7 +481,11 @@ class Command:
     def _letters_of(self, batch: Batch) -> DeadLetters | None:
         """Where refused rows of a batch are kept; None where they end it."""
         letters, options = self._letters(), self._options
-        return DeadLetters(batch_folder(letters, batch, options), options.max_rejected) if letters else None
+        return (
+            DeadLetters(batch_folder(letters, batch, options), options.max_rejected, options.target)
+            if letters
+            else None
+        )
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.

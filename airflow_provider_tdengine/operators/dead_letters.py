@@ -138,7 +138,8 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
     """Writes dead letters into the target after their cause is mended; fails while the target still refuses some.
 
     Parameters:
-        path: the folder that the migration's `dead_letters` task named; a folder with several runs in it will do.
+        path: the folder that the migration's `dead_letters` task named, of several databases the one of
+            `target_database` in it; a folder with several runs in it will do.
         target_conn_id: the Airflow connection of the target.
         target_database: the target database.
 

@@ -738,7 +738,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         letters = None
         if folder:
             own = batch_folder(folder / self.task_id, batch, options)
-            letters = DeadLetters(own, options.max_rejected)
+            letters = DeadLetters(own, options.max_rejected, options.target)
         divided = self.batch_options(context, batch)
         is_limited = divided.max_rows_per_second or divided.max_bytes_per_second
         try:

@@ -176,7 +176,8 @@ class TDengineImportOperator(TDengineVerifyOperator):
         folder = self.dead_letter_folder(options, context)
         letters = None
         if folder:
-            letters = DeadLetters(batch_folder(folder / self.task_id, batch, options), options.max_rejected)
+            own = batch_folder(folder / self.task_id, batch, options)
+            letters = DeadLetters(own, options.max_rejected, options.target)
         name = hashlib.sha256(batch.identity.encode()).hexdigest()[:16]
         progress = task_progress(context, "copies from the beginning", force=options.force, of=name)
         with Headway(f"Copying {batch.label}", batch.rows) as headway:

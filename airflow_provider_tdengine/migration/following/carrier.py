@@ -236,7 +236,9 @@ class Carrier:
         return 0
 
     def _dead_letters(self, batch: str) -> DeadLetters | None:
-        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected) if self._letters else None
+        if not self._letters:
+            return None
+        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected, self._options.target)
 
     @property
     def _evolves(self) -> bool:

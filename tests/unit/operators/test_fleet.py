@@ -19,7 +19,10 @@ from airflow_provider_tdengine.migration.copying import pack
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
-from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
+from airflow_provider_tdengine.operators.dead_letters import (
+    TDengineDeadLettersOperator,
+    TDengineReplayDeadLettersOperator,
+)
 from airflow_provider_tdengine.operators.migration import TDengineRangeMigrationOperator
 
 from .conftest import Plant
@@ -409,3 +412,14 @@ def test_refused_rows_of_tables_of_one_name_are_told_apart(run: Run, tmp_path: P
         letters.execute(run.context("dead_letters"))
     said = run.certify(batches, run.verify(copied))["verdict"]["words"]
     assert said == "120 of 122 rows arrived, 2 refused"
+    # The cause is mended: the column holds any number now.
+    for database in ("line_1_new", "line_2_new"):
+        run.plant.target.execute(f"drop database {database}")
+        run.plant.target.execute(f"create database {database} keep 36500")
+        run.plant.target.execute(f"create table {database}.n (ts timestamp, due timestamp)")
+    folder = run.xcoms["dead_letters", -1, "letters"]["folder"]
+    operator = TDengineReplayDeadLettersOperator(task_id="back", path=folder, target_database="line_1_new")
+    with pytest.raises(AirflowFailException, match="has rows of line_2_new, and target_database is 'line_1_new'"):
+        operator.execute(run.context("back"))
+    operator.path = f"{folder}/line_1"
+    assert operator.execute(run.context("back")) == 1

@@ -1565,6 +1565,12 @@ CASES = (
         "Give the folder that the migration's log names; a folder on a disk must be on this host.",
     ),
     Case(
+        "dead_letters._of_others",
+        letters(json.dumps({**json.loads(LETTER), "database": "line_2"})),
+        "Folder {folder}: it has rows of line_2, and target_database is 'mig_dst'. "
+        "Give a folder in it that has those of one database, and that database.",
+    ),
+    Case(
         "dead_letters._bring_back",
         letters(LETTER),
         "Table 't': {error}. Fix the table, then bring the letters back again.",
