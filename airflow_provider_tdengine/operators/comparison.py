@@ -223,6 +223,7 @@ class TDengineVerifyOperator(ComparingOperator):
         self._is_last = batches is not None
         self._known: _Known | None = None
         self._is_fleet = False
+        self._failed: list[str] = []
         self.batches = batches
         self.compared = compared
 
@@ -276,6 +277,9 @@ class TDengineVerifyOperator(ComparingOperator):
             else:
                 self._tell(name if options.is_fleet else "", one, context)
         wrong += [line for name, found in outcome.broken.items() for one in named(name, found) for line in one.lines()]
+        if self._failed and not wrong:
+            # What they say may be of before: XComs of tasks outlive these.
+            wrong = [f"{', '.join(self._failed[:_SHOWN])} failed", f"  → {_CURE}"]
         if wrong:
             raise failure(wrong)
         if not options.is_fleet:
@@ -337,6 +341,12 @@ class TDengineVerifyOperator(ComparingOperator):
         removed = {task for task, state in states.items() if state == "removed"}
         planned = len(self.batches or ())
         idle += [task for task in upstream if any(number < planned for number in _instances(task, removed))]
+        # Of a plan that had more batches, what the last tasks said is still there.
+        self.instances_before = planned if removed else None
+        wrong = {task for task, state in states.items() if state == "failed"}
+        self._failed = [
+            f"{task}[{number}]" for task in upstream for number in sorted(_instances(task, wrong)) if number < planned
+        ]
         if idle or self.batches is None:
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])

@@ -133,6 +133,9 @@ class MigrationOperator(OptionsOperator):
     parallel_batches: int | None = None
     """How many batches are worked on at the same time at most; None for as many as the DAG has tasks at a time."""
 
+    instances_before: int | None = None
+    """How many instances of mapped tasks before this one count; None for all that have pushed something."""
+
     def migration_options(self, context: Context) -> MigrationOptions:
         """The options, checked; history ends at the run's creation where nothing else is said.
 
@@ -208,8 +211,15 @@ class MigrationOperator(OptionsOperator):
         group = self.task_id.rpartition(".")[0]
         before = sorted(self.get_flat_relative_ids(upstream=True)) if self.get_dag() else []
         own = [task for task in before if task.rpartition(".")[0] == group]
-        # Without map_indexes: of what is not there, the log says nothing then.
-        return [one for one in context["ti"].xcom_pull(task_ids=own, key=key) if one] if own else []
+        counted = self.instances_before
+        some = [task for task in own if counted is not None and self.get_dag().get_task(task).is_mapped]
+        whole = [task for task in own if task not in some]
+        pull = partial(context["ti"].xcom_pull, key=key)
+        # Without map_indexes where that can be: of what is not there, the log says nothing then.
+        found = [*pull(task_ids=whole)] if whole else []
+        if some and counted:
+            found += pull(task_ids=some, map_indexes=range(counted))
+        return [one for one in found if one]
 
     def of_each(
         self, options: MigrationOptions, context: Context, action: Callable[[MigrationOptions, Catalog, Catalog], _T]

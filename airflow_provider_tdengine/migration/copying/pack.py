@@ -57,10 +57,15 @@ class Pack:
 
     @property
     def label(self) -> str:
-        """How it reads in Airflow's grid: `plant_01…plant_04`, or what its only batch is called."""
+        """How it reads in Airflow's grid: `plant_01…plant_04`, or what its only batch is called.
+
+        Of what a copy task returns, nothing may be left: its databases have gone.
+        """
         if len(self.parts) == 1:
             return self.parts[0].label
         names = list(dict.fromkeys(part.database for part in self.parts))
+        if not names:
+            return "nothing"
         if len(names) == 1:
             return f"{wording.name(names[0])}: {wording.number(len(self.parts), 'batch', 'batches')}"
         return "…".join(map(wording.name, (names[0], names[-1])))

@@ -18,7 +18,7 @@ from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.copying import pack
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
-from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import (
     TDengineDeadLettersOperator,
     TDengineReplayDeadLettersOperator,
@@ -215,6 +215,72 @@ def test_one_that_is_mended_and_has_not_been_planned_is_no_green_run(run: Run, v
     del run.xcoms["plan", -1, "broken"]
     with pytest.raises(AirflowFailException, match="Database 'line_1': it has not been planned"):
         run.certify(batches, compared)
+
+
+@from_3
+def test_what_removed_tasks_have_said_counts_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who starts over may get fewer packs; what the last one had said is still there."""
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    run.plant.source.execute("drop database line_3")
+    run.copy(batches)
+    assert run.xcoms["copy", 1, "broken"]
+    fill(run.plant, "line_3")
+    run.stores.clear()
+    for name in ("ROWS_A_BATCH", "ROWS_A_PACK"):
+        monkeypatch.setattr(pack, name, 1_000_000)
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    assert len(batches) == 1
+    run.states = {"copy_1": "removed", "verify_1": "removed"}
+    assert run.certify(batches, run.verify(run.copy(batches)))["verdict"]["kind"] == "equal"
+
+
+@from_3
+def test_a_comparison_that_was_killed_is_not_replaced_by_one_of_an_earlier_plan(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(run.plant, "line_4")
+    run.options["source_database"] = "line_*"
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    run.certify(batches, run.verify(run.copy(batches)))
+    for name in ("line_1", "line_2"):
+        run.plant.source.execute(f"drop database {name}")
+    run.stores.clear()
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    assert len(batches) == 1
+    run.copy(batches)
+    # What starts forgets what it had said; then it runs out of memory, or of time.
+    del run.xcoms["verify", 0, "return_value"]
+    run.plant.target.execute(f"insert into line_3_new.d1 values ({T},7)")
+    run.states = {"copy_1": "removed", "verify_1": "removed", "verify_0": "failed"}
+    with pytest.raises(AirflowFailException, match=r"^verify\[0\] failed\n  → The logs of their tasks say why"):
+        run.certify(batches, [run.xcoms["verify", 1, "return_value"]])
+
+
+@from_3
+def test_a_comparison_that_waits_for_a_retry_is_not_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PATIENCE", 0.0)
+    run.resolve()
+    run.sync()
+    copied = run.copy(run.plan())
+    run.plant.target.faults.answer_with(0x0914, "Vnode is closed or removed", times=1000, matching="line_1")
+    context = run.context("verify", 0)
+    context["ti"].max_tries = 1
+    operator = TDengineVerifyBatchOperator(task_id="verify", options=run.resolved, copied=copied[0])
+    with pytest.raises(AirflowException):
+        operator.execute(context)
+    assert run.xcoms["verify", 0, "return_value"]["failed"] == 1
+
+
+def test_a_pack_of_which_nothing_was_copied_has_a_name() -> None:
+    assert TDengineVerifyBatchOperator(task_id="verify", copied={"parts": []}).batch_label == "nothing"
 
 
 @from_3

@@ -88,8 +88,12 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
-        def pull(*, task_ids: list[str], key: str) -> list[Any]:
-            return [value for (task, _, name), value in self.xcoms.items() if task in task_ids and name == key]
+        def pull(*, task_ids: list[str], key: str, map_indexes: range | None = None) -> list[Any]:
+            return [
+                value
+                for (task, index, name), value in self.xcoms.items()
+                if task in task_ids and name == key and (map_indexes is None or index in map_indexes)
+            ]
 
         attempt = self.tries.get(task_id, 1)
         own = {"xcom_push": push, "xcom_pull": pull, "get_task_states": states, **self.asking}
