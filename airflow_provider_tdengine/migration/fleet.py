@@ -74,13 +74,18 @@ def of_each(
                 else:
                     broken[one.source_database] = findings_of(one.source_database, error)
 
-    for worker in [in_background(work) for _ in range(min(AT_ONCE * options.workers, len(members)))]:
+    for worker in [in_background(work) for _ in range(min(at_once(options), len(members)))]:
         worker.result()
     if passing:
         raise passing[0]
     if not done:
         raise MigrationStopped(_together(broken))
     return Outcome(_ordered(done, options), _ordered(broken, options))
+
+
+def at_once(options: MigrationOptions) -> int:
+    """How many databases of a migration are looked at at the same time, at most."""
+    return min(AT_ONCE * options.workers, len(options.databases))
 
 
 def _ordered(found: Mapping[str, _V], options: MigrationOptions) -> dict[str, _V]:

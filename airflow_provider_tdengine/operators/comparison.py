@@ -222,7 +222,7 @@ class TDengineVerifyOperator(ComparingOperator):
         super().__init__(**kwargs)
         self._is_last = batches is not None
         self._known: _Known | None = None
-        self._is_fleet = False
+        self._is_fleet, self._at_once = False, 1
         self._failed: list[str] = []
         self.batches = batches
         self.compared = compared
@@ -230,7 +230,7 @@ class TDengineVerifyOperator(ComparingOperator):
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
         from airflow_provider_tdengine.migration.comparing import Kind, Verdict, write
-        from airflow_provider_tdengine.migration.fleet import named
+        from airflow_provider_tdengine.migration.fleet import at_once, named
         from airflow_provider_tdengine.migration.structure import make_objects
 
         if self._is_last:
@@ -251,7 +251,7 @@ class TDengineVerifyOperator(ComparingOperator):
                 stop_on(one for name, found in made.broken.items() for one in named(name, found))
             return {"verdict": verdict.to_dict()}
         self._known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
-        self._is_fleet = options.is_fleet
+        self._is_fleet, self._at_once = options.is_fleet, at_once(options)
         with clear_failures():
             try:
                 outcome = self.of_each(options, context, partial(self._look, context))
@@ -307,8 +307,10 @@ class TDengineVerifyOperator(ComparingOperator):
         from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
         from airflow_provider_tdengine.migration.structure import make_objects
 
+        # The limits are of all databases together.
+        own = options.divided(self._at_once)
         began_comparing = time.monotonic()
-        comparison = self.compared_as_approved(context, options, self._comparing(source, target, options, context))
+        comparison = self.compared_as_approved(context, options, self._comparing(source, target, own, context))
         seconds = time.monotonic() - began_comparing
         keep_results(source, target, options, comparison, run_name(context), seconds)
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)

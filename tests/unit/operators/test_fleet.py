@@ -14,8 +14,10 @@ from airflow.sdk import DAG
 
 from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.dags import migration
-from airflow_provider_tdengine.migration import retry
+from airflow_provider_tdengine.migration import comparing, retry
+from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.copying import pack
+from airflow_provider_tdengine.migration.fleet import AT_ONCE
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
@@ -299,6 +301,21 @@ def test_what_is_broken_in_one_group_is_not_so_in_the_next(run: Run) -> None:
     context["ti"].xcom_pull = pull
     certify.broken_before(MigrationOptions(source_database="a, b"), context)
     assert {task.partition(".")[0] for task in asked} == {"south"}
+
+
+@from_3
+def test_databases_that_are_compared_side_by_side_share_the_limits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def conclude(source: Catalog, target: Catalog, options: MigrationOptions, *more: Any, **given: Any) -> Any:
+        limits.append(options.max_rows_per_second)
+        return comparing_conclude(source, target, options, *more, **given)
+
+    comparing_conclude = comparing.conclude
+    monkeypatch.setattr(comparing, "conclude", conclude)
+    run.options |= {"max_rows_per_second": 1000, "workers": 1}
+    run.all()
+    assert limits == [1000 // AT_ONCE] * len(FLEET)
 
 
 @from_3
