@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_tdengine.migration.catalog import Catalog
-    from airflow_provider_tdengine.migration.comparing import Comparison
+    from airflow_provider_tdengine.migration.comparing import Comparison, Deletion
     from airflow_provider_tdengine.migration.copying import Batch, Copied
     from airflow_provider_tdengine.migration.offline import StoredCatalog
 
@@ -192,8 +192,20 @@ class TDengineImportOperator(TDengineVerifyOperator):
                 report=lambda checkpoint: headway.at(checkpoint.tally.rows),
             )
 
-    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
+    def _comparing(
+        self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
+    ) -> Callable[[frozenset[Deletion]], Comparison]:
+        """What compares by the digests of the copy, which this task has made itself."""
         from airflow_provider_tdengine.migration.comparing import verify
 
-        refused = self.refused(options, context)
-        return verify(source, target, options, refused, batches=self._batches, copied=self._copied, stop=self._stop)
+        return lambda approved: verify(
+            source,
+            target,
+            options,
+            self.refused(options, context),
+            batches=self._batches,
+            copied=self._copied,
+            approved=approved,
+            is_end_implied=self.is_end_implied(options, context),
+            stop=self._stop,
+        )

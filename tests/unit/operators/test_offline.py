@@ -43,6 +43,8 @@ def test_out_and_in(plant: Plant, tmp_path: Path) -> None:
     assert plant.is_equal
     assert pushed["verdict"]["words"] == "Equal as copied: 3 rows in 2 tables"
     assert pushed["certificate"]["source"]["folder"] == f"file://{tmp_path}/power"
+    # The export is not read once more: its rows are those whose digest the copy has taken.
+    assert set(pushed["certificate"]["compared"]["batches"]) == {"digest"}
     assert list(tmp_path.rglob("certificate.html"))
     assert [key for key in store.text if key.startswith("checkpoint-")]
 
