@@ -85,14 +85,20 @@ def _rows(session: Session, migration: Migration) -> Mapping[str, int]:
 
 def _found(session: Session, migration: Migration) -> Iterator[tuple[str, str]]:
     """What stands in the way of databases; what was found first comes last."""
+    yield from _broken(session, migration, "certify")
     for stage in ("verify", "copy"):
         for part in _parts(session, migration, stage):
             for one in part.get("failed", ())[:1]:
                 yield part["batch"]["database"], _said(one)
     for stage in ("plan", "sync_schema", "resolve"):
-        broken = reading.document(session, migration, stage, "broken")
-        for database, findings in (broken or {}).items():
-            yield database, "; ".join(map(_said, findings[:1]))
+        yield from _broken(session, migration, stage)
+
+
+def _broken(session: Session, migration: Migration, stage: str) -> Iterator[tuple[str, str]]:
+    """What a stage that is no mapped one has left out."""
+    broken = reading.document(session, migration, stage, "broken")
+    for database, findings in (broken or {}).items():
+        yield database, "; ".join(map(_said, findings[:1]))
 
 
 def _said(finding: Mapping[str, str]) -> str:

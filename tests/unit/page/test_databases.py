@@ -70,6 +70,8 @@ def test_each_database_says_how_far_it_is_and_what_stands_in_its_way(fleet: Meta
     proof = {"databases": [{"source": {"database": "a"}, "verdict": verdict}]}
     (first, *_) = members(fleet.session, found, proof)
     assert (first.state, first.words, first.kind) == (State.COMPLETED, "Equal: 100 rows in 3 tables", "equal")
+    fleet.xcom("f", 7, "certify", "broken", {"c": [WHY]})
+    assert [one.state for one in members(fleet.session, found, proof) if one.name == "c"] == [State.FAILED]
 
 
 def test_a_retry_begins_where_a_database_was_found_broken(fleet: Metadata) -> None:
