@@ -28,7 +28,7 @@ from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, NO_TABLES, holdings
 from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, keep_results, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
@@ -43,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
     known,
     window,
 )
-from airflow_provider_tdengine.migration.findings import Finding, in_lines, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
 from airflow_provider_tdengine.migration.following import (
     Position,
     Shard,
@@ -188,6 +188,7 @@ def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[M
     Raises:
         TDengineError: of a server, which a retry may cure.
     """
+    named = MigrationOptions.read(_given(arguments)[0])[0].databases
     failed = []
     for own in members:
         database = str(own["source_database"])
@@ -198,6 +199,11 @@ def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[M
         except TDengineError as error:
             if error.retryable:
                 raise
+            # Those that only a pattern means need have none.
+            is_empty = isinstance(error, MigrationStopped) and all(one.kind == NO_TABLES for one in error.findings)
+            if is_empty and database not in named:
+                screen.line("It has no tables, and is left out")
+                continue
             screen.failure("\n".join(in_lines(error)))
             failed.append(database)
     screen.heading(f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} without failure")

@@ -44,3 +44,16 @@ def test_one_that_is_broken_stops_no_other_one_and_is_named(tmp_path: Path, caps
         status, said, _ = run(capsys, "migrate", *call, "Line_1, plant")
         assert status == 2
         assert "Perhaps 'line_1' is meant" in said
+
+
+def test_one_that_only_a_pattern_means_may_be_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with TDengineBox() as source, TDengineBox() as target:
+        source.execute("create database line_1 keep 36500")
+        source.execute("create table line_1.n (ts timestamp, v double)")
+        source.execute(f"insert into line_1.n values ({T},1.5)")
+        source.execute("create database line_2")
+        call = ["--source-conn-id", source.url, "--target-conn-id", target.url]
+        call += ["--state", str(tmp_path), "--target-database", "*_new", "--source-database"]
+        status, said, _ = run(capsys, "migrate", *call, "line_*")
+        assert (status, "It has no tables, and is left out" in said) == (0, True)
+        assert run(capsys, "migrate", *call, "line_*, line_2")[0] == 1
