@@ -298,7 +298,8 @@ class TDengineVerifyOperator(ComparingOperator):
         broken = super().broken_before(options, context)
         if self._is_last and options.is_fleet and options.copies_history:
             planned = [name for one in self.pushed_before("planned", context) for name in one.get("databases", ())]
-            copied = [part["database"] for one in self.batches or () for part in one.get("parts", ())]
+            batches: Sequence[Mapping[str, Any]] = self.batches or ()
+            copied = [part["database"] for one in batches for part in one.get("parts", ())]
             return {**_gone(options, copied), **_unplanned(options, planned), **broken}
         return broken
 

@@ -209,10 +209,11 @@ class MigrationOperator(OptionsOperator):
         own, they are none.
         """
         group = self.task_id.rpartition(".")[0]
-        before = sorted(self.get_flat_relative_ids(upstream=True)) if self.get_dag() else []
+        dag = self.get_dag()
+        before = sorted(self.get_flat_relative_ids(upstream=True)) if dag else []
         own = [task for task in before if task.rpartition(".")[0] == group]
         counted = self.instances_before
-        some = [task for task in own if counted is not None and self.get_dag().get_task(task).is_mapped]
+        some = [task for task in own if dag and counted is not None and dag.get_task(task).is_mapped]
         whole = [task for task in own if task not in some]
         pull = partial(context["ti"].xcom_pull, key=key)
         # Without map_indexes where that can be: of what is not there, the log says nothing then.
