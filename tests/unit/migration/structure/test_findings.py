@@ -325,9 +325,9 @@ def certified(**given: Any) -> Callable[[BoxPair, Path], object]:
         batch = {"database": given["copied"]}
         operator = TDengineVerifyOperator(task_id="certify", batches=[{"parts": [batch]}])
         pushed = {"planned": [{"databases": given["planned"]}]}
-        operator.pushed_before = lambda key, context: pushed.get(key, [])  # type: ignore[method-assign, assignment]
+        operator.pushed_before = lambda key, context: pushed.get(key, [])
         options = MigrationOptions.checked({"source_database": "plant, power"})
-        found = operator.broken_before(options, {})  # type: ignore[arg-type]
+        found = operator.broken_before(options, {})
         raise MigrationStopped([one for own in found.values() for one in own])
 
     return happen
