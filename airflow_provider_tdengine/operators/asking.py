@@ -106,20 +106,25 @@ class AskingOperator(BaseOperator):
         Parameters:
             context: of the task.
             options: of the migration.
-            compare: compares, mends, and deletes what has been approved.
+            compare: compares, mends, and deletes what has been approved; it counts what it has deleted this time.
         """
         from airflow_provider_tdengine.migration.comparing import Deletion, by_table
 
-        approved = frozenset[Deletion]()
-        while (asked := frozenset((comparison := compare(approved)).deletions)) - approved:
+        approved, deleted = frozenset[Deletion](), 0
+        while True:
+            comparison = compare(approved)
+            comparison.deleted = deleted = deleted + comparison.deleted
+            asked = frozenset(comparison.deletions)
+            if asked <= approved:
+                return comparison
             rows = wording.number(sum(one.rows for one in asked), "row")
             subject = f"Delete {rows} of {options.target} that {options.source_database} does not have?"
             rejected = "Rejected, they stay, and are a difference."
             told = [str(one) for one in sorted(asked)]
             if not self.is_approved(context, subject, rejected, told, by_table(asked)):
-                break
-            approved = asked
-        return comparison
+                return comparison
+            # What is asked for may differ from one comparison to the next, and come back.
+            approved |= asked
 
 
 def check_dag(context: Context) -> None:

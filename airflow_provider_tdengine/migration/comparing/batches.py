@@ -152,6 +152,23 @@ class BatchComparison:
         """For JSON."""
         return asdict(self)
 
+    def after(self, before: BatchComparison) -> BatchComparison:
+        """This, with what an earlier comparison of the same batch knew of its copy, and has repaired.
+
+        Parameters:
+            before: the earlier one.
+        """
+        return replace(
+            self,
+            copied=before.copied,
+            refused=max(self.refused, before.refused),
+            collisions=max(self.collisions, before.collisions),
+            expired=max(self.expired, before.expired),
+            vanished=max(self.vanished, before.vanished),
+            mended=self.mended + before.mended,
+            mended_rows=self.mended_rows + before.mended_rows,
+        )
+
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:
         """The inverse of `to_dict`.

@@ -49,9 +49,13 @@ class People:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR, detail={"status_code": 404}))
         return SimpleNamespace(is_paused=self.is_paused)
 
+    @property
+    def says(self) -> dict[str, Any]:
+        """What an instance of a task is told of these."""
+        return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag}
+
     def context(self, task_id: str, **more: Any) -> Any:
-        asking = {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag}
-        return {"dag_run": NIGHT, "ti": task_instance(task_id, **asking), "outlet_events": Events(), **more}
+        return {"dag_run": NIGHT, "ti": task_instance(task_id, **self.says), "outlet_events": Events(), **more}
 
     def asked(self, action: Any) -> dict[str, str]:
         """What is asked, of a question that nobody has answered yet."""

@@ -19,6 +19,7 @@ from airflow.sdk import DAG, Asset
 from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
+from airflow_provider_tdengine.migration.comparing import batches as comparing_batches
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.migration.storage import this_host
@@ -570,16 +571,27 @@ def test_without_a_state_store_a_run_is_as_whole(run: Run) -> None:
 # --- Asking
 
 
-def test_one_question_is_for_all_batches_of_a_run(run: Run) -> None:
+@pytest.fixture
+def people(run: Run) -> People:
+    """Who is asked before rows are deleted."""
     people = People()
     run.options["delete_extra"] = "ask"
-    run.asking = {"get_dr_count": people.get_dr_count, "get_dag": people.get_dag}
+    run.asking = people.says
+    return people
+
+
+def copied(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The plan, and what its batches came to."""
     run.resolve()
     run.sync()
     batches = run.plan()
-    copied = run.copy(batches)
+    return batches, run.copy(batches)
+
+
+def test_one_question_is_for_all_batches_of_a_run(run: Run, people: People) -> None:
+    batches, done = copied(run)
     run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},1) follower.d8 values ({T + 5000},2)")
-    compared = run.verify(copied)
+    compared = run.verify(done)
     assert not [key for key in run.xcoms if key[2] == "failure"]
     assert [one["deletions"] and one["deletions"][0]["table"] for one in compared] == ["d0", [], "d8"]
     question = people.asked(lambda: run.certify(batches, compared))
@@ -591,3 +603,44 @@ def test_one_question_is_for_all_batches_of_a_run(run: Run) -> None:
     people.answer("success")
     found = run.certify(batches, compared)
     assert (found["deleted"], found["verdict"]["kind"]) == (2, "equal")
+
+
+def answered(run: Run, people: People, batches: Any, compared: Any) -> Any:
+    """What certify says when what it asks for is approved."""
+    people.asked(lambda: run.certify(batches, compared))
+    people.answer("success")
+    return run.certify(batches, compared)
+
+
+def test_rows_that_come_while_a_person_thinks_are_asked_for_and_deleted(run: Run, people: People) -> None:
+    batches, done = copied(run)
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},3)")
+    compared = run.verify(done)
+    people.asked(lambda: run.certify(batches, compared))
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5001},4)")
+    people.answer("success")
+    assert answered(run, people, batches, compared)["deleted"] == 2
+
+
+def test_more_than_a_question_has_is_asked_for_one_after_the_other(
+    run: Run, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing_batches, "_MOST_DELETIONS", 2)
+    rows = "".join(f"({T + 1000 + 10 * row},1)" for row in range(5))
+    run.plant.source.execute(f"insert into plant.d0 values {rows}")
+    batches, done = copied(run)
+    rows = "".join(f"({T + 1005 + 10 * row},1)" for row in range(3))
+    run.plant.target.execute(f"insert into follower.d0 values {rows}")
+    compared = run.verify(done)
+    people.asked(lambda: run.certify(batches, compared))
+    people.answer("success")
+    found = answered(run, people, batches, compared)
+    assert (found["extra"], found["verdict"]["kind"]) == (0, "equal")
+
+
+def test_what_vanished_is_still_told_of_when_rows_were_deleted(run: Run, people: People) -> None:
+    batches, done = copied(run)
+    run.plant.source.execute("drop table plant.d2")
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},3)")
+    found = answered(run, people, batches, run.verify(done))
+    assert (found["vanished"], found["deleted"]) == (1, 1)
