@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
@@ -42,7 +43,13 @@ class AskingOperator(BaseOperator):
     """What operators have in common that may ask; whoever asks nothing waits for nobody."""
 
     def is_approved(
-        self, context: Context, subject: str, rejected: str, told: Sequence[str], shown: Sequence[str] | None = None
+        self,
+        context: Context,
+        subject: str,
+        rejected: str,
+        told: Sequence[str],
+        shown: Sequence[str] | None = None,
+        meant: Sequence[object] = (),
     ) -> bool:
         """Whether a person has approved; where nobody has answered yet, the task waits for that in the triggerer.
 
@@ -52,13 +59,14 @@ class AskingOperator(BaseOperator):
             rejected: what it means to reject.
             told: what would be done, a line for each thing; the log has it.
             shown: the same in short; None for all of it.
+            meant: what else an answer is for, as JSON can say it: that of another question does not count.
 
         Raises:
             MigrationStopped: there is no DAG for questions, or it is paused.
         """
         instance, run = context["ti"], context["dag_run"]
         # Sorted: no server lists its tables in an order.
-        question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told)]
+        question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told), meant]
         asked = f"asked__{digest(question)[:32]}"
 
         def is_there(states: Sequence[DagRunState] | None) -> bool:
@@ -121,7 +129,8 @@ class AskingOperator(BaseOperator):
             subject = f"Delete {rows} of {options.target} that {options.source_database} does not have?"
             rejected = "Rejected, they stay, and are a difference."
             told = [str(one) for one in sorted(asked)]
-            if not self.is_approved(context, subject, rejected, told, by_table(asked)):
+            meant = [asdict(one) for one in sorted(asked)]
+            if not self.is_approved(context, subject, rejected, told, by_table(asked), meant):
                 return comparison
             # What is asked for may differ from one comparison to the next, and come back.
             approved |= asked

@@ -34,7 +34,7 @@ from airflow_provider_tdengine.migration.catalog import (
 )
 from airflow_provider_tdengine.migration.comparing.deletions import Deletion
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
-from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
+from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader, Run
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Border,
@@ -638,7 +638,7 @@ class _BatchComparer:
                 session.query(f"DELETE FROM {table_there} WHERE {conditions}")
             return rows
 
-        for first, last in piece.runs:
+        for first, last, hashes in piece.runs:
             low, high = brief.time.origin(first), brief.time.origin(last + 1)
             # What expired in the source since it was read is not extra.
             if database is None or Border(brief.precision, database).is_near(low):
@@ -647,21 +647,22 @@ class _BatchComparer:
             if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
             conditions = f"{time} >= {first} AND {time} <= {last}"
-            if self._options.delete_extra != ASK or self._is_approved(pair, name, (first, last), conditions):
+            if self._options.delete_extra != ASK or self._is_approved(pair, name, (first, last, hashes), conditions):
                 deleted += persist(partial(delete, conditions), self._stop)
         if deleted:
             log.warning("Deleted %s of %s that only the target had", number(deleted, "row"), name)
         return deleted
 
-    def _is_approved(self, pair: TablePair, name: str, run: tuple[int, int], conditions: str) -> bool:
+    def _is_approved(self, pair: TablePair, name: str, run: Run, conditions: str) -> bool:
         """Whether a person has approved that rows are deleted, these and no others; if not, they are noted.
 
         Parameters:
             pair: the structure of their table.
             name: of it in the target.
-            run: their first and last timestamp.
-            conditions: the same in SQL.
+            run: their first and last timestamp, and their hashes.
+            conditions: the timestamps in SQL.
         """
+        first, last, hashes = run
         target, columns = self._brief.target, (pair.target or pair.wanted).columns[1 : _VALUES + 1]
         names, time = ", ".join(identifier(column.name) for column in columns), identifier(pair.wanted.time_column)
         rest = f"FROM {target.table(name)} WHERE {conditions}"
@@ -677,7 +678,7 @@ class _BatchComparer:
             return rows, ", ".join(f"{column} {value}" for column, value in shown)
 
         rows, example = persist(look, self._stop)
-        deletion = Deletion(name, *run, rows, example, self._brief.databases[1].precision.value)
+        deletion = Deletion(name, first, last, rows, example, self._brief.databases[1].precision.value, f"{hashes:x}")
         if deletion in self._approved:
             return True
         if len(self._result.deletions) < _MOST_DELETIONS:

@@ -108,6 +108,24 @@ def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
     assert [row[1:] for row in plant.rows("target")] == [(late, 2.0)]
 
 
+@pytest.mark.parametrize(
+    ("there", "then"),
+    [({1: 3}, {700: 3}), ({1: 3, 2: 4}, {1: 3, 2: 99})],
+    ids=["another row of the same second", "other values behind the first row"],
+)
+def test_other_rows_than_those_that_were_shown_are_another_question(
+    plant: Plant, people: People, there: dict[int, int], then: dict[int, int]
+) -> None:
+    late = ago(hours=30) // 1000 * 1000
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    for rows in (there, then):
+        plant.target.execute(f"delete from follower.d0 where ts > {late}")
+        values = "".join(f"({late + step},{value})" for step, value in rows.items())
+        plant.target.execute(f"insert into follower.d0 values {values}")
+        people.asked(lambda: compared(plant, people))
+        people.answer("success")
+
+
 def test_rejected_rows_stay_and_the_task_says_so(plant: Plant, people: People) -> None:
     late = ago(hours=30)
     plant.target.execute(f"insert into follower.d0 values ({late},3)")

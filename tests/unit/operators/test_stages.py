@@ -596,7 +596,7 @@ def test_one_question_is_for_all_batches_of_a_run(run: Run, people: People) -> N
     assert [one["deletions"] and one["deletions"][0]["table"] for one in compared] == ["d0", [], "d8"]
     question = people.asked(lambda: run.certify(batches, compared))
     assert question["subject"] == "Delete 2 rows of follower that plant does not have?"
-    assert re.findall(r"(d\d): 1 row, 2021-01-01 00:00:05; the first one has v (\S+)", question["body"]) == [
+    assert re.findall(r"(d\d): 1 row, 2021-01-01 00:00:05\.000; the first one has v (\S+)", question["body"]) == [
         ("d0", "1.0"),
         ("d8", "2.0"),
     ]
