@@ -7,7 +7,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param
 
-from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
+from airflow_provider_tdengine.operators.asking import APPROVAL_DAG, APPROVE_TASK
 
 _DOC = """
 Asks people whether something may be done, for migrations whose options say **ask**. Nobody triggers it by hand.
@@ -47,5 +47,5 @@ def approval_dag(**dag_arguments: Any) -> DAG:
         **dag_arguments,
     }
     with DAG(APPROVAL_DAG, **arguments) as dag:
-        approval("approve", "{{ params.subject }}", "{{ params.body }}")
+        approval(APPROVE_TASK, "{{ params.subject }}", "{{ params.body }}")
     return dag

@@ -8,10 +8,12 @@ task that comes to the same question finds its answer, and one that comes to ano
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -32,6 +34,12 @@ log = logging.getLogger(__name__)
 
 APPROVAL_DAG = "tdengine_approval"
 """The DAG whose runs are questions."""
+
+APPROVE_TASK = "approve"
+"""The task of that DAG which takes the answer."""
+
+_TELLING = threading.Lock()
+"""Held while Airflow is asked: of Airflow 3.1, a thread takes the answer that is meant for another one."""
 
 _ANSWERED = [DagRunState.SUCCESS, DagRunState.FAILED]
 
@@ -69,24 +77,26 @@ class AskingOperator(BaseOperator):
         question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told), meant]
         asked = f"asked__{digest(question)[:32]}"
 
-        def is_there(states: Sequence[DagRunState] | None) -> bool:
-            known = None if states is None else [state.value for state in states]
-            return bool(instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked], states=known))
-
-        if is_there([DagRunState.SUCCESS]):
+        with _TELLING:
+            answer = _answer(context, asked)
+        if answer:
             log.info("Approved: run %s of DAG %s", asked, APPROVAL_DAG)
             return True
-        if is_there([DagRunState.FAILED]):
+        if answer is not None:
+            found = f"Run {asked} of DAG {APPROVAL_DAG} was rejected, or has ended without an answer"
             again = f"to be asked again, clear that run, then this task. {rejected}"
-            log.warning("%s", wording.folded([f"Rejected: run {asked} of DAG {APPROVAL_DAG}; {again}"]))
+            log.warning("%s", wording.folded([f"{found}; {again}"]))
             return False
         log.info("%s\n%s", subject, "\n".join(told))
-        if is_there(None):
+        with _TELLING:
+            is_there = bool(instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked]))
+            if not is_there:
+                check_dag(context)
+        if is_there:
             # It was asked by an earlier try.
             self.defer(
                 trigger=DagStateTrigger(APPROVAL_DAG, states=_ANSWERED, run_ids=[asked]), method_name="execute_complete"
             )
-        check_dag(context)
         log.info("A person is asked under Required Actions: run %s of DAG %s", asked, APPROVAL_DAG)
         raise DagRunTriggerException(
             trigger_dag_id=APPROVAL_DAG,
@@ -134,6 +144,21 @@ class AskingOperator(BaseOperator):
                 return comparison
             # What is asked for may differ from one comparison to the next, and come back.
             approved |= asked
+
+
+def _answer(context: Context, asked: str) -> bool | None:
+    """Whether a run of the DAG of questions has been approved; None where it has not ended, or is not there.
+
+    Parameters:
+        context: of a task.
+        asked: the run.
+    """
+    instance, states = context["ti"], [state.value for state in _ANSWERED]
+    if not instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked], states=states):
+        return None
+    # The run's state says less: it is a success, too, when somebody marks it as one, or skips the task.
+    given = instance.xcom_pull(dag_id=APPROVAL_DAG, run_id=asked, task_ids=APPROVE_TASK, map_indexes=None)
+    return isinstance(given, dict) and given.get("chosen_options") == [ApprovalOperator.APPROVE]
 
 
 def check_dag(context: Context) -> None:

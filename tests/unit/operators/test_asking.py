@@ -34,15 +34,22 @@ class People:
 
     Attributes:
         runs: these.
+        approved: those in which somebody has pressed Approve.
         is_paused: of the DAG; None where it is not there.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
+    approved: set[str] = field(default_factory=set)
     is_paused: bool | None = False
 
     def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
         assert dag_id == APPROVAL_DAG
         return sum(run in self.runs and (states is None or self.runs[run] in states) for run in run_ids)
+
+    def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, map_indexes: None) -> Any:
+        assert (dag_id, task_ids) == (APPROVAL_DAG, "approve")
+        # One that is rejected fails, and returns nothing.
+        return {"chosen_options": ["Approve"]} if run_id in self.approved else None
 
     def get_dag(self, dag_id: str) -> SimpleNamespace:
         if self.is_paused is None:
@@ -52,7 +59,7 @@ class People:
     @property
     def says(self) -> dict[str, Any]:
         """What an instance of a task is told of these."""
-        return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag}
+        return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag, "xcom_pull": self.xcom_pull}
 
     def context(self, task_id: str, **more: Any) -> Any:
         return {"dag_run": NIGHT, "ti": task_instance(task_id, **self.says), "outlet_events": Events(), **more}
@@ -68,9 +75,12 @@ class People:
         assert question.value.conf
         return question.value.conf
 
-    def answer(self, state: str) -> None:
-        """Answer the last question."""
-        self.runs[list(self.runs)[-1]] = state
+    def answer(self, state: str, *, is_pressed: bool = True) -> None:
+        """Answer the last question, or mark its run."""
+        run = list(self.runs)[-1]
+        self.runs[run] = state
+        if is_pressed and state == "success":
+            self.approved.add(run)
 
 
 @pytest.fixture
@@ -126,12 +136,17 @@ def test_other_rows_than_those_that_were_shown_are_another_question(
         people.answer("success")
 
 
-def test_rejected_rows_stay_and_the_task_says_so(plant: Plant, people: People) -> None:
+@pytest.mark.parametrize(
+    ("state", "is_pressed"), [("failed", True), ("success", False)], ids=["rejected", "marked as a success, or skipped"]
+)
+def test_rows_stay_that_nobody_has_approved_and_the_task_says_so(
+    plant: Plant, people: People, state: str, is_pressed: bool
+) -> None:
     late = ago(hours=30)
     plant.target.execute(f"insert into follower.d0 values ({late},3)")
     plant.source.execute(f"insert into plant.d0 values ({late + 1},2)")
     people.asked(lambda: compared(plant, people))
-    people.answer("failed")
+    people.answer(state, is_pressed=is_pressed)
     with pytest.raises(AirflowFailException, match="1 row that only the target has would have been deleted"):
         compared(plant, people)
     assert len(plant.rows("target")) == 2

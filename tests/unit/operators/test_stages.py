@@ -89,11 +89,13 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
-        def pull(*, task_ids: list[str], key: str) -> list[Any]:
+        def pull(*, task_ids: list[str], key: str = "return_value", **elsewhere: Any) -> Any:
+            if elsewhere:
+                return self.asking["xcom_pull"](task_ids=task_ids, **elsewhere)
             return [value for (task, _, name), value in self.xcoms.items() if task in task_ids and name == key]
 
         attempt = self.tries.get(task_id, 1)
-        own = {"xcom_push": push, "xcom_pull": pull, "get_task_states": states, **self.asking}
+        own = {**self.asking, "xcom_push": push, "xcom_pull": pull, "get_task_states": states}
         instance = task_instance(task_id, index, try_number=attempt, **own)
         self.events = Events()
         given = {"ti": instance, "dag_run": dag_run(self.created), "dag": self.dag, "outlet_events": self.events}
