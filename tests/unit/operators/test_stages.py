@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import platform
 import re
 import shutil
 import time
@@ -21,6 +22,7 @@ from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
 from airflow_provider_tdengine.migration.comparing import batches as comparing_batches
 from airflow_provider_tdengine.migration.copying import Batch
+from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
 from airflow_provider_tdengine.migration.storage import this_host
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
@@ -30,6 +32,7 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineResolveOperator,
     TDengineSchemaSyncOperator,
 )
+from airflow_provider_tdengine.operators.shared import mark_folders, not_shared
 
 from .conftest import Plant, Store, dag_run, task_instance
 from .test_asking import People
@@ -307,6 +310,30 @@ def test_a_host_that_does_not_have_a_folder_of_the_run_says_so_before_anything_i
     run.resolve()
     run.sync()
     assert sum(one["rows"] for one in run.copy(run.plan())) == TABLES * ROWS
+
+
+def test_a_mark_of_an_earlier_resolve_on_this_host_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    options = MigrationOptions(certificate_path=str(tmp_path / "proofs"))
+    context: Any = {"dag_run": dag_run()}
+
+    def on(host: str, action: Callable[[], Any]) -> Any:
+        monkeypatch.setattr(platform, "node", lambda: host)
+        disks[host].mkdir(exist_ok=True)
+        folder = disks[host].rename(tmp_path / "proofs")
+        try:
+            return action()
+        finally:
+            folder.rename(disks[host])
+
+    on("a", lambda: mark_folders(options, context))
+    # It is cleared, and runs on another host.
+    given = on("b", lambda: mark_folders(options, context))
+    assert on("b", lambda: [*not_shared(options, given, context)]) == []
+    (found,) = on("a", lambda: [*not_shared(options, given, context)])
+    assert found.found.startswith("host a does not have the folder")
 
 
 def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:
