@@ -715,6 +715,11 @@ class MigrationOptions:
         return tuple(name for name, value in asking.items() if value == ASK)
 
     @property
+    def leaves_structure(self) -> bool:
+        """Whether a comparison of the past repairs rows alone: following asks for changes of structure."""
+        return self.on_schema_change == ASK and not self.follows
+
+    @property
     def copies_history(self) -> bool:
         """Whether rows of before are copied."""
         return self.schema != "only" and self.mode != "realtime"

@@ -258,7 +258,8 @@ def _compare(
 ) -> BatchComparison:
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
-    if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
+    makes = options.schema == "always" and not options.leaves_structure
+    if options.repair_rounds and makes and fitting.pairs != brief.pairs:
         persist(lambda: SchemaSync.again(source, target, options, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
@@ -569,6 +570,8 @@ class _BatchComparer:
         elif deletes:
             deleted = sum(self._delete(piece) for piece in kept if piece.runs)
         again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
+        if self._options.leaves_structure:
+            again = [piece for piece in again if self._is_there(piece.table)]
         for batch, known in self._parts(again, ours):
             log.info("Copying again: %s, %s", batch.label, number(batch.rows, "row"))
             # A copy that fails sets what stops its workers; the comparison goes on and says what is left.
@@ -592,6 +595,12 @@ class _BatchComparer:
         self._result.mended += len({piece.table for piece in again})
         self._result.deleted += deleted
         return bool(again or deleted)
+
+    def _is_there(self, table: str) -> bool:
+        """Whether the target has a table of the source."""
+        wanted = self._brief.pair_of(table).wanted
+        stable = wanted.name if wanted.is_super else None
+        return persist(partial(self._brief.target.has_table, self._brief.target_name(table), stable), self._stop)
 
     @property
     def _structure(self) -> Structure:

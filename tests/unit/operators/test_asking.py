@@ -153,6 +153,24 @@ def test_rows_stay_that_nobody_has_approved_and_the_task_says_so(
     reconcile(plant, options={"delete_extra": True})
 
 
+def test_the_night_changes_no_structure_that_a_person_is_asked_for(plant: Plant, people: People) -> None:
+    late, asks = ago(hours=30), {"on_schema_change": "ask"}
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    plant.source.execute(f"insert into plant.d9 values ({late},2)")
+    plant.source.execute("alter table plant.d3 set tag g = 33")
+    with pytest.raises(AirflowFailException, match="Different: "):
+        reconcile(plant, options=asks)
+    assert plant.rows("target") == plant.rows("source")[:1]
+    assert plant.target.execute("select distinct tbname from follower.m where g in (9, 33)") == []
+    plant.source.execute("alter table plant.m add column w int")
+    with pytest.raises(AirflowFailException, match="Different: "):
+        reconcile(plant, options=asks)
+    assert "w" not in [row[0] for row in plant.target.execute("describe follower.m")]
+    reconcile(plant)
+    assert plant.is_equal
+
+
 @pytest.mark.parametrize(("is_paused", "sentence"), [(True, "it is paused"), (None, "it is not there")])
 def test_nobody_waits_for_a_question_that_cannot_be_asked(
     plant: Plant, people: People, is_paused: bool | None, sentence: str
