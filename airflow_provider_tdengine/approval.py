@@ -14,7 +14,7 @@ Asks people whether something may be done, for migrations whose options say **as
 
 1. Each run is a question. Open its task `approve`, or **Required Actions**, and read what would be done.
 2. Approve, and just that is done within seconds. Reject, and the task that asks fails, and says what was rejected.
-3. To be asked again, clear the run here, then the task that asks.
+3. To be asked again, clear the task that asks.
 """
 
 

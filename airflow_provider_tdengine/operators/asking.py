@@ -2,7 +2,8 @@
 
 Each question is a run of a DAG of its own, `approval.approval_dag`: Airflow 3.3.2 shows the first question of a task
 for good, whatever it asks later, after a clear or a retry, too (measured). The run is called by what it asks, so that a
-task that comes to the same question finds its answer, and one that comes to another asks anew.
+task that is tried again and comes to the same question finds its answer, and one that comes to another, or was cleared,
+asks anew: what was approved once may have been carried out, and undone by somebody.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class AskingOperator(BaseOperator):
             MigrationStopped: there is no DAG for questions, or it is paused.
         """
         instance, run = context["ti"], context["dag_run"]
-        # Sorted: no server lists its tables in an order.
-        question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told), meant]
+        # A clear changes max_tries, a retry does not. Sorted: no server lists its tables in an order.
+        asks = [run.dag_id, run.run_id, self.task_id, instance.map_index, instance.max_tries]
+        question = [*asks, subject, sorted(told), meant]
         asked = f"asked__{digest(question)[:32]}"
 
         with _TELLING:
@@ -84,7 +86,7 @@ class AskingOperator(BaseOperator):
             return True
         if answer is not None:
             found = f"Run {asked} of DAG {APPROVAL_DAG} was rejected, or has ended without an answer"
-            again = f"to be asked again, clear that run, then this task. {rejected}"
+            again = f"to be asked again, clear this task. {rejected}"
             log.warning("%s", wording.folded([f"{found}; {again}"]))
             return False
         log.info("%s\n%s", subject, "\n".join(told))

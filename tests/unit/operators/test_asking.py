@@ -36,11 +36,13 @@ class People:
         runs: these.
         approved: those in which somebody has pressed Approve.
         is_paused: of the DAG; None where it is not there.
+        max_tries: of the task that asks; clearing it raises this.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
     approved: set[str] = field(default_factory=set)
     is_paused: bool | None = False
+    max_tries: int = 0
 
     def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
         assert dag_id == APPROVAL_DAG
@@ -62,7 +64,8 @@ class People:
         return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag, "xcom_pull": self.xcom_pull}
 
     def context(self, task_id: str, **more: Any) -> Any:
-        return {"dag_run": NIGHT, "ti": task_instance(task_id, **self.says), "outlet_events": Events(), **more}
+        instance = task_instance(task_id, max_tries=self.max_tries, **self.says)
+        return {"dag_run": NIGHT, "ti": instance, "outlet_events": Events(), **more}
 
     def asked(self, action: Any) -> dict[str, str]:
         """What is asked, of a question that nobody has answered yet."""
@@ -104,7 +107,7 @@ def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
     assert "d0: 2 rows, 20" in question["body"]
     assert "the first one has v 3.0" in question["body"]
 
-    # Cleared before somebody answers, it waits for the same answer.
+    # Tried again before somebody answers, it waits for the same answer.
     with pytest.raises(TaskDeferred):
         compared(plant, people)
     # What comes between showing and doing is another question.
@@ -116,6 +119,19 @@ def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
     found = compared(plant, people)
     assert (found["deleted"], found["extra"], found["deletions"]) == (3, 0, [])
     assert [row[1:] for row in plant.rows("target")] == [(late, 2.0)]
+
+
+def test_what_was_approved_and_done_is_asked_for_again_after_a_clear(plant: Plant, people: People) -> None:
+    late = ago(hours=30)
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    plant.target.execute(f"insert into follower.d0 values ({late + 1},3)")
+    people.asked(lambda: compared(plant, people))
+    people.answer("success")
+    assert compared(plant, people)["deleted"] == 1
+    # Somebody brings it back.
+    plant.target.execute(f"insert into follower.d0 values ({late + 1},3)")
+    people.max_tries = 1
+    people.asked(lambda: compared(plant, people))
 
 
 @pytest.mark.parametrize(
