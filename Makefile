@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# Without a bound, uv prefers the newest FastAPI to the newest Airflow, which wants an older one.
+AIRFLOW ?= apache-airflow>=3.3
 # What pytest says about each test: failures and errors; -ra says as well why tests were skipped.
 REPORT ?= -rfE
 
@@ -69,6 +71,6 @@ $(READY): pyproject.toml
 		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (a minute or two, the first time only) ..."
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]' || \
-		{ echo "uv could not; pip tries (slower) ..."; $(BIN)/python -m pip install --quiet --editable '.[dev]'; }
+	@UV_SYSTEM_CERTS=1 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]' '$(AIRFLOW)' || \
+		{ echo "uv could not; pip tries (slower) ..."; $(BIN)/python -m pip install --quiet --editable '.[dev]' '$(AIRFLOW)'; }
 	@touch $@

@@ -267,7 +267,9 @@ def _add(group: argparse._ActionsContainer, name: str, option: Option, default: 
     elif isinstance(default, (int, float)):
         group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
     elif option.choices:
-        group.add_argument(flag, choices=list(option.choices), help=text)
+        # Where one of its values is true, it is a switch, too.
+        count, switched_on = ("?", "true") if "true" in option.choices else (None, None)
+        group.add_argument(flag, choices=list(option.choices), nargs=count, const=switched_on, help=text)
     else:
         group.add_argument(flag, help=text, metavar="TEXT")
 

@@ -105,11 +105,9 @@ def test_all_kinds_of_a_real_database(plant: Pair) -> None:
         one_server = str(plant.source.address) == str(plant.target.address)
         streams = "left" if one_server else "made"
         outcomes = {kind: one.outcome for (kind, _), one in found.items()}
-        # So are those of indexes before 3.3.5.
-        index = "left" if one_server and plant.target.server.version < (3, 3, 5) else "made"
-        assert outcomes == {"index": index, "tsma": streams, "stream": streams}
+        assert outcomes == {"index": "made", "tsma": streams, "stream": streams}
         again = made(plant, "all")
-        assert again["index", "mig_index"].outcome == ("there" if index == "made" else "left")
+        assert again["index", "mig_index"].outcome == "there"
         assert again["tsma", "mig_tsma"].outcome in ("there", "left")
     finally:
         for client, database in ((plant.source, SOURCE), (plant.target, TARGET)):
