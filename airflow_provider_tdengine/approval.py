@@ -7,14 +7,14 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param
 
-from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
+from airflow_provider_tdengine.operators.asking import APPROVAL_DAG, APPROVE_TASK
 
 _DOC = """
 Asks people whether something may be done, for migrations whose options say **ask**. Nobody triggers it by hand.
 
 1. Each run is a question. Open its task `approve`, or **Required Actions**, and read what would be done.
 2. Approve, and just that is done within seconds. Reject, and the task that asks fails, and says what was rejected.
-3. To be asked again, clear the run here, then the task that asks.
+3. To be asked again, clear the task that asks.
 """
 
 
@@ -47,5 +47,5 @@ def approval_dag(**dag_arguments: Any) -> DAG:
         **dag_arguments,
     }
     with DAG(APPROVAL_DAG, **arguments) as dag:
-        approval("approve", "{{ params.subject }}", "{{ params.body }}")
+        approval(APPROVE_TASK, "{{ params.subject }}", "{{ params.body }}")
     return dag

@@ -80,7 +80,7 @@ def cutover_dag(
 
     Parameters:
         dag_id: the DAG's name.
-        defaults: values by option name that the form shows first; mode is both.
+        defaults: values by option name that the form shows first; mode is both, and verify is not none.
         stop_writers: makes a task that stops whoever writes to the source, such as a function with the decorator
             `@task`; None where the person who approves sees to it.
         switch: makes a task that points readers and writers to the target; None where that is done by hand.
@@ -90,15 +90,19 @@ def cutover_dag(
         dag_arguments: of `DAG`, such as default_args, description or doc_md.
 
     Raises:
-        ValueError: `defaults` names an option that does not exist, or another mode.
+        ValueError: `defaults` names an option that does not exist, another mode, or verify none.
     """
     given = {"mode": "both", **(defaults or {})}
     if given["mode"] != "both":
         raise ValueError(f"the mode of a cutover is both, not {given['mode']}")
-    mode = migration_params(given)["mode"]
+    if given.get("verify") == "none":
+        raise ValueError("verify of a cutover is not none: nobody should switch over to what was not compared")
+    params = migration_params(given)
+    mode, verify = params["mode"], params["verify"]
     mode.schema["enum"] = ["both"]
+    verify.schema["enum"] = [level for level in verify.schema["enum"] if level != "none"]
     arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
-    arguments["params"] = {"mode": mode, **arguments.get("params", {})}
+    arguments["params"] = {"mode": mode, "verify": verify, **arguments.get("params", {})}
     with form_dag(dag_id, given, arguments) as dag:
         group = migration(ended_by=_APPROVE, prefix_group_id=False)
         resolve, certify, dead_letters, finish = map(dag.get_task, ("resolve", "certify", "dead_letters", "finish"))

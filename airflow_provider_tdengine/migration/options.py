@@ -656,9 +656,11 @@ class MigrationOptions:
             yield Finding("Option 'dead_letter_path'", found, "Give a folder or an object storage URL")
 
     def _check_results(self) -> Iterator[Finding]:
-        if self.results_database and self.results_database == self.target:
-            found = f"it is {self.results_database!r}, the target database"
-            yield Finding("Option 'results_database'", found, "Give a database of its own")
+        members, is_one = self.members, self.source_conn_id == self.target_conn_id
+        taken = {one.source_database: "source" for one in members if is_one}
+        taken |= {one.target: "target" for one in members}
+        if self.results_database in taken:
+            yield from results_in(taken[self.results_database], self)
 
     def _check_sides(self) -> Iterator[Finding]:
         same_database = any(one.target == one.source_database for one in self.members)
@@ -711,6 +713,11 @@ class MigrationOptions:
         """The options that leave something to a person."""
         asking = {"delete_extra": self.delete_extra, "on_schema_change": self.on_schema_change if self.follows else ""}
         return tuple(name for name, value in asking.items() if value == ASK)
+
+    @property
+    def leaves_structure(self) -> bool:
+        """Whether a comparison of the past repairs rows alone: following asks for changes of structure."""
+        return self.on_schema_change == ASK and not self.follows
 
     @property
     def copies_history(self) -> bool:
@@ -954,6 +961,18 @@ def onto_itself(found: str, other: str) -> Finding:
         found,
         f"Give another {other} or another target_database; a database cannot be copied onto itself",
     )
+
+
+def results_in(side: str, options: MigrationOptions) -> Iterator[Finding]:
+    """What to say of results that would be written into a database that is migrated.
+
+    Parameters:
+        side: source or target.
+        options: which may name no database for results.
+    """
+    if options.results_database:
+        found = f"it is {options.results_database!r}, the {side} database"
+        yield Finding("Option 'results_database'", found, "Give a database of its own")
 
 
 def without_dates(value: object) -> object:

@@ -2,15 +2,19 @@
 
 Each question is a run of a DAG of its own, `approval.approval_dag`: Airflow 3.3.2 shows the first question of a task
 for good, whatever it asks later, after a clear or a retry, too (measured). The run is called by what it asks, so that a
-task that comes to the same question finds its answer, and one that comes to another asks anew.
+task that is tried again and comes to the same question finds its answer, and one that comes to another, or was cleared,
+asks anew: what was approved once may have been carried out, and undone by somebody.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -32,6 +36,12 @@ log = logging.getLogger(__name__)
 APPROVAL_DAG = "tdengine_approval"
 """The DAG whose runs are questions."""
 
+APPROVE_TASK = "approve"
+"""The task of that DAG which takes the answer."""
+
+_TELLING = threading.Lock()
+"""Held while Airflow is asked: of Airflow 3.1, a thread takes the answer that is meant for another one."""
+
 _ANSWERED = [DagRunState.SUCCESS, DagRunState.FAILED]
 
 _SHOWN, _CHARACTERS = 200, 300
@@ -42,7 +52,13 @@ class AskingOperator(BaseOperator):
     """What operators have in common that may ask; whoever asks nothing waits for nobody."""
 
     def is_approved(
-        self, context: Context, subject: str, rejected: str, told: Sequence[str], shown: Sequence[str] | None = None
+        self,
+        context: Context,
+        subject: str,
+        rejected: str,
+        told: Sequence[str],
+        shown: Sequence[str] | None = None,
+        meant: Sequence[object] = (),
     ) -> bool:
         """Whether a person has approved; where nobody has answered yet, the task waits for that in the triggerer.
 
@@ -52,33 +68,37 @@ class AskingOperator(BaseOperator):
             rejected: what it means to reject.
             told: what would be done, a line for each thing; the log has it.
             shown: the same in short; None for all of it.
+            meant: what else an answer is for, as JSON can say it: that of another question does not count.
 
         Raises:
             MigrationStopped: there is no DAG for questions, or it is paused.
         """
         instance, run = context["ti"], context["dag_run"]
-        # Sorted: no server lists its tables in an order.
-        question = [run.dag_id, run.run_id, self.task_id, instance.map_index, subject, sorted(told)]
+        # A clear changes max_tries, a retry does not. Sorted: no server lists its tables in an order.
+        asks = [run.dag_id, run.run_id, self.task_id, instance.map_index, instance.max_tries]
+        question = [*asks, subject, sorted(told), meant]
         asked = f"asked__{digest(question)[:32]}"
 
-        def is_there(states: Sequence[DagRunState] | None) -> bool:
-            known = None if states is None else [state.value for state in states]
-            return bool(instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked], states=known))
-
-        if is_there([DagRunState.SUCCESS]):
+        with _TELLING:
+            answer = _answer(context, asked)
+        if answer:
             log.info("Approved: run %s of DAG %s", asked, APPROVAL_DAG)
             return True
-        if is_there([DagRunState.FAILED]):
-            again = f"to be asked again, clear that run, then this task. {rejected}"
-            log.warning("%s", wording.folded([f"Rejected: run {asked} of DAG {APPROVAL_DAG}; {again}"]))
+        if answer is not None:
+            found = f"Run {asked} of DAG {APPROVAL_DAG} was rejected, or has ended without an answer"
+            again = f"to be asked again, clear this task. {rejected}"
+            log.warning("%s", wording.folded([f"{found}; {again}"]))
             return False
         log.info("%s\n%s", subject, "\n".join(told))
-        if is_there(None):
+        with _TELLING:
+            is_there = bool(instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked]))
+            if not is_there:
+                check_dag(context)
+        if is_there:
             # It was asked by an earlier try.
             self.defer(
                 trigger=DagStateTrigger(APPROVAL_DAG, states=_ANSWERED, run_ids=[asked]), method_name="execute_complete"
             )
-        check_dag(context)
         log.info("A person is asked under Required Actions: run %s of DAG %s", asked, APPROVAL_DAG)
         raise DagRunTriggerException(
             trigger_dag_id=APPROVAL_DAG,
@@ -106,20 +126,41 @@ class AskingOperator(BaseOperator):
         Parameters:
             context: of the task.
             options: of the migration.
-            compare: compares, mends, and deletes what has been approved.
+            compare: compares, mends, and deletes what has been approved; it counts what it has deleted this time.
         """
         from airflow_provider_tdengine.migration.comparing import Deletion, by_table
 
-        approved = frozenset[Deletion]()
-        while (asked := frozenset((comparison := compare(approved)).deletions)) - approved:
+        approved, deleted = frozenset[Deletion](), 0
+        while True:
+            comparison = compare(approved)
+            comparison.deleted = deleted = deleted + comparison.deleted
+            asked = frozenset(comparison.deletions)
+            if asked <= approved:
+                return comparison
             rows = wording.number(sum(one.rows for one in asked), "row")
             subject = f"Delete {rows} of {options.target} that {options.source_database} does not have?"
             rejected = "Rejected, they stay, and are a difference."
             told = [str(one) for one in sorted(asked)]
-            if not self.is_approved(context, subject, rejected, told, by_table(asked)):
-                break
-            approved = asked
-        return comparison
+            meant = [asdict(one) for one in sorted(asked)]
+            if not self.is_approved(context, subject, rejected, told, by_table(asked), meant):
+                return comparison
+            # What is asked for may differ from one comparison to the next, and come back.
+            approved |= asked
+
+
+def _answer(context: Context, asked: str) -> bool | None:
+    """Whether a run of the DAG of questions has been approved; None where it has not ended, or is not there.
+
+    Parameters:
+        context: of a task.
+        asked: the run.
+    """
+    instance, states = context["ti"], [state.value for state in _ANSWERED]
+    if not instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked], states=states):
+        return None
+    # The run's state says less: it is a success, too, when somebody marks it as one, or skips the task.
+    given = instance.xcom_pull(dag_id=APPROVAL_DAG, run_id=asked, task_ids=APPROVE_TASK, map_indexes=None)
+    return isinstance(given, dict) and given.get("chosen_options") == [ApprovalOperator.APPROVE]
 
 
 def check_dag(context: Context) -> None:

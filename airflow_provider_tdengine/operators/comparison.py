@@ -382,9 +382,13 @@ class TDengineVerifyOperator(ComparingOperator):
         def add_up(approved: frozenset[Deletion]) -> Comparison:
             again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved, stop=stop)
             done = [
-                again(batch, self.batch_options(context, batch)) if approved.intersection(one.deletions) else one
+                again(batch, self.batch_options(context, batch)).after(one)
+                if approved.intersection(one.deletions)
+                else one
                 for batch, one in zip(batches, compared, strict=True)
             ]
+            # What was deleted is counted once.
+            compared[:] = [replace(one, deleted=0) for one in done]
             return conclude(
                 source,
                 target,

@@ -164,7 +164,7 @@ class FollowingOperator(AskingOperator, MigrationOperator):
         subject = f"The structure of {options.source_database} has changed: change {options.target}, too?"
         rejected = "Until then nothing is followed; rejected, the task fails."
         if not self.is_approved(context, subject, rejected, statements):
-            cure = "Make the change in the target by hand, or clear the run that asked; then clear this task"
+            cure = "Clear this task to be asked again, or make the change in the target by hand first"
             raise failure([f"{subject} It was rejected", *statements[:_SHOWN], f"  → {cure}"])
 
     def _caught_up(

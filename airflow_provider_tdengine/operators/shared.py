@@ -62,7 +62,9 @@ def not_shared(options: MigrationOptions, given: Mapping[str, object], context: 
         return
     for option, folder in _on_disk(options, context).items():
         with storage("The folder", folder):
-            is_shared = (folder / _MARK).exists()
+            mark = folder / _MARK
+            # An earlier try of resolve may have left one on another host.
+            is_shared = mark.exists() and mark.read_text(encoding="utf-8").strip() == resolved_on
         if not is_shared:
             found = f"{this_host()} does not have the folder {folder} that task resolve has made on {resolved_on}"
             yield Finding(

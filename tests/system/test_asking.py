@@ -51,7 +51,7 @@ def test_a_migration_asks_before_it_deletes_and_before_it_changes_tables(airflow
     run = airflow.trigger({"source_database": "hall", "target_database": "house", "mode": "both", **asking})
 
     question = asked(airflow, "Delete 1 row of house that hall does not have?")
-    assert "h0: 1 row, 2021-01-01 00:00:00; the first one has v 2\n" in question["body"]
+    assert "h0: 1 row, 2021-01-01 00:00:00.001; the first one has v 2\n" in question["body"]
     assert airflow.states(run)["certify"] == {"deferred"}
     assert airflow.target.execute("select count(*) from house.m") == [(2,)]
     approve(airflow, question["run"])

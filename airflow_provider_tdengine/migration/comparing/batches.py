@@ -34,7 +34,7 @@ from airflow_provider_tdengine.migration.catalog import (
 )
 from airflow_provider_tdengine.migration.comparing.deletions import Deletion
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
-from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
+from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader, Run
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Border,
@@ -152,6 +152,23 @@ class BatchComparison:
         """For JSON."""
         return asdict(self)
 
+    def after(self, before: BatchComparison) -> BatchComparison:
+        """This, with what an earlier comparison of the same batch knew of its copy, and has repaired.
+
+        Parameters:
+            before: the earlier one.
+        """
+        return replace(
+            self,
+            copied=before.copied,
+            refused=max(self.refused, before.refused),
+            collisions=max(self.collisions, before.collisions),
+            expired=max(self.expired, before.expired),
+            vanished=max(self.vanished, before.vanished),
+            mended=self.mended + before.mended,
+            mended_rows=self.mended_rows + before.mended_rows,
+        )
+
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:
         """The inverse of `to_dict`.
@@ -241,7 +258,8 @@ def _compare(
 ) -> BatchComparison:
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
-    if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
+    makes = options.schema == "always" and not options.leaves_structure
+    if options.repair_rounds and makes and fitting.pairs != brief.pairs:
         persist(lambda: SchemaSync.again(source, target, options, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
@@ -552,6 +570,8 @@ class _BatchComparer:
         elif deletes:
             deleted = sum(self._delete(piece) for piece in kept if piece.runs)
         again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
+        if self._options.leaves_structure:
+            again = [piece for piece in again if self._is_there(piece.table)]
         for batch, known in self._parts(again, ours):
             log.info("Copying again: %s, %s", batch.label, number(batch.rows, "row"))
             # A copy that fails sets what stops its workers; the comparison goes on and says what is left.
@@ -575,6 +595,12 @@ class _BatchComparer:
         self._result.mended += len({piece.table for piece in again})
         self._result.deleted += deleted
         return bool(again or deleted)
+
+    def _is_there(self, table: str) -> bool:
+        """Whether the target has a table of the source."""
+        wanted = self._brief.pair_of(table).wanted
+        stable = wanted.name if wanted.is_super else None
+        return persist(partial(self._brief.target.has_table, self._brief.target_name(table), stable), self._stop)
 
     @property
     def _structure(self) -> Structure:
@@ -621,7 +647,7 @@ class _BatchComparer:
                 session.query(f"DELETE FROM {table_there} WHERE {conditions}")
             return rows
 
-        for first, last in piece.runs:
+        for first, last, hashes in piece.runs:
             low, high = brief.time.origin(first), brief.time.origin(last + 1)
             # What expired in the source since it was read is not extra.
             if database is None or Border(brief.precision, database).is_near(low):
@@ -630,21 +656,22 @@ class _BatchComparer:
             if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
             conditions = f"{time} >= {first} AND {time} <= {last}"
-            if self._options.delete_extra != ASK or self._is_approved(pair, name, (first, last), conditions):
+            if self._options.delete_extra != ASK or self._is_approved(pair, name, (first, last, hashes), conditions):
                 deleted += persist(partial(delete, conditions), self._stop)
         if deleted:
             log.warning("Deleted %s of %s that only the target had", number(deleted, "row"), name)
         return deleted
 
-    def _is_approved(self, pair: TablePair, name: str, run: tuple[int, int], conditions: str) -> bool:
+    def _is_approved(self, pair: TablePair, name: str, run: Run, conditions: str) -> bool:
         """Whether a person has approved that rows are deleted, these and no others; if not, they are noted.
 
         Parameters:
             pair: the structure of their table.
             name: of it in the target.
-            run: their first and last timestamp.
-            conditions: the same in SQL.
+            run: their first and last timestamp, and their hashes.
+            conditions: the timestamps in SQL.
         """
+        first, last, hashes = run
         target, columns = self._brief.target, (pair.target or pair.wanted).columns[1 : _VALUES + 1]
         names, time = ", ".join(identifier(column.name) for column in columns), identifier(pair.wanted.time_column)
         rest = f"FROM {target.table(name)} WHERE {conditions}"
@@ -660,7 +687,7 @@ class _BatchComparer:
             return rows, ", ".join(f"{column} {value}" for column, value in shown)
 
         rows, example = persist(look, self._stop)
-        deletion = Deletion(name, *run, rows, example, self._brief.databases[1].precision.value)
+        deletion = Deletion(name, first, last, rows, example, self._brief.databases[1].precision.value, f"{hashes:x}")
         if deletion in self._approved:
             return True
         if len(self._result.deletions) < _MOST_DELETIONS:

@@ -473,7 +473,7 @@ def _conclude_pair(
     missing, known = _missing(differences), set(differences)
     # Tags that the source has changed since they were brought over are followed, as those that it changes later.
     is_followed = options.mode == "both"
-    if differences and options.repair_rounds:
+    if differences and options.repair_rounds and not options.leaves_structure:
         own = replace(options, update_tags=options.update_tags or is_followed)
         try:
             result.tags += persist(lambda: SchemaSync(source, target, own).run(), stop).tags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from airflow_provider_tdengine.client.types import Precision
@@ -21,6 +21,7 @@ class Deletion:
         rows: how many there are.
         example: the values of the first one, in words.
         precision: of the target.
+        hashes: what the hashes of all of them add up to.
     """
 
     table: str
@@ -29,24 +30,25 @@ class Deletion:
     rows: int
     example: str
     precision: str
+    hashes: str
 
     def __str__(self) -> str:
         return f"{self.table}: {wording.number(self.rows, 'row')}, {self._period}; the first one has {self.example}"
 
     @property
     def _period(self) -> str:
+        return " to ".join(dict.fromkeys(map(self._moment, (self.first, self.last))))
+
+    def _moment(self, steps: int) -> str:
         precision = Precision(self.precision)
-        moments = dict.fromkeys(wording.moment(steps, precision) for steps in (self.first, self.last))
-        return " to ".join(moments)
+        fraction = str(precision.per_second + steps % precision.per_second)[1:]
+        return wording.moment(steps, precision, f"%Y-%m-%d %H:%M:%S.{fraction}")
 
 
 def by_table(deletions: Iterable[Deletion]) -> list[str]:
     """A line for each table: how many rows, of which time, and an example."""
     lines = []
-    for table, group in groupby(sorted(deletions), lambda one: one.table):
+    for _, group in groupby(sorted(deletions), lambda one: one.table):
         runs = list(group)
-        whole = Deletion(
-            table, runs[0].first, runs[-1].last, sum(one.rows for one in runs), runs[0].example, runs[0].precision
-        )
-        lines.append(str(whole))
+        lines.append(str(replace(runs[0], last=runs[-1].last, rows=sum(one.rows for one in runs))))
     return lines

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
+from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself, results_in
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
@@ -102,6 +102,8 @@ def requested(
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
     if source and target and is_read and options.source_conn_id != options.target_conn_id:
         mistakes.findings += same_database(source, target)
+        if options.results_database == source.name and _is_one_server(source, target):
+            mistakes.findings += results_in("source", options)
     mistakes.wait_for([(option, side) for option, side in ((_SOURCE, source), (_TARGET, target)) if side])
     if source and mistakes.answers(_SOURCE):
         # Of options without a mistake, the whole structure is read below.
@@ -345,8 +347,12 @@ def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
 
 def same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
     """Two connections may lead to one server."""
-    if str(source.client.address) == str(target.client.address) and source.name and source.name == target.name:
+    if _is_one_server(source, target) and source.name and source.name == target.name:
         yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")
+
+
+def _is_one_server(source: Catalog, target: Catalog) -> bool:
+    return str(source.client.address) == str(target.client.address)
 
 
 def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[Finding]:

@@ -41,6 +41,20 @@ def test_what_options_do_not_take(values: dict[str, object], expected: str) -> N
     assert str(stopped.value).startswith(f"Option {next(iter(values))!r}: {expected}")
 
 
+@pytest.mark.parametrize(
+    ("values", "side"),
+    [
+        ({"source_database": "a, b", "results_database": "b"}, "target"),
+        ({"source_database": "a, b", "target_database": "*_new", "results_database": "a_new"}, "target"),
+        ({"target_conn_id": "a", "target_database": "b", "results_database": "power"}, "source"),
+    ],
+    ids=["target of a fleet", "renamed target of a fleet", "source"],
+)
+def test_results_have_a_database_of_their_own(values: dict[str, object], side: str) -> None:
+    found = f"it is {values['results_database']!r}, the {side} database"
+    assert sentence(**values) == f"Option 'results_database': {found}. Give a database of its own."
+
+
 @pytest.mark.parametrize("given", [True, "True", "true"])
 def test_a_choice_takes_what_was_a_boolean(given: object) -> None:
     """A follow that has been deferred for months has options of before."""

@@ -34,24 +34,38 @@ class People:
 
     Attributes:
         runs: these.
+        approved: those in which somebody has pressed Approve.
         is_paused: of the DAG; None where it is not there.
+        max_tries: of the task that asks; clearing it raises this.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
+    approved: set[str] = field(default_factory=set)
     is_paused: bool | None = False
+    max_tries: int = 0
 
     def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
         assert dag_id == APPROVAL_DAG
         return sum(run in self.runs and (states is None or self.runs[run] in states) for run in run_ids)
+
+    def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, map_indexes: None) -> Any:
+        assert (dag_id, task_ids) == (APPROVAL_DAG, "approve")
+        # One that is rejected fails, and returns nothing.
+        return {"chosen_options": ["Approve"]} if run_id in self.approved else None
 
     def get_dag(self, dag_id: str) -> SimpleNamespace:
         if self.is_paused is None:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR, detail={"status_code": 404}))
         return SimpleNamespace(is_paused=self.is_paused)
 
+    @property
+    def says(self) -> dict[str, Any]:
+        """What an instance of a task is told of these."""
+        return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag, "xcom_pull": self.xcom_pull}
+
     def context(self, task_id: str, **more: Any) -> Any:
-        asking = {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag}
-        return {"dag_run": NIGHT, "ti": task_instance(task_id, **asking), "outlet_events": Events(), **more}
+        instance = task_instance(task_id, max_tries=self.max_tries, **self.says)
+        return {"dag_run": NIGHT, "ti": instance, "outlet_events": Events(), **more}
 
     def asked(self, action: Any) -> dict[str, str]:
         """What is asked, of a question that nobody has answered yet."""
@@ -64,9 +78,12 @@ class People:
         assert question.value.conf
         return question.value.conf
 
-    def answer(self, state: str) -> None:
-        """Answer the last question."""
-        self.runs[list(self.runs)[-1]] = state
+    def answer(self, state: str, *, is_pressed: bool = True) -> None:
+        """Answer the last question, or mark its run."""
+        run = list(self.runs)[-1]
+        self.runs[run] = state
+        if is_pressed and state == "success":
+            self.approved.add(run)
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
     assert "d0: 2 rows, 20" in question["body"]
     assert "the first one has v 3.0" in question["body"]
 
-    # Cleared before somebody answers, it waits for the same answer.
+    # Tried again before somebody answers, it waits for the same answer.
     with pytest.raises(TaskDeferred):
         compared(plant, people)
     # What comes between showing and doing is another question.
@@ -104,16 +121,70 @@ def test_just_what_was_shown_is_deleted(plant: Plant, people: People) -> None:
     assert [row[1:] for row in plant.rows("target")] == [(late, 2.0)]
 
 
-def test_rejected_rows_stay_and_the_task_says_so(plant: Plant, people: People) -> None:
+def test_what_was_approved_and_done_is_asked_for_again_after_a_clear(plant: Plant, people: People) -> None:
+    late = ago(hours=30)
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    plant.target.execute(f"insert into follower.d0 values ({late + 1},3)")
+    people.asked(lambda: compared(plant, people))
+    people.answer("success")
+    assert compared(plant, people)["deleted"] == 1
+    # Somebody brings it back.
+    plant.target.execute(f"insert into follower.d0 values ({late + 1},3)")
+    people.max_tries = 1
+    people.asked(lambda: compared(plant, people))
+
+
+@pytest.mark.parametrize(
+    ("there", "then"),
+    [({1: 3}, {700: 3}), ({1: 3, 2: 4}, {1: 3, 2: 99})],
+    ids=["another row of the same second", "other values behind the first row"],
+)
+def test_other_rows_than_those_that_were_shown_are_another_question(
+    plant: Plant, people: People, there: dict[int, int], then: dict[int, int]
+) -> None:
+    late = ago(hours=30) // 1000 * 1000
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    for rows in (there, then):
+        plant.target.execute(f"delete from follower.d0 where ts > {late}")
+        values = "".join(f"({late + step},{value})" for step, value in rows.items())
+        plant.target.execute(f"insert into follower.d0 values {values}")
+        people.asked(lambda: compared(plant, people))
+        people.answer("success")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_pressed"), [("failed", True), ("success", False)], ids=["rejected", "marked as a success, or skipped"]
+)
+def test_rows_stay_that_nobody_has_approved_and_the_task_says_so(
+    plant: Plant, people: People, state: str, is_pressed: bool
+) -> None:
     late = ago(hours=30)
     plant.target.execute(f"insert into follower.d0 values ({late},3)")
     plant.source.execute(f"insert into plant.d0 values ({late + 1},2)")
     people.asked(lambda: compared(plant, people))
-    people.answer("failed")
+    people.answer(state, is_pressed=is_pressed)
     with pytest.raises(AirflowFailException, match="1 row that only the target has would have been deleted"):
         compared(plant, people)
     assert len(plant.rows("target")) == 2
     reconcile(plant, options={"delete_extra": True})
+
+
+def test_the_night_changes_no_structure_that_a_person_is_asked_for(plant: Plant, people: People) -> None:
+    late, asks = ago(hours=30), {"on_schema_change": "ask"}
+    plant.source.execute(f"insert into plant.d0 values ({late},2)")
+    plant.source.execute("create table plant.d9 using plant.m tags (9)")
+    plant.source.execute(f"insert into plant.d9 values ({late},2)")
+    plant.source.execute("alter table plant.d3 set tag g = 33")
+    with pytest.raises(AirflowFailException, match="Different: "):
+        reconcile(plant, options=asks)
+    assert plant.rows("target") == plant.rows("source")[:1]
+    assert plant.target.execute("select distinct tbname from follower.m where g in (9, 33)") == []
+    plant.source.execute("alter table plant.m add column w int")
+    with pytest.raises(AirflowFailException, match="Different: "):
+        reconcile(plant, options=asks)
+    assert "w" not in [row[0] for row in plant.target.execute("describe follower.m")]
+    reconcile(plant)
+    assert plant.is_equal
 
 
 @pytest.mark.parametrize(("is_paused", "sentence"), [(True, "it is paused"), (None, "it is not there")])

@@ -106,7 +106,7 @@ def test_all_databases_that_are_meant_arrive_in_a_few_tasks(run: Run, tmp_path: 
 @from_3
 def test_a_person_is_asked_for_one_database_after_the_other(run: Run) -> None:
     people = People()
-    run.asking = {"get_dr_count": people.get_dr_count, "get_dag": people.get_dag}
+    run.asking = people.says
     run.options["delete_extra"] = "ask"
     run.resolve()
     run.sync()

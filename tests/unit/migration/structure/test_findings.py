@@ -783,7 +783,7 @@ CASES = (
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
     ),
     Case(
-        "options.MigrationOptions._check_results",
+        "options.results_in",
         lambda pair, folder: pair.options(results_database=TARGET),
         f"Option 'results_database': it is '{TARGET}', the target database. Give a database of its own.",
     ),
@@ -902,6 +902,22 @@ CASES = (
         command("--source-conn-id", "{source}", "--target-conn-id", "{source}", "--source-database", "a"),
         "Options 'source_conn_id' and 'target_conn_id': both name the database 'a' of {source}. "
         "Give another server or another target_database; a database cannot be copied onto itself.",
+    ),
+    Case(
+        "options.results_in",
+        command(
+            "--source-conn-id",
+            "{source}",
+            "--target-conn-id",
+            "{source}",
+            "--source-database",
+            SOURCE,
+            "--target-database",
+            "b",
+            "--results-database",
+            SOURCE,
+        ),
+        f"Option 'results_database': it is '{SOURCE}', the source database. Give a database of its own.",
     ),
     # --- All together
     Case(
