@@ -96,7 +96,7 @@ class Run:
             *, task_ids: list[str], key: str = "return_value", map_indexes: range | None = None, **elsewhere: Any
         ) -> Any:
             if elsewhere:
-                return self.asking["xcom_pull"](task_ids=task_ids, **elsewhere)
+                return self.asking["xcom_pull"](task_ids=task_ids, map_indexes=map_indexes, **elsewhere)
             return [
                 value
                 for (task, index, name), value in self.xcoms.items()
