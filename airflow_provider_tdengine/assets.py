@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from airflow.providers.common.compat.sdk import Asset
+from airflow.sdk import Asset
 
 from airflow_provider_tdengine.client.address import DEFAULT_PORT
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -27,8 +28,8 @@ from airflow_provider_tdengine.client.errors import AddressError, TDengineError
 from airflow_provider_tdengine.client.secrets import masked, secrets_in
 from airflow_provider_tdengine.migration import headway, wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.catalog import EVERYTHING, holdings
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
+from airflow_provider_tdengine.migration.catalog import EVERYTHING, NO_TABLES, holdings
+from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, keep_results, verify, write
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Checkpoint,
@@ -42,7 +43,7 @@ from airflow_provider_tdengine.migration.copying import (
     known,
     window,
 )
-from airflow_provider_tdengine.migration.findings import in_lines, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, in_lines, stop_on
 from airflow_provider_tdengine.migration.following import (
     Position,
     Shard,
@@ -53,9 +54,17 @@ from airflow_provider_tdengine.migration.following import (
     lasting_rounds,
     topic_of,
 )
-from airflow_provider_tdengine.migration.options import EXPORT_CONTENT, EXPORT_PACE, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import (
+    ASK,
+    EXPORT_CONTENT,
+    EXPORT_PACE,
+    OPTIONS,
+    MigrationOptions,
+    Option,
+)
 from airflow_provider_tdengine.migration.planning import (
     assessment,
+    expanded,
     make_plan,
     plan_facts,
     preflight,
@@ -82,10 +91,10 @@ _COMMANDS = {
     "assess": "what all databases of one or several servers hold, how long they take, what the target needs and what "
     "stands in the way; nothing is written but for --measure-writing",
     "plan": "what a migration would do, and what stands in its way; nothing is written",
-    "migrate": "create what is missing, copy, compare and mend, with mode realtime or both follow until Ctrl-C; "
+    "migrate": "create what is missing, copy, compare and repair, with mode realtime or both follow until Ctrl-C; "
     "called again, it goes on where it stopped",
     "finish": "end following: copy what has arrived by now, compare all that was followed, and forget how far it came",
-    "verify": "compare both sides; nothing is written",
+    "verify": "compare both sides; nothing is written but for a row in --results-database",
     "status": "rows of each super table and normal table on both sides; nothing is written",
     "export": "write a database into a folder of Parquet files, for a target that no line leads to; called again, it "
     "goes on where it stopped",
@@ -111,7 +120,10 @@ def main(given: Sequence[str] | None = None) -> int:
         logging.getLogger(headway.__name__).setLevel(logging.INFO)
     try:
         try:
-            action = _action(arguments, screen)
+            members = _members(arguments)
+            action: Callable[[], int] = partial(_of_fleet, arguments, screen, members)
+            if len(members) == 1:
+                action = _action(arguments, screen, members[0])
         except TDengineError as error:
             screen.failure("\n".join(in_lines(error)))
             return _USAGE
@@ -124,8 +136,16 @@ def main(given: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
-def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
+def _action(
+    arguments: argparse.Namespace, screen: Screen, own: Mapping[str, object], *, is_member: bool = False
+) -> Callable[[], int]:
     """What is asked for, with all that was given looked at.
+
+    Parameters:
+        arguments: what was given.
+        screen: where to write to.
+        own: options of one database, in place of those that were given.
+        is_member: whether there are others.
 
     Raises:
         TDengineError: all that is wrong with that.
@@ -134,7 +154,7 @@ def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
         return AssessCommand(arguments, screen).run
     if arguments.command == "export":
         return ExportCommand(arguments, screen).run
-    command = Command(arguments, screen)
+    command = Command(arguments, screen, own, is_member=is_member)
     actions: dict[str, Callable[[], int]] = {
         "plan": command.plan,
         "migrate": command.migrate,
@@ -144,6 +164,52 @@ def _action(arguments: argparse.Namespace, screen: Screen) -> Callable[[], int]:
         "status": command.status,
     }
     return actions[arguments.command]
+
+
+def _members(arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The options of each database in which they differ from those that were given; of one database, none do.
+
+    Raises:
+        TDengineError: all that is wrong with a fleet; what is wrong with one of its databases is not looked for.
+    """
+    given, client = _given(arguments)
+    options, mistakes = MigrationOptions.read(given)
+    if arguments.command in ("export", "import") or not options.is_fleet:
+        return [{}]
+    stop_on(mistakes)
+    ends = (client(getattr(options, name), name) for name in _CONNECTIONS)
+    names = ("source_database", "target_database", "name")
+    return [{name: getattr(one, name) for name in names} for one in expanded(options, *ends).members]
+
+
+def _of_fleet(arguments: argparse.Namespace, screen: Screen, members: Sequence[Mapping[str, object]]) -> int:
+    """Do what is asked for with one database after the other; one that is broken does not stop the others.
+
+    Raises:
+        TDengineError: of a server, which a retry may cure.
+    """
+    named = MigrationOptions.read(_given(arguments)[0])[0].databases
+    failed = []
+    for own in members:
+        database = str(own["source_database"])
+        screen.heading(f"Database {database}")
+        try:
+            if _action(arguments, screen, own, is_member=True)():
+                failed.append(database)
+        except TDengineError as error:
+            if error.retryable:
+                raise
+            # Those that only a pattern means need have none.
+            is_empty = isinstance(error, MigrationStopped) and all(one.kind == NO_TABLES for one in error.findings)
+            if is_empty and database not in named:
+                screen.line("It has no tables, and is left out")
+                continue
+            screen.failure("\n".join(in_lines(error)))
+            failed.append(database)
+    screen.heading(f"{wording.number(len(members), 'database')}, {len(members) - len(failed):,} without failure")
+    if failed:
+        screen.failure(f"Look above at {', '.join(failed)}; the same command goes on with what is not done")
+    return _FAILED if failed else 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -207,30 +273,45 @@ def _add(group: argparse._ActionsContainer, name: str, option: Option, default: 
     elif isinstance(default, (int, float)):
         group.add_argument(flag, type=type(default), help=text, metavar="NUMBER")
     elif option.choices:
-        group.add_argument(flag, choices=list(option.choices), help=text)
+        # Where one of its values is true, it is a switch, too.
+        count, switched_on = ("?", "true") if "true" in option.choices else (None, None)
+        group.add_argument(flag, choices=list(option.choices), nargs=count, const=switched_on, help=text)
     else:
         group.add_argument(flag, help=text, metavar="TEXT")
 
 
 class Command:
-    """One call of the command line.
+    """One call of the command line, for one database.
 
     Parameters:
         arguments: what was given.
         screen: where to write to.
+        own: options of that database, in place of those that were given.
+        is_member: whether it is one of a fleet.
 
     Raises:
         TDengineError: all that is wrong with what was given.
     """
 
-    def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        screen: Screen,
+        own: Mapping[str, object],
+        *,
+        is_member: bool = False,
+    ) -> None:
         given, client = _given(arguments)
+        given |= own
+        self._member = str(own["source_database"]) if is_member else ""
         if secrets_in(str(arguments.state)):
             raise AddressError("--state is an address with a password or token; expected a folder")
         stored = _opened(_folder(arguments.folder)) if arguments.command == "import" else None
         if stored:
             given = stored.given(given)
         request = requested(given, client, source=stored)
+        if arguments.command in ("migrate", "import", "finish"):
+            stop_on(map(_nobody_to_ask, request.options.asking))
         self._request = request
         self._source, self._target, self._structure = request.source, request.target, request.structure
         self._screen = screen
@@ -408,7 +489,11 @@ class Command:
     def _letters_of(self, batch: Batch) -> DeadLetters | None:
         """Where refused rows of a batch are kept; None where they end it."""
         letters, options = self._letters(), self._options
-        return DeadLetters(batch_folder(letters, batch, options), options.max_rejected) if letters else None
+        return (
+            DeadLetters(batch_folder(letters, batch, options), options.max_rejected, options.target)
+            if letters
+            else None
+        )
 
     def _copy(self, batches: Sequence[Batch]) -> dict[str, Copied]:
         """Copy batch by batch.
@@ -475,7 +560,7 @@ class Command:
                 with self._source, self._target:
                     self._tell_made(make_objects(self._source, self._target, options))
             return verdict
-        letters = self._letters()
+        letters, began = self._letters(), time.monotonic()
         with self._stage("verify") as say, self._source, self._target:
             comparison = verify(
                 self._source,
@@ -488,6 +573,8 @@ class Command:
             )
             verdict = comparison.verdict
             say(verdict.words)
+            seconds = time.monotonic() - began
+            keep_results(self._source, self._target, options, comparison, f"command line {self._state.name}", seconds)
             proof, made = None, list[Made]()
             if mends and verdict.kind is not Kind.DIFFERENT:
                 made = make_objects(self._source, self._target, options)
@@ -501,7 +588,7 @@ class Command:
         lines += [f"  {difference}" for difference in comparison.differences[:_SHOWN]]
         lines += [f"  {row}" for row in comparison.shown[:_SHOWN]]
         if comparison.obstacle:
-            lines.append(f"It cannot be mended: {comparison.obstacle}")
+            lines.append(f"It cannot be repaired: {comparison.obstacle}")
         self._show(comparison.to_dict(), lines)
         if proof:
             # Where that fails, the result has been said.
@@ -529,7 +616,7 @@ class Command:
                 share = wording.share(there, ours.total)
                 lines.append([pair.wanted.name, f"{len(ours):,}", f"{ours.total:,}", f"{there:,}", share])
         if self._as_json:
-            print(json.dumps(counts))
+            self._print(counts)
         else:
             heads = [("table", False), ("subtables", True), ("source", True), ("target", True), ("", True)]
             self._screen.table(heads, lines)
@@ -557,10 +644,14 @@ class Command:
 
     def _show(self, result: object, lines: Sequence[str]) -> None:
         if self._as_json:
-            print(json.dumps(result, default=str))
+            self._print(result)
         else:
             for line in lines:
                 self._screen.line(line)
+
+    def _print(self, result: object) -> None:
+        """A result as JSON; of a fleet, a line a database."""
+        print(json.dumps({self._member: result} if self._member else result, default=str))
 
     @property
     def _documents(self) -> Path:
@@ -640,6 +731,13 @@ def _path(text: str) -> Path:
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     return cast(Path, ObjectStoragePath(text))
+
+
+def _nobody_to_ask(option: str) -> Finding:
+    """What to say of an option that leaves something to a person: the command line runs in scripts, where none is."""
+    others = " or ".join(value for value in OPTIONS[option].choices if value != ASK)
+    found = "it is ask, and only Airflow asks people"
+    return Finding(f"Option {option!r}", found, f"Choose {others}; verify shows what differs, and changes nothing")
 
 
 def _status(verdict: Verdict) -> int:

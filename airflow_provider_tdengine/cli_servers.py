@@ -21,8 +21,7 @@ def client_of(text: str) -> Client:
     if is_address(text):
         return Client(Address.from_url(text))
     # Importing Airflow takes seconds.
-    from airflow.providers.common.compat.sdk import AirflowException  # noqa: PLC0415
-
+    from airflow_provider_tdengine.compat import AirflowException  # noqa: PLC0415
     from airflow_provider_tdengine.hooks.tdengine import TDengineHook  # noqa: PLC0415
 
     try:

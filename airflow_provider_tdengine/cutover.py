@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup, XComArg
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
+from airflow_provider_tdengine.approval import approval
 from airflow_provider_tdengine.dags import form_dag, migration, migration_params
 from airflow_provider_tdengine.operators.migration import OptionValues
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
@@ -80,7 +80,7 @@ def cutover_dag(
 
     Parameters:
         dag_id: the DAG's name.
-        defaults: values by option name that the form shows first; mode is both.
+        defaults: values by option name that the form shows first; mode is both, and verify is not none.
         stop_writers: makes a task that stops whoever writes to the source, such as a function with the decorator
             `@task`; None where the person who approves sees to it.
         switch: makes a task that points readers and writers to the target; None where that is done by hand.
@@ -90,15 +90,19 @@ def cutover_dag(
         dag_arguments: of `DAG`, such as default_args, description or doc_md.
 
     Raises:
-        ValueError: `defaults` names an option that does not exist, or another mode.
+        ValueError: `defaults` names an option that does not exist, another mode, or verify none.
     """
     given = {"mode": "both", **(defaults or {})}
     if given["mode"] != "both":
         raise ValueError(f"the mode of a cutover is both, not {given['mode']}")
-    mode = migration_params(given)["mode"]
+    if given.get("verify") == "none":
+        raise ValueError("verify of a cutover is not none: nobody should switch over to what was not compared")
+    params = migration_params(given)
+    mode, verify = params["mode"], params["verify"]
     mode.schema["enum"] = ["both"]
+    verify.schema["enum"] = [level for level in verify.schema["enum"] if level != "none"]
     arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
-    arguments["params"] = {"mode": mode, **arguments.get("params", {})}
+    arguments["params"] = {"mode": mode, "verify": verify, **arguments.get("params", {})}
     with form_dag(dag_id, given, arguments) as dag:
         group = migration(ended_by=_APPROVE, prefix_group_id=False)
         resolve, certify, dead_letters, finish = map(dag.get_task, ("resolve", "certify", "dead_letters", "finish"))
@@ -115,8 +119,7 @@ def cutover_dag(
                 trigger_rule="none_failed",
             )
             body = _STATE + (_BY_TASK if stop_writers else _BY_HAND)
-            # Rejected, it fails: skipped tasks would end the run as if it had been switched over.
-            approve = ApprovalOperator(task_id=_APPROVE, subject=_QUESTION, body=body, fail_on_reject=True, retries=0)
+            approve = approval(_APPROVE, _QUESTION, body)
             [certify, dead_letters] >> ready >> approve >> finish
             if stop_writers:
                 approve >> stop_writers() >> finish

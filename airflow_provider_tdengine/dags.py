@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, TaskGroup
+from airflow.sdk import DAG, Param, TaskGroup
 
 from airflow_provider_tdengine import TAG
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option
+from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions, Option, without_dates
 from airflow_provider_tdengine.operators.assess import TDengineAssessOperator
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import TDengineDeadLettersOperator
@@ -64,6 +64,19 @@ Copies a TDengine database (2.4 or later, 3.0 or later) into another one (3.0 or
 _OWN = MigrationOptions().to_dict()
 """The options' own defaults."""
 
+_SCHEDULED = """
+This DAG has a **schedule**: as soon as it is switched on (unpaused), which the box below the trigger form does, too,
+Airflow starts a run for the last interval, with the values of the DAG's file, and then one after each interval.
+
+"""
+"""What nobody expects who only wants to press Trigger (Airflow 3.3.2)."""
+
+_OF_INTERVAL = {
+    "start": "the start of the run's data interval, which is its logical date; that of a run of a backfill is its day",
+    "end": "the end of the run's data interval, excluded",
+}
+"""What an empty period means where each run copies its interval."""
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 _CODE, _MARKDOWN, _ESCAPED = re.compile(r"`([^`]+)`"), re.compile(r"([\\`*_\[\]<>#|~])"), r"\\\1"
@@ -81,6 +94,18 @@ def migration_params(defaults: Mapping[str, object] | None = None) -> dict[str, 
     return _params(OPTIONS, _OWN, defaults or {})
 
 
+def _explained(*, by_interval: bool, is_scheduled: bool) -> dict[str, Option]:
+    """The options as the form of a DAG explains them."""
+    options = dict(OPTIONS)
+    for name, default in _OF_INTERVAL.items() if by_interval else ():
+        options[name] = dataclasses.replace(options[name], default=default)
+    if is_scheduled:
+        first = next(iter(options))
+        explanation = f"{options[first].explanation}\n{_SCHEDULED.rstrip()}"
+        options[first] = dataclasses.replace(options[first], explanation=explanation)
+    return options
+
+
 def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Mapping[str, object]) -> dict[str, Param]:
     """A Param for each option.
 
@@ -91,7 +116,9 @@ def _params(options: Mapping[str, Option], own: Mapping[str, object], given: Map
     """
     if unknown := given.keys() - options.keys():
         raise ValueError(f"there is no option {', '.join(sorted(unknown))}; the options are {', '.join(options)}")
-    return {name: _param(option, own[name], given.get(name, own[name])) for name, option in options.items()}
+    return {
+        name: _param(option, own[name], without_dates(given.get(name, own[name]))) for name, option in options.items()
+    }
 
 
 def _param(option: Option, own: object, default: object) -> Param:
@@ -147,12 +174,20 @@ def _bold(text: str) -> str:
     return f"**{_MARKDOWN.sub(_ESCAPED, text.strip())}**"
 
 
+def _workers(dag: DAG, options: OptionValues | None) -> int:
+    """The workers of a batch, as far as they are known before a run: those of the options, or of the form."""
+    given = options.get("workers") if options else dag.params.get("workers")
+    return int(given) if isinstance(given, (int, str)) else MigrationOptions().workers
+
+
 def migration(
     group_id: str = "migration",
     options: OptionValues | None = None,
     *,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    pool: str | None = None,
+    shared: bool = False,
     linger: float = LINGER,
     ended_by: str | None = None,
     prefix_group_id: bool = True,
@@ -165,6 +200,9 @@ def migration(
         by_interval: whether each run copies its data interval, where no start and no end are given.
         parallel_batches: how many batches are copied at the same time; each holds `workers` sessions at the source
             and as many at the target. None leaves it to Airflow's limits.
+        pool: of Airflow, whose slots are the sessions that a server has for all migrations: each batch that is copied
+            or compared takes as many as it has workers.
+        shared: whether the limits on rows and bytes a second are of all runs of the DAG together, and not of each.
         linger: seconds after the last row for which `follow` stays in its worker, see `TDengineFollowOperator`.
         ended_by: the id of a task whose success ends following. Nobody is to write to the source any more then:
             `finish` compares all rows, and fails where others have come.
@@ -172,6 +210,7 @@ def migration(
     """
     with TaskGroup(group_id, prefix_group_id=prefix_group_id) as group:
         group.dag.tags.add(TAG)
+        sessions = {"pool": pool, "pool_slots": _workers(group.dag, options)} if pool else {}
         resolve = TDengineResolveOperator(task_id="resolve", options=options, by_interval=by_interval)
         resolved: Any = resolve.output
         sync = TDengineSchemaSyncOperator(task_id="sync_schema", options=resolved)
@@ -180,8 +219,10 @@ def migration(
             task_id="copy",
             options=resolved,
             parallel_batches=parallel_batches,
+            shared=shared,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineRangeMigrationOperator.map_index_template,
+            **sessions,
         ).expand(batch=plan.output)
         copied: Any = copy.output
         verify = TDengineVerifyBatchOperator.partial(
@@ -190,6 +231,7 @@ def migration(
             parallel_batches=parallel_batches,
             max_active_tis_per_dagrun=parallel_batches,
             map_index_template=TDengineVerifyBatchOperator.map_index_template,
+            **sessions,
         ).expand(copied=copied)
         # One at a time: Airflow fails a task that tells of a new asset while another one does (measured 3.3.2).
         batches: Any = plan.output
@@ -240,6 +282,8 @@ def migration_dag(
     defaults: Mapping[str, object] | None = None,
     by_interval: bool = False,
     parallel_batches: int | None = 4,
+    pool: str | None = None,
+    shared: bool = False,
     linger: float = LINGER,
     **dag_arguments: Any,
 ) -> DAG:
@@ -250,29 +294,49 @@ def migration_dag(
         defaults: values by option name that the form shows first.
         by_interval: whether each run copies its data interval, where the form has no start and no end; for backfills.
         parallel_batches: how many batches are copied at the same time.
+        pool: see `migration`.
+        shared: see `migration`.
         linger: seconds after the last row for which `follow` stays in its worker.
         dag_arguments: of `DAG`, such as schedule, default_args, description or doc_md.
 
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    with form_dag(dag_id, defaults, {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}) as dag:
-        migration(by_interval=by_interval, parallel_batches=parallel_batches, linger=linger, prefix_group_id=False)
+    arguments = {"description": _DESCRIPTION, "doc_md": _DOC, **dag_arguments}
+    with form_dag(dag_id, defaults, arguments, by_interval=by_interval) as dag:
+        migration(
+            by_interval=by_interval,
+            parallel_batches=parallel_batches,
+            pool=pool,
+            shared=shared,
+            linger=linger,
+            prefix_group_id=False,
+        )
     return dag
 
 
-def form_dag(dag_id: str, defaults: Mapping[str, object] | None, dag_arguments: Mapping[str, Any]) -> DAG:
-    """A DAG without tasks, with the form of a migration.
+def form_dag(
+    dag_id: str,
+    defaults: Mapping[str, object] | None,
+    dag_arguments: Mapping[str, Any],
+    *,
+    by_interval: bool = False,
+) -> DAG:
+    """A DAG without tasks, with the form of a migration, which warns where there is a schedule.
 
     Parameters:
         dag_id: the DAG's name.
         defaults: values by option name that the form shows first.
         dag_arguments: of `DAG`.
+        by_interval: whether each run copies its data interval.
 
     Raises:
         ValueError: `defaults` names an option that does not exist.
     """
-    return _dag(dag_id, migration_params(defaults), dag_arguments)
+    is_scheduled = dag_arguments.get("schedule") is not None
+    options = _explained(by_interval=by_interval, is_scheduled=is_scheduled)
+    document = (_SCHEDULED if is_scheduled else "") + (dag_arguments.get("doc_md") or "")
+    return _dag(dag_id, _params(options, _OWN, defaults or {}), {**dag_arguments, "doc_md": document or None})
 
 
 def _dag(dag_id: str, params: Mapping[str, Param], dag_arguments: Mapping[str, Any]) -> DAG:

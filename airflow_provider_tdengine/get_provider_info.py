@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from typing_extensions import Unpack
@@ -9,8 +10,12 @@ from typing_extensions import Unpack
 from airflow_provider_tdengine import __version__
 from airflow_provider_tdengine.client.address import DEFAULT_PORT, SCHEMES
 
-_HOOK = "airflow_provider_tdengine.hooks.tdengine"
-_ASSETS = "airflow_provider_tdengine.assets"
+_PACKAGE = "airflow_provider_tdengine"
+_HOOK = f"{_PACKAGE}.hooks.tdengine"
+_ASSETS = f"{_PACKAGE}.assets"
+_OPERATORS = ("assess", "comparison", "dead_letters", "follow", "migration", "offline")
+_SENSORS = ("cutover", "new_rows")
+_LINKS = ("MigrationLink", "AssessmentLink", "CertificateLink", "DeadLettersLink")
 
 
 class ConnFieldSchema(TypedDict, total=False):
@@ -41,7 +46,11 @@ PLACEHOLDERS = {
 
 
 def get_provider_info() -> dict[str, object]:
-    """The provider's metadata, after Airflow's provider_info.schema.json."""
+    """The provider's metadata, after Airflow's provider_info.schema.json.
+
+    Every process of Airflow asks for it when it starts. It names no plugin: that is an entry point of its own, and
+    Airflow 3.3 refuses one that it meets twice.
+    """
     return {
         "package-name": "airflow-provider-tdengine",
         "name": "TDengine",
@@ -50,7 +59,19 @@ def get_provider_info() -> dict[str, object]:
         "integrations": [
             {"integration-name": "TDengine", "external-doc-url": "https://docs.tdengine.com/", "tags": ["service"]}
         ],
-        "hooks": [{"integration-name": "TDengine", "python-modules": [_HOOK]}],
+        "operators": _of_integration("operators", _OPERATORS),
+        "sensors": _of_integration("sensors", _SENSORS),
+        "triggers": _of_integration("triggers", ("follow",)),
+        "hooks": _of_integration("hooks", ("tdengine",)),
+        "transfers": [
+            {
+                "source-integration-name": "TDengine",
+                "target-integration-name": "TDengine",
+                "python-module": f"{_PACKAGE}.operators.migration",
+            }
+        ],
+        "dialects": [{"dialect-type": "tdengine", "dialect-class-name": f"{_PACKAGE}.hooks.dialect.TDengineDialect"}],
+        "extra-links": [f"{_PACKAGE}.page.links.{name}" for name in _LINKS],
         "asset-uris": [
             {
                 "schemes": ["tdengine"],
@@ -73,6 +94,13 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
     }
+
+
+def _of_integration(kind: str, modules: Sequence[str]) -> list[dict[str, object]]:
+    """The modules of a kind."""
+    return [
+        {"integration-name": "TDengine", "python-modules": [f"{_PACKAGE}.{kind}.{module}" for module in modules]},
+    ]
 
 
 def conn_fields() -> dict[str, ConnField]:
@@ -118,11 +146,8 @@ def conn_fields() -> dict[str, ConnField]:
         "cert_file": _field(
             "Certificate file", "File on the workers with the client's own certificate, if servers ask for it", "string"
         ),
-        "key_file": _field(
-            "Key file",
-            "File on the workers with its key, not encrypted (default: the certificate file)",
-            "string",
-        ),
+        "key_file": _field("Key file", "File on the workers with its key (default: the certificate file)", "string"),
+        "key_password": _field("Key password", "Of the key, if it is encrypted", "string", format="password"),
         "compression": _field(
             "Compression", "Compress WebSocket messages; worth it on slow networks only", "boolean", default=False
         ),

@@ -16,6 +16,13 @@ _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _CHOSEN = '{dag_id=~"$dag_id", run=~"$run"}'
 _WIDTH = 24
 
+_TDENGINE = {"type": "tdengine-datasource", "uid": "${tdengine}"}
+_DRIFT = (
+    "SELECT _wstart AS ts, LAST(missing_rows) + LAST(changed_rows) + LAST(extra_rows) AS differing, super_table "
+    "FROM $results.verification WHERE ts >= $from AND ts < $to PARTITION BY migration, super_table INTERVAL(1d)"
+)
+"""What docs/verification.md explains."""
+
 # Title, unit, kind of panel, width, and expressions by their legends, in which [rows] stands for the series of rows.
 _PANELS: list[tuple[str, str, str, int, Mapping[str, str]]] = [
     ("Copied", "percent", "gauge", 4, {"copied": "sum([percent]) / sum([batches])"}),
@@ -135,6 +142,22 @@ def _panels() -> Iterator[dict[str, Any]]:
             x, y = 0, y + height
 
 
+def _drift() -> dict[str, Any]:
+    """Of the results of comparisons, which are in TDengine."""
+    target = {"refId": "A", "datasource": _TDENGINE, "queryType": "SQL", "sql": _DRIFT, "alias": "{{super_table}}"}
+    return {
+        "id": len(_PANELS) + 1,
+        "type": "timeseries",
+        "title": "Rows that differ, by night (option results_database)",
+        "datasource": _TDENGINE,
+        "gridPos": {"x": 0, "y": 100, "w": _WIDTH, "h": 8},
+        "fieldConfig": {"defaults": {"unit": "short", "min": 0}, "overrides": []},
+        "timeFrom": "90d",
+        "options": {},
+        "targets": [target],
+    }
+
+
 def _variable(name: str, label: str, query: str) -> dict[str, Any]:
     """A choice of label values; all, at first."""
     return {
@@ -154,6 +177,8 @@ def _variable(name: str, label: str, query: str) -> dict[str, Any]:
 def dashboard() -> dict[str, Any]:
     """As Grafana imports it."""
     data = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
+    tdengine = {"name": "tdengine", "label": "TDengine", "type": "datasource", "query": "tdengine-datasource"}
+    results = {"name": "results", "label": "Results database", "type": "textbox", "query": "migrations"}
     known = series("total_duration")
     return {
         "uid": "tdengine-migrations",
@@ -166,11 +191,13 @@ def dashboard() -> dict[str, Any]:
         "templating": {
             "list": [
                 data,
+                tdengine,
+                results,
                 _variable("dag_id", "DAG", f"label_values({known}, dag_id)"),
                 _variable("run", "Run", f'label_values({known}{{dag_id=~"$dag_id"}}, run)'),
             ]
         },
-        "panels": list(_panels()),
+        "panels": [*_panels(), _drift()],
     }
 
 

@@ -26,7 +26,7 @@ first one, the timestamp, must have the same name on both sides.
   finding. The message has the column and the value.
 - **lossy**: digits are cut. A timestamp goes to the step of the target at or before it, also before 1970. Rows of a
   table that have one timestamp then (with a second key: one timestamp and key) are one row in the target, the last of
-  them; the copy tasks report how many the others were, and verification expects just so many rows less.
+  them; the copy tasks report how many the others were, and verification expects that many rows less.
 
 A VARCHAR, NCHAR, VARBINARY or GEOMETRY of the target that is shorter than the source's is lengthened by schema sync.
 

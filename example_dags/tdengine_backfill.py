@@ -1,8 +1,10 @@
 """Copies a day of all tables a run, and compares it: a long history goes over in parts that can be repeated.
 
 1. Write your database below, in place of `power`, and make the connections `tdengine_source` and `tdengine_target`.
-2. Press **Trigger**, choose **Backfill**, and give the days. Each run copies one of them.
-3. A run that is red says in its log why; run the backfill again for those days, or clear the red task.
+2. Switch the DAG on. It has a schedule, so Airflow at once starts the run of yesterday, and then one a day; give it an
+   `end_date` below if you want the backfill only.
+3. Press **Trigger**, choose **Backfill**, and give the days. Each run copies one of them, and its id names the day.
+4. A run that is red says in its log why; run the backfill again for those days, or clear the red task.
 """
 
 from datetime import datetime, timezone

@@ -1,4 +1,4 @@
-"""A DAG of your own: two plants go into one database, each with names and a tag of its own, and a failure is told.
+"""A DAG of your own: two plants go into one database, each with names and a tag of its own; a failure is reported.
 
 1. Write your databases below, in place of `plant_north` and `plant_south`, and put your notifier into `tell`.
 2. Press **Trigger**. There is no form: the options stand in this file.

@@ -1,7 +1,8 @@
 """Copies rows as they arrive, a run for each increment, so that other DAGs can be scheduled on them.
 
 1. Write your databases and START below: rows from then on are copied.
-2. Switch the DAG on. Each run waits without a worker until there are new rows, copies them, and updates the asset.
+2. Switch the DAG on: the first run starts at once. Each run waits without a worker until there are new rows, copies
+   them, and updates the asset.
 3. Switch it off to stop. Rows of a run that failed come with the next one. When you give it up for good: the log
    of `copy` says which topic to drop, where there is one.
 """

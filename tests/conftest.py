@@ -6,17 +6,26 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-_SHARED = ("tests/browser", "tests/system")
-"""Folders whose tests share an Airflow of the session; the demo has its own."""
+_FIRST = ("connection_form", "follow", "migrations_page", "resume", "trigger_form")
+"""Files of tests/system which share an Airflow, about half of its work; the others have another one."""
 
-_LONGEST = ("tests/system", "tests/system/test_demo.py", "tests/browser")
-"""What takes minutes, the longest first: what comes last is to be short, so that no process waits for the others."""
+_LONGEST = (
+    "first Airflow",
+    "second Airflow",
+    "tests/system/test_demo.py",
+    "tests/wild/test_wild.py",
+    "tests/unit/migration/structure/test_findings.py",
+    "tests/unit/benchmarks/test_benchmarks.py",
+)
+"""What takes longest, in this order: what comes last is to be short, so that no process waits for the others."""
 
 
 def _scope(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    folder = file.rpartition("/")[0]
-    return folder if folder in _SHARED and not file.endswith("test_demo.py") else file
+    if file in _LONGEST or not file.startswith("tests/system/"):
+        return file
+    is_first = file.removeprefix("tests/system/test_").removesuffix(".py") in _FIRST
+    return _LONGEST[0] if is_first else _LONGEST[1]
 
 
 class Scheduling(LoadScopeScheduling):

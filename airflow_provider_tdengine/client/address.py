@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import platform
 import random
 import ssl
 import time
@@ -54,7 +55,8 @@ class Address:
         verify: whether the server's certificate must be trusted (wss and https).
         ca_file: file of certificates that are trusted in place of the system's.
         cert_file: file of the client's own certificate, for servers that ask for one (wss and https).
-        key_file: file of its key, not encrypted; where it is None, `cert_file` has it.
+        key_file: file of its key; where it is None, `cert_file` has it.
+        key_password: of that key, where it is encrypted.
         compression: whether WebSocket messages are compressed; it costs more time than a local network does.
     """
 
@@ -73,6 +75,7 @@ class Address:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
     compression: bool = False
 
     def __post_init__(self) -> None:
@@ -221,22 +224,23 @@ class Address:
         """How the server's certificate is checked, None without TLS.
 
         Raises:
-            AddressError: `ca_file`, `cert_file` or `key_file` cannot be read.
+            AddressError: `ca_file`, `cert_file` or `key_file` cannot be read, or `key_password` is not the key's.
         """
         if not self.is_tls:
             return None
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates: {error}") from error
+            raise AddressError(f"ca_file {self.ca_file!r} cannot be read as certificates on {_here(error)}") from error
         if self.cert_file:
             try:
-                # Where the key is encrypted, OpenSSL would ask for its password at the terminal.
-                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
+                # Where the key is encrypted, and no password is given, OpenSSL would ask for it at the terminal.
+                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: self.key_password or "")
             except (OSError, ssl.SSLError) as error:
                 files = f"cert_file {self.cert_file!r}" + (f" and key_file {self.key_file!r}" if self.key_file else "")
                 raise AddressError(
-                    f"{files} cannot be read as a certificate and its key, which must not be encrypted: {error}"
+                    f"{files} cannot be read as a certificate and its key, with the key_password given, if it is "
+                    f"encrypted, on {_here(error)}"
                 ) from error
         if not self.verify:
             context.check_hostname = False
@@ -258,6 +262,12 @@ def login_refused(address: Address, error: AuthenticationFailed) -> Authenticati
     refusal = AuthenticationFailed(f"{address} refuses {account}{doubt}. {error.message}", code=error.code)
     refusal.retryable = error.retryable
     return refusal
+
+
+def _here(error: OSError) -> str:
+    """Where a file was looked for, what came of it, and what to do."""
+    reason = error.strerror or error
+    return f"host {platform.node()} ({reason}); all hosts that connect need it, under the same path"
 
 
 def _is_host(host: str) -> bool:

@@ -37,6 +37,7 @@ from airflow_provider_tdengine.client.stream import (
     SILENCE,
     Expired,
     at_any_host,
+    closed,
     connection_error,
     open_stream,
 )
@@ -264,7 +265,7 @@ def _protocol_of(host: Address, path: str) -> ClientProtocol:
 
 def _closed_early(address: Address, error: Exception) -> ConnectionFailed:
     if isinstance(error, (ConnectionError, InvalidHandshake)):
-        return ConnectionFailed(f"{address} closed the connection before the WebSocket was open")
+        return closed(address, "before the WebSocket was open")
     return connection_error(address, error)
 
 

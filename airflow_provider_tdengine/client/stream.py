@@ -30,6 +30,9 @@ MAX_ANSWER = 320 * 1024 * 1024
 
 _CHUNK = 256 * 1024
 
+_OTHER_HOST = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+
 # The kernel asks a silent peer whether it is there, and gives up what is not acknowledged (Linux; macOS has fewer).
 _KEEP_ALIVE = {
     "TCP_KEEPIDLE": SILENCE // 2,
@@ -235,20 +238,31 @@ def open_stream(address: Address, deadline: float) -> Stream:
         if isinstance(error, Expired):
             raise Timeout(f"{address} did not finish the TLS handshake within {address.connect_timeout:g} s") from error
         if isinstance(error, (ssl.SSLEOFError, ConnectionError)):
-            raise ConnectionFailed(f"{address} closed the connection during the TLS handshake") from error
+            raise closed(address, "during the TLS handshake") from error
         if isinstance(error, OSError):
             raise connection_error(address, error) from error
         raise
+
+
+def closed(address: Address, when: str) -> ConnectionFailed:
+    """What to say of a server that ended a connection; of why, most say nothing.
+
+    Parameters:
+        address: where it is.
+        when: it did.
+    """
+    asks = address.is_tls and not address.cert_file
+    hint = "; if it asks for a certificate of its clients, give one as cert_file" if asks else ""
+    return ConnectionFailed(f"{address} closed the connection {when}{hint}")
 
 
 def connection_error(address: Address, error: Exception) -> ConnectionFailed:
     """What to say of a connection that did not come about or broke."""
     text = str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return CertificateRejected(
-            f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, "
-            "or switch verification off if you know what that means"
-        )
+        return _rejected(address, error)
+    if "CERTIFICATE_REQUIRED" in text or "ConnectionClosed" in text:
+        return closed(address, "before it had answered")
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
         return ConnectionFailed(f"{address} does not speak TLS; {address.scheme[:-1]}:// is for servers without it")
     if isinstance(error, (socket.gaierror, UnicodeError)):
@@ -289,3 +303,15 @@ def _poll(waited_for: socket.socket, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(waited_for, event)
     return bool(poll.poll(math.ceil(seconds * 1000)))
+
+
+def _rejected(address: Address, error: ssl.SSLCertVerificationError) -> CertificateRejected:
+    if error.verify_code in _OTHER_HOST:
+        return CertificateRejected(
+            f"The certificate of {address} is for another host ({error.verify_message}); give the host by the name "
+            "that the certificate has"
+        )
+    return CertificateRejected(
+        f"The certificate of {address} is not trusted ({error}); give the authority's certificate as ca_file, or "
+        "switch verification off if you know what that means"
+    )

@@ -1,4 +1,4 @@
-"""What the demo's old server holds: meters, transformers and tariffs of a small power company."""
+"""What the demo's old server holds: meters, transformers and tariffs of a power company, and two of its plants."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from airflow_provider_tdengine.testing import TDengineBox
 Array: TypeAlias = npt.NDArray[np.generic]
 
 DATABASE = "power"
+FLEET = "power, plant_*"
+"""What the demo migrates."""
+PLANTS = ("plant_north", "plant_south")
 ROWS = 500_000
-SUBTABLES = 300
+SUBTABLES = 320
 
-_METERS = 200
+_SHARE, _PUMPS = 25, 10
+"""Each plant has one of so many rows, in so many subtables."""
+
+_METERS, _TRANSFORMERS = 200, 100
 _START = 1_614_556_800_000  # 2021-03-01 UTC, in ms
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 
@@ -48,6 +54,24 @@ def fill(box: TDengineBox, rows: int, report: Callable[[int], None]) -> None:
     for statement in _STRUCTURE:
         box.execute(statement)
     random = np.random.default_rng(2021)
+    done = sum(_fill_plant(box, plant, random, rows // _SHARE) for plant in PLANTS)
+    _fill_power(box, rows - done, random, lambda more: report(done + more))
+
+
+def _fill_plant(box: TDengineBox, plant: str, random: np.random.Generator, rows: int) -> int:
+    """A database of pumps."""
+    box.execute(f"CREATE DATABASE {plant} KEEP 36500")
+    box.execute(f"CREATE STABLE {plant}.pumps (ts TIMESTAMP, bar DOUBLE, running BOOL) TAGS (hall INT)")
+    each = rows // _PUMPS
+    for number in range(_PUMPS):
+        box.execute(f"CREATE TABLE {plant}.p{number} USING {plant}.pumps TAGS ({number // 4})")
+        pressure = _with_nulls(random, random.normal(6, 0.5, each).round(2), 0.02)
+        _insert(box, plant, f"p{number}", [_START + np.arange(each) * _MINUTE, pressure, random.random(each) < 0.9])
+    return each * _PUMPS
+
+
+def _fill_power(box: TDengineBox, rows: int, random: np.random.Generator, report: Callable[[int], None]) -> None:
+    """The database of meters, transformers and tariffs."""
     a_meter, a_transformer = rows * 44 // 10_000, rows * 8 // 10_000
     done = 0
     for number in range(_METERS):
@@ -55,24 +79,24 @@ def fill(box: TDengineBox, rows: int, report: Callable[[int], None]) -> None:
         name = f"d{1001 + number}" if number < 180 else f"电表{number:03}"
         tags = f"{_PLACES[number % 6]}, 'DDZ-{number % 3}', {number // 10}, {number % 2 == 0}, {10 + number % 7 * 2.5}"
         box.execute(f"CREATE TABLE power.`{name}` USING power.meters TAGS ({tags})")
-        done += _insert(box, name, _meter(random, a_meter, number))
+        done += _insert(box, DATABASE, name, _meter(random, a_meter, number))
         report(done)
-    for number in range(SUBTABLES - _METERS):
+    for number in range(_TRANSFORMERS):
         name = f"T{number:02}"
         tags = f"'变电站 {number // 4 + 1}', {400 if number % 3 else 'NULL'}, {_START - number * _DAY}"
         box.execute(f"CREATE TABLE power.`{name}` USING power.`Transformers` TAGS ({tags})")
-        if number < SUBTABLES - _METERS - 1:  # The last one was never switched on: an empty subtable.
-            done += _insert(box, name, _transformer(random, a_transformer))
+        if number < _TRANSFORMERS - 1:  # The last one was never switched on: an empty subtable.
+            done += _insert(box, DATABASE, name, _transformer(random, a_transformer))
             report(done)
-    _insert(box, "tariffs", _tariffs(random, rows - done))
+    _insert(box, DATABASE, "tariffs", _tariffs(random, rows - done))
     report(rows)
 
 
-def _insert(box: TDengineBox, table: str, columns: list[Array]) -> int:
+def _insert(box: TDengineBox, database: str, table: str, columns: list[Array]) -> int:
     rows = list(zip(*(column.astype("U").tolist() for column in columns), strict=True))
     for first in range(0, len(rows), 4000):
         values = " ".join(f"({','.join(row)})" for row in rows[first : first + 4000])
-        box.execute(f"INSERT INTO power.`{table}` VALUES {values}")
+        box.execute(f"INSERT INTO {database}.`{table}` VALUES {values}")
     return len(rows)
 
 

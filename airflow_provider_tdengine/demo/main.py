@@ -11,18 +11,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from airflow_provider_tdengine.client import Address, Client
 from airflow_provider_tdengine.demo.compare import Group, compare
-from airflow_provider_tdengine.demo.data import DATABASE, ROWS, SUBTABLES, fill
+from airflow_provider_tdengine.demo.data import DATABASE, FLEET, PLANTS, ROWS, SUBTABLES, fill
 from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome, DemoError, go, shown
 from airflow_provider_tdengine.demo.ui import AirflowUi
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
+
+_DATABASES = (*PLANTS, DATABASE)
 
 SOURCE_VERSION, TARGET_VERSION = "2.4.0.18", "3.3.3.0"
 
@@ -87,11 +91,11 @@ def main(given: Sequence[str] | None = None) -> int:
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_tdengine.demo",
-        description="A TDengine 2.4 database arrives in a 3.3 one, through an Airflow DAG.",
+        description="Three TDengine 2.4 databases arrive in a 3.3 server, through one run of an Airflow DAG.",
     )
     parser.add_argument("--ui", action="store_true", help="leave Airflow running, to be used in a browser")
     parser.add_argument("--home", type=Path, default=Path(".demo"), help="where files are kept (default: .demo)")
-    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of the 2.4 database (default: {ROWS})")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of the 2.4 databases (default: {ROWS})")
     return parser.parse_args(given)
 
 
@@ -109,7 +113,7 @@ class Servers:
     Parameters:
         source: of 2.4.
         target: of 3.3.
-        rows: how many rows the source's database gets.
+        rows: how many rows the source's databases get.
     """
 
     source: TDengineBox
@@ -118,9 +122,11 @@ class Servers:
 
     def introduce(self, screen: Screen) -> None:
         """Say what they are."""
-        screen.heading(f"A TDengine {self.source.version} database goes to {self.target.version}, by an Airflow DAG")
+        screen.heading(
+            f"TDengine {self.source.version} databases go to {self.target.version}, by one run of an Airflow DAG"
+        )
         screen.line("Both servers are simulated in this process; Airflow and the migration are the real ones.")
-        screen.line(f"  source  {self.source.url}   TDengine {self.source.version}, database {DATABASE}")
+        screen.line(f"  source  {self.source.url}   TDengine {self.source.version}, databases {', '.join(_DATABASES)}")
         screen.line(f"  target  {self.target.url}   TDengine {self.target.version}, empty")
 
     @property
@@ -130,9 +136,10 @@ class Servers:
         return source, target
 
     @property
-    def catalogs(self) -> tuple[Catalog, Catalog]:
-        source, target = (Catalog(Client(address), DATABASE) for address in self.addresses)
-        return source, target
+    def catalogs(self) -> dict[str, tuple[Catalog, Catalog]]:
+        """Source and target of each database."""
+        source, target = map(Client, self.addresses)
+        return {name: (Catalog(source, name), Catalog(target, name)) for name in _DATABASES}
 
 
 def prepare(screen: Screen, home: AirflowHome, servers: Servers, start_airflow: Callable[[], _T]) -> _T:
@@ -154,7 +161,7 @@ def prepare(screen: Screen, home: AirflowHome, servers: Servers, start_airflow: 
         try:
             with screen.bar("fill", servers.rows) as report:
                 fill(servers.source, servers.rows, report)
-            text = f"{servers.rows:,} rows in {SUBTABLES} subtables and a normal table of the source"
+            text = f"{servers.rows:,} rows in {SUBTABLES} subtables and a normal table of {len(_DATABASES)} databases"
             screen.stage("fill", time.monotonic() - started, text)
             with screen.bar("airflow", what="Airflow makes its database"):
                 airflow = starting.result()
@@ -185,14 +192,14 @@ def serve(screen: Screen, home: AirflowHome, servers: Servers) -> NoReturn:
 
 def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
     """Run the DAG, then compare; true if it is green and all is equal."""
-    conf = {"source_database": DATABASE}
+    conf = {"source_database": FLEET}
 
     def start() -> subprocess.Popen[bytes]:
         home.make_database()
         return home.load_dag(conf, *servers.addresses)
 
     process = prepare(screen, home, servers, start)
-    screen.heading(f"DAG {DAG_ID}, source_database={DATABASE}")
+    screen.heading(f"DAG {DAG_ID}, source_database={FLEET}")
     run = _Run(screen, home.events, servers)
     go(process)
     if not run.watch(process):
@@ -219,24 +226,34 @@ def _fail(screen: Screen, home: AirflowHome, what: str, lines: list[str]) -> Non
 
 
 def compare_all(screen: Screen, servers: Servers) -> list[Group]:
-    """Compare the two databases, and show the result by super table."""
-    started = time.monotonic()
+    """Compare the databases, and show the result by super table."""
+    groups: dict[str, list[Group]] = {}
+    done, started = 0, time.monotonic()
     with screen.bar("compare", servers.rows) as report:
-        groups = compare(*servers.catalogs, report)
-    equal = not any(group.differences for group in groups)
-    screen.stage("compare", time.monotonic() - started, f"{sum(group.rows for group in groups):,} rows", good=equal)
+        for database, (source, target) in servers.catalogs.items():
+            groups[database] = compare(source, target, partial(_report_from, report, done))
+            done += sum(group.rows for group in groups[database])
+    every = [group for found in groups.values() for group in found]
+    equal = not any(group.differences for group in every)
+    screen.stage("compare", time.monotonic() - started, f"{done:,} rows", good=equal)
     lines = [
         [
+            database,
             group.name,
             "normal table" if group.subtables is None else f"{group.subtables:,}",
             f"{group.rows:,}",
             f"{len(group.differences)} different" if group.differences else "equal",
         ]
-        for group in groups
+        for database, found in groups.items()
+        for group in found
     ]
     screen.line()
-    screen.table([("table", False), ("subtables", True), ("rows", True), ("result", False)], lines)
-    return groups
+    screen.table([("database", False), ("table", False), ("subtables", True), ("rows", True), ("result", False)], lines)
+    return every
+
+
+def _report_from(report: Callable[[int], None], before: int, rows: int) -> None:
+    report(before + rows)
 
 
 class _Run:
@@ -331,7 +348,8 @@ def _result(task: str, result: Any) -> str:
     if task == "sync_schema":
         return f"{len((result or {}).get('stables', ()))} super tables and {_number(result, 'tables')} tables created"
     if task == "plan":
-        return f"{len(result or ())} batches"
+        tasks = wording.number(len(result or ()), "task")
+        return f"{_batches(result or ())} batches of {len(_DATABASES)} databases, in {tasks}"
     if task == "certify":
         tables, rows = _number(result, "tables"), _number(result, "rows")
         return f"{tables} tables, {rows:,} rows: the same values, tags and structure"
@@ -342,7 +360,12 @@ def _of_batches(task: str, results: Sequence[Any], seconds: float) -> str:
     """What the tasks of all batches returned, in a few words."""
     rows = sum(_number(result, "rows") for result in results)
     more = f", {rows / seconds:,.0f} rows/s" if task == "copy" else ": what the target holds is what was copied"
-    return f"{rows:,} rows in {len(results)} batches{more}"
+    return f"{rows:,} rows in {_batches(results)} batches{more}"
+
+
+def _batches(results: Sequence[Any]) -> int:
+    """How many batches there are in packs."""
+    return sum(len(result["parts"]) for result in results)
 
 
 def _number(result: Any, name: str) -> int:

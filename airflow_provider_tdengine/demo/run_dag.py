@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 import httpx
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG
 
 
 def main() -> int:

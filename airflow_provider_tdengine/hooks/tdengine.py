@@ -77,7 +77,7 @@ class TDengineHook(DbApiHook):
             "connect_timeout": extra.seconds("connect_timeout"),
             "timeout": extra.seconds("timeout"),
             "verify": extra.flag("verify"),
-            **{name: extra.text(name) for name in ("ca_file", "cert_file", "key_file")},
+            **{name: extra.text(name) for name in ("ca_file", "cert_file", "key_file", "key_password")},
             "compression": extra.flag("compression"),
             "user": connection.login or None,
             "password": connection.password or None,
@@ -91,7 +91,10 @@ class TDengineHook(DbApiHook):
             given = {name: value for name, value in settings.items() if value is not None}
             return Address(host=host, port=connection.port or DEFAULT_PORT, **given)
         except AddressError as error:
-            raise AddressError(f"Connection {self.get_conn_id()!r}: {error.message}") from error
+            raise self._named(error) from error
+
+    def _named(self, error: AddressError) -> AddressError:
+        return AddressError(f"Connection {self.get_conn_id()!r}: {error.message}")
 
     @property
     def time_zone(self) -> ZoneInfo:
@@ -113,22 +116,31 @@ class TDengineHook(DbApiHook):
         """The client for bulk data: sessions over WebSocket, blocks of rows. Nothing is sent yet.
 
         Raises:
-            AddressError: the Airflow connection cannot be right.
+            AddressError: the Airflow connection cannot be right, or names a file that this host does not have.
         """
-        return Client(self.address)
+        return Client(self._usable_address())
+
+    def _usable_address(self) -> Address:
+        """The address, whose files this host has."""
+        address = self.address
+        try:
+            address.ssl_context()
+        except AddressError as error:
+            raise self._named(error) from error
+        return address
 
     def get_conn(self) -> TDengineConnection:
         """A DB-API connection over REST.
 
         Raises:
-            AddressError: the Airflow connection cannot be right.
+            AddressError: the Airflow connection cannot be right, or names a file that this host does not have.
             UnsupportedServer: older than 2.4, or no TDengine.
             TDengineError: no answer or no login.
         """
         # taospy and its requests are more than half of all imports, and every task of a migration would wait for them.
         from airflow_provider_tdengine.hooks.dbapi import TDengineConnection  # noqa: PLC0415
 
-        address = self.address
+        address = self._usable_address()
         if self._generation is None:
             over_rest = replace(address, scheme="https" if address.is_tls else "http")
             self._generation = Client(over_rest).generation

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
-from airflow_provider_tdengine.client.types import Precision
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.client.types import Precision
 
 DAY = 1440
 """Minutes."""
@@ -88,6 +90,9 @@ class DatabaseOptions:
 
 
 def _precision(text: str) -> Precision:
+    # It brings numpy, which a form has no use for.
+    from airflow_provider_tdengine.client.types import Precision  # noqa: PLC0415
+
     try:
         return Precision(text.strip("'\"").lower())
     except ValueError:

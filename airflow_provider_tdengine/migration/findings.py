@@ -6,7 +6,7 @@ their number. So findings take little memory, and fit into a message and an XCom
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 
@@ -140,6 +140,11 @@ def sent(findings: Sequence[Finding]) -> list[dict[str, str]]:
         action = "The log of the task has them"
         first.append(Finding(f"{len(rest):,} more findings", "they are left out here", action, rest[0].severity))
     return [{name: wording.beginning(text, _CHARACTERS) for name, text in one.to_dict().items()} for one in first]
+
+
+def received(findings: Iterable[Mapping[str, str]]) -> list[Finding]:
+    """The inverse of `sent`, of findings that stand in the way."""
+    return [Finding(one["object"], one["found"], one["action"]) for one in findings]
 
 
 class MigrationStopped(TDengineError):

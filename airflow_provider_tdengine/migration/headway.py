@@ -96,6 +96,11 @@ class Headway:
             self._done = done
             self._earlier = self._earlier if earlier is None else earlier
 
+    def skip(self, count: int) -> None:
+        """So much was done before it was entered, which counts for no rate."""
+        with self._lock:
+            self._earlier += count
+
     def resume(self) -> None:
         """After a while without anything to do: how fast it is counts from here on."""
         with self._lock:

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TypeVar, cast
 
 import pendulum
@@ -74,6 +74,9 @@ def described(
     return field
 
 
+RESOLVED_ON = "resolved_on"
+"""No option: the host on which they were resolved, beside options that name a folder on its disk."""
+
 # In the order in which people decide.
 FIRST = "What to migrate"
 """The section that a form shows open."""
@@ -81,6 +84,9 @@ FIRST = "What to migrate"
 _SCOPE, _TARGET, _RENAMING = "Scope", "Target tables", "Names and tags"
 _REFUSED, _VERIFICATION, _REALTIME, _COPYING = "Rows that do not fit", "Verification", "Realtime", "Copying"
 _LINES = "multiline"
+
+ASK = "ask"
+"""The value of options that leave it to a person, in Airflow."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +100,20 @@ class MigrationOptions:
         "",
         "Source database",
         FIRST,
-        "The database that is read.",
+        "The database that is read. One run may bring several over: names and patterns, separated by commas. `*` "
+        "stands for any characters, `?` for one; `*` alone means all databases but the system's own.",
         empty="none",
-        examples=("power",),
+        examples=("power", "power, plant_*"),
         required=True,
     )
     target_database: str = described(
         "",
         "Target database",
         FIRST,
-        "The database that is written. Another name renames it; several runs with one name bring databases together.",
+        "The database that is written. Another name renames it; several runs with one name bring databases together. "
+        "`*` stands for the source database's name; of several databases, each has a target of its own.",
         empty="the source database's name",
-        examples=("power_archive",),
+        examples=("power_archive", "*_archive"),
     )
     source_conn_id: str = described(
         "tdengine_source",
@@ -143,7 +151,8 @@ class MigrationOptions:
         "",
         "Name",
         FIRST,
-        "What this migration is called in lists, logs and reports.",
+        "What this migration is called in lists, logs and reports. Airflow's own run id says how and when the run was "
+        "created.",
         empty="source and target database",
         examples=("plant north to centre",),
     )
@@ -347,7 +356,7 @@ class MigrationOptions:
         "Most refused rows",
         _REFUSED,
         "How many rows of a copied batch, or of a shard that is followed, may become dead letters; with one more the "
-        "task fails, since so many are no matter of single rows. 0 for any number.",
+        "task fails, since more is wrong than single rows then. 0 for any number.",
         minimum=0,
         examples=("100", "0"),
     )
@@ -355,8 +364,8 @@ class MigrationOptions:
         "full",
         "Verification",
         _VERIFICATION,
-        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair mends "
-        "fails the run.",
+        "What is compared after copying; tags at all levels, unless schema is none. A difference that no repair "
+        "removes fails the run.",
         choices={
             "full": "every row, by a digest: the copy adds up what it reads, so that only the target is read again; "
             "without a copy both sides are read",
@@ -374,12 +383,27 @@ class MigrationOptions:
         minimum=0,
         maximum=10,
     )
-    delete_extra: bool = described(
-        False,
+    delete_extra: str = described(
+        "false",
         "Delete extra rows",
         _VERIFICATION,
-        "A repair deletes rows of migrated tables that only the target has in the period. Leave it off where anything "
-        "else writes into these tables.",
+        "What a repair does with rows of migrated tables that only the target has in the period. Leave them where "
+        "anything else writes into these tables.",
+        choices={
+            "false": "they stay, and are a difference",
+            ASK: "the task that adds up shows them to a person, and deletes what is approved; that takes the DAG of "
+            "example_dags/tdengine_approval.py",
+            "true": "they are deleted",
+        },
+    )
+    results_database: str = described(
+        "",
+        "Results database",
+        _VERIFICATION,
+        "A database of the target server, made when it is missing: each comparison adds a row for each super table to "
+        "its super table `verification`, for dashboards.",
+        empty="none is kept",
+        examples=("migrations",),
     )
     certificate_path: str = described(
         "",
@@ -492,6 +516,8 @@ class MigrationOptions:
         "followed.",
         choices={
             "evolve": "the target gets the same; of new tables, all rows are copied, late ones too",
+            ASK: "following stops and shows a person the statements that would be run; approved, it goes on; that "
+            "takes the DAG of example_dags/tdengine_approval.py",
             "fail": "following stops and names each change",
         },
     )
@@ -565,6 +591,7 @@ class MigrationOptions:
         Parameters:
             values: as for `checked`.
         """
+        values = {name: value for name, value in values.items() if name != RESOLVED_ON}
         given, findings, wrong = read_values(OPTIONS, dataclasses.fields(cls), values)
         options = cls(**given)  # type: ignore[arg-type]
         return options, [*findings, *options._contradictions(wrong)]
@@ -588,14 +615,16 @@ class MigrationOptions:
         """
         for name, option in OPTIONS.items():
             if option.required and name not in wrong and not getattr(self, name):
-                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.rstrip("."))
+                yield Finding(f"Option {name!r}", "it is empty", "Give one; " + option.explanation.partition(".")[0])
         for check, names in (
             (self._check_period, {"mode", "start", "end", "start_from"}),
             (self._check_mode, {"mode", "schema", "start", "end", "start_from", "stop_at"}),
             (self._check_database_options, {"database_options"}),
             (self._check_objects, {"objects"}),
             (self._check_dead_letters, {"on_error", "dead_letter_path"}),
+            (self._check_results, {"results_database", "source_database", "target_database"}),
             (self._check_sides, {"source_conn_id", "source_database", "target_conn_id", "target_database"}),
+            (self._check_fleet, {"source_database", "target_database", "mode"}),
         ):
             if not wrong & names:
                 yield from check()
@@ -626,11 +655,32 @@ class MigrationOptions:
             found = "it is empty, and on_error is dead_letter"
             yield Finding("Option 'dead_letter_path'", found, "Give a folder or an object storage URL")
 
+    def _check_results(self) -> Iterator[Finding]:
+        members, is_one = self.members, self.source_conn_id == self.target_conn_id
+        taken = {one.source_database: "source" for one in members if is_one}
+        taken |= {one.target: "target" for one in members}
+        if self.results_database in taken:
+            yield from results_in(taken[self.results_database], self)
+
     def _check_sides(self) -> Iterator[Finding]:
-        same_database = self.target_database in ("", self.source_database)
+        same_database = any(one.target == one.source_database for one in self.members)
         if self.source_conn_id == self.target_conn_id and same_database:
             found = f"both name {self.source_conn_id!r}, and the database {self.source_database!r}"
             yield onto_itself(found, "connection")
+
+    def _check_fleet(self) -> Iterator[Finding]:
+        """What several databases cannot have."""
+        if not self.is_fleet:
+            return
+        if len(self.databases) > 1 and self.target_database and "*" not in self.target_database:
+            yield Finding(
+                "Option 'target_database'",
+                f"{self.target_database!r} would be the target of several databases: {self.source_database}",
+                "Leave it out to keep their names, or give a rule with * for each name, such as *_archive",
+            )
+        if self.follows:
+            found = f"it is {self.mode}, and source_database {self.source_database!r} means several databases"
+            yield Finding("Option 'mode'", found, "Choose mode history, or follow them with a run for each database")
 
     def _check_mode(self) -> Iterator[Finding]:
         """Options that mean nothing in this mode, or something else than they seem to."""
@@ -659,19 +709,59 @@ class MigrationOptions:
         return self.mode != "history"
 
     @property
+    def asking(self) -> tuple[str, ...]:
+        """The options that leave something to a person."""
+        asking = {"delete_extra": self.delete_extra, "on_schema_change": self.on_schema_change if self.follows else ""}
+        return tuple(name for name, value in asking.items() if value == ASK)
+
+    @property
+    def leaves_structure(self) -> bool:
+        """Whether a comparison of the past repairs rows alone: following asks for changes of structure."""
+        return self.on_schema_change == ASK and not self.follows
+
+    @property
     def copies_history(self) -> bool:
         """Whether rows of before are copied."""
         return self.schema != "only" and self.mode != "realtime"
 
     @property
+    def databases(self) -> tuple[str, ...]:
+        """The source databases, as names and patterns."""
+        return tuple(_listed(self.source_database))
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether it is a migration of several databases: of a list, or of a pattern."""
+        return len(self.databases) > 1 or bool(_PATTERN.search(self.source_database))
+
+    @property
+    def members(self) -> list[MigrationOptions]:
+        """A migration of each of the databases, which patterns have become by then; of one database, the same."""
+        if not self.is_fleet:
+            return [self]
+        return [
+            dataclasses.replace(
+                self,
+                source_database=name,
+                target_database=self.target_of(name),
+                name=self.name and f"{self.name}, {name}",
+            )
+            for name in self.databases
+        ]
+
+    @property
     def target(self) -> str:
-        """The target database's name."""
-        return self.target_database or self.source_database
+        """The target database's name; of several databases, the rule that gives each its own."""
+        return (self.target_database or "*") if self.is_fleet else self.target_of(self.source_database)
+
+    def target_of(self, database: str) -> str:
+        """The target of a source database."""
+        return (self.target_database or "*").replace("*", database)
 
     @property
     def label(self) -> str:
         """What the migration is called."""
-        return self.name or f"{self.source_database} to {self.target}"
+        return self.name or f"{fleet_words(self.source_database)} to {self.target}"
 
     @property
     def folders(self) -> dict[str, str]:
@@ -785,11 +875,14 @@ def read_values(
     given: dict[str, object] = {}
     wrong = set()
     for field in fields:
-        value = values.get(field.name)
+        value = without_dates(values.get(field.name))
         if isinstance(value, str):
             value = _untemplated(field, value.strip())
         if value is None:
             continue
+        if options[field.name].choices and str(value) in ("True", "False"):
+            # A boolean, or what a template makes of it.
+            value = str(value).lower()
         found = check_secrets(field.name, value) if isinstance(value, str) else []
         if found := found or _check_value(field, options[field.name], value):
             findings += found
@@ -819,6 +912,11 @@ _OBJECTS = {
 }
 """What the option `objects` may name, in the order in which it is made, with the kinds that it means."""
 
+_PATTERN = re.compile(r"[*?]")
+
+_MOST_NAMES = 3
+"""Databases that stand by name where a migration is called by them."""
+
 _CONNECTIONS = ("source_conn_id", "target_conn_id")
 
 # Signs that Airflow allows; of an address with a password, they lack the @ and the ? of a token.
@@ -832,6 +930,12 @@ _AGO = re.compile(r"-(\d{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _MOMENTS = ("start", "end", "start_from", "stop_at")
+
+
+def fleet_words(source_database: str) -> str:
+    """The option `source_database` in a few words, however many databases it names."""
+    names = _listed(source_database)
+    return f"{len(names):,} databases" if len(names) > _MOST_NAMES else source_database
 
 
 def is_connection(text: str) -> bool:
@@ -857,6 +961,23 @@ def onto_itself(found: str, other: str) -> Finding:
         found,
         f"Give another {other} or another target_database; a database cannot be copied onto itself",
     )
+
+
+def results_in(side: str, options: MigrationOptions) -> Iterator[Finding]:
+    """What to say of results that would be written into a database that is migrated.
+
+    Parameters:
+        side: source or target.
+        options: which may name no database for results.
+    """
+    if options.results_database:
+        found = f"it is {options.results_database!r}, the {side} database"
+        yield Finding("Option 'results_database'", found, "Give a database of its own")
+
+
+def without_dates(value: object) -> object:
+    """A value, or the text of a date or moment: readers of YAML make such of what looks like one."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _untemplated(field: dataclasses.Field[object], text: str) -> object:

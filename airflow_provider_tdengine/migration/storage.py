@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -22,12 +24,33 @@ _T = TypeVar("_T")
 _LONGEST = 500_000_000
 """Bytes of a file of names that are read, at most: two names of 192 bytes for each of a million tables."""
 
+_PINNED = re.compile(r"(.*)#sha256=([0-9a-f]+)")
+_DIGITS = 16
+
 # What waiting does not cure; a full disk, and a storage behind a network, may be there again.
 _LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class StorageFailed(TDengineError):
     """A file or folder cannot be read or written."""
+
+
+class NamesUnread(ValueError):
+    """A file of names is not what an option means, on this host.
+
+    Parameters:
+        found: what is wrong with it.
+        action: what to do.
+    """
+
+    def __init__(self, found: str, action: str) -> None:
+        super().__init__(found)
+        self.action = action
+
+
+def this_host() -> str:
+    """The host of this process, for sentences about what others may not have."""
+    return f"host {platform.node()}"
 
 
 @contextmanager
@@ -80,16 +103,48 @@ def folder_findings(folders: Mapping[str, str], path: Callable[[str], Path] = Pa
             probe.unlink()
         except (OSError, ValueError, ImportError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or error
-            found = f"the folder {folder!r} cannot be written ({reason})"
+            found = f"the folder {folder!r} cannot be written on {this_host()} ({reason})"
             yield Finding(f"Option {option!r}", found, "Give a folder with room that this account may write")
 
 
-def read_names(path: str) -> bytes:
+def pinned_path(path: str) -> str:
+    """The path of a file of names with a digest of what it holds now, which `read_names` looks at.
+
+    Parameters:
+        path: with a digest already, or of a file that cannot be read, it stays as it is.
+    """
+    if _PINNED.fullmatch(path):
+        return path
+    try:
+        return f"{path}#sha256={_digest_of(_content(path))}"
+    except (OSError, ValueError):
+        return path
+
+
+def read_names(path: str) -> str:
     """What is in a file of names that an option says.
 
+    Parameters:
+        path: from `pinned_path`, or as the option says it.
+
     Raises:
-        OSError: it cannot be read, is no file, or has no end.
+        NamesUnread: it cannot be read on this host, is no file of text, has no end, or has changed.
     """
+    path, expected = match.groups() if (match := _PINNED.fullmatch(path)) else (path, None)
+    try:
+        content = _content(path)
+        text = content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        found = f"the file {path!r} cannot be read as UTF-8 text on {this_host()} ({reason})"
+        raise NamesUnread(found, "Put it where all workers can read it, under the same path") from error
+    if expected and expected != _digest_of(content):
+        found = f"the file {path!r} has changed since the run was resolved, or is another one on {this_host()}"
+        raise NamesUnread(found, "Bring back what it was, the same on all workers, or start a new run")
+    return text
+
+
+def _content(path: str) -> bytes:
     file = Path(path)
     if file.exists() and not file.is_file():
         raise OSError("it is no regular file")
@@ -98,6 +153,10 @@ def read_names(path: str) -> bytes:
     if len(content) > _LONGEST:
         raise OSError(f"it has more than {_LONGEST:,} bytes")
     return content
+
+
+def _digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
 
 
 def digest(value: object) -> str:

@@ -6,8 +6,10 @@ import math
 import textwrap
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
-from airflow_provider_tdengine.client.types import Precision
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.client.types import Precision
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

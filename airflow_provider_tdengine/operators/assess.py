@@ -10,19 +10,13 @@ from urllib.parse import quote
 
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS, AssessmentOptions
-from airflow_provider_tdengine.migration.planning import (
-    Survey,
-    database_facts,
-    databases_meant,
-    survey,
-    survey_document,
-    survey_lines,
-    write_assessment,
-)
-from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client, run_folder
+from airflow_provider_tdengine.operators.migration import OptionsOperator, clear_failures, client
+from airflow_provider_tdengine.operators.shared import run_folder
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.planning import Survey
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +39,14 @@ class TDengineAssessOperator(OptionsOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Look, log what was found, and keep the documents."""
+        from airflow_provider_tdengine.migration.planning import (
+            databases_meant,
+            survey,
+            survey_document,
+            survey_lines,
+            write_assessment,
+        )
+
         with clear_failures():
             options = AssessmentOptions.checked(self._given(context))
             sources = {name: client(name, "source_conn_ids") for name in options.sources}
@@ -64,6 +66,8 @@ class TDengineAssessOperator(OptionsOperator):
 
 def _summary(found: Survey, document: Mapping[str, Any], place: str | None) -> dict[str, object]:
     """What other tasks may want to know, in a few kilobytes."""
+    from airflow_provider_tdengine.migration.planning import database_facts
+
     first = {name: document[name] for name in ("assessment", "kind", "words", "tables", "rows", "counts")}
     databases = [database_facts(one) for one in document["databases"]]
     return {**first, "window": found.window_said, "document": place, "databases": databases}

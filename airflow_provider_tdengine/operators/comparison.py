@@ -3,71 +3,71 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSkipException,
-    AssetAlias,
-)
+from airflow.sdk import AssetAlias
 
 from airflow_provider_tdengine.assets import MIGRATED, create_asset
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import (
-    BatchComparison,
-    Comparison,
-    Kind,
-    Verdict,
-    certificate,
-    compare_batch,
-    conclude,
-    verify,
-    write,
-)
-from airflow_provider_tdengine.migration.copying import Batch, Copied, kept
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.structure import make_objects
 from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, failure, told
+from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
+    clear_failures,
+    failure,
+    leave_out,
+    run_name,
+    told,
+)
+from airflow_provider_tdengine.operators.packs import Part, each_part, label_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import BatchComparison, Comparison, Deletion, Verdict
+    from airflow_provider_tdengine.migration.copying import Batch
+    from airflow_provider_tdengine.migration.fleet import Outcome
 
 log = logging.getLogger(__name__)
 
 _STOPPED = "The comparison was stopped; cleared, it begins anew"
 
+_CURE = "The logs of their tasks say why; clear those"
+
 _SHOWN = 20
 """Differences, rows and batches that a message names."""
 
 
-class ComparingOperator(MigrationOperator):
+class ComparingOperator(AskingOperator, MigrationOperator):
     """What those who compare have in common."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # Made when the task runs: an operator is copied and pickled before.
-        self._stop: threading.Event | None = None
+    def refused(self, options: MigrationOptions, context: Context, database: str = "") -> dict[str, list[int]]:
+        """Timestamps of refused rows by table of the target, as far as their files are seen here.
 
-    def refused(self, options: MigrationOptions, context: Context) -> dict[str, list[int]]:
-        """Timestamps of refused rows by table of the target, as far as their files are seen here."""
-        folder = self.dead_letter_folder(options, context)
+        Parameters:
+            options: of the migration.
+            context: of the task.
+            database: whose rows they are, of a fleet.
+        """
+        from airflow_provider_tdengine.migration.copying import kept
+
+        folder = self.dead_letter_folder(options, context, database)
         return kept(folder) if folder else {}
-
-    def on_kill(self) -> None:
-        """Let the comparison end soon."""
-        if self._stop:
-            self._stop.set()
 
 
 class TDengineVerifyBatchOperator(ComparingOperator):
-    """Compares a batch that was copied, and mends what differs; a difference that stays fails the task.
+    """Compares a batch that was copied, or a pack, and mends what differs; a difference that stays fails the task.
 
     Parameters:
         copied: what `TDengineRangeMigrationOperator` returned.
@@ -76,7 +76,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         options: as of all stages.
 
     Returns:
-        What was compared, see `migration.comparing.BatchComparison`.
+        What was compared, see `migration.comparing.BatchComparison`; of a pack, that of each part as `parts`.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -92,35 +92,97 @@ class TDengineVerifyBatchOperator(ComparingOperator):
     @property
     def batch_label(self) -> str:
         """What the grid calls it, as soon as the task runs."""
-        return Batch.from_dict(self.copied["batch"]).label
+        parts = self.copied.get("parts")
+        return label_of(self.copied["batch"] if parts is None else {"parts": [part["batch"] for part in parts]})
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again."""
-        batch, copied = Batch.from_dict(self.copied["batch"]), Copied.from_dict(self.copied["copied"])
-        options = self.batch_options(context, batch)
+        from airflow_provider_tdengine.migration.comparing import Comparison, Kind
+        from airflow_provider_tdengine.migration.copying import Batch
+
+        options = self.migration_options(context)
         if options.verify == "none":
             raise AirflowSkipException("Nothing is compared: verify is none")
-        refused = self.refused(options, context) if copied.tally.rejected else {}
-        self._stop = threading.Event()
+        if "parts" in self.copied:
+            return self._compare_pack(self.copied["parts"], options, context)
+        batch = Batch.from_dict(self.copied["batch"])
         with clear_failures(context):
-            source, target = self.source(options), self.target(options)
             try:
-                # A task that is cleared compares what the source holds by then; its copy may be of days ago.
-                again = context["ti"].try_number > 1
-                result = compare_batch(
-                    source, target, batch, options, copied=copied, again=again, refused=refused, stop=self._stop
-                )
+                result = self._compare(self.copied, (self.source(options), self.target(options)), context)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
         # Pushed before it may fail: the task that adds up reads it.
         context["ti"].xcom_push("return_value", result.to_dict())
         whole = Comparison()
         whole.add(result)
-        if whole.verdict.kind is Kind.DIFFERENT:
-            cure = "Clear this task to mend and compare once more, or the copy of this batch to copy all of it"
+        if whole.waits:
+            log.warning("%s; the task that adds up asks a person", whole.verdict.words)
+        elif whole.verdict.kind is Kind.DIFFERENT:
+            cure = "Clear this task to repair and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
         return result.to_dict()
+
+    def _compare_pack(self, copied: Sequence[Part], options: MigrationOptions, context: Context) -> dict[str, object]:
+        """Compare batch by batch; what fails for good is put down, and the next one begun."""
+        from airflow_provider_tdengine.migration.comparing import Comparison, Kind
+        from airflow_provider_tdengine.migration.copying import Batch
+
+        own = {one.source_database: one for one in options.members}
+        done = {Batch.from_dict(part["batch"]): part for part in copied if "copied" in part}
+        compared: dict[str, Comparison] = {}
+        with clear_failures(context):
+            ends = self.ends(options)
+
+            def compare(batch: Batch) -> Part:
+                result = self._compare(done[batch], ends(own[batch.database]), context)
+                compared.setdefault(batch.database, Comparison()).add(result)
+                return result.to_dict()
+
+            try:
+                parts = each_part([batch for batch in done if batch.database in own], compare)
+            except Stopped:
+                raise failure([_STOPPED], retryable=True) from None
+        for name, one in compared.items():
+            if one.waits:
+                log.warning("%s: %s; the task that adds up asks a person", name, one.verdict.words)
+        differing = {
+            name: one for name, one in compared.items() if one.verdict.kind is Kind.DIFFERENT and not one.waits
+        }
+        result = {
+            "parts": parts,
+            "rows": sum(one.rows for one in compared.values()),
+            "different": len(differing),
+            "failed": sum("failed" in part for part in parts),
+        }
+        context["ti"].xcom_push("return_value", result)
+        for name, one in compared.items():
+            if name not in differing:
+                told(f"Compared: {name}", one.facts())
+        cure = "Clear this task to repair and compare once more, or the copy of this pack to copy it again"
+        said = [line for name, one in differing.items() for line in (f"Database {name!r}:", *_in_words(one, cure))]
+        leave_out(parts, context)
+        if said:
+            raise failure(said)
+        return result
+
+    def _compare(self, part: Mapping[str, Any], ends: tuple[Catalog, Catalog], context: Context) -> BatchComparison:
+        """Compare one batch.
+
+        Parameters:
+            part: what its copy returned.
+            ends: source and target.
+            context: of the task.
+        """
+        from airflow_provider_tdengine.migration.comparing import compare_batch
+        from airflow_provider_tdengine.migration.copying import Batch, Copied
+
+        batch, copied = Batch.from_dict(part["batch"]), Copied.from_dict(part["copied"])
+        options = self.batch_options(context, batch)
+        refused = self.refused(options, context, batch.database) if copied.tally.rejected else {}
+        # A task that is cleared compares what the source holds by then; its copy may be of days ago.
+        again = context["ti"].try_number > 1
+        return compare_batch(*ends, batch, options, copied=copied, again=again, refused=refused, stop=self.stop_event())
 
 
 class TDengineVerifyOperator(ComparingOperator):
@@ -159,11 +221,18 @@ class TDengineVerifyOperator(ComparingOperator):
             kwargs.setdefault("trigger_rule", "all_done")
         super().__init__(**kwargs)
         self._is_last = batches is not None
+        self._known: _Known | None = None
+        self._is_fleet, self._at_once = False, 1
+        self._failed: list[str] = []
         self.batches = batches
         self.compared = compared
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
+        from airflow_provider_tdengine.migration.comparing import Kind, Verdict, write
+        from airflow_provider_tdengine.migration.fleet import at_once, named
+        from airflow_provider_tdengine.migration.structure import make_objects
+
         if self._is_last:
             self._check_upstream(context)
         options = self.migration_options(context)
@@ -174,38 +243,90 @@ class TDengineVerifyOperator(ComparingOperator):
             verdict = Verdict(not_compared=why)
             log.warning("%s", verdict.words)
             context["ti"].xcom_push("verdict", verdict.to_dict())
-            with clear_failures(), self.source(options) as source, self.target(options) as target:
-                make_objects(source, target, options)
+            with clear_failures():
+                made = self.of_each(options, context, lambda one, source, target: make_objects(source, target, one))
+                if made.broken:
+                    verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
+                    context["ti"].xcom_push("verdict", verdict.to_dict())
+                stop_on(one for name, found in made.broken.items() for one in named(name, found))
             return {"verdict": verdict.to_dict()}
-        self._stop = threading.Event()
-        with clear_failures(), self.source(options) as source, self.target(options) as target:
+        self._known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
+        self._is_fleet, self._at_once = options.is_fleet, at_once(options)
+        with clear_failures():
             try:
-                comparison = self._compared(source, target, options, context)
+                outcome = self.of_each(options, context, partial(self._look, context))
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
-            made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
-            began = context["dag_run"].start_date or context["dag_run"].run_after
-            proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
+        verdict, proof = _proved(options, outcome)
+        with clear_failures():
             if options.certificate_path:
                 log.info("The certificate is %s", write(proof, self.document_folder(options, context)))
-        verdict = comparison.verdict
-        Metrics(context).compared(comparison.different)
+        Metrics(context).compared(sum(one.comparison.different for one in outcome.done.values()))
         # Pushed before it may fail: the page Migrations shows them.
         context["ti"].xcom_push("verdict", verdict.to_dict())
         context["ti"].xcom_push("certificate", proof)
-        if verdict.kind is Kind.DIFFERENT:
-            cure = (
-                "Clear the tasks that compare these tables to mend them and compare once more, or those that copy them"
-                if self._is_last
-                else "Clear this task to mend and compare once more"
-            )
-            raise failure(_in_words(comparison, cure))
+        cure = (
+            "Clear the tasks that compare these tables to repair them and compare again, or those that copy them"
+            if self._is_last
+            else "Clear this task to repair and compare once more"
+        )
+        wrong: list[str] = []
+        for name, one in outcome.done.items():
+            if one.comparison.verdict.kind is Kind.DIFFERENT:
+                wrong += [*([f"Database {name!r}:"] if options.is_fleet else []), *_in_words(one.comparison, cure)]
+            else:
+                self._tell(name if options.is_fleet else "", one, context)
+        wrong += [line for name, found in outcome.broken.items() for one in named(name, found) for line in one.lines()]
+        if self._failed and not wrong:
+            # What they say may be of before: XComs of tasks outlive these.
+            wrong = [f"{', '.join(self._failed[:_SHOWN])} failed", f"  → {_CURE}"]
+        if wrong:
+            raise failure(wrong)
+        if not options.is_fleet:
+            return outcome.done[options.source_database].comparison.to_dict()
+        told(f"Compared: {number(len(outcome.done), 'database')}", [("verdict", verdict.words)])
+        return {
+            "tables": verdict.tables,
+            "rows": verdict.rows,
+            "target_rows": verdict.arrived,
+            "verdict": verdict.to_dict(),
+            "databases": {name: one.comparison.to_dict() for name, one in outcome.done.items()},
+        }
+
+    def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """The same, and databases of which the plan and the list that is meant by now do not agree."""
+        broken = super().broken_before(options, context)
+        if self._is_last and options.is_fleet and options.copies_history:
+            planned = [name for one in self.pushed_before("planned", context) for name in one.get("databases", ())]
+            batches: Sequence[Mapping[str, Any]] = self.batches or ()
+            copied = [part["database"] for one in batches for part in one.get("parts", ())]
+            return {**_gone(options, copied), **_unplanned(options, planned), **broken}
+        return broken
+
+    def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
+        """Compare a database, and make its other objects where nothing differs."""
+        from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
+        from airflow_provider_tdengine.migration.structure import make_objects
+
+        # The limits are of all databases together.
+        own = options.divided(self._at_once)
+        began_comparing = time.monotonic()
+        comparison = self.compared_as_approved(context, options, self._comparing(source, target, own, context))
+        seconds = time.monotonic() - began_comparing
+        keep_results(source, target, options, comparison, run_name(context), seconds)
+        made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
+        began = context["dag_run"].start_date or context["dag_run"].run_after
+        proof = certificate(source, target, options, comparison, (began, datetime.now(timezone.utc)), made)
+        return _Looked(options, comparison, proof, target.client.address.first)
+
+    def _tell(self, name: str, looked: _Looked, context: Context) -> None:
+        """Say what a database came to, to people and to assets."""
+        verdict = looked.comparison.verdict
         level = logging.INFO if verdict.is_equal else logging.WARNING
         for note in verdict.notes:
-            log.log(level, "%s", wording.folded([note]))
-        told("Compared: the whole migration", comparison.facts(), level)
-        self._tell_assets(options, comparison, context)
-        return comparison.to_dict()
+            log.log(level, "%s", wording.folded([f"{name}: {note}" if name else note]))
+        told(f"Compared: {name or 'the whole migration'}", looked.comparison.facts(), level)
+        self._tell_assets(looked, context)
 
     def _check_upstream(self, context: Context) -> None:
         """Make sure that what is added up is of this run of the tasks: XComs outlive a clear.
@@ -218,48 +339,128 @@ class TDengineVerifyOperator(ComparingOperator):
         states = instance.get_task_states(dag_id=instance.dag_id, task_ids=upstream, run_ids=[run]).get(run, {})
         failed = {task for task, state in states.items() if state == "upstream_failed"}
         # A mapped instance is called by its task's name and its number.
-        idle = [task for task in upstream if task in failed or any(_instances(task, failed))]
+        idle = [task for task in upstream if task in failed or [*_instances(task, failed)]]
+        # Of a copy that has returned nothing this time, what the comparison said before is still there.
+        removed = {task for task, state in states.items() if state == "removed"}
+        planned = len(self.batches or ())
+        idle += [task for task in upstream if any(number < planned for number in _instances(task, removed))]
+        # Of a plan that had more batches, what the last tasks said is still there.
+        self.instances_before = planned if removed else None
+        wrong = {task for task, state in states.items() if state == "failed"}
+        self._failed = [
+            f"{task}[{number}]" for task in upstream for number in sorted(_instances(task, wrong)) if number < planned
+        ]
         if idle or self.batches is None:
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
-    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
-        refused, implied = self.refused(options, context), self.is_end_implied(options, context)
-        if self.batches is None:
-            return verify(source, target, options, refused, is_end_implied=implied, stop=self._stop)
-        batches = [Batch.from_dict(batch) for batch in self.batches[:]]
-        known: dict[str, BatchComparison] = {}
-        for one in map(BatchComparison.from_dict, (self.compared or ())[:]):
-            # Of a plan that had more batches, the XComs of the last ones are still there.
-            known.setdefault(one.batch, one)
-        if missing := [batch.label for batch in batches if batch.identity not in known]:
-            raise failure(
-                [
-                    f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared:",
-                    *(f"  {label}" for label in missing[:_SHOWN]),
-                    *([f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []),
-                    "  → The logs of their tasks say why; clear those",
-                ]
-            )
-        compared = [known[batch.identity] for batch in batches]
-        return conclude(
-            source, target, options, batches, compared, refused=refused, is_end_implied=implied, stop=self._stop
-        )
+    def _comparing(
+        self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
+    ) -> Callable[[frozenset[Deletion]], Comparison]:
+        """What compares, mends, and deletes what has been approved."""
+        from airflow_provider_tdengine.migration.comparing import compare_batch, conclude, verify
 
-    def _tell_assets(self, options: MigrationOptions, comparison: Comparison, context: Context) -> None:
-        host, port = self.target(options).client.address.first
+        implied, known = self.is_end_implied(options, context), self._known
+        name = options.source_database if self._is_fleet else ""
+        refused, stop = self.refused(options, context, name), self.stop_event()
+
+        def compare(approved: frozenset[Deletion]) -> Comparison:
+            return verify(source, target, options, refused, approved=approved, is_end_implied=implied, stop=stop)
+
+        if known is None:
+            return compare
+        batches = [batch for batch in known.batches if batch.database in ("", name)]
+        if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
+            found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
+            if self._is_fleet:
+                raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
+            lines = [f"  {label}" for label in missing[:_SHOWN]]
+            more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
+            raise failure([f"{found}:", *lines, *more, f"  → {_CURE}"])
+        compared = [known.compared[batch.identity] for batch in batches]
+
+        def add_up(approved: frozenset[Deletion]) -> Comparison:
+            again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved, stop=stop)
+            done = [
+                again(batch, self.batch_options(context, batch)).after(one)
+                if approved.intersection(one.deletions)
+                else one
+                for batch, one in zip(batches, compared, strict=True)
+            ]
+            # What was deleted is counted once.
+            compared[:] = [replace(one, deleted=0) for one in done]
+            return conclude(
+                source,
+                target,
+                options,
+                batches,
+                done,
+                refused=refused,
+                approved=approved,
+                is_end_implied=implied,
+                stop=stop,
+            )
+
+        return add_up
+
+    def _tell_assets(self, looked: _Looked, context: Context) -> None:
+        options, (host, port) = looked.options, looked.place
         events = context["outlet_events"][AssetAlias(MIGRATED)]
         moments = {"start": options.window_start, "end": options.window_end}
         window = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
-        for stable, total in comparison.stables.items():
+        for stable, total in looked.comparison.stables.items():
             verdict = total.verdict
             if not verdict.is_whole:
-                log.warning("Assets are told nothing of %s: %s", stable or "normal tables", verdict.words)
+                log.warning("No asset event for %s: %s", stable or "normal tables", verdict.words)
                 continue
             asset = create_asset(host=host, port=port, database=options.target, table=stable or None)
             events.add(
                 asset, extra={"migration": options.label, "rows": verdict.arrived, "verdict": verdict.words, **window}
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the tasks before came to.
+
+    Parameters:
+        batches: of the plan.
+        compared: by their identity.
+    """
+
+    batches: list[Batch]
+    compared: dict[str, BatchComparison]
+
+    @classmethod
+    def of(cls, planned: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> _Known:
+        """From what tasks returned, of batches or of packs."""
+        from airflow_provider_tdengine.migration.comparing import BatchComparison
+        from airflow_provider_tdengine.migration.copying import Batch
+
+        batches = [batch for one in planned for batch in one.get("parts", [one])]
+        known = cls([Batch.from_dict(batch) for batch in batches], {})
+        for part in (part for one in compared for part in one.get("parts", [one]) if "failed" not in part):
+            result = BatchComparison.from_dict(part)
+            # Of a plan that had more batches, the XComs of the last ones are still there.
+            known.compared.setdefault(result.batch, result)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A database that was compared.
+
+    Parameters:
+        options: of its migration.
+        comparison: what it came to.
+        certificate: what proves it.
+        place: host and port of the target.
+    """
+
+    options: MigrationOptions
+    comparison: Comparison
+    certificate: dict[str, object]
+    place: tuple[str, int]
 
 
 class TDengineReconcileOperator(TDengineVerifyOperator):
@@ -298,12 +499,48 @@ class TDengineReconcileOperator(TDengineVerifyOperator):
         )
 
 
-def _instances(task: str, names: Iterable[str]) -> Iterator[str]:
-    """Those of some names that are of mapped instances of a task: `verify_3` of `verify`."""
+def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdict, dict[str, object]]:
+    """The verdict, and the certificate, of all databases."""
+    from airflow_provider_tdengine.migration.comparing import Verdict, fleet_certificate
+
+    if not options.is_fleet:
+        (looked,) = outcome.done.values()
+        return looked.comparison.verdict, looked.certificate
+    verdict = Verdict.of({name: one.comparison.verdict for name, one in outcome.done.items()}, outcome.broken)
+    proofs = [one.certificate for one in outcome.done.values()]
+    return verdict, fleet_certificate(options, verdict, proofs, outcome.broken)
+
+
+def _gone(options: MigrationOptions, copied: Iterable[str]) -> dict[str, list[Finding]]:
+    """What to say of databases of batches that are not meant any more: a pattern meant them when that was planned."""
+    return {
+        name: [
+            Finding(
+                f"Database {name!r}",
+                "it was planned, and the source has it no more, or no tables in it",
+                "See whether that was meant; if so, start over, or start a new run",
+            )
+        ]
+        for name in copied
+        if name not in options.databases
+    }
+
+
+def _unplanned(options: MigrationOptions, planned: Collection[str]) -> dict[str, list[Finding]]:
+    """What to say of databases that the plan has left out, such as those that were mended since."""
+    return {
+        name: [Finding(f"Database {name!r}", "it has not been planned", "Clear plan with all that follows")]
+        for name in options.databases
+        if name not in planned
+    }
+
+
+def _instances(task: str, names: Iterable[str]) -> Iterator[int]:
+    """Of some names, the numbers of those that are of mapped instances of a task: 3 of `verify_3`."""
     for name in names:
         own, _, number = name.rpartition("_")
         if own == task and number.isdecimal():
-            yield name
+            yield int(number)
 
 
 def _in_words(comparison: Comparison, cure: str) -> list[str]:
@@ -313,7 +550,12 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
     if comparison.shown:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
-        lines.append(f"It cannot be mended: {comparison.obstacle}")
-    if comparison.extra:
+        lines.append(f"It cannot be repaired: {comparison.obstacle}")
+    if comparison.deletions:
+        rows = number(sum(one.rows for one in comparison.deletions), "row")
+        lines.append(
+            f"  → {rows} that only the target has would have been deleted, which was rejected, or did not help"
+        )
+    elif comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")
     return [*lines, f"  → {cure}"]

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.copying import first_letters, kept, known, replay
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -57,21 +56,28 @@ class TDengineDeadLettersOperator(MigrationOperator):
     template_fields: Sequence[str] = ("options", "copied")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "copied": "json"}
 
-    def __init__(self, *, copied: Iterable[Mapping[str, object] | None] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, copied: Iterable[Mapping[str, Any] | None] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.copied = copied
 
     def execute(self, context: Context) -> None:
         """Count them."""
-        folder = self.dead_letter_folder(self.migration_options(context), context)
+        from airflow_provider_tdengine.migration.copying import first_letters, kept, known
+
+        options = self.migration_options(context)
+        folder = self.dead_letter_folder(options, context)
         if folder is None:
             raise AirflowSkipException("Refused rows fail the copy: there are no dead letters")
-        rejecting = [batch for batch in self.copied or () if batch and batch["rejected"]]
+        # Databases of a fleet may have tables of the same names.
+        folders = {f"{name}.": folder / quote(name, safe="") for name in options.databases if options.is_fleet}
+        folders = folders or {"": folder}
+        batches = [part for batch in self.copied or () if batch for part in batch.get("parts", [batch])]
+        rejecting = [batch for batch in batches if batch.get("rejected")]
         reported = sum(int(str(batch["rejected"])) for batch in rejecting)
         with clear_failures():
-            waiting = {table: len(times) for table, times in kept(folder).items()}
+            waiting = {f"{of}{table}": len(times) for of, own in folders.items() for table, times in kept(own).items()}
             unseen = [batch for batch in map(_held_against_files, rejecting) if batch.seen < batch.rejected]
-            refused = max(reported, known(folder))
+            refused = max(reported, sum(map(known, folders.values())))
             examples = first_letters(folder, _SHOWN)
         if not refused:
             raise AirflowSkipException("There are no dead letters")
@@ -83,18 +89,19 @@ class TDengineDeadLettersOperator(MigrationOperator):
             return
         letters = {"folder": str(folder), "rows": rows, "first": examples}
         context["ti"].xcom_push("letters", letters)
-        said = _waiting_in_words(waiting, folder) if waiting else []
+        said = _waiting_in_words(waiting, folder, is_fleet=options.is_fleet) if waiting else []
         said += _unseen_in_words(unseen, reported, folder) if unseen else []
         raise failure(said)
 
 
-def _waiting_in_words(waiting: Mapping[str, int], folder: Path) -> list[str]:
+def _waiting_in_words(waiting: Mapping[str, int], folder: Path, *, is_fleet: bool) -> list[str]:
+    which = "the folder of each database in it" if is_fleet else "that folder"
     return [
         f"The target refused {number(sum(waiting.values()), 'row')}; dead letters keep them in",
         f"  {folder}",
         *_first([f"{table}: {number(rows, 'row')}" for table, rows in sorted(waiting.items())], "tables"),
-        "  → Each line of its files says why. Mend the cause",
-        "  → Run TDengineReplayDeadLettersOperator on that folder, then clear verify and this task",
+        "  → Each line of its files says why. Fix the cause",
+        f"  → Run TDengineReplayDeadLettersOperator on {which}, then clear verify and this task",
     ]
 
 
@@ -116,6 +123,8 @@ def _elsewhere(unseen: Sequence[_Unseen]) -> int:
 
 
 def _held_against_files(batch: Mapping[str, object]) -> _Unseen:
+    from airflow_provider_tdengine.migration.copying import known
+
     place = str(batch["dead_letters"])
     return _Unseen(place, int(str(batch["rejected"])), known(cast(Path, ObjectStoragePath(place))))
 
@@ -129,7 +138,8 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
     """Writes dead letters into the target after their cause is mended; fails while the target still refuses some.
 
     Parameters:
-        path: the folder that the migration's `dead_letters` task named; a folder with several runs in it will do.
+        path: the folder that the migration's `dead_letters` task named, of several databases the one of
+            `target_database` in it; a folder with several runs in it will do.
         target_conn_id: the Airflow connection of the target.
         target_database: the target database.
 
@@ -150,6 +160,9 @@ class TDengineReplayDeadLettersOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Write them; those that arrive are put aside, in files `*.arrived`."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+        from airflow_provider_tdengine.migration.copying import replay
+
         with clear_failures():
             target = Catalog(client(self.target_conn_id, "target_conn_id"), self.target_database)
             done = replay(cast(Path, ObjectStoragePath(self.path)), target)

@@ -11,37 +11,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
+from airflow.sdk import Asset
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import Kind, Verdict, certificate, verify, write
-from airflow_provider_tdengine.migration.copying import (
-    MemoryProgress,
-    ProgressNotSaved,
-    ProgressStore,
-    kept,
-)
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.following import (
-    Follower,
-    Position,
-    Quiet,
-    Shard,
-    choose,
-    dropped,
-    follower_of,
-    rounds,
-    shards,
-    topic_of,
-    was_told,
-)
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
-from airflow_provider_tdengine.migration.structure import SchemaSync
-from airflow_provider_tdengine.operators.migration import MigrationOperator, OptionValues, clear_failures, failure
+from airflow_provider_tdengine.operators.asking import AskingOperator
+from airflow_provider_tdengine.operators.migration import (
+    MigrationOperator,
+    OptionValues,
+    clear_failures,
+    failure,
+    run_name,
+)
 from airflow_provider_tdengine.operators.progress import asset_progress, fruitless_tries, task_progress
 from airflow_provider_tdengine.operators.stay import POSITION, Stay
 from airflow_provider_tdengine.triggers.follow import (
@@ -55,12 +41,20 @@ from airflow_provider_tdengine.triggers.follow import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import Comparison, Deletion
+    from airflow_provider_tdengine.migration.copying import ProgressStore
+    from airflow_provider_tdengine.migration.following import Follower, Position, Shard
 
 log = logging.getLogger(__name__)
 
 LINGER = 300.0
 """Seconds without a row after which a follow leaves the worker: then it comes back 288 times a day at most."""
+
+_SHOWN = 20
+"""Statements that a failure names."""
 
 LONGEST = 6 * 3600.0
 """Seconds after which it leaves the worker even if rows keep coming: Celery's brokers hand on what takes a day."""
@@ -78,6 +72,8 @@ class TDengineShardsOperator(MigrationOperator):
 
     def execute(self, context: Context) -> list[dict[str, str | None]]:
         """Read the names of the tables, if there is more than one shard."""
+        from airflow_provider_tdengine.migration.following import shards
+
         options = self.migration_options(context)
         if not options.follows:
             raise AirflowSkipException("Mode is history: nothing is followed")
@@ -85,7 +81,7 @@ class TDengineShardsOperator(MigrationOperator):
             return [asdict(shard) for shard in shards(self.source(options), options)]
 
 
-class FollowingOperator(MigrationOperator):
+class FollowingOperator(AskingOperator, MigrationOperator):
     """What those who follow have in common: one way to choose, to go on, and to be told of."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -106,6 +102,8 @@ class FollowingOperator(MigrationOperator):
             MigrationStopped: `follow_by` is subscription, and something stands in the way.
             TDengineError: what no retry cured.
         """
+        from airflow_provider_tdengine.migration.following import choose, was_told
+
         choice = choose(self.source(options), self.target(options), options, is_copied=True, is_begun=was_told(stored))
         log.info("%s", wording.folded([choice.why]))
         return replace(options, follow_by=choice.by)
@@ -123,6 +121,8 @@ class FollowingOperator(MigrationOperator):
     ) -> Position:
         """Rounds until what is left is what the next one would have had to wait for.
 
+        Where `on_schema_change` is ask, a person is asked at each change of structure.
+
         Parameters:
             context: of the task.
             options: of the migration.
@@ -138,14 +138,61 @@ class FollowingOperator(MigrationOperator):
 
         Raises:
             AirflowException: `on_kill` was called.
+            AirflowFailException: a person has rejected a change.
             TDengineError: what no retry cured.
         """
+        from airflow_provider_tdengine.migration.following import ChangesProposed
+
+        approved = frozenset[str]()
+        while True:
+            try:
+                return self._caught_up(context, options, shard, progress, stored, remembers, linger, approved)
+            except ChangesProposed as proposed:
+                told = proposed.statements
+                if approved.issuperset(told):
+                    raise
+                self._ask_for(context, options, told)
+                approved = approved.union(told)
+                stored = self._reached.to_dict() if self._reached else stored
+
+    def _ask_for(self, context: Context, options: MigrationOptions, statements: Sequence[str]) -> None:
+        """Ask a person whether statements may be run in the target.
+
+        Raises:
+            AirflowFailException: rejected.
+        """
+        subject = f"The structure of {options.source_database} has changed: change {options.target}, too?"
+        rejected = "Until then nothing is followed; rejected, the task fails."
+        if not self.is_approved(context, subject, rejected, statements):
+            cure = "Clear this task to be asked again, or make the change in the target by hand first"
+            raise failure([f"{subject} It was rejected", *statements[:_SHOWN], f"  → {cure}"])
+
+    def _caught_up(
+        self,
+        context: Context,
+        options: MigrationOptions,
+        shard: Shard,
+        progress: ProgressStore,
+        stored: Mapping[str, object] | None,
+        remembers: bool,
+        linger: float | None,
+        approved: frozenset[str],
+    ) -> Position:
+        """Rounds, until a change of the structure that is not among the approved statements."""
+        from airflow_provider_tdengine.migration.following import follower_of, rounds
+
         folder, self._reached = self.letters_folder(options, context), None
         if options.follow_by == "auto":
             options = self.chosen(options, stored)
         with Stay(context, progress, folder) as stay:
             self._follower = follower = follower_of(
-                self.source(options), self.target(options), options, shard, save=stay.save, letters=folder
+                self.source(options),
+                self.target(options),
+                options,
+                shard,
+                save=stay.save,
+                letters=folder,
+                approved=approved,
             )
             began, busy = time.monotonic(), -math.inf
             try:
@@ -188,6 +235,8 @@ class FollowingOperator(MigrationOperator):
 
     def refused_rows(self, folder: Path) -> int:
         """How many refused rows wait in a folder."""
+        from airflow_provider_tdengine.migration.copying import kept
+
         with clear_failures():
             return sum(map(len, kept(folder).values()))
 
@@ -275,6 +324,8 @@ class TDengineFollowOperator(FollowingOperator):
             in_trouble: whether servers were waited for. If they fail again at once, Airflow has to know.
             blind: what kept the triggerer from looking the last time.
         """
+        from airflow_provider_tdengine.migration.copying import MemoryProgress
+
         if event:
             log.log(logging.WARNING if event["blind"] else logging.INFO, "%s", wording.folded(said(event)))
         options = self.migration_options(context)
@@ -305,6 +356,10 @@ class TDengineFollowOperator(FollowingOperator):
         log.info("From here on it waits in the triggerer, which has a log of its own")
         self._wait(context, options, reached.to_dict(), reached.to_dict(), unseen)
 
+    def execute_complete(self, context: Context, event: object) -> None:
+        """Go on when a question has been answered."""
+        self.resume(context)
+
     def _check_tries(self, context: Context) -> None:
         """Fail where too many tries in a row, some of which were killed, came no further.
 
@@ -317,7 +372,7 @@ class TDengineFollowOperator(FollowingOperator):
             raise failure(
                 [
                     f"{tries} in a row came no further, and there may be {retries}; the logs of those tries say why",
-                    "Mend the cause, then clear this task; it goes on where it stopped",
+                    "Fix the cause, then clear this task; it goes on where it stopped",
                 ]
             )
 
@@ -358,6 +413,8 @@ class TDengineFollowOperator(FollowingOperator):
 
     @property
     def _shard(self) -> Shard:
+        from airflow_provider_tdengine.migration.following import Shard
+
         return Shard(**(self.shard or {}))
 
 
@@ -398,6 +455,17 @@ class TDengineFinishOperator(FollowingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Copy what is left, then compare."""
+        from airflow_provider_tdengine.migration.comparing import (
+            Kind,
+            Verdict,
+            certificate,
+            keep_results,
+            verify,
+            write,
+        )
+        from airflow_provider_tdengine.migration.copying import MemoryProgress, kept
+        from airflow_provider_tdengine.migration.following import Quiet, Shard, dropped, topic_of
+
         if self.shards is None:
             raise AirflowSkipException("Nothing was followed")
         options = self.migration_options(context)
@@ -418,7 +486,14 @@ class TDengineFinishOperator(FollowingOperator):
             verdict, lines = Verdict(not_compared="verify is none"), list[str]()
             if options.verify != "none":
                 folder = self.dead_letter_folder(options, context)
-                comparison = verify(source, target, past, kept(folder) if folder else {})
+                letters = kept(folder) if folder else {}
+
+                def compare(approved: frozenset[Deletion]) -> Comparison:
+                    return verify(source, target, past, letters, approved=approved)
+
+                began = time.monotonic()
+                comparison = self.compared_as_approved(context, past, compare)
+                keep_results(source, target, options, comparison, run_name(context), time.monotonic() - began)
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))
                 context["ti"].xcom_push("certificate", proof)
@@ -428,7 +503,7 @@ class TDengineFinishOperator(FollowingOperator):
         rows = f"Rows from {since}" if since else "All rows"
         log.info("%s to %s: %s", rows, end.isoformat(), verdict.words)
         if verdict.kind is Kind.DIFFERENT:
-            cure = "Clear this task to mend and compare once more"
+            cure = "Clear this task to repair and compare once more"
             raise failure([verdict.words, *lines, cure])
         if quiet:
             with clear_failures(context), source, target:
@@ -443,6 +518,9 @@ class TDengineFinishOperator(FollowingOperator):
         self, context: Context, last: MigrationOptions, shards: Sequence[Shard], reached: Sequence[Position]
     ) -> int:
         """How many rows the source's topic has told of since; they have been copied. 0 where there is no topic."""
+        from airflow_provider_tdengine.migration.copying import MemoryProgress
+        from airflow_provider_tdengine.migration.following import was_told
+
         told = 0
         end = datetime.fromtimestamp(self.source(last).behind_now(), timezone.utc)
         now = replace(last, stop_at=end.isoformat())
@@ -466,6 +544,8 @@ class TDengineFinishOperator(FollowingOperator):
             source: the source database.
             reached: a digest of how far they came.
         """
+        from airflow_provider_tdengine.migration.copying import ProgressNotSaved
+
         behind_now = datetime.fromtimestamp(source.behind_now(), timezone.utc)
         if self.is_last:
             # Whoever has stopped the writers since an earlier try means all of it.
@@ -492,7 +572,7 @@ class TDengineFinishOperator(FollowingOperator):
                 [
                     f"The target refused {wording.number(waiting, 'row')}; dead letters keep them in",
                     f"  {folder}",
-                    "Mend the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
+                    "Fix the cause, run TDengineReplayDeadLettersOperator on that folder, then clear this task",
                 ]
             )
 
@@ -523,6 +603,9 @@ class TDengineIncrementOperator(FollowingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Go on from the stored watermark."""
+        from airflow_provider_tdengine.migration.following import Shard
+        from airflow_provider_tdengine.migration.structure import SchemaSync
+
         options = self.migration_options(context)
         progress = asset_progress(context, the_asset(self.outlets))
         stored = progress.load()

@@ -5,20 +5,20 @@ Without the provider `apache-airflow-providers-openlineage` nothing is told, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_tdengine.assets import convert_asset_to_openlineage, create_asset
-from airflow_provider_tdengine.migration.catalog import Catalog, Scope, Table
-from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.rows import Transform
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import Dataset
     from openlineage.client.facet_v2 import OutputDatasetFacet, RunFacet, column_lineage_dataset
+
+    from airflow_provider_tdengine.migration.catalog import Catalog, Table
+    from airflow_provider_tdengine.migration.copying import Batch
 
 _MOST_TABLES = 100
 """Normal tables of a batch that are named, at most."""
@@ -51,6 +51,9 @@ def table_lineages(source: Catalog, target: Catalog, batch: Batch, options: Migr
     Raises:
         TDengineError: a server did not answer, or a table has gone since.
     """
+    from airflow_provider_tdengine.migration.catalog import Scope
+    from airflow_provider_tdengine.migration.rows import Transform
+
     transform = Transform.of(options)
     names = [batch.stable]
     if batch.stable is None:
@@ -81,9 +84,9 @@ def batch_lineage(
         TDengineError: as of `table_lineages`.
     """
     try:
-        from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
-        from openlineage.client.event_v2 import OutputDataset  # noqa: PLC0415
-        from openlineage.client.facet_v2 import output_statistics_output_dataset  # noqa: PLC0415
+        from airflow.providers.openlineage.extractors import OperatorLineage
+        from openlineage.client.event_v2 import OutputDataset
+        from openlineage.client.facet_v2 import output_statistics_output_dataset
     except ImportError:
         return None
     inputs: list[Dataset] = []
@@ -103,9 +106,20 @@ def batch_lineage(
     return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
+def added(lineages: Iterable[OperatorLineage[Dataset, RunFacet] | None]) -> OperatorLineage[Dataset, RunFacet] | None:
+    """What several batches read and wrote together; None without OpenLineage."""
+    whole: OperatorLineage[Dataset, RunFacet] | None = None
+    for one in lineages:
+        if whole and one:
+            whole.inputs += one.inputs
+            whole.outputs += one.outputs
+        whole = whole or one
+    return whole
+
+
 def _dataset(catalog: Catalog, table: Table) -> Dataset:
     """A table by the name that the asset of it has, too."""
-    from openlineage.client.facet_v2 import schema_dataset  # noqa: PLC0415
+    from openlineage.client.facet_v2 import schema_dataset
 
     server = catalog.client.address
     host, port = server.first
@@ -120,7 +134,7 @@ def _dataset(catalog: Catalog, table: Table) -> Dataset:
 
 
 def _column_lineage(source: Dataset, columns: Mapping[str, str]) -> column_lineage_dataset.ColumnLineageDatasetFacet:
-    from openlineage.client.facet_v2 import column_lineage_dataset as facet  # noqa: PLC0415
+    from openlineage.client.facet_v2 import column_lineage_dataset as facet
 
     same = facet.Transformation(type="DIRECT", subtype="IDENTITY")
     return facet.ColumnLineageDatasetFacet(

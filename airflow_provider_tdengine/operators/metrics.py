@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-try:
-    from airflow.sdk.observability.stats import Stats
-except ImportError:  # Airflow 3.1
-    from airflow.stats import Stats
-
-from airflow_provider_tdengine.migration.copying import Batch, Checkpoint
-from airflow_provider_tdengine.migration.structure import SchemaReport
+from airflow_provider_tdengine.compat import Stats
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.copying import Batch, Checkpoint
+    from airflow_provider_tdengine.migration.structure import SchemaReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,9 @@ class Metrics:
     def planned(self, batches: Sequence[Batch]) -> None:
         """Tell what there is to copy."""
         self._gauge("batches", len(batches))
-        self._gauge("super_tables", len({batch.stable for batch in batches if batch.stable is not None}))
+        self._gauge(
+            "super_tables", len({(batch.database, batch.stable) for batch in batches if batch.stable is not None})
+        )
         self._gauge("tables", sum(batch.tables for batch in batches))
         self._gauge("planned_rows", sum(batch.rows for batch in batches))
         self._time()

@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration.background import Stopped
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import Comparison, verify
-from airflow_provider_tdengine.migration.copying import (
-    Batch,
-    Copied,
-    DeadLetters,
-    batch_folder,
-    copied_facts,
-    copy_batch,
-)
 from airflow_provider_tdengine.migration.findings import stop_on
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions, check_secrets
-from airflow_provider_tdengine.migration.planning import (
-    make_plan,
-    plan_facts,
-    preflight,
-    requested,
-    requested_of_source,
-)
 from airflow_provider_tdengine.migration.storage import folder_findings
-from airflow_provider_tdengine.migration.structure import SchemaSync
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
 from airflow_provider_tdengine.operators.migration import MigrationOperator, clear_failures, client, failure, told
 from airflow_provider_tdengine.operators.progress import is_first_try, plan_store, task_progress
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.comparing import Comparison, Deletion
+    from airflow_provider_tdengine.migration.copying import Batch, Copied
     from airflow_provider_tdengine.migration.offline import StoredCatalog
 
 _STOPPED = "It was stopped; a retry goes on from there"
@@ -80,7 +65,8 @@ class TDengineExportOperator(MigrationOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Export what is not there yet."""
-        from airflow_provider_tdengine.migration.offline import Export  # noqa: PLC0415 - it needs an extra
+        from airflow_provider_tdengine.migration.offline import Export
+        from airflow_provider_tdengine.migration.planning import requested_of_source
 
         self._stop = threading.Event()
         with clear_failures(context), Headway("Exporting") as headway:
@@ -121,6 +107,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
         super().__init__(**kwargs)
         self.folder = folder
         self._stored: StoredCatalog | None = None
+        self._stop: threading.Event | None = None
         self._batches: list[Batch] = []
         self._copied: dict[str, Copied] = {}
 
@@ -131,7 +118,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
     def stored(self) -> StoredCatalog:
         """The export, whose files are looked at once."""
         if self._stored is None:
-            from airflow_provider_tdengine.migration.offline import opened  # noqa: PLC0415 - it needs an extra
+            from airflow_provider_tdengine.migration.offline import opened
 
             self._stored = opened(_folder(self.folder))
         return self._stored
@@ -141,7 +128,7 @@ class TDengineImportOperator(TDengineVerifyOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Create, copy, compare and mend."""
-        self._stop = threading.Event()
+        self._stop = self.stop_event()
         with clear_failures(context):
             try:
                 self._bring(context)
@@ -154,6 +141,10 @@ class TDengineImportOperator(TDengineVerifyOperator):
 
     def _bring(self, context: Context) -> None:
         """Structure and rows."""
+        from airflow_provider_tdengine.migration.copying import copied_facts
+        from airflow_provider_tdengine.migration.planning import make_plan, plan_facts, preflight, requested
+        from airflow_provider_tdengine.migration.structure import SchemaSync
+
         request = requested(self._given(context), client, source=self.stored)
         options, target = self.migration_options(context), request.target
         if options.dry_run:
@@ -180,10 +171,13 @@ class TDengineImportOperator(TDengineVerifyOperator):
     def _copy(
         self, source: Catalog, target: Catalog, batch: Batch, options: MigrationOptions, context: Context
     ) -> Copied:
+        from airflow_provider_tdengine.migration.copying import DeadLetters, batch_folder, copy_batch
+
         folder = self.dead_letter_folder(options, context)
         letters = None
         if folder:
-            letters = DeadLetters(batch_folder(folder / self.task_id, batch, options), options.max_rejected)
+            own = batch_folder(folder / self.task_id, batch, options)
+            letters = DeadLetters(own, options.max_rejected, options.target)
         name = hashlib.sha256(batch.identity.encode()).hexdigest()[:16]
         progress = task_progress(context, "copies from the beginning", force=options.force, of=name)
         with Headway(f"Copying {batch.label}", batch.rows) as headway:
@@ -198,6 +192,20 @@ class TDengineImportOperator(TDengineVerifyOperator):
                 report=lambda checkpoint: headway.at(checkpoint.tally.rows),
             )
 
-    def _compared(self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context) -> Comparison:
-        refused = self.refused(options, context)
-        return verify(source, target, options, refused, batches=self._batches, copied=self._copied, stop=self._stop)
+    def _comparing(
+        self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
+    ) -> Callable[[frozenset[Deletion]], Comparison]:
+        """What compares by the digests of the copy, which this task has made itself."""
+        from airflow_provider_tdengine.migration.comparing import verify
+
+        return lambda approved: verify(
+            source,
+            target,
+            options,
+            self.refused(options, context),
+            batches=self._batches,
+            copied=self._copied,
+            approved=approved,
+            is_end_implied=self.is_end_implied(options, context),
+            stop=self._stop,
+        )

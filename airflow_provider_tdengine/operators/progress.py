@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airflow_provider_tdengine.migration.copying import Batch, MemoryProgress, ProgressNotSaved, ProgressStore
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.planning import MOST_BATCHES
 from airflow_provider_tdengine.migration.storage import digest
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-    from airflow.sdk import Asset
+    from airflow.sdk import Asset, Context
     from airflow.sdk.execution_time.context import (
         AssetStateStoreAccessor,
         AssetStateStoreAccessors,
@@ -25,10 +23,12 @@ if TYPE_CHECKING:
     )
     from pydantic import JsonValue
 
+    from airflow_provider_tdengine.migration.copying import Batch, ProgressStore
+
 log = logging.getLogger(__name__)
 
 CHECKPOINT, PACE = "checkpoint", "pace"
-"""Keys of a task's state store; the page Migrations reads them."""
+"""Keys of a task's state store; the page Migrations reads them. Those of a pack's parts begin with `CHECKPOINT`."""
 
 _POSITION = "watermark"
 _PLAN = "plan"
@@ -64,6 +64,8 @@ class TaskStateProgress:
         return dict(stored) if isinstance(stored, dict) else None
 
     def save(self, checkpoint: dict[str, object]) -> None:
+        from airflow_provider_tdengine.migration.copying import ProgressNotSaved
+
         # The default would forget it after 30 days; a migration may be paused for longer.
         try:
             self._store.set(self._key, cast("dict[str, JsonValue]", checkpoint), retention=_NEVER)
@@ -90,6 +92,8 @@ class AssetStateProgress:
         return dict(stored) if isinstance(stored, dict) else None
 
     def save(self, checkpoint: dict[str, object]) -> None:
+        from airflow_provider_tdengine.migration.copying import ProgressNotSaved
+
         try:
             self._store.set(_POSITION, cast("dict[str, JsonValue]", checkpoint))
         except AirflowRuntimeError as error:
@@ -98,6 +102,8 @@ class AssetStateProgress:
 
 def asset_progress(context: Context, asset: Asset) -> ProgressStore:
     """Where the position is kept of what follows into an asset, which is among the task's inlets or outlets."""
+    from airflow_provider_tdengine.migration.copying import MemoryProgress
+
     stores: AssetStateStoreAccessors | None = context.get("asset_state_store")
     if stores is None:
         log.info("This Airflow has no asset state store (3.3 has); each run goes on from the target's last timestamp")
@@ -114,6 +120,8 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False, of: 
         force: whether a task that was cleared is to have none; one that is retried has it all the same.
         of: which one, see `TaskStateProgress`.
     """
+    from airflow_provider_tdengine.migration.copying import MemoryProgress
+
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
     if store is None:
         log.info("This Airflow has no task state store (3.3 has); a retried task %s", otherwise)
@@ -123,6 +131,11 @@ def task_progress(context: Context, otherwise: str, *, force: bool = False, of: 
         log.info("The task starts over, as option force says")
         progress.forget()
     return progress
+
+
+def part_key(part: str) -> str:
+    """The key of the checkpoint of a part of a pack, by the identity of its batch."""
+    return f"{CHECKPOINT}-{digest(part)}"
 
 
 def fruitless_tries(context: Context) -> int:
@@ -157,6 +170,9 @@ class PlanStore:
 
     def load(self) -> list[Batch]:
         """What was kept, nothing if nothing was."""
+        from airflow_provider_tdengine.migration.copying import Batch
+        from airflow_provider_tdengine.migration.planning import MOST_BATCHES
+
         if self._store is None:
             return []
         head = self._store.get(_PLAN)
@@ -192,7 +208,9 @@ class PlanStore:
 def plan_store(context: Context, options: MigrationOptions) -> PlanStore:
     """Where the plan of this task is kept."""
     store: TaskStateStoreAccessor | None = context.get("task_state_store")
-    return PlanStore(store, digest(options.to_dict()))
+    # What is planned of a fleet stays, whatever databases come and go.
+    same = replace(options, source_database="*") if options.is_fleet else options
+    return PlanStore(store, digest(same.to_dict()))
 
 
 class Pace:

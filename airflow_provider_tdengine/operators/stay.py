@@ -17,15 +17,16 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from typing_extensions import Self
 
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.copying import ProgressNotSaved, ProgressStore
-from airflow_provider_tdengine.migration.following import Position, Round, follow_facts
 from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.operators.metrics import Metrics
 from airflow_provider_tdengine.operators.migration import told
 from airflow_provider_tdengine.operators.progress import Pace
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.copying import ProgressStore
+    from airflow_provider_tdengine.migration.following import Position, Round
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Stay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        from airflow_provider_tdengine.migration.following import follow_facts
+
         self._headway.__exit__(kind, error, trace)
         self._keep()
         self._tell()
@@ -115,6 +118,8 @@ class Stay:
             self._tell()
 
     def _keep(self) -> None:
+        from airflow_provider_tdengine.migration.copying import ProgressNotSaved
+
         position, self._unsaved = self._unsaved, None
         if position is None:
             return
@@ -132,4 +137,4 @@ class Stay:
         try:
             self._instance.xcom_push(POSITION, self.reached.to_dict())
         except AirflowRuntimeError as error:
-            log.warning("How far it is was not pushed: %s", error)
+            log.warning("Progress was not pushed: %s", error)

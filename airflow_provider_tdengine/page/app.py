@@ -32,6 +32,7 @@ from airflow_provider_tdengine.migration.documents import COLORS
 from airflow_provider_tdengine.migration.options import OPTIONS
 from airflow_provider_tdengine.migration.planning import assessment_page
 from airflow_provider_tdengine.page import reading
+from airflow_provider_tdengine.page.databases import members
 from airflow_provider_tdengine.page.migrations import Migration, State
 from airflow_provider_tdengine.page.numbers import lags, speed, totals
 from airflow_provider_tdengine.page.plugin import PREFIX
@@ -225,6 +226,7 @@ def show_migration(
         request,
         "detail.html",
         migration=migration,
+        members=members(session, migration, shown["certificate"]),
         totals=totals(migration, batches, shown["created"], shown["certificate"], now),
         batches=batches,
         shards=shards,

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_tdengine.client.secrets import masked
 from airflow_provider_tdengine.migration.comparing import Kind
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import MigrationOptions, fleet_words
 
 STAGES = {
     "TDengineResolveOperator": "resolve",
@@ -219,10 +219,11 @@ class Migration:
         group: the task group, empty for none.
         stages: by name.
         options: as the form or the DAG gave them; those that are known.
-        planned: what the plan adds up to: rows and batches.
+        planned: what the plan adds up to: rows and batches, and rows of each database of a fleet.
         verdict: what the comparison came to, see `migration.comparing.Verdict.to_dict`.
         progress: how far it is; None where it was not read.
         reason: what it has failed of, empty where no task has said it, or it was not read.
+        given: options as the run was given them.
     """
 
     run: Run
@@ -233,6 +234,7 @@ class Migration:
     verdict: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     reason: str = ""
+    given: Mapping[str, object] = field(default_factory=dict)
 
     def option(self, name: str) -> object:
         """An option's value, its default where it is not given."""
@@ -249,21 +251,38 @@ class Migration:
         """Where it is read again."""
         return self.run.number, self.group
 
+    @cached_property
+    def asked(self) -> MigrationOptions:
+        """From which databases to which."""
+        names = ("source_database", "target_database")
+        return MigrationOptions(**{name: str(self.option(name) or "") for name in names})  # type: ignore[arg-type]
+
     @property
     def source(self) -> str:
-        """The source database, empty while it is not known."""
-        return str(self.option("source_database") or "")
+        """The source database, empty while it is not known; of a fleet, all of them."""
+        return self.asked.source_database
 
     @property
     def target(self) -> str:
-        """The target database."""
-        return str(self.option("target_database") or self.source)
+        """The target database; of a fleet, the rule that gives each its own."""
+        return self.asked.target if self.source else ""
+
+    @property
+    def source_words(self) -> str:
+        """The source, however many databases it is."""
+        return fleet_words(self.source)
+
+    @property
+    def planned_databases(self) -> Mapping[str, int]:
+        """Rows that the plan gave each database of a fleet."""
+        found = self.planned.get("databases")
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def name(self) -> str:
         """As the run was called, else by its databases."""
         own = masked(str(self.option("name") or ""))
-        between = self.source if self.target == self.source else f"{self.source} to {self.target}"
+        between = self.source_words if self.target in (self.source, "*") else f"{self.source_words} to {self.target}"
         return own or between or self.group or self.run.run_id
 
     @property
@@ -273,7 +292,10 @@ class Migration:
     @property
     def heading(self) -> str:
         """How the line of the run's note begins that is about it."""
-        what = [f"{self.source} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
+        given = str(self.given.get("source_database") or "")
+        # Of a fleet, what was asked for stays the same when patterns have become names.
+        source = given if MigrationOptions(source_database=given).is_fleet else self.source
+        what = [f"{fleet_words(source)} → {self.target}", self.mode, *(["dry run"] if self.is_dry else [])]
         return masked(", ".join(what) if not self.group else f"{self.group}: {', '.join(what)}")
 
     @property

@@ -32,7 +32,9 @@ def renew(number: int, values: Mapping[str, object]) -> None:
     with create_session(scoped=False) as session:
         defaults = {name: value for name, value in values.items() if name in OPTIONS}
         found = [
-            migration if migration.group else replace(migration, options={**defaults, **migration.options})
+            migration
+            if migration.group
+            else replace(migration, options={**defaults, **migration.options}, given={**defaults, **migration.given})
             for migration in reading.of_run(session, number)
         ]
         known = [migration for migration in found if migration.source]

@@ -31,8 +31,10 @@ def totals(
     progress, created, proof = migration.progress, created or {}, certificate or {}
     running = [cell for cell in batches if cell.state == "running"]
     done = [cell for cell in batches if cell.state == "success"]
+    proofs = proof.get("databases", [proof])
     known = {
-        "Super tables": len([name for name in proof.get("super_tables", {}) if not name.startswith("(")]),
+        "Databases": len(migration.asked.databases) if migration.asked.is_fleet else None,
+        "Super tables": sum(not name.startswith("(") for one in proofs for name in one.get("super_tables", {})),
         "Tables": sum(cell.tables for cell in batches) or proof.get("tables"),
         "Finished tables": sum(cell.tables for cell in done),
         "Created tables": created.get("tables"),

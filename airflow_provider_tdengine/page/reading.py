@@ -20,9 +20,10 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from airflow_provider_tdengine import TAG
-from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.findings import Severity
 from airflow_provider_tdengine.migration.options import OPTIONS
+from airflow_provider_tdengine.operators.migration import BROKEN
+from airflow_provider_tdengine.operators.packs import label_of
 from airflow_provider_tdengine.operators.progress import CHECKPOINT, PACE
 from airflow_provider_tdengine.page.migrations import FAILED, STAGES, Cell, Migration, Progress, Run, Stage, State
 from airflow_provider_tdengine.page.steering import Unfinished
@@ -37,6 +38,9 @@ HAS_STORE = TaskStateStoreModel is not None
 
 NEWEST = 500
 """Runs that are looked at, the newest ones."""
+
+_MOST_PARTS = 20_000
+"""Parts of packs that are read."""
 
 _MOST_CELLS, _FEW_CELLS = 2000, 64
 """Tasks of a stage that are read one by one, where a plan has 1,024 batches at most; so many whose pace is, of all."""
@@ -156,6 +160,7 @@ def _migrations(session: Session, runs: Select[Any], *, whole: _Whole) -> list[M
             known.get((run.number, own["resolve"].task_id, "return_value"), given[run.number]),
             known.get((run.number, names.get((group, "plan"), ""), "planned"), {}),
             known.get((run.number, names.get((group, "certify"), ""), "verdict"), {}),
+            given=given[run.number],
         )
         for key, run in found.items()
         for group, own in sorted(stages[key].items())
@@ -393,7 +398,8 @@ def _checkpoints(session: Session, runs: Collection[int], tasks: Collection[str]
         XComModel.map_index == store.map_index,
         XComModel.key == "return_value",
     )
-    statement = statement.where(store.key == CHECKPOINT, ~returned)
+    # Those of a pack have one for each part.
+    statement = statement.where(store.key.startswith(CHECKPOINT), ~returned)
     statement = statement.group_by(store.dag_run_id, store.task_id)
     rates = _rates(session, runs, tasks)
     return {
@@ -510,6 +516,21 @@ def findings(session: Session, migration: Migration) -> list[Json]:
     return sorted(found, key=lambda one: one["severity"] != Severity.BLOCKER.value)
 
 
+def broken_stages(session: Session, migration: Migration) -> list[str]:
+    """Tasks that have ended well although databases of a fleet are broken there."""
+    statement = (
+        select(XComModel.task_id)
+        .where(
+            XComModel.dag_run_id == migration.run.number,
+            XComModel.task_id.in_({stage.task_id for stage in migration.stages.values()}),
+            XComModel.key == BROKEN,
+        )
+        .distinct()
+    )
+    found = set(session.scalars(statement))
+    return [stage.task_id for stage in migration.stages.values() if stage.task_id in found]
+
+
 def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
     """The mapped tasks of a stage, those of one that is not expanded yet left out."""
     if stage not in migration.stages:
@@ -567,7 +588,7 @@ def cells(session: Session, migration: Migration, stage: str) -> list[Cell]:
 def _cell(row: Any, batch: Json, done: Any, stored: Mapping[str, Json], why: str) -> Cell:
     checkpoint, pace = stored.get(CHECKPOINT, {}), stored.get(PACE, {})
     tally = checkpoint.get("tally") or checkpoint
-    label = Batch.from_dict(batch).label if batch else ""
+    label = label_of(batch) if batch else ""
     return Cell(
         index=row.map_index,
         state=row.state or "",
@@ -592,7 +613,7 @@ def _cell_states(session: Session, migration: Migration, task: str, count: int) 
     store = TaskStateStoreModel
     statement = (
         _joined(select(store.map_index, store.key, _stored(session).label("value")), [migration.run.number], [task])
-        .where(store.key.in_([CHECKPOINT, PACE]))
+        .where(or_(store.key == PACE, store.key.startswith(CHECKPOINT)))
         .limit(2 * _MOST_CELLS)
     )
     if count > _FEW_CELLS:
@@ -600,8 +621,42 @@ def _cell_states(session: Session, migration: Migration, task: str, count: int) 
     found: dict[int, dict[str, Json]] = defaultdict(dict)
     for row in session.execute(statement):
         if isinstance(row.value, dict):
-            found[row.map_index][row.key] = row.value
+            known = found[row.map_index]
+            known[row.key] = row.value
+            if row.key not in (CHECKPOINT, PACE):
+                known[CHECKPOINT] = _with_part(known.get(CHECKPOINT, {}), row.value)
     return found
+
+
+def _with_part(whole: Json, part: Json) -> Json:
+    """The checkpoint of a pack with that of a part of it."""
+    counts = [one.get("tally", {}) for one in (whole, part)]
+    return {"tally": {name: sum(int(one.get(name, 0)) for one in counts) for name in ("rows", "rejected")}}
+
+
+def part_rows(session: Session, migration: Migration) -> dict[str, int]:
+    """Rows of the parts of packs, by the keys of their checkpoints."""
+    if not HAS_STORE or "copy" not in migration.stages:
+        return {}
+    store, rows = TaskStateStoreModel, _number(_stored(session)["tally"]["rows"])
+    statement = _joined(
+        select(store.key, rows.label("rows")), [migration.run.number], [migration.stages["copy"].task_id]
+    )
+    statement = statement.where(store.key.startswith(f"{CHECKPOINT}-")).limit(_MOST_PARTS)
+    return {row.key: int(row.rows or 0) for row in session.execute(statement)}
+
+
+def returned(session: Session, migration: Migration, stage: str) -> list[Json]:
+    """What the mapped tasks of a stage have returned."""
+    if stage not in migration.stages:
+        return []
+    statement = select(XComModel.value).where(
+        XComModel.dag_run_id == migration.run.number,
+        XComModel.task_id == migration.stages[stage].task_id,
+        XComModel.map_index >= 0,
+        XComModel.key == "return_value",
+    )
+    return [value for value in session.scalars(statement) if isinstance(value, dict)]
 
 
 def unfinished(session: Session, migration: Migration) -> Unfinished:
@@ -612,8 +667,9 @@ def unfinished(session: Session, migration: Migration) -> Unfinished:
         XComModel.dag_run_id == run.number,
         XComModel.key == "return_value",
         XComModel.map_index >= 0,
-        # A comparison says what differs before it fails.
+        # A comparison says what differs before it fails, and the copy of a pack which parts could not be copied.
         different == 0,
+        func.coalesce(_number(XComModel.value["failed"]), 0) == 0,
     )
     done = {(row.task_id, row.map_index) for row in session.execute(returned)}
     statement = (
@@ -632,7 +688,7 @@ def unfinished(session: Session, migration: Migration) -> Unfinished:
             well[row.task_id] = _MAPPED.index(STAGES[row.operator])
         else:
             tasks.append(row.task_id if row.map_index < 0 else (row.task_id, row.map_index))
-    return Unfinished(tasks, sorted(well, key=well.__getitem__))
+    return Unfinished(tasks, sorted(well, key=well.__getitem__), broken_stages(session, migration))
 
 
 _MAPPED = ("verify", "copy")

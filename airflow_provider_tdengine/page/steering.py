@@ -54,10 +54,12 @@ class Unfinished:
         tasks: as Airflow's REST API wants them: a mapped one with its number.
         done: mapped tasks some instances of which were done when somebody paused the run. Airflow then calls all
             instances of a task failed if one of them runs.
+        broken: tasks that have ended well but for databases of a fleet.
     """
 
     tasks: Sequence[str | tuple[str, int]] = ()
     done: Sequence[str] = ()
+    broken: Sequence[str] = ()
 
 
 def actions(migration: Migration, unfinished: Unfinished, user: str, *, has_store: bool, deletes: bool) -> list[Action]:
@@ -77,7 +79,7 @@ def actions(migration: Migration, unfinished: Unfinished, user: str, *, has_stor
     if state is State.PAUSED:
         found.append(_resume(migration, unfinished))
     elif state in (State.FAILED, State.DEAD_LETTERS):
-        found.append(_retry(migration))
+        found.append(_retry(migration, unfinished))
     if migration.run.state in ("success", "failed"):
         if migration.kind and not migration.is_dry:
             found.append(_compare_again(migration))
@@ -92,8 +94,16 @@ def _place(migration: Migration, *parts: str) -> str:
     return "/api/v2/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _clear(migration: Migration, tasks: Sequence[str | tuple[str, int]] | None, *, failed: bool = False) -> Request:
+def _clear(
+    migration: Migration,
+    tasks: Sequence[str | tuple[str, int]] | None,
+    *,
+    failed: bool = False,
+    downstream: bool = False,
+) -> Request:
     body = {"dry_run": False, "dag_run_id": migration.run.run_id, "only_failed": failed, "reset_dag_runs": True}
+    if downstream:
+        body["include_downstream"] = True
     path = f"/api/v2/dags/{quote(migration.run.dag_id, safe='')}/clearTaskInstances"
     return Request("POST", path, body if tasks is None else {**body, "task_ids": list(tasks)})
 
@@ -133,11 +143,13 @@ def _resume(migration: Migration, unfinished: Unfinished) -> Action:
     return Action("Resume", "Goes on where it stopped", requests)
 
 
-def _retry(migration: Migration) -> Action:
+def _retry(migration: Migration, unfinished: Unfinished) -> Action:
+    # They look at all databases again, those that are mended by now included; what is done is not done again.
+    again = [_clear(migration, unfinished.broken, downstream=True)] if unfinished.broken else []
     return Action(
         "Retry failed",
         "Runs the tasks again that failed or that did not run because of them; batches go on from their checkpoints",
-        [_clear(migration, None, failed=True)],
+        [*again, _clear(migration, None, failed=True)],
     )
 
 
@@ -145,7 +157,7 @@ def _compare_again(migration: Migration) -> Action:
     names = [name for name in ("verify", "certify", "dead_letters", "finish") if name in migration.stages]
     return Action(
         "Compare again",
-        "Compares both databases again, and mends what differs",
+        "Compares both databases again, and repairs what differs",
         [_clear(migration, [migration.stages[name].task_id for name in names])],
     )
 

@@ -8,17 +8,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, PokeReturnValue
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.comparing import verify
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, client
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +58,9 @@ class TDengineCutoverSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Whether both sides are equal up to `max_lag` ago."""
+        from airflow_provider_tdengine.migration.catalog import Catalog
+        from airflow_provider_tdengine.migration.comparing import Kind, verify
+
         with clear_failures():
             options = MigrationOptions.checked(self.options)
             if options.dry_run:
@@ -76,9 +78,9 @@ class TDengineCutoverSensor(BaseSensorOperator):
                     raise
                 log.warning("Waiting until it answers again: %s", error)
                 return PokeReturnValue(is_done=False)
-        if comparison.different:
-            differ = wording.number(comparison.different, "table")
-            log.info("Not yet: %s not equal; the first difference is %s", differ, comparison.differences[0])
+        if comparison.verdict.kind is Kind.DIFFERENT:
+            first = "".join(f"; the first difference is {one}" for one in comparison.differences[:1])
+            log.info("Not yet: %s%s", comparison.verdict.words, first)
             return PokeReturnValue(is_done=False)
         log.info(
             "Readers and writers can be switched: %s of %s up to %s are equal%s",

@@ -8,17 +8,18 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator
 
 from airflow_provider_tdengine.client.errors import TDengineError
-from airflow_provider_tdengine.migration.following import Lookout, Shard, TopicLookout
 from airflow_provider_tdengine.operators.follow import increment_options, the_asset
 from airflow_provider_tdengine.operators.migration import OptionValues, clear_failures, failure
 from airflow_provider_tdengine.operators.progress import asset_progress
 from airflow_provider_tdengine.triggers.follow import Event, TDengineFollowTrigger, Wait, lookout, said
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
+
+    from airflow_provider_tdengine.migration.following import Lookout, TopicLookout
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class TDengineNewRowsSensor(BaseSensorOperator):
         return bool(found)
 
     def _wait(self, context: Context) -> Wait:
+        from airflow_provider_tdengine.migration.following import Shard
+
         options = increment_options(self.options, context)
         options = replace(options, poll_interval=max(0.1, float(self.poke_interval)))
         position = asset_progress(context, the_asset(self.inlets)).load()

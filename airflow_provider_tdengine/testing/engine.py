@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -51,6 +52,7 @@ from airflow_provider_tdengine.testing.language import (
 )
 from airflow_provider_tdengine.testing.queries import (
     Frame,
+    Functions,
     Result,
     Scan,
     Vector,
@@ -238,19 +240,20 @@ class _Execution:
 
     # --- SELECT
 
-    def session_functions(self) -> dict[str, Vector]:
-        """Functions without arguments that say something about server and session."""
+    def session_functions(self) -> Functions:
+        """Functions without arguments that say something about server and session; few statements call one."""
         store, session = self.access.store, self.access.session
+        moment = now(Precision.NS) + round(self.ahead * 10**9)
         functions = {
-            "server_version": text_vector("", store.version),
-            "client_version": text_vector("", store.version),
-            "server_status": number_vector("", 1, Type.INT),
-            "database": text_vector("", session.database or "", 64),
-            "now": number_vector("", now(Precision.NS) + round(self.ahead * 10**9), Type.TIMESTAMP),
+            "server_version": partial(text_vector, "", store.version),
+            "client_version": partial(text_vector, "", store.version),
+            "server_status": partial(number_vector, "", 1, Type.INT),
+            "database": partial(text_vector, "", session.database or "", 64),
+            "now": partial(number_vector, "", moment, Type.TIMESTAMP),
         }
         if self.generation.number > 2:
-            functions["timezone"] = text_vector("", "UTC (UTC, +0000)", self.generation.timezone_length)
-            functions["current_user"] = text_vector("", f"{session.user}@127.0.0.1", 64)
+            functions["timezone"] = partial(text_vector, "", "UTC (UTC, +0000)", self.generation.timezone_length)
+            functions["current_user"] = partial(text_vector, "", f"{session.user}@127.0.0.1", 64)
         return functions
 
     def select(self, select: Select) -> Result:

@@ -8,7 +8,7 @@ import math
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -16,10 +16,11 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.background import in_background
-from airflow_provider_tdengine.migration.catalog import Catalog
-from airflow_provider_tdengine.migration.following import Lookout, Position, Shard, TopicLookout, lookout_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.operators.migration import client
+
+if TYPE_CHECKING:
+    from airflow_provider_tdengine.migration.following import Lookout, TopicLookout
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class TDengineFollowTrigger(BaseTrigger):
         """
         try:
             if self._wait["position"]:
-                log.info("Looking every %g s whether there is something to do", self._poll_interval)
+                log.info("Checking every %g s for something to do", self._poll_interval)
                 await asyncio.sleep(self._poll_interval)
             event = await self._event()
             for line in said(event):
@@ -154,6 +155,9 @@ def lookout(wait: Wait) -> Lookout | TopicLookout:
         MigrationStopped: something is wrong with the options, or there is no such connection.
         AddressError: a connection cannot be right.
     """
+    from airflow_provider_tdengine.migration.catalog import Catalog
+    from airflow_provider_tdengine.migration.following import Position, Shard, lookout_of
+
     options, position = MigrationOptions.checked(wait["options"]), wait["position"]
     source = Catalog(client(options.source_conn_id, "source_conn_id"), options.source_database)
     target = Catalog(client(options.target_conn_id, "target_conn_id"), options.target)

@@ -52,10 +52,11 @@ class Line:
     Parameters:
         port: of the server.
         context: of a server's certificate, to take TLS where the server has none; None for plain TCP.
+        listener: where it begins; None for a free port of 127.0.0.1.
     """
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        self._to, self._context = port, context
+    def __init__(self, port: int, context: ssl.SSLContext | None = None, listener: socket.socket | None = None) -> None:
+        self._to, self._context, self._listener = port, context, listener
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,7 +110,8 @@ class Line:
             self._servers.append(end)
             behind = end.sockets[0].getsockname()[1]
         self._behind = behind
-        front = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        listener = self._listener or socket.create_server(("127.0.0.1", 0))
+        front = await asyncio.start_server(self._serve, sock=listener)
         self._servers.append(front)
         self.port = front.sockets[0].getsockname()[1]
 

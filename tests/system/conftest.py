@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,7 +21,11 @@ from airflow_provider_tdengine.demo.home import AirflowHome
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.testing import TDengineBox
 
+from ..chromium import chromium
 from .postgres import Postgres, programs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 DAG = "quick_migration"
 """The ready-made DAG, but one that retries soon."""
@@ -27,9 +33,14 @@ DAG = "quick_migration"
 FRAGILE = "fragile_migration"
 """One that retries once."""
 
+DISTRIBUTED = "distributed_migration"
+"""One whose tasks run where workers of Celery are."""
 
 PATIENCE = 180.0
 """Seconds after which a test gives up waiting; a machine that is busy with other things takes most of a minute."""
+
+LOOK = 0.3
+"""Seconds between two looks at whether something has happened: each costs the API server as much as a task does."""
 
 
 @dataclass
@@ -39,6 +50,7 @@ class Airflow:
     home: AirflowHome
     ui: AirflowUi
     api: httpx.Client
+    broker: str
     source: TDengineBox
     target: TDengineBox
 
@@ -152,7 +164,7 @@ class Airflow:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen within {timeout} s; see {self.home.log}"
-            time.sleep(0.1)
+            time.sleep(LOOK)
 
 
 def is_alive(pid: int) -> bool:
@@ -183,38 +195,53 @@ from airflow_provider_tdengine.dags import migration_dag
 
 dag = migration_dag("{DAG}", linger=1, default_args={{"retry_delay": timedelta(seconds=2)}})
 fragile = migration_dag("{FRAGILE}", default_args={{"retries": 1, "retry_delay": timedelta(seconds=1)}})
+distributed = migration_dag(
+    "{DISTRIBUTED}", default_args={{"executor": "CeleryExecutor", "retry_delay": timedelta(seconds=1)}}
+)
 """
 
-PRELOADED = "import airflow_provider_tdengine.dags\n"
+PRELOADED = (
+    "import airflow_provider_tdengine.cli, airflow_provider_tdengine.dags, airflow_provider_tdengine.hooks.tdengine\n"
+)
 """What all parts of Airflow import as they start: their forks, one a task, need not import it again."""
 
 QUICK = {
     # What has become ready is seen to three times a second,
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-    # a scheduler or triggerer that is killed is missed sooner than after half a minute,
+    # a scheduler or triggerer that is killed is missed sooner than after half a minute; one which a busy machine
+    # keeps from its heartbeat takes itself for dead, and tries its tasks again: 12 s were too few,
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
-    # a task that is cleared while it runs ends sooner,
+    # a task that is cleared while it runs ends sooner, one whose host is gone is missed sooner,
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
     # and files that do not change are not read every 30 s, which takes half a core.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
 }
 
 
 class PostgresHome(AirflowHome):
-    """A home with all example DAGs, whose database is PostgreSQL.
+    """A home with all example DAGs, whose database is PostgreSQL, and which may give tasks to Celery.
 
     Parameters:
         directory: where everything is kept.
         database: the database's URL.
+        broker: the URL at which the tasks for Celery, and what becomes of them, are put down; empty for no Celery.
     """
 
-    def __init__(self, directory: Path, database: str) -> None:
+    def __init__(self, directory: Path, database: str, broker: str = "") -> None:
         super().__init__(directory)
-        self._database = database
+        self._of_its_own = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
+        if broker:
+            self._of_its_own |= {
+                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor,CeleryExecutor",
+                "AIRFLOW__CELERY__BROKER_URL": broker,
+                "AIRFLOW__CELERY__RESULT_BACKEND": broker,
+            }
 
     @property
     def dag_file(self) -> Path:
@@ -231,7 +258,7 @@ class PostgresHome(AirflowHome):
         return file
 
     def environment(self) -> dict[str, str]:
-        return super().environment() | QUICK | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database}
+        return super().environment() | QUICK | self._of_its_own
 
 
 @pytest.fixture(scope="session")
@@ -241,20 +268,50 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     if found is None:
         pytest.skip("there is no PostgreSQL; on Debian and Ubuntu: apt-get install postgresql")
     directory: Path = tmp_path_factory.mktemp("airflow")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        broker = f"redis://127.0.0.1:{free.getsockname()[1]}/0"
     with (
         # Small blocks, so that a run is long enough to be killed in its middle.
         TDengineBox(version="2.4.0.18", block_rows=256) as source,
         TDengineBox(version="3.3.3.0") as target,
         Postgres(found) as postgres,
-        PostgresHome(directory, postgres.url) as home,
+        PostgresHome(directory, postgres.url, broker) as home,
     ):
         home.make_database()
         # The demo, in another process, may be about to take the usual port.
         ui = AirflowUi(home, {VIEWER: "viewer"}, port=0)
         ui.start(*(Address.from_url(box.url) for box in (source, target)))
-        with httpx.Client(base_url=ui.address, timeout=30) as api:
+        with httpx.Client(base_url=ui.address, timeout=PATIENCE) as api:
             login = api.post("/auth/token", json={"username": "admin", "password": ui.password}).raise_for_status()
             api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
-            airflow = Airflow(home, ui, api, source, target)
+            airflow = Airflow(home, ui, api, broker, source, target)
             airflow.unpause(DAG)
             yield airflow
+
+
+def log_in(airflow: Airflow, user: str) -> str:
+    """Somebody's token."""
+    passwords = json.loads((airflow.home.directory / "password.json").read_text(encoding="utf-8"))
+    login = {"username": user, "password": passwords[user]}
+    return str(httpx.post(f"{airflow.ui.address}/auth/token", json=login).raise_for_status().json()["access_token"])
+
+
+def open_page(airflow: Airflow, browser: Browser, user: str, **how: Any) -> Page:
+    """A page of Airflow for somebody who is logged in; how it looks is what playwright's `new_context` takes."""
+    context = browser.new_context(base_url=airflow.ui.address, locale="en-US", **how)
+    context.add_cookies([{"name": "_token", "value": log_in(airflow, user), "url": airflow.ui.address}])
+    page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(airflow: Airflow, browser: Browser) -> Page:
+    """A page of the admin, tall enough for a form."""
+    return open_page(airflow, browser, "admin", viewport={"width": 1300, "height": 1500})

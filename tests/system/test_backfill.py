@@ -44,14 +44,15 @@ def backfill(airflow: Airflow, target: str, **how: object) -> list[str]:
         },
     )
     assert answer.is_success, answer.text
-    created = answer.json()["id"]
 
-    def completed() -> object:
-        return airflow.api.get(f"/api/v2/backfills/{created}").raise_for_status().json()["completed_at"]
+    def states() -> list[str]:
+        found = airflow.api.get(f"/api/v2/dags/{DAG}/dagRuns", params={"limit": 100}).raise_for_status().json()
+        return [run["state"] for run in found["dag_runs"] if run["run_type"] == "backfill"]
 
-    airflow.wait_for(completed, 60 + 40 * DAYS)
-    runs = airflow.api.get(f"/api/v2/dags/{DAG}/dagRuns", params={"limit": 100}).raise_for_status().json()["dag_runs"]
-    return [run["state"] for run in runs if run["run_type"] == "backfill"]
+    airflow.wait_for(lambda: len(states()) == DAYS and not {"queued", "running"} & set(states()), 60 + 40 * DAYS)
+    # Airflow looks only every half minute whether all runs of a backfill have ended, and makes no other one before.
+    airflow.api.put(f"/api/v2/backfills/{answer.json()['id']}/cancel")
+    return states()
 
 
 def rows(airflow: Airflow, database: str) -> list[tuple[object, ...]]:

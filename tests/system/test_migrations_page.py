@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from ..chromium import chromium
-from .conftest import DAG, PATIENCE, VIEWER, Airflow, is_alive
+from .conftest import DAG, PATIENCE, VIEWER, Airflow, is_alive, log_in, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
@@ -45,27 +43,12 @@ def hall(airflow: Airflow) -> Airflow:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-def log_in(airflow: Airflow, user: str) -> str:
-    passwords = json.loads((airflow.home.directory / "password.json").read_text(encoding="utf-8"))
-    login = {"username": user, "password": passwords[user]}
-    return str(httpx.post(f"{airflow.ui.address}/auth/token", json=login).raise_for_status().json()["access_token"])
-
-
-@pytest.fixture(scope="module")
 def pages(hall: Airflow, browser: Browser) -> Iterator[Callable[[str], Page]]:
     """A page for somebody who is logged in; the browser must not complain of anything."""
     complaints: list[str] = []
 
     def of(user: str) -> Page:
-        context = browser.new_context(base_url=hall.ui.address, viewport={"width": 1400, "height": 900})
-        context.add_cookies([{"name": "_token", "value": log_in(hall, user), "url": hall.ui.address}])
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page = open_page(hall, browser, user, viewport={"width": 1400, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
         return page

@@ -1,12 +1,10 @@
 """The package as it is installed: metadata, entry points, what imports without Airflow, example DAGs."""
 
 import ast
-import os
+import json
 import re
-import runpy
 import subprocess
 import sys
-import textwrap
 from importlib import metadata
 from pathlib import Path
 
@@ -106,17 +104,6 @@ def test_there_are_examples() -> None:
     assert "tdengine_migration" in [file.stem for file in EXAMPLES]
 
 
-@pytest.fixture(scope="session")
-def airflow_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("airflow")
-    others = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    return others | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-    }
-
-
 def test_example_dags_import(airflow_environment: dict[str, str]) -> None:
     """As a DAG processor does it, in a process of its own."""
     script = """
@@ -142,43 +129,10 @@ print("RESULT " + json.dumps([bag.import_errors, mute, sorted(bag.dags)]))
     assert result.startswith("RESULT [{}, [], "), (
         f"not imported, or it does not say what it is and what to do: {result}"
     )
-    assert '"tdengine_migration"' in result
+    # By a file of its own, and from the one that tdengine_from_yaml.py reads.
+    assert {"tdengine_migration", "north_to_cluster", "south_to_cluster"} <= set(json.loads(result[7:])[2])
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_explained(example: Path) -> None:
     assert ast.get_docstring(ast.parse(example.read_text(encoding="utf-8")))
-
-
-# --- Documents
-
-
-@pytest.mark.parametrize("name", ["make_dashboard.py", "make_metrics.py", "make_options.py", "make_types.py"])
-def test_generated_pages_are_up_to_date(name: str) -> None:
-    script = runpy.run_path(str(ROOT / "docs" / name))
-    page = script["FILE"].read_text(encoding="utf-8")
-    assert page == script["render"](), f"run: python docs/{name}"
-
-
-def test_dag_of_the_readme(airflow_environment: dict[str, str], tmp_path: Path) -> None:
-    """What the README shows as the first DAG is one."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, *_ = re.findall(r"```python\n(.*?)^ *```", readme, re.DOTALL | re.MULTILINE)
-    (tmp_path / "first.py").write_text(
-        textwrap.dedent(code) + "print('DAG', dag.dag_id, *dag.task_ids)\n", encoding="utf-8"
-    )
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "first.py")],
-        capture_output=True,
-        text=True,
-        env=airflow_environment,
-        check=False,
-        timeout=120,
-    )
-    assert "DAG power_to_new_cluster resolve sync_schema plan copy verify" in done.stdout, done.stderr
-
-
-def test_links_of_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)]+)\)", readme):
-        assert "://" in link or (ROOT / link.partition("#")[0]).exists(), f"README.md: {link} is not there"

@@ -1,6 +1,7 @@
 """What a database holds: its tables, which of them are meant, and where their rows lie."""
 
 from airflow_provider_tdengine.migration.catalog.catalog import (
+    NO_TABLES,
     OWN_DATABASES,
     VIEWS,
     Catalog,
@@ -37,6 +38,7 @@ from airflow_provider_tdengine.migration.catalog.scope import EVERYTHING, Patter
 __all__ = [
     "EVERYTHING",
     "NAME_BYTES",
+    "NO_TABLES",
     "OWN_DATABASES",
     "VIEWS",
     "Catalog",

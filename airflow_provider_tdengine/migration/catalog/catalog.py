@@ -43,6 +43,9 @@ VIEWS = frozenset({"information_schema", "performance_schema"})
 OWN_DATABASES = VIEWS | {"log", "audit"}
 """Databases that TDengine and its tools make for themselves."""
 
+NO_TABLES = "no tables"
+"""The kind of the findings that say so of a database."""
+
 _NAMELESS = "(null)"
 _MOST_TAGS = 128
 
@@ -375,9 +378,9 @@ class Catalog:
             if may_come and options in ([], ["exclude"]) and "*" not in scope.exclude.texts:
                 return []
             action = "Give another database, or mode realtime or both, which wait for tables that come"
-            return [Finding("Option 'source_database'", f"{place} has no tables", action)]
+            return [Finding("Option 'source_database'", f"{place} has no tables", action, kind=NO_TABLES)]
         what = f"Option{'s' if len(options) > 1 else ''} {' and '.join(map(repr, options))}"
-        return [Finding(what, f"no table of {place} is left", f"Leave some of them in; it has {there}")]
+        return [Finding(what, f"no table of {place} is left", f"Leave some of them in; it has {there}", kind=NO_TABLES)]
 
     def _has_subtables(self, stables: list[Table], scope: Scope) -> bool:
         """Whether one of the super tables in scope has a subtable in scope.

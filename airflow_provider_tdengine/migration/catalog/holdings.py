@@ -468,9 +468,9 @@ def _holdings(names: list[str], block: Block) -> Holdings:
         raise AnswerError("a question about rows was answered with NULL or a number below 0")
     places = np.array(sorted(np.flatnonzero(rows > 0).tolist(), key=names.__getitem__), np.int64)
     if columns[1].nulls[places].any() or columns[2].nulls[places].any():
-        raise IncompleteResult(f"tables such as {names[0]!r} were said to have rows, and no first or last one")
+        raise IncompleteResult(f"by an answer, tables such as {names[0]!r} have rows, and no first or last one")
     if (first[places] > last[places]).any():
-        raise AnswerError(f"tables such as {names[0]!r} were said to end before they begin")
+        raise AnswerError(f"by an answer, tables such as {names[0]!r} end before they begin")
     return Holdings(names, rows, first, last, tuple(columns[3:])).take(places)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,11 +10,9 @@ from functools import cached_property
 from airflow_provider_tdengine.client.sql import name_list, name_range, own_names, string
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.storage import read_names
+from airflow_provider_tdengine.migration.storage import NamesUnread, pinned_path, read_names
 
 _WILDCARD = re.compile(r"[*?]")
-_PINNED = re.compile(r"(.*)#sha256=([0-9a-f]+)")
-_DIGITS = 16
 
 # What a statement says at most: characters of names in a list, globs in a row.
 _CHARACTERS, _GLOBS = 200_000, 100
@@ -202,7 +199,7 @@ class Scope:
 
 
 def pinned(options: MigrationOptions) -> MigrationOptions:
-    """The same options, in which each file is named with a digest of what it holds now.
+    """The same options, in which each file of tables is named with a digest of what it holds now.
 
     A run that is resolved means these tables, and stops if a file has changed when it is read again.
 
@@ -223,16 +220,7 @@ def _entries(text: str) -> list[str]:
 
 
 def _pinned(text: str) -> str:
-    return ", ".join(
-        f"{entry}#sha256={_digest(read_names(entry[1:]))}"
-        if entry.startswith("@") and not _PINNED.fullmatch(entry)
-        else entry
-        for entry in _entries(text)
-    )
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+    return ", ".join(f"@{pinned_path(entry[1:])}" if entry.startswith("@") else entry for entry in _entries(text))
 
 
 def _read(option: str, text: str) -> list[str]:
@@ -251,16 +239,10 @@ def _read(option: str, text: str) -> list[str]:
 
 def _lines(option: str, path: str) -> list[str]:
     """The names and globs in a file."""
-    path, digest = match.groups() if (match := _PINNED.fullmatch(path)) else (path, None)
     try:
-        content = read_names(path)
-        lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        found = f"the file {path!r} cannot be read as UTF-8 text on this worker ({error})"
-        raise _stopped(option, found, "Put it where all workers can read it") from error
-    if digest and digest != _digest(content):
-        found = f"the file {path!r} has changed since the run was resolved, or is another one on this worker"
-        raise _stopped(option, found, "Bring back what it was, or start a new run")
+        lines = read_names(path).splitlines()
+    except NamesUnread as error:
+        raise _stopped(option, str(error), error.action) from error
     return [name for line in lines if (name := line.strip()) and not name.startswith("#")]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -32,8 +32,9 @@ from airflow_provider_tdengine.migration.catalog import (
     meet,
     together,
 )
+from airflow_provider_tdengine.migration.comparing.deletions import Deletion
 from airflow_provider_tdengine.migration.comparing.measures import Measure, measures, suspects
-from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader
+from airflow_provider_tdengine.migration.comparing.rows import Piece, RowReader, Run
 from airflow_provider_tdengine.migration.copying import (
     Batch,
     Border,
@@ -44,10 +45,10 @@ from airflow_provider_tdengine.migration.copying import (
     copy_batch,
 )
 from airflow_provider_tdengine.migration.headway import Headway
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import ASK, MigrationOptions
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import SchemaSync, Structure, TablePair
-from airflow_provider_tdengine.migration.wording import number
+from airflow_provider_tdengine.migration.wording import number, values
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,9 @@ _MORE_ROUNDS = 3
 
 SHOWN = 20
 """Differences that a result names; it says how many there are."""
+
+_MOST_DELETIONS, _VALUES = 1000, 4
+"""Deletions of a batch that a person is asked for at once, and values of a row that are shown of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class BatchComparison:
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
+        deletions: those that a person is to be asked for first.
         obstacle: why what differs cannot be mended, if that was tried in vain.
     """
 
@@ -140,11 +145,29 @@ class BatchComparison:
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
+    deletions: list[Deletion] = field(default_factory=list)
     obstacle: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)
+
+    def after(self, before: BatchComparison) -> BatchComparison:
+        """This, with what an earlier comparison of the same batch knew of its copy, and has repaired.
+
+        Parameters:
+            before: the earlier one.
+        """
+        return replace(
+            self,
+            copied=before.copied,
+            refused=max(self.refused, before.refused),
+            collisions=max(self.collisions, before.collisions),
+            expired=max(self.expired, before.expired),
+            vanished=max(self.vanished, before.vanished),
+            mended=self.mended + before.mended,
+            mended_rows=self.mended_rows + before.mended_rows,
+        )
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, object]) -> Self:
@@ -153,10 +176,14 @@ class BatchComparison:
         Raises:
             KeyError, TypeError: not what `to_dict` gives.
         """
-        differences = stored["differences"]
-        if not isinstance(differences, list):
-            raise TypeError("the differences of a comparison are no list")
-        return cls(**{**stored, "differences": [Difference(**one) for one in differences]})  # type: ignore[arg-type]
+        differences, deletions = stored["differences"], stored.get("deletions", [])
+        if not isinstance(differences, list) or not isinstance(deletions, list):
+            raise TypeError("the differences, or deletions, of a comparison are no list")
+        lists = {
+            "differences": [Difference(**one) for one in differences],
+            "deletions": [Deletion(**one) for one in deletions],
+        }
+        return cls(**{**stored, **lists})  # type: ignore[arg-type]
 
 
 def compare_batch(
@@ -168,6 +195,7 @@ def compare_batch(
     copied: Copied | None = None,
     again: bool = False,
     refused: Mapping[str, Sequence[int]] | None = None,
+    approved: Container[Deletion] = (),
     structure: Structure | None = None,
     stop: threading.Event | None = None,
     headway: Headway | None = None,
@@ -183,6 +211,7 @@ def compare_batch(
         again: whether to read both sides, even though the copy's digest would do.
         refused: timestamps of refused rows by table of the target; they are not expected there, and such tables are
             not mended.
+        approved: what a person has approved, where `delete_extra` is ask.
         structure: both sides' structure, where it was read a moment ago; its scope and transform count then.
         stop: set by somebody who wants it to stop soon.
         headway: of more than this batch; None to say how far this one is.
@@ -198,7 +227,18 @@ def compare_batch(
         own = Headway("Comparing", copied.rows if copied else batch.rows)
         with nullcontext(headway) if headway else own as telling:
             compare = partial(
-                _compare, source, target, batch, options, copied, again, refused or {}, structure, stop, telling
+                _compare,
+                source,
+                target,
+                batch,
+                options,
+                copied,
+                again,
+                refused or {},
+                approved,
+                structure,
+                stop,
+                telling,
             )
             return until_stopped(compare, stop)
 
@@ -211,13 +251,15 @@ def _compare(
     copied: Copied | None,
     again: bool,
     refused: Mapping[str, Sequence[int]],
+    approved: Container[Deletion],
     structure: Structure | None,
     stop: threading.Event,
     headway: Headway,
 ) -> BatchComparison:
     brief = persist(partial(brief_of, source, target, batch, options, structure), stop)
     fitting = brief.fitting()
-    if options.repair_rounds and options.schema == "always" and fitting.pairs != brief.pairs:
+    makes = options.schema == "always" and not options.leaves_structure
+    if options.repair_rounds and makes and fitting.pairs != brief.pairs:
         persist(lambda: SchemaSync.again(source, target, options, brief.scope).run(), stop)
         brief = persist(partial(brief_of, source, target, batch, options), stop)
         fitting = brief.fitting()
@@ -230,7 +272,7 @@ def _compare(
         result.vanished = max(result.vanished, copied.tables if copied else 0)
         return result
     if fitting.pairs:
-        comparison = _BatchComparer(fitting, options, copied, refused, result, stop, headway)
+        comparison = _BatchComparer(fitting, options, copied, refused, approved, result, stop, headway)
         if again or fitting.pairs != brief.pairs or not comparison.is_proven():
             comparison.look_closer()
     for name in brief.pairs.keys() - fitting.pairs.keys():
@@ -247,6 +289,7 @@ class _BatchComparer:
         options: of the migration.
         copied: what its copy came to.
         refused: timestamps of refused rows by table of the target.
+        approved: what a person has approved.
         result: what is filled in.
         stop: ends the work soon.
         headway: counts rows that were read.
@@ -258,6 +301,7 @@ class _BatchComparer:
         options: MigrationOptions,
         copied: Copied | None,
         refused: Mapping[str, Sequence[int]],
+        approved: Container[Deletion],
         result: BatchComparison,
         stop: threading.Event,
         headway: Headway,
@@ -265,6 +309,7 @@ class _BatchComparer:
         self._brief = brief
         self._options = options
         self._copied = copied
+        self._approved = approved
         self._result = result
         self._stop = stop
         start = copied.since if copied else brief.batch.start
@@ -349,7 +394,7 @@ class _BatchComparer:
             except TDengineError as error:
                 if error.retryable:
                     raise
-                log.error("It cannot be mended: %s", error)
+                log.error("It cannot be repaired: %s", error)
                 self._result.obstacle = str(error)
                 break
             ours, theirs = self._listings()
@@ -518,12 +563,15 @@ class _BatchComparer:
         """
         brief = self._brief
         kept = [piece for piece in pieces if not self._refused.get(brief.target_name(piece.table))]
-        deleted = 0
-        if self._options.delete_extra and not brief.databases[0].keep:
+        deleted, deletes = 0, self._options.delete_extra != "false"
+        self._result.deletions.clear()
+        if deletes and not brief.databases[0].keep:
             log.warning("Nothing is deleted: the account may not see the source's KEEP, by which rows may have gone")
-        elif self._options.delete_extra:
+        elif deletes:
             deleted = sum(self._delete(piece) for piece in kept if piece.runs)
         again = [piece for piece in kept if piece.missing or piece.changed or (deleted and piece.rows)]
+        if self._options.leaves_structure:
+            again = [piece for piece in again if self._is_there(piece.table)]
         for batch, known in self._parts(again, ours):
             log.info("Copying again: %s, %s", batch.label, number(batch.rows, "row"))
             # A copy that fails sets what stops its workers; the comparison goes on and says what is left.
@@ -547,6 +595,12 @@ class _BatchComparer:
         self._result.mended += len({piece.table for piece in again})
         self._result.deleted += deleted
         return bool(again or deleted)
+
+    def _is_there(self, table: str) -> bool:
+        """Whether the target has a table of the source."""
+        wanted = self._brief.pair_of(table).wanted
+        stable = wanted.name if wanted.is_super else None
+        return persist(partial(self._brief.target.has_table, self._brief.target_name(table), stable), self._stop)
 
     @property
     def _structure(self) -> Structure:
@@ -579,20 +633,21 @@ class _BatchComparer:
         """Delete the rows of a piece that only the target has; the source is asked for each of them once more.
 
         Returns:
-            How many there were.
+            How many there were. Those that a person is to be asked for are not; they are noted.
         """
         brief, deleted = self._brief, 0
         pair = brief.pair_of(piece.table)
         name, time = brief.target_name(piece.table), identifier(pair.wanted.time_column)
+        table_there = brief.target.table(name)
         database = persist(brief.source.database, self._stop)
 
         def delete(conditions: str) -> int:
             with brief.target.session() as session:
-                rows = counted(session.query(f"SELECT COUNT(*) FROM {brief.target.table(name)} WHERE {conditions}"))
-                session.query(f"DELETE FROM {brief.target.table(name)} WHERE {conditions}")
+                rows = counted(session.query(f"SELECT COUNT(*) FROM {table_there} WHERE {conditions}"))
+                session.query(f"DELETE FROM {table_there} WHERE {conditions}")
             return rows
 
-        for first, last in piece.runs:
+        for first, last, hashes in piece.runs:
             low, high = brief.time.origin(first), brief.time.origin(last + 1)
             # What expired in the source since it was read is not extra.
             if database is None or Border(brief.precision, database).is_near(low):
@@ -600,10 +655,44 @@ class _BatchComparer:
             table = replace(pair.source, name=piece.table, tags=(), where="")
             if count(brief.source, table, EVERYTHING, (low, max(high, low + 1)), self._stop):
                 continue
-            deleted += persist(partial(delete, f"{time} >= {first} AND {time} <= {last}"), self._stop)
+            conditions = f"{time} >= {first} AND {time} <= {last}"
+            if self._options.delete_extra != ASK or self._is_approved(pair, name, (first, last, hashes), conditions):
+                deleted += persist(partial(delete, conditions), self._stop)
         if deleted:
             log.warning("Deleted %s of %s that only the target had", number(deleted, "row"), name)
         return deleted
+
+    def _is_approved(self, pair: TablePair, name: str, run: Run, conditions: str) -> bool:
+        """Whether a person has approved that rows are deleted, these and no others; if not, they are noted.
+
+        Parameters:
+            pair: the structure of their table.
+            name: of it in the target.
+            run: their first and last timestamp, and their hashes.
+            conditions: the timestamps in SQL.
+        """
+        first, last, hashes = run
+        target, columns = self._brief.target, (pair.target or pair.wanted).columns[1 : _VALUES + 1]
+        names, time = ", ".join(identifier(column.name) for column in columns), identifier(pair.wanted.time_column)
+        rest = f"FROM {target.table(name)} WHERE {conditions}"
+
+        def look() -> tuple[int, str]:
+            rows = target.count(f"SELECT COUNT(*) {rest}")
+            found = target.rows(f"SELECT {names} {rest} ORDER BY {time} LIMIT 1")
+            shown = [
+                (column.name, values(value, value)[0])
+                for row in found
+                for column, value in zip(columns, row, strict=True)
+            ]
+            return rows, ", ".join(f"{column} {value}" for column, value in shown)
+
+        rows, example = persist(look, self._stop)
+        deletion = Deletion(name, first, last, rows, example, self._brief.databases[1].precision.value, f"{hashes:x}")
+        if deletion in self._approved:
+            return True
+        if len(self._result.deletions) < _MOST_DELETIONS:
+            self._result.deletions.append(deletion)
+        return False
 
 
 def _lacking(pieces: Iterable[Piece]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +10,9 @@ from pathlib import Path
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.comparing.conclude import Comparison
-from airflow_provider_tdengine.migration.comparing.verdict import Kind
+from airflow_provider_tdengine.migration.comparing.verdict import Kind, Verdict
 from airflow_provider_tdengine.migration.documents import days, rendered, sealed, write_document
+from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import preflight
 from airflow_provider_tdengine.migration.structure import Made, read_structure
@@ -103,21 +104,66 @@ def certificate(
     return sealed(content)
 
 
+def fleet_certificate(
+    options: MigrationOptions,
+    verdict: Verdict,
+    databases: Sequence[Mapping[str, object]],
+    broken: Mapping[str, Sequence[Finding]],
+) -> dict[str, object]:
+    """What proves a fleet: the totals, and the certificate of each database.
+
+    Parameters:
+        options: of the fleet.
+        verdict: what it came to.
+        databases: of those that were compared, see `certificate`.
+        broken: those that were not, and why.
+
+    Returns:
+        A document for JSON, see `documents.sealed`; each certificate in it has a hash of its own, too.
+    """
+    return sealed(
+        {
+            "migration": options.label,
+            "equal": verdict.is_equal and not broken,
+            "verdict": {**verdict.to_dict(), "label": verdict.label, "notes": verdict.notes},
+            "begin": min(str(one["begin"]) for one in databases),
+            "end": max(str(one["end"]) for one in databases),
+            "options": options.given,
+            "tables": verdict.tables,
+            "rows": verdict.rows,
+            "target_rows": verdict.arrived,
+            "different": verdict.different,
+            "databases": list(databases),
+            "broken": {name: [one.to_dict() for one in found] for name, found in broken.items()},
+        }
+    )
+
+
 def page(document: Mapping[str, object]) -> str:
     """A certificate as HTML."""
     begin, end = (datetime.fromisoformat(str(document[name])) for name in ("begin", "end"))
-    compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
-    totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
     verdict: dict[str, object] = document["verdict"]  # type: ignore[assignment]
+    databases: list[Mapping[str, object]] = document.get("databases", [document])  # type: ignore[assignment]
     return rendered(
         "certificate.html",
-        document,
+        {"broken": {}, **document, "databases": [_shown(one) for one in databases]},
         took=wording.duration((end - begin).total_seconds()),
-        how=_how(compared["batches"]),  # type: ignore[arg-type]
         when=days(begin, end),
         meaning=_meaning(verdict),
-        totals=[{"name": name, **total} for name, total in totals.items()],
+        is_fleet="databases" in document,
+        overview=[{**one, "words": one["verdict"]["words"]} for one in databases],  # type: ignore[index]
     )
+
+
+def _shown(document: Mapping[str, object]) -> dict[str, object]:
+    """What the certificate of a database says of it, with what only people read."""
+    compared: dict[str, object] = document["compared"]  # type: ignore[assignment]
+    totals: dict[str, dict[str, int]] = document["super_tables"]  # type: ignore[assignment]
+    return {
+        **document,
+        "how": _how(compared["batches"]),  # type: ignore[arg-type]
+        "totals": [{"name": name, **total} for name, total in totals.items()],
+    }
 
 
 def _meaning(verdict: Mapping[str, object]) -> str:

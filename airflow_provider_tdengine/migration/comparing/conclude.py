@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -14,6 +14,7 @@ from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import EVERYTHING, Catalog, TimeScale, together
 from airflow_provider_tdengine.migration.comparing.batches import SHOWN, BatchComparison, Difference, compare_batch
+from airflow_provider_tdengine.migration.comparing.deletions import Deletion
 from airflow_provider_tdengine.migration.comparing.tags import compare_tags
 from airflow_provider_tdengine.migration.comparing.verdict import Verdict
 from airflow_provider_tdengine.migration.copying import Batch, Copied, window
@@ -50,6 +51,9 @@ class Total:
         measures: what was compared of each table's columns, beside rows, first and last timestamp.
         read: of how many tables rows were compared on both sides.
         different: how many tables differ.
+        missing: rows that the target lacks.
+        changed: rows with other values there.
+        extra: rows that only the target has.
         refused: rows that the target refused.
         collisions: rows for which a later one stands in the target.
         expired: rows that were left behind at the border of KEEP.
@@ -63,6 +67,9 @@ class Total:
     measures: int = 0
     read: int = 0
     different: int = 0
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
     refused: int = 0
     collisions: int = 0
     expired: int = 0
@@ -81,6 +88,9 @@ class Total:
             collisions=self.collisions,
             late=self.late,
             different=self.different,
+            missing=self.missing,
+            changed=self.changed,
+            extra=self.extra,
             as_of=self.as_of,
         )
 
@@ -110,6 +120,7 @@ class Comparison:
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
+        deletions: those that a person is to be asked for first.
         tags: how many tag values were corrected.
         levels: number of batches by how they were compared.
         as_of: see `Verdict`.
@@ -136,6 +147,7 @@ class Comparison:
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
+    deletions: list[Deletion] = field(default_factory=list)
     tags: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     as_of: float | None = None
@@ -177,6 +189,12 @@ class Comparison:
             as_of=self.as_of,
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing differs but rows that a person is to be asked for."""
+        asked = sum(deletion.rows for deletion in self.deletions)
+        return bool(asked) and asked == self.extra and not (self.missing or self.changed)
+
     def facts(self) -> wording.Facts:
         """What people read."""
         levels = ", ".join(
@@ -190,7 +208,7 @@ class Comparison:
             ("rows refused", self.refused),
             ("rows too old, left out", self.expired),
             ("rows that came meanwhile", self.late),
-            ("tables mended", self.mended),
+            ("tables repaired", self.mended),
             ("rows copied again", self.mended_rows),
             ("rows deleted", self.deleted),
             ("tag values corrected", self.tags),
@@ -207,7 +225,12 @@ class Comparison:
     def to_dict(self) -> dict[str, object]:
         """For JSON; of many differences the first ones."""
         counts = {"tables": self.tables, "rows": self.rows, "target_rows": self.target_rows}
-        first = replace(self, differences=self.differences[:SHOWN], shown=self.shown[:SHOWN])
+        first = replace(
+            self,
+            differences=self.differences[:SHOWN],
+            shown=self.shown[:SHOWN],
+            deletions=self.deletions[:SHOWN],
+        )
         return {**counts, **asdict(first), "verdict": self.verdict.to_dict()}
 
     def add(self, batch: BatchComparison) -> None:
@@ -218,6 +241,9 @@ class Comparison:
         total.target_rows += batch.target_rows
         total.measures = max(total.measures, batch.measures)
         total.read += batch.read
+        total.missing += batch.missing
+        total.changed += batch.changed
+        total.extra += batch.extra
         total.refused += batch.refused
         total.collisions += batch.collisions
         total.expired += batch.expired
@@ -238,6 +264,7 @@ class Comparison:
         self.mended += batch.mended
         self.mended_rows += batch.mended_rows
         self.deleted += batch.deleted
+        self.deletions += batch.deletions
         self.levels[batch.level] = self.levels.get(batch.level, 0) + 1
         self.obstacle = self.obstacle or batch.obstacle
 
@@ -272,6 +299,7 @@ def conclude(
     compared: Sequence[BatchComparison],
     *,
     refused: Mapping[str, Sequence[int]] | None = None,
+    approved: Container[Deletion] = (),
     is_end_implied: bool = False,
     stop: threading.Event | None = None,
 ) -> Comparison:
@@ -284,6 +312,7 @@ def conclude(
         batches: of the plan.
         compared: what each of them came to.
         refused: timestamps of refused rows by table of the target, as far as they are known here.
+        approved: see `compare_batch`.
         is_end_implied: whether history ends where it does only since the migration was created then; rows behind that
             are counted.
         stop: set by somebody who wants it to stop soon.
@@ -309,7 +338,7 @@ def conclude(
         late = list(_outside(source, structure, options, batches))
         for batch in late:
             log.warning("Batch %s came after the plan was made", batch.label)
-            result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
+            result.add(compare_batch(source, target, batch, options, refused=refused, approved=approved, stop=stop))
         if late:
             # The target may have got their tables meanwhile.
             structure = persist(partial(read_structure, source, target, options), stop)
@@ -317,7 +346,7 @@ def conclude(
             created = _conclude_pair(source, target, structure, pair, options, result, stop)
             for batch in persist(partial(_late, source, structure, pair, options, created), stop):
                 log.warning("Batch %s came after its tables had been compared", batch.label)
-                result.add(compare_batch(source, target, batch, options, refused=refused, stop=stop))
+                result.add(compare_batch(source, target, batch, options, refused=refused, approved=approved, stop=stop))
         if is_end_implied:
             end = window(options, structure.source)[1]
             behind = (together(source, pair.source, structure.scope, (end, None), stop) for pair in structure.pairs)
@@ -333,6 +362,7 @@ def verify(
     *,
     batches: Sequence[Batch] | None = None,
     copied: Mapping[str, Copied] | None = None,
+    approved: Container[Deletion] = (),
     is_end_implied: bool = False,
     stop: threading.Event | None = None,
 ) -> Comparison:
@@ -345,6 +375,7 @@ def verify(
         dead_letters: timestamps of refused rows by table of the target; they are not expected there.
         batches: of its plan; None to make one.
         copied: what batches were copied, by their identity.
+        approved: see `compare_batch`.
         is_end_implied: see `conclude`.
         stop: set by somebody who wants it to stop soon.
 
@@ -366,7 +397,15 @@ def verify(
                 before = headway.done
                 compared.append(
                     compare_batch(
-                        source, target, batch, options, copied=own, refused=dead_letters, stop=stop, headway=headway
+                        source,
+                        target,
+                        batch,
+                        options,
+                        copied=own,
+                        refused=dead_letters,
+                        approved=approved,
+                        stop=stop,
+                        headway=headway,
                     )
                 )
                 headway.at(before + batch.rows)
@@ -377,6 +416,7 @@ def verify(
             batches,
             compared,
             refused=dead_letters,
+            approved=approved,
             is_end_implied=is_end_implied,
             stop=stop,
         )
@@ -433,7 +473,7 @@ def _conclude_pair(
     missing, known = _missing(differences), set(differences)
     # Tags that the source has changed since they were brought over are followed, as those that it changes later.
     is_followed = options.mode == "both"
-    if differences and options.repair_rounds:
+    if differences and options.repair_rounds and not options.leaves_structure:
         own = replace(options, update_tags=options.update_tags or is_followed)
         try:
             result.tags += persist(lambda: SchemaSync(source, target, own).run(), stop).tags

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -51,6 +52,9 @@ Key: TypeAlias = tuple[Value, ...]
 Row: TypeAlias = tuple[int, tuple[Value, ...]]
 """A row's hash, and its values."""
 
+Run: TypeAlias = tuple[int, int, int]
+"""First and last timestamp of rows, and what their hashes add up to."""
+
 _ROW_BY_ROW = 5_000
 """Rows of a piece that are compared one by one; they are in memory as Python values."""
 
@@ -72,7 +76,7 @@ class Piece:
         missing: of these, how many the target does not have.
         changed: how many have other values there.
         extra: rows that only the target has.
-        runs: first and last timestamp, in steps of the target, of such rows with none of the source between them.
+        runs: such rows with none of the source between them, in steps of the target.
         shown: the first differing rows, in words.
         lacks: the rows that are missing or changed, by key and with their hash; None where they were only counted.
     """
@@ -84,7 +88,7 @@ class Piece:
     missing: int
     changed: int = 0
     extra: int = 0
-    runs: tuple[tuple[int, int], ...] = ()
+    runs: tuple[Run, ...] = ()
     shown: tuple[str, ...] = ()
     lacks: frozenset[tuple[Key, int]] | None = None
 
@@ -348,7 +352,7 @@ class RowReader:
         theirs = dict(self._rows(self._blocks_of_target(pair, unit)))
         missing = [key for key in ours if key not in theirs]
         changed = [key for key in ours if key in theirs and ours[key][0] != theirs[key][0]]
-        extra = {key for key in theirs if key not in ours}
+        extra = {key: number for key, (number, _) in theirs.items() if key not in ours}
         differing = sorted([*missing, *changed, *extra], key=lambda key: int(str(key[0])))
         shown = [self._shown(unit.table, key, ours.get(key), theirs.get(key)) for key in differing[:_SHOWN]]
         assert unit.start is not None
@@ -400,19 +404,17 @@ def _held(transcode: Transcoder, block: Block) -> Iterator[tuple[Block, int]]:
             yield transcode(block.take(slice(0, 0))), 1
 
 
-def _runs(keys: Sequence[Key], extra: set[Key]) -> Iterator[tuple[int, int]]:
-    """First and last timestamp of keys that are extra, without another one between them."""
-    first: int | None = None
-    last = 0
-    for key in keys:
-        time = int(str(key[0]))
-        if key in extra:
-            first, last = time if first is None else first, time
-        elif first is not None:
-            yield first, last
-            first = None
-    if first is not None:
-        yield first, last
+def _runs(keys: Sequence[Key], extra: Mapping[Key, int]) -> Iterator[Run]:
+    """Keys that are extra, without another one between them, see `Piece.runs`.
+
+    Parameters:
+        keys: all of them, by time.
+        extra: the hashes of their rows.
+    """
+    for is_extra, group in groupby(keys, lambda key: key in extra):
+        if is_extra:
+            run = list(group)
+            yield int(str(run[0][0])), int(str(run[-1][0])), sum(extra[key] for key in run)
 
 
 def _incomplete(table: str, rows: int, expected: int) -> IncompleteResult:

@@ -5,8 +5,8 @@ All who tell of a comparison, the logs, the certificate, XComs, assets and the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from enum import Enum
 
@@ -65,6 +65,26 @@ class Verdict:
     extra: int = 0
     as_of: float | None = None
     not_compared: str = ""
+
+    @classmethod
+    def of(cls, databases: Mapping[str, Verdict], broken: Collection[str]) -> Verdict:
+        """What the databases of a fleet came to together.
+
+        Parameters:
+            databases: those that were compared.
+            broken: those that were not.
+        """
+        found = databases.values()
+        sums = {
+            one.name: sum(getattr(verdict, one.name) for verdict in found) for one in fields(cls) if one.type == "int"
+        }
+        # One that has too many rows, and one that has too few, are not equal together.
+        sums["different"] += sum(not verdict.different for verdict in found if verdict.kind is Kind.DIFFERENT)
+        return cls(
+            **sums,
+            as_of=min((verdict.as_of for verdict in found if verdict.as_of is not None), default=None),
+            not_compared=f"{', '.join(broken)}, of {len(databases) + len(broken):,} databases" if broken else "",
+        )
 
     @property
     def kind(self) -> Kind:

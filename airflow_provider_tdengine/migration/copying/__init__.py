@@ -30,6 +30,7 @@ from airflow_provider_tdengine.migration.copying.expired import (
     kept_since,
     settle,
 )
+from airflow_provider_tdengine.migration.copying.pack import Pack, packed
 from airflow_provider_tdengine.migration.copying.progress import (
     Checkpoint,
     MemoryProgress,
@@ -65,6 +66,7 @@ __all__ = [
     "DeadLetters",
     "Fail",
     "MemoryProgress",
+    "Pack",
     "ProgressNotSaved",
     "ProgressStore",
     "Refused",
@@ -95,6 +97,7 @@ __all__ = [
     "kept_since",
     "known",
     "lies_in_hay",
+    "packed",
     "read_group",
     "read_unit",
     "replay",

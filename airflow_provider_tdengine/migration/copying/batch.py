@@ -36,6 +36,8 @@ class Batch:
         end: before which timestamp.
         rows: how many rows it had when it was planned.
         batches: how many batches there are in its plan, this one included.
+        database: of a fleet, whose rows they are; empty where there is but one.
+        pack: of a fleet, the number of the task that copies it.
         names: the first and last table with rows, for people.
         when: the time of its rows, for people.
     """
@@ -48,6 +50,8 @@ class Batch:
     end: int | None
     rows: int
     batches: int = 1
+    database: str = ""
+    pack: int = field(default=0, compare=False)
     names: str = field(default="", compare=False)
     when: str = field(default="", compare=False)
 
@@ -67,7 +71,8 @@ class Batch:
     @property
     def identity(self) -> str:
         """What a checkpoint must agree with: tables and period, not the rows, which may have grown."""
-        return json.dumps([self.stable, self.first, self.before, self.start, self.end], ensure_ascii=False)
+        own = [self.stable, self.first, self.before, self.start, self.end, *filter(None, [self.database])]
+        return json.dumps(own, ensure_ascii=False)
 
     @property
     def period(self) -> Period:
@@ -76,8 +81,13 @@ class Batch:
 
     @property
     def label(self) -> str:
-        """How it reads in Airflow's grid: `meters d0001…d0400 · 2021-01`."""
-        parts = [wording.name(self.stable or "tables"), self.names, self.when and f"· {self.when}"]
+        """How it reads in Airflow's grid: `meters d0001…d0400 · 2021-01`, behind the database of a fleet."""
+        parts = [
+            self.database and f"{wording.name(self.database)}:",
+            wording.name(self.stable or "tables"),
+            self.names,
+            self.when and f"· {self.when}",
+        ]
         return " ".join(part for part in parts if part)
 
 

@@ -54,9 +54,14 @@ class TokenBucket:
     """
 
     def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
+        self._first = self._rate = rate
         self._tokens = rate * BURST
         self._at = now
+
+    def scale(self, factor: float, now: float) -> None:
+        """Have so many times the tokens of the beginning from now on."""
+        self.take(0, now)
+        self._rate = self._first * factor
 
     def take(self, tokens: float, now: float) -> float:
         """Take tokens.
@@ -139,6 +144,13 @@ class Brakes:
             if pause := self._pause(step, self._clock() - began, target.waited - waited):
                 self._wait(pause)
             began, waited = self._clock(), target.waited
+
+    def scale(self, factor: float) -> None:
+        """Make the limits so many times what they were at the beginning: others have begun, or have ended."""
+        with self._lock:
+            now = self._clock()
+            self._rows.scale(factor, now)
+            self._bytes.scale(factor, now)
 
     def failed(self, error: TDengineError) -> None:
         """Lose speed if an error says that a server has trouble."""

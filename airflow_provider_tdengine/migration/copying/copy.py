@@ -192,6 +192,7 @@ def copy_batch(
     dead_letters: DeadLetters | None = None,
     stop: threading.Event | None = None,
     report: Callable[[Checkpoint], None] | None = None,
+    factor: Callable[[], float] | None = None,
 ) -> Copied:
     """Copy a batch, going on from its checkpoint if it has one.
 
@@ -207,6 +208,8 @@ def copy_batch(
         dead_letters: where refused rows are kept, with `on_error` dead_letter.
         stop: set by somebody who wants it to stop soon; the copy sets it, too, when it fails.
         report: called with the checkpoint at the beginning, and each time it is saved.
+        factor: gives, at the beginning and at each checkpoint, how many times the limits of the options hold; None
+            for once.
 
     Raises:
         MigrationStopped: the batch cannot be copied; `StructureOutdated` where columns do not fit.
@@ -218,7 +221,7 @@ def copy_batch(
         with source, target:
             until_stopped(partial(meet, source, target, stop), stop)
             brief = _do(lambda: brief_of(source, target, batch, options, structure), stop)
-            return _copy(brief, options, progress, known, dead_letters, stop, report)
+            return _copy(brief, options, progress, known, dead_letters, stop, report, factor)
     except Stopped:
         raise Stopped(f"The batch {batch.label} was stopped; its progress is saved") from None
     except PermissionDenied as error:
@@ -245,6 +248,7 @@ def _copy(
     dead_letters: DeadLetters | None,
     stop: threading.Event,
     report: Callable[[Checkpoint], None] | None,
+    factor: Callable[[], float] | None,
 ) -> Copied:
     started = time.monotonic()
     rejections: Rejections = dead_letters or Fail()
@@ -257,6 +261,8 @@ def _copy(
     checkpoint, before = workers.checkpoint, workers.checkpoint.tally.rows
     if report:
         report(checkpoint)
+    if factor:
+        workers.brakes.scale(factor())
     running = [in_background(partial(workers.copy_span, span)) for span in checkpoint.spans if not span.done]
     keep = partial(_save, workers, progress, report)
     saved = started
@@ -265,6 +271,8 @@ def _copy(
             if time.monotonic() - saved >= SAVE_EVERY:
                 keep()
                 saved = time.monotonic()
+                if factor:
+                    workers.brakes.scale(factor())
     except BaseException:
         stop.set()
         wait(running, _GRACE)

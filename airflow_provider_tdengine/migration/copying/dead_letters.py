@@ -1,9 +1,9 @@
 """Dead letters: refused rows as JSON lines in files, and how they are brought back when the cause is mended.
 
-A line holds one row as the source has it, under the names of the target:
-`{"table": …, "key": [name, …], "precision": "ms", "columns": [[name, type, value], …], "column": …, "code": …,
-"reason": …, "refused": …}`, the last one the moment at which that was. Binary values are base64, decimals text; floats
-are the shortest text that reads back to the same bits.
+A line holds one row as the source has it, under the names of the target database:
+`{"database": …, "table": …, "key": [name, …], "precision": "ms", "columns": [[name, type, value], …], "column": …,
+"code": …, "reason": …, "refused": …}`, the last one the moment at which that was. Binary values are base64, decimals
+text; floats are the shortest text that reads back to the same bits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from airflow_provider_tdengine.client.block import Block, Value, column_from_lis
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.result import Session
 from airflow_provider_tdengine.client.types import DECIMALS, Field, Precision, field_from_sql
+from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.catalog import Catalog, Table, TimeScale
 from airflow_provider_tdengine.migration.copying.batch import Batch
 from airflow_provider_tdengine.migration.copying.rejected import Refused, Rejected, isolate
@@ -33,10 +34,11 @@ from airflow_provider_tdengine.migration.copying.writing import write_block
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import Transcoder
-from airflow_provider_tdengine.migration.storage import storage, write_whole
+from airflow_provider_tdengine.migration.storage import storage, this_host, write_whole
 
 
 class _Letter(TypedDict):
+    database: str
     table: str
     key: list[str]
     precision: str
@@ -84,10 +86,12 @@ class DeadLetters:
     Parameters:
         folder: where; any path with the methods of `pathlib.Path`, such as Airflow's `ObjectStoragePath`.
         most: how many rows may be refused; 0 for any number.
+        database: the target; empty where letters are not to say it.
     """
 
-    def __init__(self, folder: Path, most: int = 0) -> None:
+    def __init__(self, folder: Path, most: int = 0, database: str = "") -> None:
         self.folder = folder
+        self._database = database
         self._most = most
         self._taken = 0
 
@@ -110,7 +114,7 @@ class DeadLetters:
             raise MigrationStopped([_too_many(found)])
         if letters:
             now = datetime.now(timezone.utc).isoformat()
-            lines = [_letter(row, now) for row in letters]
+            lines = [_letter(row, now, self._database) for row in letters]
             with storage("The folder of dead letters", self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
             _write_file(self.folder / f"{short_name(*_key(lines[0]), *_key(lines[-1]))}{_WAITING}", lines)
@@ -132,7 +136,7 @@ def check_refused(folder: Path, most: int) -> None:
 
 
 def _too_many(found: str) -> Finding:
-    action = "That is no matter of single rows: mend the target, or give a larger number, or 0 for any"
+    action = "With that many, more is wrong than single rows: fix the target, or give a larger number, or 0 for any"
     return Finding("Option 'max_rejected'", found, action)
 
 
@@ -149,11 +153,12 @@ def _files(folder: Path, suffix: str) -> list[Path]:
         return sorted(folder.rglob(f"*{suffix}"), key=str) if folder.exists() else []
 
 
-def _letter(row: Rejected, refused: str) -> _Letter:
+def _letter(row: Rejected, refused: str = "", database: str = "") -> _Letter:
     columns = [
         (field.name, field.sql_type, _to_json(value)) for field, value in zip(row.fields, row.values, strict=True)
     ]
     return _Letter(
+        database=database,
         table=row.table,
         key=list(row.key),
         precision=row.precision.value,
@@ -233,12 +238,12 @@ def _read(file: Path) -> Iterator[_Letter]:
         try:
             letter: _Letter = json.loads(line)
             Precision(letter["precision"])
-            # Letters that an earlier version has kept say neither their key nor when they were refused.
-            letter = {"key": [_fields(letter)[0].name], "refused": "", **letter}
+            # Letters that an earlier version has kept say neither their target, nor their key, nor when that was.
+            letter = {"database": "", "key": [_fields(letter)[0].name], "refused": "", **letter}
             _key(letter)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             found = f"line {number} is no dead letter ({error!r})"
-            raise MigrationStopped([Finding(f"File {file}", found, "Mend or remove that line")]) from error
+            raise MigrationStopped([Finding(f"File {file}", found, "Correct or remove that line")]) from error
         yield letter
 
 
@@ -270,19 +275,22 @@ def replay(folder: Path, target: Catalog) -> Replayed:
     What was begun may be done again: a letter is put aside after its row has arrived, and never removed.
 
     Raises:
-        MigrationStopped: no such folder, a line that is no letter, a table that is gone or does not fit.
+        MigrationStopped: no such folder, a line that is no letter, rows of another database, a table that is gone or
+            does not fit.
         TDengineError: of the kind of failure; what has arrived by then may be brought again without harm.
     """
     if not folder.exists():
-        found = Finding(f"Folder {folder}", "there is none", "Give the folder that the migration's log names")
-        raise MigrationStopped([found])
+        action = "Give the folder that the migration's log names; a folder on a disk must be on this host"
+        raise MigrationStopped([Finding(f"Folder {folder}", f"there is none on {this_host()}", action)])
     database = target.database()
     if database is None:
         raise MigrationStopped([target.missing("target_database")])
+    files = _by_time(_files(folder, _WAITING))
+    stop_on(_of_others(folder, files, target.name))
     result = Replayed()
-    for file in _by_time(_files(folder, _WAITING)):
+    for file in files:
         letters = list(_read(file))
-        refused = {_key(_letter(row, "")): row for row in _bring_back(letters, target, database.precision)}
+        refused = {_key(_letter(row)): row for row in _bring_back(letters, target, database.precision)}
         arrived = [letter for letter in letters if _key(letter) not in refused]
         remaining = [_again(letter, refused[_key(letter)]) for letter in letters if _key(letter) in refused]
         result.arrived += len(arrived)
@@ -297,6 +305,16 @@ def replay(folder: Path, target: Catalog) -> Replayed:
             with storage("The file of dead letters", file):
                 file.unlink()
     return result
+
+
+def _of_others(folder: Path, files: Iterable[Path], database: str) -> Iterator[Finding]:
+    """What to say of letters of other databases than the one that is written: the folder of a fleet has them all."""
+    named = {letter["database"] for file in files for letter in _read(file)}
+    if others := named - {"", database}:
+        found = f"it has rows of {wording.enumerated(others)}, and target_database is {database!r}"
+        yield Finding(
+            f"Folder {folder}", found, "Give a folder in it that has those of one database, and that database"
+        )
 
 
 def _by_time(files: Iterable[Path]) -> list[Path]:
@@ -335,7 +353,7 @@ def _bring_back(letters: list[_Letter], target: Catalog, precision: Precision) -
             except (TDengineError, ValueError) as error:
                 if isinstance(error, TDengineError) and error.retryable:
                     raise
-                action = "Mend the table, then bring the letters back again"
+                action = "Fix the table, then bring the letters back again"
                 raise MigrationStopped([Finding(f"Table {table!r}", str(error), action)]) from error
             values = zip(*([value for _, _, value in letter["columns"]] for letter in group), strict=True)
             columns = tuple(

@@ -107,7 +107,7 @@ class Fail:
     def take(self, rows: Iterator[Rejected]) -> Refused:
         for row in rows:
             raise RowRejected(
-                f"The target refuses {row}. Mend the target or the row, or set on_error to dead_letter",
+                f"The target refuses {row}. Fix the target or the row, or set on_error to dead_letter",
                 code=row.error.code,
             ) from row.error
         return NONE_REFUSED

@@ -1,5 +1,6 @@
 """Rows and structure that change while a migration runs."""
 
+from airflow_provider_tdengine.migration.following.carrier import ChangesProposed
 from airflow_provider_tdengine.migration.following.choice import (
     Choice,
     choose,
@@ -18,6 +19,7 @@ from airflow_provider_tdengine.migration.following.subscriber import Subscriber,
 from airflow_provider_tdengine.migration.following.topic import Topic
 
 __all__ = [
+    "ChangesProposed",
     "Choice",
     "Feed",
     "Follower",

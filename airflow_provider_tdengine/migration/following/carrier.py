@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -30,9 +30,9 @@ from airflow_provider_tdengine.migration.copying import (
     short_name,
     window,
 )
-from airflow_provider_tdengine.migration.findings import MigrationStopped, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
 from airflow_provider_tdengine.migration.following.lookout import changes
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import ASK, MigrationOptions
 from airflow_provider_tdengine.migration.planning import cut_batches
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.structure import (
@@ -49,6 +49,20 @@ _T = TypeVar("_T")
 
 CURES = 5
 """How often it begins again since columns have come up, or tables have gone, in its middle."""
+
+
+class ChangesProposed(MigrationStopped):
+    """The source's structure has changed, and a person is to be asked before the target gets the same.
+
+    Parameters:
+        statements: what would be run in the target.
+    """
+
+    def __init__(self, statements: Sequence[str]) -> None:
+        found = f"it is ask, and {wording.number(len(statements), 'statement')} would be run, such as {statements[0]}"
+        super().__init__([Finding("Option 'on_schema_change'", found, "Run them, or set it to evolve")])
+        self.statements = tuple(statements)
+
 
 OUTDATED = (StructureOutdated, StructureChanged, TableMissing)
 """What is raised where tables or columns are not those that were read."""
@@ -78,16 +92,24 @@ class Carrier:
         options: of the migration.
         scope: what is followed.
         letters: where refused rows are kept, beside those of history; None where the first one ends it.
+        approved: statements that a person has approved, where `on_schema_change` is ask.
     """
 
     def __init__(
-        self, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope, letters: Path | None
+        self,
+        source: Catalog,
+        target: Catalog,
+        options: MigrationOptions,
+        scope: Scope,
+        letters: Path | None,
+        approved: Container[str] = (),
     ) -> None:
         self._source = source
         self._target = target
         self._options = options
         self._scope = scope
         self._letters = letters
+        self._approved = approved
         self._stop = threading.Event()
         self._stopping = False
         self._structure: Structure | None = None
@@ -214,7 +236,9 @@ class Carrier:
         return 0
 
     def _dead_letters(self, batch: str) -> DeadLetters | None:
-        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected) if self._letters else None
+        if not self._letters:
+            return None
+        return DeadLetters(self._letters / short_name(batch), self._options.max_rejected, self._options.target)
 
     @property
     def _evolves(self) -> bool:
@@ -251,10 +275,11 @@ class Carrier:
             outdated: what a changed structure has led to, None where it was seen in time.
 
         Raises:
+            ChangesProposed: a person is to be asked.
             MigrationStopped: what has changed, or why it cannot be brought over.
         """
         self._structure = None
-        if self._evolves:
+        if self._options.on_schema_change != "fail":
             self._evolve()
             return
         structure = self._current()
@@ -268,7 +293,7 @@ class Carrier:
         Parameters:
             scope: of what; None for all that is followed.
         """
-        report = self._synced(scope or self._scope)
+        report, withheld = self._synced(scope or self._scope)
         if report.changed:
             log.info(
                 "The source's structure has changed; brought over: %s",
@@ -284,15 +309,19 @@ class Carrier:
                 ),
             )
         self._structure = None
+        if withheld:
+            raise ChangesProposed(withheld)
 
-    def _synced(self, scope: Scope) -> SchemaReport:
-        sync = SchemaSync.again(self._source, self._target, self._options, scope)
+    def _synced(self, scope: Scope) -> tuple[SchemaReport, list[str]]:
+        """What was brought over, and the statements that a person is to be asked for."""
+        approved = self._approved if self._options.on_schema_change == ASK else None
+        sync = SchemaSync.again(self._source, self._target, self._options, scope, approved)
         for _ in range(CURES):
             try:
-                return self._ask(sync.run)
+                return self._ask(sync.run), sync.withheld
             except AlreadyExists as error:
                 log.info("Another shard was faster: %s", error)
-        return self._ask(sync.run)
+        return self._ask(sync.run), sync.withheld
 
 
 def _is_in(batch: Batch, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +101,7 @@ def follower_of(
     *,
     save: Callable[[Position], None],
     letters: Path | None,
+    approved: Container[str] = (),
 ) -> Follower:
     """Who copies what is new in a source, in the way that was chosen.
 
@@ -111,6 +112,7 @@ def follower_of(
         shard: the tables that are followed.
         save: see `Follower`.
         letters: see `Follower`.
+        approved: see `Follower`.
 
     Raises:
         MigrationStopped: it is by subscription, and something stands in the way.
@@ -120,8 +122,8 @@ def follower_of(
         if found := obstacle(source, target, options, is_copied=True):
             raise MigrationStopped([found])
         topic = topic_of(source, target, options)
-        return Subscriber(source, target, options, topic, save=save, letters=letters)
-    return Follower(source, target, options, shard, save=save, letters=letters)
+        return Subscriber(source, target, options, topic, save=save, letters=letters, approved=approved)
+    return Follower(source, target, options, shard, save=save, letters=letters, approved=approved)
 
 
 def lookout_of(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -67,6 +67,7 @@ class Follower(Carrier):
         shard: the tables that are followed.
         save: keeps a position, for the next one who asks for it.
         letters: where refused rows are kept, beside those of history; None where the first one ends it.
+        approved: see `Carrier`.
         clock: POSIX seconds; the source's, which has the rows, unless something else is given.
 
     Attributes:
@@ -84,10 +85,11 @@ class Follower(Carrier):
         *,
         save: Callable[[Position], None] = lambda position: None,
         letters: Path | None = None,
+        approved: Container[str] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._shard = shard or Shard()
-        super().__init__(source, target, options, self._shard.of(Scope.of(options)), letters)
+        super().__init__(source, target, options, self._shard.of(Scope.of(options)), letters, approved)
         self._save = save
         self._moments = clock or source.clock
         self._clock = partial(self._ask, self._moments)
@@ -164,7 +166,7 @@ class Follower(Carrier):
                 return replace(beginning, known=None)
             watermark = max(beginning.watermark, min(newest, self._now()))
         log.warning(
-            "Nobody knows up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
+            "It is unknown up to where rows have been copied. Following goes on from the target's last timestamp, %s; "
             "tables that differ before it are copied again",
             self.moment(watermark).isoformat(),
         )
@@ -311,7 +313,8 @@ class Follower(Carrier):
             self._leave_look()
         if self._look is None and self._is_to_look(position):
             sides, options = (self._source, self._target), self._options
-            self._look = Look(*sides, options, self._scope, self._letters, self._current(), position, self._clock())
+            now, approved = self._clock(), self._approved
+            self._look = Look(*sides, options, self._scope, self._letters, self._current(), position, now, approved)
             self._parts = 2
         until = began + (self._options.poll_interval if position.has_caught_up(self._options) else 0)
         while self._look and self._look.has_done(None if is_last else until - time.monotonic()):

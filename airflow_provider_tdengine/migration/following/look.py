@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from functools import partial
@@ -56,6 +56,7 @@ class Look(Carrier):
         structure: both sides', as rounds know it.
         position: up to where the follow has come.
         began: when it begins, in POSIX seconds.
+        approved: see `Carrier`.
 
     Attributes:
         counts: what it has copied.
@@ -74,9 +75,10 @@ class Look(Carrier):
         structure: Structure,
         position: Position,
         began: float,
+        approved: Container[str],
     ) -> None:
         here, there = (Catalog(side.client, side.name) for side in (source, target))
-        super().__init__(here, there, options, scope, letters)
+        super().__init__(here, there, options, scope, letters, approved)
         self.began = began
         self.counts = Counts()
         self.seen: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,7 @@ class Subscriber(Follower):
         topic: of this migration; it is made where it is not there.
         save: keeps a position, for the next one who asks for it.
         letters: where refused rows are kept, beside those of history; None where the first one ends it.
+        approved: see `Carrier`.
     """
 
     waits: ClassVar[bool] = True
@@ -105,8 +106,9 @@ class Subscriber(Follower):
         *,
         save: Callable[[Position], None] = lambda position: None,
         letters: Path | None = None,
+        approved: Container[str] = (),
     ) -> None:
-        super().__init__(source, target, options, save=save, letters=letters)
+        super().__init__(source, target, options, save=save, letters=letters, approved=approved)
         self._topic = topic
         self._feed: Feed | None = None
         self._reader: Reader | None = None
@@ -215,7 +217,7 @@ class Subscriber(Follower):
                 verify="full",
                 schema="none",
                 repair_rounds=max(1, options.repair_rounds),
-                delete_extra=options.delete_extra or options.on_delete == "apply",
+                delete_extra="true" if options.on_delete == "apply" else options.delete_extra,
             )
             refused = kept(self._letters.parent) if self._letters else {}
             found = verify(self._source, self._target, past, refused, stop=stop)
@@ -247,7 +249,7 @@ class Subscriber(Follower):
                 )
             is_odd = bool(taken.gaps)
             if any(isinstance(change, Unknown) for message in taken.messages for change in message.changes):
-                log.warning("The source tells of something that is not known; both sides are compared")
+                log.warning("The source reports something unknown; both sides are compared")
                 is_odd = True
             until_stopped(partial(meet, self._source, self._target, stop), stop)
             applier, counts = self._applied(taken.messages)

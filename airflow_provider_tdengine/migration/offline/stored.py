@@ -70,7 +70,7 @@ from airflow_provider_tdengine.migration.offline.index import (
 )
 from airflow_provider_tdengine.migration.planning import SAMPLE, Sample, sample
 from airflow_provider_tdengine.migration.rows import name_hashes, row_hashes
-from airflow_provider_tdengine.migration.storage import digest, typed
+from airflow_provider_tdengine.migration.storage import digest, this_host, typed
 from airflow_provider_tdengine.migration.structure import (
     Leftover,
     TableOptions,
@@ -122,8 +122,8 @@ def opened(path: Path) -> StoredCatalog:
     schema, manifest = folder.load(SCHEMA), folder.load(MANIFEST)
     place = f"Folder {str(folder)!r}"
     if schema is None:
-        action = "Give the folder that was exported into"
-        raise MigrationStopped([Finding(place, f"it has no export: there is no {SCHEMA}", action)])
+        action = "Give the folder that was exported into; a folder on a disk must be on all workers"
+        raise MigrationStopped([Finding(place, f"it has no export on {this_host()}: there is no {SCHEMA}", action)])
     if manifest is None:
         action = "Run the export again, which goes on where it stopped; or, if it has ended, copy all of its folder"
         raise MigrationStopped([Finding(place, f"its export is not complete: there is no {MANIFEST}", action)])

@@ -19,6 +19,7 @@ from airflow_provider_tdengine.migration.planning.preflight import preflight
 from airflow_provider_tdengine.migration.planning.proposal import Proposal, proposal, target_findings
 from airflow_provider_tdengine.migration.planning.request import (
     Request,
+    expanded,
     on_source_clock,
     requested,
     requested_of_source,
@@ -56,6 +57,7 @@ __all__ = [
     "database_facts",
     "database_line",
     "databases_meant",
+    "expanded",
     "finding_lines",
     "history_seconds",
     "machines",

@@ -121,10 +121,11 @@ def make_batches(source: Catalog, structure: Structure, period: Period, planned:
 def plan_facts(batches: Sequence[Batch]) -> wording.Facts:
     """What people read of a plan."""
     # A giant table is in several batches.
-    tables = {(batch.stable, batch.first, batch.before): batch.tables for batch in batches}
+    tables = {(batch.database, batch.stable, batch.first, batch.before): batch.tables for batch in batches}
+    stables = {(batch.database, batch.stable) for batch in batches if batch.stable is not None}
     return [
         ("batches", f"{len(batches):,}"),
-        ("super tables", f"{len({batch.stable for batch in batches if batch.stable is not None}):,}"),
+        ("super tables", f"{len(stables):,}"),
         ("tables with rows", f"{sum(tables.values()):,}"),
         ("rows", f"{sum(batch.rows for batch in batches):,}"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -16,10 +16,11 @@ from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself
+from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself, results_in
+from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
-from airflow_provider_tdengine.migration.rows import Transform
+from airflow_provider_tdengine.migration.rows import Transform, pinned_renaming
 from airflow_provider_tdengine.migration.structure import Structure, nothing_meant, read_structure
 
 _T = TypeVar("_T")
@@ -95,12 +96,14 @@ def requested(
     mistakes = _Mistakes(found)
     completed = mistakes.of(lambda: complete(options)) or options
     mistakes.of(lambda: Transform.of(completed))
-    resolved = mistakes.of(lambda: pinned(completed))
+    resolved = mistakes.of(lambda: pinned(pinned_renaming(completed)))
     is_read = source is None
     source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
     if source and target and is_read and options.source_conn_id != options.target_conn_id:
         mistakes.findings += same_database(source, target)
+        if options.results_database == source.name and _is_one_server(source, target):
+            mistakes.findings += results_in("source", options)
     mistakes.wait_for([(option, side) for option, side in ((_SOURCE, source), (_TARGET, target)) if side])
     if source and mistakes.answers(_SOURCE):
         # Of options without a mistake, the whole structure is read below.
@@ -114,6 +117,66 @@ def requested(
     assert resolved is not None
     structure = patiently(source, target, lambda: _meant(source, target, resolved))
     return Request(resolved, source, target, structure)
+
+
+def expanded(options: MigrationOptions, source: Client, target: Client) -> MigrationOptions:
+    """The options of a fleet with the names of all databases that are meant by then; of one database, the same.
+
+    Parameters:
+        options: of a migration.
+        source: the server whose databases they name.
+        target: the server that gets them.
+
+    Raises:
+        MigrationStopped: a name or a pattern means no database, or databases would get into each other's way.
+        TDengineError: what no retry cured.
+    """
+    if not options.is_fleet:
+        return options
+    names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
+    meant = selected(names, options.source_database, "source_database", str(source.address))
+    stop_on(_cannot_be_listed(meant, options))
+    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
+    stop_on(_in_the_way(found, source, target))
+    return found
+
+
+def _cannot_be_listed(names: Iterable[str], options: MigrationOptions) -> Iterator[Finding]:
+    """Databases that only a pattern can mean: in a list of names, theirs would be read as something else."""
+    for name in names:
+        own = replace(options, source_database=name)
+        if own.is_fleet or own.databases != (name,):
+            yield Finding(
+                "Option 'source_database'",
+                f"it means {name!r}; a name with a comma, *, ?, or blanks at an end cannot be migrated",
+                "Give names and patterns that do not mean it",
+            )
+
+
+def _in_the_way(options: MigrationOptions, source: Client, target: Client) -> Iterator[Finding]:
+    """Databases of one server that are read and written at once."""
+    for one in options.members:
+        if one.target in options.databases and _is_one(Catalog(source, one.target), Catalog(target, one.target)):
+            yield Finding(
+                "Option 'source_database'",
+                f"{one.target!r} is read, and is the target of {one.source_database!r} on the same server",
+                "Give names or patterns without it, or another target_database",
+            )
+
+
+def _is_one(source: Catalog, target: Catalog) -> bool:
+    """Whether databases of one name are the same; one server may have several addresses."""
+    if str(source.client.address) == str(target.client.address):
+        return True
+    created = [_created(one) for one in (source, target)]
+    return created[0] == created[1] is not None
+
+
+def _created(catalog: Catalog) -> str | None:
+    """When a database was made, to the millisecond, as a 3.x lists it; None where there is none."""
+    with catalog:
+        database = persist(catalog.database, patience=retry.FIRST_CONTACT)
+    return database.options.get("create_time") if database else None
 
 
 def wait_for_servers(sides: Sequence[tuple[str, Catalog]]) -> None:
@@ -284,8 +347,12 @@ def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
 
 def same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
     """Two connections may lead to one server."""
-    if str(source.client.address) == str(target.client.address) and source.name and source.name == target.name:
+    if _is_one_server(source, target) and source.name and source.name == target.name:
         yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")
+
+
+def _is_one_server(source: Catalog, target: Catalog) -> bool:
+    return str(source.client.address) == str(target.client.address)
 
 
 def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[Finding]:
@@ -298,7 +365,8 @@ def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[
     if not source.name:
         return []
     if source.database() is None:
-        return [source.missing("source_database")]
+        # It says which one may be meant.
+        selected(source.database_names(), source.name, "source_database", str(source.client.address))
     if options is None:
         return []
     scope = Scope.of(options)

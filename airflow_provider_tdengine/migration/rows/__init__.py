@@ -21,7 +21,7 @@ from airflow_provider_tdengine.migration.rows.digest import (
     row_hashes,
 )
 from airflow_provider_tdengine.migration.rows.text import TEXTLESS, has_no_text, insert_parts
-from airflow_provider_tdengine.migration.rows.transform import Renaming, Transform
+from airflow_provider_tdengine.migration.rows.transform import Renaming, Transform, pinned_renaming
 
 __all__ = [
     "NOTHING",
@@ -44,6 +44,7 @@ __all__ = [
     "last_ones",
     "name_hash",
     "name_hashes",
+    "pinned_renaming",
     "row_hashes",
     "without_collisions",
 ]

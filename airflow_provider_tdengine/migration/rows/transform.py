@@ -18,7 +18,7 @@ from airflow_provider_tdengine.client.types import Field, Type, field_from_sql
 from airflow_provider_tdengine.migration.catalog import Patterns, Subtable, Table
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
-from airflow_provider_tdengine.migration.storage import read_names
+from airflow_provider_tdengine.migration.storage import NamesUnread, pinned_path, read_names
 
 _T = TypeVar("_T")
 
@@ -128,6 +128,23 @@ _ANY, _WHOLE = r"\A(.*)\Z", r"\g<1>"
 """The pattern of `*`, and what stands for it in a new name."""
 
 
+def pinned_renaming(options: MigrationOptions) -> MigrationOptions:
+    """The same options, in which each file of new names is named with a digest of what it holds now."""
+    return replace(
+        options,
+        rename_stables=_pinned(options.rename_stables),
+        rename_tables=_pinned(options.rename_tables),
+        rename_columns=_pinned(options.rename_columns),
+    )
+
+
+def _pinned(text: str) -> str:
+    lines = list(_lines(text))
+    if not any(line.startswith("@") for line in lines):
+        return text
+    return "\n".join(f"@{pinned_path(line[1:])}" if line.startswith("@") else line for line in lines)
+
+
 def _lines(text: str) -> Iterator[str]:
     return (line.strip() for line in re.split(r"[\n;]", text) if line.strip())
 
@@ -163,10 +180,10 @@ def _glob(old: str, new: str) -> Rule:
 
 def _read_csv(path: str) -> dict[str, str]:
     """Old and new names of a file with two columns."""
+    text = read_names(path)
     try:
-        text = read_names(path).decode()
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise ValueError(f"the file {path!r} cannot be read: {error}") from None
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or not all(row):
@@ -258,7 +275,8 @@ class Transform:
             try:
                 return [parse(getattr(options, option))]
             except ValueError as error:
-                findings.append(Finding(f"Option {option!r}", str(error), action))
+                todo = error.action if isinstance(error, NamesUnread) else action
+                findings.append(Finding(f"Option {option!r}", str(error), todo))
                 return []
 
         rule = "Give rules such as old -> new, * -> site_*, /^old_/ -> new_ or @names.csv, one a line"

@@ -74,7 +74,9 @@ def make_objects(source: Catalog, target: Catalog, options: MigrationOptions) ->
         TDengineError: a server did not answer.
     """
     there = {(thing.kind, thing.name): thing for thing in things(target, options.object_kinds)}
-    made = [_made(source, target, options, thing, there) for thing in things(source, options.object_kinds)]
+    # 3.3.3.0, both databases on it, was seen to list an index twice.
+    wanted = {(thing.kind, thing.name): thing for thing in things(source, options.object_kinds)}
+    made = [_made(source, target, options, thing, there) for thing in wanted.values()]
     listed = {(thing.kind, thing.name) for thing in things(target, options.object_kinds)}
     made = [
         replace(one, outcome="left", reason="the target does not list it after it was made")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -80,6 +80,23 @@ class SchemaReport:
     tags: int = 0
     not_migrated: list[dict[str, str]] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, reports: Mapping[str, SchemaReport]) -> SchemaReport:
+        """The sum of the reports of a fleet's databases, whose tables are named with them; of one, the same."""
+        if len(reports) == 1:
+            (report,) = reports.values()
+            return report
+        whole = cls()
+        for name, own in reports.items():
+            whole.database |= own.database
+            whole.stables += [f"{name}.{stable}" for stable in own.stables]
+            whole.columns += [f"{name}.{column}" for column in own.columns]
+            whole.not_migrated += own.not_migrated
+            whole.tables += own.tables
+            whole.existing += own.existing
+            whole.tags += own.tags
+        return whole
+
     @property
     def changed(self) -> bool:
         """Whether anything was created, added or corrected."""
@@ -114,14 +131,27 @@ class SchemaSync:
         target: the target database.
         options: scope, and what may be created and corrected.
         scope: a part of the options' scope, None for all of it.
+        approved: the statements that may be run, None for all of them.
+
+    Attributes:
+        withheld: statements that may not be run: each creates, or alters, a table or a tag.
     """
 
-    def __init__(self, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope | None = None) -> None:
+    def __init__(
+        self,
+        source: Catalog,
+        target: Catalog,
+        options: MigrationOptions,
+        scope: Scope | None = None,
+        approved: Container[str] | None = None,
+    ) -> None:
         self._source = source
         self._target = target
         self._options = options
         self._scope = scope or Scope.of(options)
         self._is_part = scope is not None
+        self._approved = approved
+        self.withheld: list[str] = []
         self._report = SchemaReport()
         self._transform = Transform()
         self._tables = OptionsOfTables({}, {})
@@ -131,7 +161,14 @@ class SchemaSync:
         self._creating = Headway("Creating tables", unit="table")
 
     @classmethod
-    def again(cls, source: Catalog, target: Catalog, options: MigrationOptions, scope: Scope) -> Self:
+    def again(
+        cls,
+        source: Catalog,
+        target: Catalog,
+        options: MigrationOptions,
+        scope: Scope,
+        approved: Container[str] | None = None,
+    ) -> Self:
         """To bring over what the source has changed since; whose the target's tables are, has been looked at then.
 
         Parameters:
@@ -139,8 +176,10 @@ class SchemaSync:
             target: see `SchemaSync`.
             options: of the migration; tags that have changed are corrected, whatever they say.
             scope: of what.
+            approved: see `SchemaSync`.
         """
-        return cls(source, target, replace(options, create_database=False, update_tags=options.schema != "none"), scope)
+        own = replace(options, create_database=False, update_tags=options.schema != "none")
+        return cls(source, target, own, scope, approved)
 
     def run(self) -> SchemaReport:
         """Compare, stop if something stands in the way, and create what is missing.
@@ -304,14 +343,18 @@ class SchemaSync:
             raise MigrationStopped([self._target.missing("target_database")])
         return created
 
+    def _may(self, statement: str) -> bool:
+        """Whether a statement may be run; it is withheld if not."""
+        if self._approved is None or statement in self._approved:
+            return True
+        self.withheld.append(statement)
+        return False
+
     def _apply(self, structure: Structure, owners: Owners, report: SchemaReport) -> None:
+        self.withheld.clear()
         for pair in structure.pairs:
             if pair.target is None:
-                self._target.execute(self._create(pair.wanted))
-                if pair.wanted.is_super:
-                    report.stables.append(pair.wanted.name)
-                else:
-                    report.tables += 1
+                self._create_table(pair.wanted, report)
             else:
                 report.existing += not pair.wanted.is_super
                 self._alter_table(pair.wanted, pair.target, structure.time, report)
@@ -320,8 +363,17 @@ class SchemaSync:
             else:
                 self._create_subtables(pair, structure.tags(pair), owners, report)
 
+    def _create_table(self, wanted: Table, report: SchemaReport) -> None:
+        if not self._may(statement := self._create(wanted)):
+            return
+        self._target.execute(statement)
+        if wanted.is_super:
+            report.stables.append(wanted.name)
+        else:
+            report.tables += 1
+
     def _alter_table(self, wanted: Table, there: Table, time: TimeScale, report: SchemaReport) -> None:
-        statements = list(self._alter(wanted, there, time))
+        statements = [each for each in self._alter(wanted, there, time) if self._may(each[0])]
         for statement, column in statements:
             self._target.execute(statement)
             report.columns.append(f"{wanted.name}.{column}")
@@ -374,7 +426,9 @@ class SchemaSync:
                 if subtable.name not in owners:
                     values = ", ".join(map(tag_literal, tags.fields, tags(subtable.tags)))
                     options = self._tables.sql(subtable.name)
-                    yield f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
+                    part = f"IF NOT EXISTS {self._target.table(subtable.name)} {using} ({values}){options}"
+                    if self._may(f"CREATE TABLE {part}"):
+                        yield part
                     continue
                 report.existing += 1
                 self._creating.add()
@@ -400,9 +454,10 @@ class SchemaSync:
                 # Rows may have come since it was looked at.
                 if other.stops(self._constants, update_tags=self._options.update_tags):
                     raise MigrationStopped([other.finding(self._constants)])
-                for difference in other.differences:
-                    session.query(difference.correction(self._target.table(other.subtable.name)))
-                changed += len(other.differences)
+                table = self._target.table(other.subtable.name)
+                for statement in filter(self._may, (each.correction(table) for each in other.differences)):
+                    session.query(statement)
+                    changed += 1
         return changed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from airflow_provider_tdengine.client.block import Block, Value, column_from_list
 from airflow_provider_tdengine.client.types import Field, Type
@@ -15,6 +16,7 @@ Row = tuple[Value, ...]
 _WIDTHS = {Type.TIMESTAMP: 8, Type.TINYINT: 1, Type.SMALLINT: 2, Type.INT: 4, Type.BIGINT: 8, Type.BOOL: 1}
 
 
+@cache
 def fields_of(columns: str) -> tuple[Field, ...]:
     """Fields from a line such as `name:64 vgroups:INT`; a number is the length of a VARCHAR."""
     fields = []

@@ -3,6 +3,7 @@
 from airflow_provider_tdengine.testing.queries.expressions import like_pattern
 from airflow_provider_tdengine.testing.queries.frames import (
     Frame,
+    Functions,
     Scan,
     Vector,
     block_frame,
@@ -14,6 +15,7 @@ from airflow_provider_tdengine.testing.queries.where import equalities, narrow
 
 __all__ = [
     "Frame",
+    "Functions",
     "Result",
     "Scan",
     "Vector",

@@ -296,11 +296,11 @@ class _Evaluation:
 
     def call(self, call: Call) -> Vector:
         if call.function == "now" and not call.arguments:
-            nanoseconds = self.fixed(self.frame.functions["now"]).values
+            nanoseconds = self.fixed(self.frame.functions["now"]()).values
             steps = int(nanoseconds[0]) // (10**9 // self.frame.precision.per_second)
             return number_vector("", steps, Type.TIMESTAMP)
         if not call.arguments and call.function in self.frame.functions:
-            return self.frame.functions[call.function]
+            return self.frame.functions[call.function]()
         functions: dict[str, Callable[[Vector], Vector]] = {
             "length": self.length,
             "char_length": self.char_length,

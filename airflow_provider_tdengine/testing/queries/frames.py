@@ -32,6 +32,10 @@ class Vector:
         return self.column.take(np.zeros(rows, np.int64)) if self.constant else self.column
 
 
+Functions = Mapping[str, Callable[[], Vector]]
+"""What functions of the session say, by their names; few statements ask, so that it is not made before."""
+
+
 class Frame:
     """Columns by name.
 
@@ -51,7 +55,7 @@ class Frame:
         load: Callable[[str], Vector],
         precision: Precision,
         generation: Generation,
-        functions: Mapping[str, Vector],
+        functions: Functions,
     ) -> None:
         self.fields = tuple(fields)
         self.rows = rows
@@ -88,7 +92,7 @@ class Frame:
         return Frame(self.fields, rows, load, self.precision, self.generation, self.functions)
 
 
-def block_frame(block: Block, precision: Precision, generation: Generation, functions: Mapping[str, Vector]) -> Frame:
+def block_frame(block: Block, precision: Precision, generation: Generation, functions: Functions) -> Frame:
     """The frame of rows that are there already: a view of the catalog, or an inner query."""
     vectors = {field.name: Vector(field, column) for field, column in zip(block.fields, block.columns, strict=True)}
     return Frame(block.fields, block.rows, vectors.__getitem__, precision, generation, functions)
@@ -112,7 +116,7 @@ class Scan:
         is_timeless: no condition has been on time.
     """
 
-    def __init__(self, source: Table | SuperTable, database: Database, functions: Mapping[str, Vector]) -> None:
+    def __init__(self, source: Table | SuperTable, database: Database, functions: Functions) -> None:
         self.source = source
         self.database = database
         self.precision = database.precision

@@ -251,6 +251,15 @@ def make_certificate(folder: Path, *names: str) -> Certificate:
     return Certificate(context, str(ca_file))
 
 
+def encrypted_key(chain: str, password: str = "s3cret") -> Path:
+    """The key of a chain in a file of its own beside it, encrypted."""
+    key = serialization.load_pem_private_key(Path(chain).read_bytes(), None)
+    file = Path(chain).with_suffix(".key")
+    encryption = serialization.BestAvailableEncryption(password.encode())
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    return file
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
     return make_certificate(tmp_path, "127.0.0.1", "localhost")

@@ -126,7 +126,7 @@ def test_any_account_passes_when_it_is_quoted(user: str, password: str) -> None:
 
 
 def test_neither_password_nor_token_is_shown() -> None:
-    address = Address(password="s3cret-word", token="s3cret-token")
+    address = Address(password="s3cret-word", token="s3cret-token", key_password="s3cret-key")
     assert "s3cret" not in f"{address} {address!r}"
 
 
@@ -134,7 +134,9 @@ def test_a_file_of_certificates_that_cannot_be_read_is_named(tmp_path: Path, cer
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate")
     for ca_file in (str(tmp_path / "missing.pem"), str(empty)):
-        with pytest.raises(AddressError, match=re.escape(f"ca_file {ca_file!r} cannot be read")):
+        with pytest.raises(
+            AddressError, match=re.escape(f"ca_file {ca_file!r} cannot be read as certificates on host ")
+        ):
             Address(scheme="wss", ca_file=ca_file).ssl_context()
     context = Address(scheme="wss", ca_file=certificate.ca_file).ssl_context()
     assert context is not None

@@ -18,7 +18,7 @@ from airflow_provider_tdengine.client.rest import RestSession
 from airflow_provider_tdengine.client.subscription import Subscription
 from airflow_provider_tdengine.client.websocket import WebSocketSession
 
-from .conftest import Certificate, Peer, answer, running_http, running_websocket
+from .conftest import Certificate, Peer, answer, encrypted_key, running_http, running_websocket
 
 Start = Callable[..., Address]
 
@@ -180,11 +180,17 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
     certificate.context.load_verify_locations(certificate.ca_file)
     certificate.context.verify_mode = ssl.CERT_REQUIRED
     address = replace(box("3.3.3.0", scheme, ssl_context=certificate.context), ca_file=certificate.ca_file)
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(ConnectionFailed, match="if it asks for a certificate of its clients, give one as cert_file"):
         Client(address).rows("select 1")
     own = str(tmp_path / "server.pem")
     assert Client(replace(address, cert_file=own)).rows("select 1") == [(1,)]
     assert Client(replace(address, cert_file=own, key_file=own)).rows("select 1") == [(1,)]
+    encrypted = str(encrypted_key(own))
+    files = {"cert_file": own, "key_file": encrypted}
+    assert Client(replace(address, **files, key_password="s3cret")).rows("select 1") == [(1,)]  # type: ignore[arg-type]
+    for password in ("wrong", None):
+        with pytest.raises(AddressError, match="with the key_password given"):
+            replace(address, **files, key_password=password).ssl_context()  # type: ignore[arg-type]
 
 
 def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path, certificate: Certificate) -> None:

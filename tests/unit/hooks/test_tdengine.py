@@ -2,6 +2,7 @@ import datetime as dt
 import http.server
 import json
 import logging
+import platform
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,11 +47,32 @@ def test_an_address_has_what_the_connection_says(make_hook: MakeHook, as_text: b
 
 
 def test_an_address_of_a_cluster_with_tokens_and_certificates(make_hook: MakeHook) -> None:
-    files = {"protocol": "wss", "cert_file": "/cert", "key_file": "/key"}
+    files = {"protocol": "wss", "cert_file": "/cert", "key_file": "/key", "key_password": "k"}
     address = make_hook(host="a, b:7", port=1, extra={**files, "bearer_token": "t"}).address
     assert (str(address), address.cert_file, address.key_file) == ("wss://a:1,b:7", "/cert", "/key")
+    assert address.key_password == "k"
     assert (address.bearer_token, address.totp_secret) == ("t", None)
     assert make_hook(host="a", extra={"totp_secret": "GEZDGNBV"}).address.totp_secret == "GEZDGNBV"
+
+
+@pytest.mark.parametrize(
+    ("field", "what"),
+    [
+        ("ca_file", "certificates"),
+        ("cert_file", "a certificate and its key, with the key_password given, if it is encrypted,"),
+    ],
+)
+def test_a_file_that_this_host_does_not_have_is_named_with_the_connection(
+    make_hook: MakeHook, field: str, what: str
+) -> None:
+    hook = make_hook(host="td", extra={"protocol": "wss", field: "/no/such.pem"})
+    for use in (hook.get_client, hook.get_conn):
+        with pytest.raises(AddressError) as error:
+            use()
+        assert str(error.value) == (
+            f"Connection {hook.get_conn_id()!r}: {field} '/no/such.pem' cannot be read as {what} on host "
+            f"{platform.node()} (No such file or directory); all hosts that connect need it, under the same path"
+        )
 
 
 def test_fields_left_empty_in_the_form_are_not_filled_in(make_hook: MakeHook) -> None:

@@ -218,12 +218,14 @@ WIDER = (
 
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
-    names = [name for name, *_ in WIDER]
+    # 3.0 has no VARBINARY.
+    wider = [one for one in WIDER if pair.target.server.version >= (3, 1) or "varbinary" not in one[2]]
+    names = [name for name, *_ in wider]
     theirs, ours = (
-        tuple(", ".join(f"{side}{name} {types[i]}" for name, *types in WIDER) for side in "ct") for i in (1, 0)
+        tuple(", ".join(f"{side}{name} {types[i]}" for name, *types in wider) for side in "ct") for i in (1, 0)
     )
-    values = ", ".join(str(value) for *_, value, _ in WIDER)
-    nulls = ", ".join("null" for _ in WIDER)
+    values = ", ".join(str(value) for *_, value, _ in wider)
+    nulls = ", ".join("null" for _ in wider)
     pair.sql(
         f"create database {SOURCE} keep 36500",
         f"create stable {SOURCE}.s (ts timestamp, {ours[0]}) tags ({ours[1]})",
@@ -234,9 +236,9 @@ def test_wider_types_take_the_same_values(pair: Pair, strategy: str) -> None:
     pair.target.execute(f"create database {TARGET} keep 36500")
     pair.target.execute(f"create stable {TARGET}.s (ts timestamp, {theirs[0]}) tags ({theirs[1]})")
     assert not pair.migrate(strategy=strategy).differences
-    wanted = tuple(value for *_, value in WIDER)
+    wanted = tuple(value for *_, value in wider)
     tags = tuple(float(str(value)) if name in "wf" else value for name, value in zip(names, wanted, strict=True))
-    empty = (None,) * len(WIDER)
+    empty = (None,) * len(wider)
     assert pair.both()[1] == {
         "a": (tags, [(T, *wanted), (T + 1, *empty)]),
         "z": (empty, [(T, *wanted)]),

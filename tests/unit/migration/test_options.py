@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 
 import pytest
 
+from airflow_provider_tdengine.dags import migration_params
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
 
@@ -22,7 +23,7 @@ def sentence(**values: object) -> str:
     ("values", "expected"),
     [
         ({"mode": "realtimes"}, "'realtimes' is not one of its values. Choose one of history, realtime, both."),
-        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, fail."),
+        ({"on_schema_change": "ignore"}, "'ignore' is not one of its values. Choose one of evolve, ask, fail."),
         ({"create_database": "maybe"}, "'maybe' is not true or false. Give true or false."),
         ({"end": "12:00"}, "'12:00' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d."),
         ({"workers": True}, "True is not a whole number. Give a whole number."),
@@ -40,6 +41,29 @@ def test_what_options_do_not_take(values: dict[str, object], expected: str) -> N
     assert str(stopped.value).startswith(f"Option {next(iter(values))!r}: {expected}")
 
 
+@pytest.mark.parametrize(
+    ("values", "side"),
+    [
+        ({"source_database": "a, b", "results_database": "b"}, "target"),
+        ({"source_database": "a, b", "target_database": "*_new", "results_database": "a_new"}, "target"),
+        ({"target_conn_id": "a", "target_database": "b", "results_database": "power"}, "source"),
+    ],
+    ids=["target of a fleet", "renamed target of a fleet", "source"],
+)
+def test_results_have_a_database_of_their_own(values: dict[str, object], side: str) -> None:
+    found = f"it is {values['results_database']!r}, the {side} database"
+    assert sentence(**values) == f"Option 'results_database': {found}. Give a database of its own."
+
+
+@pytest.mark.parametrize("given", [True, "True", "true"])
+def test_a_choice_takes_what_was_a_boolean(given: object) -> None:
+    """A follow that has been deferred for months has options of before."""
+    assert (
+        MigrationOptions.checked({"source_database": "a", "target_database": "b", "delete_extra": given}).delete_extra
+        == "true"
+    )
+
+
 def test_text_from_templates() -> None:
     options = MigrationOptions.checked(
         {**REQUIRED, "workers": "3", "create_database": "False", "start": "None", "end": ""}
@@ -48,6 +72,14 @@ def test_text_from_templates() -> None:
     assert options.window_end is None
     realtime = MigrationOptions.checked({**REQUIRED, "mode": "realtime", "poll_interval": "0.25", "delay": 3})
     assert (realtime.poll_interval, realtime.delay) == (0.25, 3)
+
+
+def test_moments_may_be_those_of_yaml() -> None:
+    moments = {"start": date(2022, 1, 1), "end": datetime(2022, 1, 2, tzinfo=timezone.utc)}
+    options = MigrationOptions.checked({**REQUIRED, **moments})
+    assert (options.start, options.end) == ("2022-01-01", "2022-01-02T00:00:00+00:00")
+    form = migration_params(moments)
+    assert (form["start"].value, form["end"].value) == (options.start, options.end)
 
 
 def test_moments_may_be_said_as_how_long_before_the_creation_they_are() -> None:

@@ -54,6 +54,7 @@ def task_instance(task_id: str, map_index: int = -1, **more: Any) -> SimpleNames
     """An instance of a task in that run, at its first try."""
     given = {"dag_id": "m", "try_number": 1, "max_tries": 0, "task": SimpleNamespace(retries=0)}
     given["xcom_push"] = lambda key, value: None
+    given["get_ti_count"] = lambda **which: 1
     return SimpleNamespace(task_id=task_id, map_index=map_index, **{**given, **more})
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tdengine import TAG
+from airflow_provider_tdengine.compat import AirflowFailException
 from airflow_provider_tdengine.dags import assessment_dag
 from airflow_provider_tdengine.migration.assessment_options import ASSESSMENT_OPTIONS
 from airflow_provider_tdengine.operators.assess import TDengineAssessOperator

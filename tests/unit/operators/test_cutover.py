@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.cutover import cutover_dag
 from airflow_provider_tdengine.sensors.cutover import TDengineCutoverSensor
 
@@ -41,11 +41,14 @@ def test_a_dry_run_asks_nobody(plant: Plant) -> None:
         TDengineCutoverSensor(task_id="cutover", options={**plant.options, "dry_run": True}).poke(CONTEXT)
 
 
-def test_the_form_of_a_cutover_has_one_mode() -> None:
+def test_the_form_of_a_cutover_has_one_mode_and_compares() -> None:
     dag = cutover_dag("c")
     assert dag.params.get_param("mode").schema["enum"] == ["both"]
     with pytest.raises(ValueError, match="is both, not history"):
         cutover_dag("c", defaults={"mode": "history"})
+    assert dag.params.get_param("verify").schema["enum"] == ["full", "aggregate", "count"]
+    with pytest.raises(ValueError, match="verify of a cutover is not none"):
+        cutover_dag("c", defaults={"verify": "none"})
 
 
 def test_a_server_that_is_away_is_waited_for(plant: Plant) -> None:

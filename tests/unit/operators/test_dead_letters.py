@@ -12,9 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import Asset, ObjectStoragePath
 
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator
 from airflow_provider_tdengine.operators.dead_letters import (
     TDengineDeadLettersOperator,
@@ -156,7 +156,7 @@ def test_rows_that_were_refused_are_not_equal(plant: Plant, tmp_path: Path, capl
     assert (found["verdict"]["kind"], found["verdict"]["words"]) == ("equal_but", "3 of 6 rows arrived, 3 refused")
     (level,) = [level for _, level, text in caplog.record_tuples if "verdict             3 of 6 rows arrived" in text]
     assert level == logging.WARNING
-    assert "Assets are told nothing of w: 2 of 5 rows arrived, 3 refused" in caplog.messages
+    assert "No asset event for w: 2 of 5 rows arrived, 3 refused" in caplog.messages
     told = {uri.rpartition("/")[2]: (extra["rows"], extra["verdict"]) for uri, extra in events}
     assert told == {"m": (0, "Equal: 0 rows in 0 tables"), "nano": (1, "Equal: 1 row in 1 table")}
     certificate = json.loads((tmp_path / "m" / "r" / "verify-0" / "certificate.json").read_text(encoding="utf-8"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_tdengine.client.errors import ServerBusy, StatementRejected
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
 from airflow_provider_tdengine.operators.migration import clear_failures
 

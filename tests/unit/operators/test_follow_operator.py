@@ -20,13 +20,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
 from airflow_provider_tdengine.client.types import Precision
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException, AirflowSkipException
+from airflow_provider_tdengine.migration import comparing
 from airflow_provider_tdengine.migration.copying import at_or_after
-from airflow_provider_tdengine.operators import follow as follow_operator
 from airflow_provider_tdengine.operators.follow import (
     TDengineFinishOperator,
     TDengineFollowOperator,
@@ -544,15 +544,15 @@ def test_at_a_cutover_all_rows_are_compared(plant: Plant) -> None:
 
 def written_while_compared(monkeypatch: pytest.MonkeyPatch, finish: Finish, write: Callable[[], object]) -> str:
     """What a cutover says of a source that somebody writes to when it has just been compared."""
-    compare = follow_operator.verify
+    compare = comparing.verify
 
-    def compare_then_write(*arguments: Any) -> Any:
-        compared = compare(*arguments)
+    def compare_then_write(*arguments: Any, **named: Any) -> Any:
+        compared = compare(*arguments, **named)
         write()
         return compared
 
     with monkeypatch.context() as patch:
-        patch.setattr(follow_operator, "verify", compare_then_write)
+        patch.setattr(comparing, "verify", compare_then_write)
         with pytest.raises(AirflowFailException, match="still written to") as failure:
             finish.execute()
     return str(failure.value)

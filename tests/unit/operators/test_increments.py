@@ -12,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
+from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
+from airflow_provider_tdengine.compat import AirflowException, AirflowFailException
 from airflow_provider_tdengine.operators.follow import TDengineIncrementOperator
 from airflow_provider_tdengine.sensors.new_rows import TDengineNewRowsSensor
 

@@ -12,9 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_provider_tdengine.compat import AirflowFailException
 from airflow_provider_tdengine.dags import migration, migration_dag, migration_params
 from airflow_provider_tdengine.migration.copying import Batch
 from airflow_provider_tdengine.migration.options import FIRST, OPTIONS, MigrationOptions
@@ -142,8 +144,54 @@ def test_limits_are_divided_among_the_batches_that_run_at_the_same_time(
     assert (options.max_rows_per_second, options.max_bytes_per_second) == (rows, size)
 
 
+@pytest.mark.parametrize(("copying", "factor"), [(1, 3.0), (3, 1.0), (6, 0.5)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_one_leaves_of_the_limits_the_others_use(copying: int, factor: float, shared: bool) -> None:
+    """Of three that may copy at the same time, and, with `shared`, of other runs."""
+    asked: dict[str, Any] = {}
+
+    def counted(**given: Any) -> int:
+        asked.update(given)
+        return copying
+
+    with DAG("own", schedule=None) as dag:
+        operator = TDengineRangeMigrationOperator(task_id="copy", batch={}, parallel_batches=3, shared=shared)
+    instance = SimpleNamespace(dag_id="own", get_ti_count=counted)
+    given: Any = {"ti": instance, "dag_run": SimpleNamespace(run_id="r"), "dag": dag}
+    assert operator._factor(Batch(None, "a", "b", 2, None, None, 9, 100), given) == factor
+    assert asked == {
+        "dag_id": "own",
+        "task_ids": ["copy"],
+        "run_ids": None if shared else ["r"],
+        "states": ["running"],
+    }
+
+
+def test_a_pool_has_a_slot_a_session() -> None:
+    tasks = {task.task_id: task for task in migration_dag("m", defaults={"workers": 3}, pool="old").tasks}
+    for name in ("copy", "verify"):
+        copying = tasks[name]
+        assert isinstance(copying, MappedOperator)
+        assert (copying.partial_kwargs["pool"], copying.partial_kwargs["pool_slots"]) == ("old", 3)
+    assert tasks["plan"].pool == "default_pool"
+
+
 def test_what_is_not_limited_stays_so() -> None:
     assert MigrationOptions().divided(4) == MigrationOptions()
+
+
+def test_a_schedule_is_warned_of_where_people_press_trigger() -> None:
+    timetable = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+    dag = migration_dag("m", by_interval=True, defaults={"source_database": "power"}, schedule=timetable, doc_md="Mine")
+    said = {name: dag.params.get_param(name).schema["description_md"] for name in ("source_database", "start", "end")}
+    for text in (said["source_database"], dag.doc_md):
+        assert "has a **schedule**: as soon as it is switched on (unpaused)" in text
+    assert dag.doc_md.endswith("Mine")
+    assert "Empty: the start of the run's data interval" in said["start"]
+    assert "Empty: the end of the run's data interval, excluded." in said["end"]
+    unscheduled = migration_dag("n", doc_md="Mine")
+    assert unscheduled.doc_md == "Mine"
+    assert "schedule" not in unscheduled.params.get_param("source_database").schema["description_md"]
 
 
 def test_the_copy_knows_how_many_batches_run_at_the_same_time() -> None:
@@ -221,6 +269,6 @@ def subclasses(operator: type[BaseOperator]) -> Iterator[type[BaseOperator]]:
 @pytest.mark.parametrize("operator", [*subclasses(MigrationOperator), TDengineReplayDeadLettersOperator])
 def test_all_that_a_task_is_given_is_templated(operator: type[BaseOperator]) -> None:
     # The others are read when the DAG is made.
-    read = {"kwargs", "by_interval", "parallel_batches", "past", "spare", "linger", "fruitless_retries"}
+    read = {"kwargs", "by_interval", "parallel_batches", "shared", "past", "spare", "linger", "fruitless_retries"}
     read |= {"ended_by", "is_last"}
     assert set(inspect.signature(operator).parameters) - read <= set(operator.template_fields)

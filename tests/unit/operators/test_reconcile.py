@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_tdengine.compat import AirflowFailException
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 
 from .conftest import Plant, dag_run, task_instance

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import platform
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
+from airflow.sdk import DAG, Asset
 
+from airflow_provider_tdengine.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_tdengine.dags import migration
 from airflow_provider_tdengine.migration import headway
+from airflow_provider_tdengine.migration.comparing import batches as comparing_batches
 from airflow_provider_tdengine.migration.copying import Batch
+from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import plan as planning
+from airflow_provider_tdengine.migration.storage import this_host
 from airflow_provider_tdengine.operators.comparison import TDengineVerifyBatchOperator, TDengineVerifyOperator
 from airflow_provider_tdengine.operators.migration import (
     TDenginePlanOperator,
@@ -26,8 +32,10 @@ from airflow_provider_tdengine.operators.migration import (
     TDengineResolveOperator,
     TDengineSchemaSyncOperator,
 )
+from airflow_provider_tdengine.operators.shared import mark_folders, not_shared
 
 from .conftest import Plant, Store, dag_run, task_instance
+from .test_asking import People
 
 T = 1609459200000
 
@@ -53,6 +61,7 @@ class Run:
     """A run of the ready-made DAG, its tasks called one by one; all that goes from one to the other is JSON.
 
     Attributes:
+        asking: what Airflow says of questions to people.
         has_store: whether Airflow keeps something for tasks, as 3.3 does.
         states: of the tasks before the one that adds up.
     """
@@ -66,6 +75,7 @@ class Run:
     tries: dict[str, int] = field(default_factory=dict)
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
+    asking: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with DAG("m", schedule=None) as dag:
@@ -82,8 +92,20 @@ class Run:
             own = re.compile(rf"({'|'.join(task_ids)})(_\d+)?")
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
+        def pull(
+            *, task_ids: list[str], key: str = "return_value", map_indexes: range | None = None, **elsewhere: Any
+        ) -> Any:
+            if elsewhere:
+                return self.asking["xcom_pull"](task_ids=task_ids, map_indexes=map_indexes, **elsewhere)
+            return [
+                value
+                for (task, index, name), value in self.xcoms.items()
+                if task in task_ids and name == key and (map_indexes is None or index in map_indexes)
+            ]
+
         attempt = self.tries.get(task_id, 1)
-        instance = task_instance(task_id, index, try_number=attempt, xcom_push=push, get_task_states=states)
+        own = {**self.asking, "xcom_push": push, "xcom_pull": pull, "get_task_states": states}
+        instance = task_instance(task_id, index, try_number=attempt, **own)
         self.events = Events()
         given = {"ti": instance, "dag_run": dag_run(self.created), "dag": self.dag, "outlet_events": self.events}
         if self.has_store:
@@ -277,6 +299,47 @@ def test_a_difference_in_one_batch_is_that_task_s_and_the_certificate_s(run: Run
     run.resolve()
     compared[1] = run.verify(copied)[1]
     assert run.certify(batches, compared)["mended"] == 1
+
+
+def test_a_host_that_does_not_have_a_folder_of_the_run_says_so_before_anything_is_written(
+    run: Run, tmp_path: Path
+) -> None:
+    run.options |= {"on_error": "dead_letter", "dead_letter_path": str(tmp_path)}
+    run.resolve()
+    # As it looks from another one.
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(
+        AirflowFailException, match=f"Option 'dead_letter_path': {this_host()} does not have the folder"
+    ):
+        run.sync()
+    assert ("follower",) not in run.plant.target.execute("show databases")
+    run.resolve()
+    run.sync()
+    assert sum(one["rows"] for one in run.copy(run.plan())) == TABLES * ROWS
+
+
+def test_a_mark_of_an_earlier_resolve_on_this_host_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    options = MigrationOptions(certificate_path=str(tmp_path / "proofs"))
+    context: Any = {"dag_run": dag_run()}
+
+    def on(host: str, action: Callable[[], Any]) -> Any:
+        monkeypatch.setattr(platform, "node", lambda: host)
+        disks[host].mkdir(exist_ok=True)
+        folder = disks[host].rename(tmp_path / "proofs")
+        try:
+            return action()
+        finally:
+            folder.rename(disks[host])
+
+    on("a", lambda: mark_folders(options, context))
+    # It is cleared, and runs on another host.
+    given = on("b", lambda: mark_folders(options, context))
+    assert on("b", lambda: [*not_shared(options, given, context)]) == []
+    (found,) = on("a", lambda: [*not_shared(options, given, context)])
+    assert found.found.startswith("host a does not have the folder")
 
 
 def test_a_dry_run_leaves_an_assessment_even_where_something_stands_in_the_way(run: Run, tmp_path: Path) -> None:
@@ -538,3 +601,81 @@ def test_without_a_state_store_a_run_is_as_whole(run: Run) -> None:
         run.certify(batches, run.verify(run.copy(batches)))["verdict"]["words"]
         == "Equal as copied: 901 rows in 10 tables"
     )
+
+
+# --- Asking
+
+
+@pytest.fixture
+def people(run: Run) -> People:
+    """Who is asked before rows are deleted."""
+    people = People()
+    run.options["delete_extra"] = "ask"
+    run.asking = people.says
+    return people
+
+
+def copied(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The plan, and what its batches came to."""
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    return batches, run.copy(batches)
+
+
+def test_one_question_is_for_all_batches_of_a_run(run: Run, people: People) -> None:
+    batches, done = copied(run)
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},1) follower.d8 values ({T + 5000},2)")
+    compared = run.verify(done)
+    assert not [key for key in run.xcoms if key[2] == "failure"]
+    assert [one["deletions"] and one["deletions"][0]["table"] for one in compared] == ["d0", [], "d8"]
+    question = people.asked(lambda: run.certify(batches, compared))
+    assert question["subject"] == "Delete 2 rows of follower that plant does not have?"
+    assert re.findall(r"(d\d): 1 row, 2021-01-01 00:00:05\.000; the first one has v (\S+)", question["body"]) == [
+        ("d0", "1.0"),
+        ("d8", "2.0"),
+    ]
+    people.answer("success")
+    found = run.certify(batches, compared)
+    assert (found["deleted"], found["verdict"]["kind"]) == (2, "equal")
+
+
+def answered(run: Run, people: People, batches: Any, compared: Any) -> Any:
+    """What certify says when what it asks for is approved."""
+    people.asked(lambda: run.certify(batches, compared))
+    people.answer("success")
+    return run.certify(batches, compared)
+
+
+def test_rows_that_come_while_a_person_thinks_are_asked_for_and_deleted(run: Run, people: People) -> None:
+    batches, done = copied(run)
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},3)")
+    compared = run.verify(done)
+    people.asked(lambda: run.certify(batches, compared))
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5001},4)")
+    people.answer("success")
+    assert answered(run, people, batches, compared)["deleted"] == 2
+
+
+def test_more_than_a_question_has_is_asked_for_one_after_the_other(
+    run: Run, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing_batches, "_MOST_DELETIONS", 2)
+    rows = "".join(f"({T + 1000 + 10 * row},1)" for row in range(5))
+    run.plant.source.execute(f"insert into plant.d0 values {rows}")
+    batches, done = copied(run)
+    rows = "".join(f"({T + 1005 + 10 * row},1)" for row in range(3))
+    run.plant.target.execute(f"insert into follower.d0 values {rows}")
+    compared = run.verify(done)
+    people.asked(lambda: run.certify(batches, compared))
+    people.answer("success")
+    found = answered(run, people, batches, compared)
+    assert (found["extra"], found["verdict"]["kind"]) == (0, "equal")
+
+
+def test_what_vanished_is_still_told_of_when_rows_were_deleted(run: Run, people: People) -> None:
+    batches, done = copied(run)
+    run.plant.source.execute("drop table plant.d2")
+    run.plant.target.execute(f"insert into follower.d0 values ({T + 5000},3)")
+    found = answered(run, people, batches, run.verify(done))
+    assert (found["vanished"], found["deleted"]) == (1, 1)

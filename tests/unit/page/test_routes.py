@@ -177,4 +177,4 @@ def test_the_list_leads_to_each_migration(client: TestClient) -> None:
     text = client.get("/migrations").text
     assert 'href="/migrations/m/r"' in text.replace("/tdengine", "")
     assert "50 % · 2,500,000,007 of 5,000,000,000 rows" in text
-    assert "No migration is like that" in client.get("/migrations?state=failed").text
+    assert "No migration matches" in client.get("/migrations?state=failed").text

@@ -12,6 +12,7 @@ from airflow_provider_tdengine.client.sql import identifier
 from airflow_provider_tdengine.migration.catalog import Patterns, Scope, count, holdings, pinned, together
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.storage import this_host
 
 from ..conftest import SOURCE, Pair, T
 
@@ -142,8 +143,8 @@ def test_a_run_means_what_the_file_said_when_it_was_resolved(file: Path) -> None
     with pytest.raises(MigrationStopped) as stopped:
         Scope.of(resolved)
     assert str(stopped.value) == (
-        f"Option 'tables': the file '{file}' has changed since the run was resolved, or is another one on this worker. "
-        "Bring back what it was, or start a new run."
+        f"Option 'tables': the file '{file}' has changed since the run was resolved, or is another one on "
+        f"{this_host()}. Bring back what it was, the same on all workers, or start a new run."
     )
 
 
@@ -154,9 +155,12 @@ def test_files_that_name_nothing(tmp_path: Path) -> None:
     with pytest.raises(MigrationStopped) as stopped:
         Scope.of(options(stables=f"@{tmp_path}/none.txt", tables=f"@{empty}", exclude=f"@{latin}"))
     stables, tables, exclude = (str(finding) for finding in stopped.value.findings)
-    assert stables.startswith(f"Option 'stables': the file '{tmp_path}/none.txt' cannot be read as UTF-8 text on this ")
+    assert stables == (
+        f"Option 'stables': the file '{tmp_path}/none.txt' cannot be read as UTF-8 text on {this_host()} (No such file "
+        "or directory). Put it where all workers can read it, under the same path."
+    )
     assert tables == f"Option 'tables': '@{empty}' names nothing. Leave it empty to mean all."
-    assert exclude.startswith(f"Option 'exclude': the file '{latin}' cannot be read as UTF-8 text on this worker")
+    assert exclude.startswith(f"Option 'exclude': the file '{latin}' cannot be read as UTF-8 text on {this_host()} (")
     assert not Scope.of(options(exclude=f"@{empty}")).exclude
 
 

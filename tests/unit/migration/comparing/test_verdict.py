@@ -168,3 +168,14 @@ def test_nothing_is_called_equal_that_is_not(verdict: Verdict) -> None:
     if "qual" in verdict.words + verdict.label:
         assert (verdict.refused, verdict.different, verdict.not_compared) == (0, 0, "")
         assert 0 <= lacking <= verdict.expired + verdict.collisions
+
+
+def test_databases_of_a_fleet_are_equal_together_only_where_each_is() -> None:
+    equal = Verdict(3, 100, 100, as_of=5.0)
+    whole = Verdict.of({"a": equal, "b": Verdict(1, 10, 9, expired=1)}, [])
+    assert whole.words == "Equal as copied but for 1 expired row: 109 of 110 rows in 4 tables"
+    # What one has too much is not what the other one lacks.
+    apart = Verdict.of({"a": Verdict(1, 10, 11), "b": Verdict(1, 10, 9)}, [])
+    assert apart.kind is Kind.DIFFERENT
+    broken = Verdict.of({"a": equal}, ["c", "d"])
+    assert (broken.kind, broken.words) == (Kind.NOT_COMPARED, "Not compared: c, d, of 3 databases")

@@ -104,6 +104,21 @@ def test_steps_keep_the_limits(rows: int, size: int) -> None:
     assert brakes.summary().startswith("limits for ")
 
 
+@pytest.mark.parametrize("factor", [0.5, 4.0])
+def test_limits_follow_the_number_of_those_that_share_them(factor: float) -> None:
+    clock = Clock()
+    brakes = Brakes(1000, 0, clock.wait, clock)
+    copy(brakes, clock, 100)
+    began = clock.now
+    brakes.scale(factor)
+    copy(brakes, clock, 1000)
+    assert clock.now - began == pytest.approx(1000 * 100 / (1000 * factor), abs=2.1)
+    began = clock.now
+    brakes.scale(1.0)
+    copy(brakes, clock, 100)
+    assert clock.now - began == pytest.approx(100 * 100 / 1000, abs=2.1)
+
+
 def test_without_limits_and_trouble_nobody_waits() -> None:
     clock = Clock()
     began = clock.now

@@ -87,7 +87,7 @@ def test_the_error_names_the_row(aged: Pair, strategy: str) -> None:
     text = str(refused.value)
     assert "a row of table 'd0' at 2001-09-09T01:46:40+00:00 (1000000000000), whose column 'ts' is" in text
     assert "[code 1547, 0x060B]" in text
-    assert "Mend the target or the row, or set on_error to dead_letter" in text
+    assert "Fix the target or the row, or set on_error to dead_letter" in text
 
 
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
@@ -327,16 +327,18 @@ def test_a_line_that_is_no_letter(pair: Pair, tmp_path: Path, line: str, sentenc
     with pytest.raises(MigrationStopped) as stopped:
         replay(tmp_path, pair.catalogs[1])
     assert sentence in str(stopped.value)
-    assert "Mend or remove that line" in str(stopped.value)
+    assert "Correct or remove that line" in str(stopped.value)
 
 
 def test_replaying_what_is_not_there(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(MigrationStopped, match=r"Folder .*none: there is none. Give the folder that the migration's"):
+    with pytest.raises(
+        MigrationStopped, match=r"Folder .*none: there is none on host .*\. Give the folder that the migration's"
+    ):
         replay(tmp_path / "none", pair.catalogs[1])
     letter = {"table": "t", "precision": "ms", "columns": [["ts", "TIMESTAMP", T]], "column": None, "code": 1}
     (tmp_path / "a.jsonl").write_text(json.dumps({**letter, "reason": "x"}) + "\n", encoding="utf-8")
     with pytest.raises(MigrationStopped, match=f"has no database '{TARGET}'"):
         replay(tmp_path, pair.catalogs[1])
     pair.target.execute(f"create database {TARGET} keep 36500")
-    with pytest.raises(MigrationStopped, match=r"Table 't': .*Mend the table, then bring the letters back again"):
+    with pytest.raises(MigrationStopped, match=r"Table 't': .*Fix the table, then bring the letters back again"):
         replay(tmp_path, pair.catalogs[1])

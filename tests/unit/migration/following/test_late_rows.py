@@ -126,7 +126,7 @@ def gate(held: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event
     opened, question = threading.Event(), getattr(look, held)
 
     def ask(*arguments: object) -> object:
-        opened.wait()
+        assert opened.wait(60), "the gate was never opened"
         return question(*arguments)
 
     monkeypatch.setattr(look, held, ask)

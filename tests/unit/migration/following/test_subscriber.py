@@ -21,6 +21,7 @@ from airflow_provider_tdengine.client.errors import RowRejected
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.following import (
+    ChangesProposed,
     Position,
     Subscriber,
     TopicLookout,
@@ -48,6 +49,7 @@ class Follow:
         self.options = MigrationOptions.checked({**given, **mode, **values})
         self.stored: dict[str, Any] | None = None
         self.letters: Path | None = None
+        self.approved = frozenset[str]()
         self.sides = [self._catalog(source, "d"), self._catalog(target, "e")]
         self.subscriber: Subscriber | None = None
         self.position: Position | None = None
@@ -62,7 +64,9 @@ class Follow:
     def begin(self) -> None:
         source, target = self.sides
         topic = topic_of(source, target, self.options)
-        self.subscriber = Subscriber(source, target, self.options, topic, save=self._save, letters=self.letters)
+        self.subscriber = Subscriber(
+            source, target, self.options, topic, save=self._save, letters=self.letters, approved=self.approved
+        )
         self.position = self.subscriber.position(self.stored)
 
     def _save(self, position: Position) -> None:
@@ -509,3 +513,35 @@ def test_the_log_lasts_as_long_as_history_takes(follow: Follow) -> None:
     assert choose(source, target, replace(slow, max_rows_per_second=0)).by == "subscription"
     follow.sql("alter database d wal_retention_period 10800")
     assert choose(source, target, slow).by == "subscription"
+
+
+def test_a_person_is_asked_before_what_was_told_changes_the_target(source: TDengineBox, target: TDengineBox) -> None:
+    follow = Follow(source, target, on_schema_change="ask")
+    follow.sync()
+    follow.drain()
+    follow.sql(
+        "alter table d.m add column w int",
+        "create table d.d9 using d.m tags (9, 'n9')",
+        "alter table d.d3 set tag g = 33",
+        f"insert into d.d9 values ({T},1,'a',2) d.d0 values ({T},2,'b',3)",
+    )
+    with pytest.raises(ChangesProposed) as proposed:
+        follow.drain()
+    assert proposed.value.statements == (
+        "ALTER STABLE `e`.`m` ADD COLUMN `w` INT",
+        "CREATE TABLE IF NOT EXISTS `e`.`d9` USING `e`.`m` (`g`, `name`) TAGS (9, 'n9')",
+        "ALTER TABLE `e`.`d3` SET TAG `g` = 33",
+    )
+    assert follow.held(target, "e", "v") == []
+    follow.kill()
+    # Of what is approved, nothing is left out; of the rest, nothing is done.
+    follow.approved = frozenset(proposed.value.statements[:2])
+    with pytest.raises(ChangesProposed) as proposed:
+        follow.drain()
+    assert proposed.value.statements == ("ALTER TABLE `e`.`d3` SET TAG `g` = 33",)
+    follow.kill()
+    follow.approved |= frozenset(proposed.value.statements)
+    follow.drain()
+    assert follow.held(target, "e", "v, w, g") == [("d0", 2, 3, 0), ("d9", 1, 2, 9)]
+    assert follow.is_equal("ts, v, s, w, g, name")
+    follow.kill()

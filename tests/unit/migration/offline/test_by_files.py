@@ -32,8 +32,7 @@ from airflow_provider_tdengine.migration.offline.folder import Folder, parts_of
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan, plan
 from airflow_provider_tdengine.migration.structure import SchemaSync, things
-from airflow_provider_tdengine.testing.catalog import information
-from airflow_provider_tdengine.testing.catalog.information import fields_of
+from airflow_provider_tdengine.testing import catalog as box_catalog
 
 from ..conftest import SOURCE, TARGET, BoxPair, T
 
@@ -465,9 +464,9 @@ def test_no_file_has_a_password(two: BoxPair, calls: Calls, monkeypatch: pytest.
     plain, notify = "create stream s into t as select 1", "notify('ws://root:hidden@h')"
     # A definition is cut after 4,000 characters, which is in the password here.
     made = {"plain": plain, "leaky": f"{plain} {notify}", "long": f"{plain:3983}{notify}"}
-    fields = fields_of("stream_name:192 source_db:64 sql:8192")
+    fields = box_catalog.information.fields_of("stream_name:192 source_db:64 sql:8192")
     rows = [(name, SOURCE, statement) for name, statement in made.items()]
-    monkeypatch.setitem(information._INFORMATION_SCHEMA, "ins_streams", (fields, lambda *_: rows))
+    monkeypatch.setitem(box_catalog.information._INFORMATION_SCHEMA, "ins_streams", (fields, lambda *_: rows))
     assert calls.export()[0] == 0
     schema = (calls.folder / "schema.json").read_text()
     assert "notify('ws://root:***@h')" in schema

@@ -40,7 +40,7 @@ def test_what_is_read_first(findings: list[Finding], kind: str, words: str) -> N
     document = assessment("plant", [a_preview("power", *findings)], MADE)
     assert (document["kind"], document["words"]) == (kind, words)
     text = text_of(document)
-    assert f"plant Looked at on 24 November 2026, 19:46 UTC {words}" in text
+    assert f"plant Assessed on 24 November 2026, 19:46 UTC {words}" in text
     for finding in findings:
         assert f"{finding.object} {finding.found} {finding.action}" in text
     assert ("What stands in the way" in text) == (BLOCKER in findings)

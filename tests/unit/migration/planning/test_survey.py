@@ -133,7 +133,7 @@ def test_its_document_says_it_to_people_and_to_programs(plants: Plants, target: 
     assert (document["rows"], document["counts"]["blocker"]) == (rows, 0)
     assert document["schedule"]["words"].startswith("All fit into 1 h. 3 databases take about ")
     text = text_of(document)
-    assert f"all plants Looked at on {found_day(document)}" in text
+    assert f"all plants Assessed on {found_day(document)}" in text
     assert f"Databases 3 Rows {rows:,} Tables with rows" in text
     for name, ages in plants.ages.items():
         assert f"{name} {len(ages):,} {plants.tables[name]} under" in text

@@ -14,7 +14,8 @@ from airflow_provider_tdengine.migration.copying import MemoryProgress, copy_bat
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.planning import make_plan
-from airflow_provider_tdengine.migration.rows import Renaming, Transform
+from airflow_provider_tdengine.migration.rows import Renaming, Transform, pinned_renaming
+from airflow_provider_tdengine.migration.storage import this_host
 
 from ..conftest import SOURCE, TARGET, Pair, T
 
@@ -71,6 +72,23 @@ def test_names_from_a_file(tmp_path: Path) -> None:
     assert [rename(name) for name in ("d1", "d,2", "测试", "d3")] == ["kitchen", 'a "b"', "test", "xd3"]
 
 
+def test_a_run_means_the_new_names_that_a_file_said_when_it_was_resolved(tmp_path: Path) -> None:
+    file = tmp_path / "names.csv"
+    file.write_text("d1,kitchen\n", encoding="utf-8-sig")
+    options = MigrationOptions(rename_tables=f"@{file}; * -> x*", rename_columns="a -> b; c -> d")
+    resolved = pinned_renaming(options)
+    assert pinned_renaming(resolved) == resolved
+    assert resolved.rename_columns == "a -> b; c -> d"
+    assert Transform.of(resolved).tables("d1") == "kitchen"
+    file.write_text("d1,cellar\n")
+    with pytest.raises(MigrationStopped) as stopped:
+        Transform.of(resolved)
+    assert str(stopped.value) == (
+        f"Option 'rename_tables': the file '{file}' has changed since the run was resolved, or is another one on "
+        f"{this_host()}. Bring back what it was, the same on all workers, or start a new run."
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -80,7 +98,7 @@ def test_names_from_a_file(tmp_path: Path) -> None:
         ({"rename_columns": "/(/ -> x"}, "'/(/' -> 'x' is not a regular expression and its replacement: missing )"),
         ({"rename_columns": "/a/ -> \\1"}, "'/a/' -> '\\\\1' is not a regular expression and its replacement: invalid"),
         ({"rename_columns": "/a -> x"}, "the regular expression '/a' must stand between two slashes"),
-        ({"rename_tables": "@/no/such.csv"}, "the file '/no/such.csv' cannot be read: [Errno 2]"),
+        ({"rename_tables": "@/no/such.csv"}, "the file '/no/such.csv' cannot be read as UTF-8 text on host "),
         ({"add_tags": "site"}, "Option 'add_tags': 'site' is not a tag such as site=beijing or line:INT=3"),
         ({"add_tags": "line:INT=x"}, "'x' is not a value of INT, the type of tag 'line'"),
         ({"add_tags": "line:TINYINT=128"}, "'128' is not a value of TINYINT, the type of tag 'line'"),

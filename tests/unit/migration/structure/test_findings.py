@@ -23,21 +23,24 @@ import pytest
 
 import airflow_provider_tdengine
 from airflow_provider_tdengine import cli
-from airflow_provider_tdengine.client import Client
+from airflow_provider_tdengine.client import Address, Client
+from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.migration.assessment_options import AssessmentOptions
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope
 from airflow_provider_tdengine.migration.copying import DeadLetters, MemoryProgress, copy_batch, replay
-from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, sent, stop_on
+from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, Severity, received, sent, stop_on
+from airflow_provider_tdengine.migration.fleet import findings_of
 from airflow_provider_tdengine.migration.following import Follower, choose
 from airflow_provider_tdengine.migration.following.quiet import Quiet
 from airflow_provider_tdengine.migration.following.topic import Topic
 from airflow_provider_tdengine.migration.offline import Export, arrow, export, opened
 from airflow_provider_tdengine.migration.offline.folder import Folder
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions
+from airflow_provider_tdengine.migration.options import OPTIONS, RESOLVED_ON, MigrationOptions
 from airflow_provider_tdengine.migration.planning import (
     Machines,
     Proposal,
     databases_meant,
+    expanded,
     make_plan,
     plan,
     preflight,
@@ -45,11 +48,14 @@ from airflow_provider_tdengine.migration.planning import (
     survey,
     target_findings,
 )
-from airflow_provider_tdengine.migration.storage import folder_findings
+from airflow_provider_tdengine.migration.storage import folder_findings, this_host
 from airflow_provider_tdengine.migration.structure import SchemaSync, make_objects, read_structure
 from airflow_provider_tdengine.migration.structure.privileges import session_findings
+from airflow_provider_tdengine.operators.asking import check_dag
+from airflow_provider_tdengine.operators.comparison import TDengineVerifyOperator, _Known
 from airflow_provider_tdengine.operators.follow import increment_options
 from airflow_provider_tdengine.operators.migration import TDengineResolveOperator
+from airflow_provider_tdengine.operators.shared import not_shared
 from airflow_provider_tdengine.screen import Screen
 from airflow_provider_tdengine.testing import TDengineBox
 
@@ -292,8 +298,52 @@ def over_rest_of_338(pair: BoxPair, folder: Path) -> object:
 
 
 def more_than_are_sent(pair: BoxPair, folder: Path) -> object:
-    last = sent([Finding("View 'v'", f"it is {i}", "Look") for i in range(103)])[-1]
-    raise MigrationStopped([Finding(last["object"], last["found"], last["action"])])
+    raise MigrationStopped(received(sent([Finding("View 'v'", f"it is {i}", "Look") for i in range(103)])[-1:]))
+
+
+def broken_in_a_fleet(pair: BoxPair, folder: Path) -> object:
+    try:
+        return pair.source.execute("drop database nowhere")
+    except TDengineError as error:
+        raise MigrationStopped(findings_of("nowhere", error)) from None
+
+
+def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL, ROW))(pair)
+    pair.sync()
+    batches = [replace(one, database=SOURCE).to_dict() for one in make_plan(*pair.catalogs, pair.options())]
+    operator = TDengineVerifyOperator(task_id="certify", batches=batches)
+    run = SimpleNamespace(run_after=CREATED, data_interval_start=None, data_interval_end=None)
+    operator._is_fleet, operator._known = True, _Known.of(batches, [])
+    return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
+
+
+def certified(**given: Any) -> Callable[[BoxPair, Path], object]:
+    """A fleet of plant and power, where the plan has but power, and one that is gone."""
+
+    def happen(pair: BoxPair, folder: Path) -> object:
+        batch = {"database": given["copied"]}
+        operator = TDengineVerifyOperator(task_id="certify", batches=[{"parts": [batch]}])
+        pushed = {"planned": [{"databases": given["planned"]}]}
+        operator.pushed_before = lambda key, context: pushed.get(key, [])
+        options = MigrationOptions.checked({"source_database": "plant, power"})
+        found = operator.broken_before(options, {})
+        raise MigrationStopped([one for own in found.values() for one in own])
+
+    return happen
+
+
+def a_name_that_no_list_can_have(pair: BoxPair, folder: Path) -> object:
+    with TDengineBox() as box:
+        box.execute("create database `plant,2`")
+        wanted = {"source_database": "plant*", "source_conn_id": "a", "target_conn_id": "b"}
+        return expanded(MigrationOptions.checked(wanted), Client(Address.from_url(box.url)), pair.target)
+
+
+def read_and_written_at_once(pair: BoxPair, folder: Path) -> object:
+    pair.sql(f"create database {SOURCE}")
+    wanted = {"source_database": "mig_*", "source_conn_id": "a", "target_conn_id": "b"}
+    return expanded(MigrationOptions.checked(wanted), pair.source, pair.source)
 
 
 def dropped_in_the_target(pair: BoxPair, folder: Path) -> object:
@@ -386,6 +436,12 @@ def letters(text: str, *target: str) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
+def unshared(folder: Path) -> Iterator[Finding]:
+    """What a task says that runs on another host than the one on which the run was resolved."""
+    run: Any = {"dag_run": SimpleNamespace(dag_id="m", run_id="r")}
+    return not_shared(MigrationOptions(certificate_path=f"file://{folder}"), {RESOLVED_ON: "host a"}, run)
+
+
 def resolve(pair: BoxPair, **params: object) -> object:
     context = {
         "params": {"source_database": SOURCE, "target_database": TARGET, **params},
@@ -430,16 +486,25 @@ def an_old_target(pair: BoxPair, folder: Path) -> object:
         return resolve(pair)
 
 
-def command(*arguments: str) -> Callable[[BoxPair, Path], object]:
-    """A call of the command line; `{source}` is the source's URL, `{wrong}` the same with a wrong password."""
+def command(*arguments: str, command: str = "plan") -> Callable[[BoxPair, Path], object]:
+    """A call of the command line; `{source}` and `{target}` are URLs, `{wrong}` one with a wrong password."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         url = str(pair.source.address).replace("://", "://root:taosdata@")
         wrong = url.replace("taosdata", "wrong")
-        given = [argument.replace("{source}", url).replace("{wrong}", wrong) for argument in arguments]
-        return cli.Command(cli._parser().parse_args(["plan", "--state", str(folder), *given]), Screen())
+        other = str(pair.target.address).replace("://", "://root:taosdata@")
+        urls = {"{source}": url, "{wrong}": wrong, "{target}": other}
+        given = [urls.get(argument, argument) for argument in arguments]
+        return cli.Command(cli._parser().parse_args([command, "--state", str(folder), *given]), Screen(), {})
 
     return happen
+
+
+def nobody_to_ask(pair: BoxPair, folder: Path) -> object:
+    sides((NORMAL,))(pair)
+    databases = "--source-database", SOURCE, "--target-database", TARGET
+    sources = "--source-conn-id", "{source}", "--target-conn-id", "{target}"
+    return command(*sources, *databases, "--delete-extra", "ask", command="migrate")(pair, folder)
 
 
 def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
@@ -457,14 +522,14 @@ def told(*source: str, clock: float = 0) -> Callable[[BoxPair, Path], object]:
     return happen
 
 
-def changed(statement: str) -> Callable[[BoxPair, Path], object]:
-    """A round of a follow that is to fail, after a statement at the source."""
+def changed(statement: str, on_schema_change: str = "fail") -> Callable[[BoxPair, Path], object]:
+    """A round of a follow, after a statement at the source."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
         sides((STABLE, CHILD))(pair)
         pair.sync()
         pair.sql(statement.replace("{}", SOURCE))
-        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change="fail"))
+        follower = Follower(*pair.catalogs, pair.options(mode="realtime", on_schema_change=on_schema_change))
         return follower.round(follower.position(None))
 
     return happen
@@ -696,7 +761,7 @@ CASES = (
     Case(
         "dead_letters._too_many",
         too_many_refused,
-        "Option 'max_rejected': the target refuses more than 1 rows of this batch, the last one {error}: mend the "
+        "Option 'max_rejected': the target refuses more than 1 rows of this batch, the last one {error}: fix the "
         "target, or give a larger number, or 0 for any.",
     ),
     Case(
@@ -718,6 +783,17 @@ CASES = (
         "Give options with their values, such as VGROUPS 8 CACHEMODEL 'both'.",
     ),
     Case(
+        "options.results_in",
+        lambda pair, folder: pair.options(results_database=TARGET),
+        f"Option 'results_database': it is '{TARGET}', the target database. Give a database of its own.",
+    ),
+    Case(
+        "cli._nobody_to_ask",
+        nobody_to_ask,
+        "Option 'delete_extra': it is ask, and only Airflow asks people. "
+        "Choose false or true; verify shows what differs, and changes nothing.",
+    ),
+    Case(
         "options.MigrationOptions._check_objects",
         options(objects="views, dashboards"),
         "Option 'objects': there is no kind 'dashboards'. "
@@ -727,6 +803,18 @@ CASES = (
         "options.MigrationOptions._check_dead_letters",
         options(on_error="dead_letter"),
         "Option 'dead_letter_path': it is empty, and on_error is dead_letter. Give a folder or an object storage URL.",
+    ),
+    Case(
+        "options.MigrationOptions._check_fleet 1",
+        options(source_database="power, plant", target_database="all"),
+        "Option 'target_database': 'all' would be the target of several databases: power, plant. "
+        "Leave it out to keep their names, or give a rule with * for each name, such as *_archive.",
+    ),
+    Case(
+        "options.MigrationOptions._check_fleet 2",
+        options(source_database="plant_*", mode="both"),
+        "Option 'mode': it is both, and source_database 'plant_*' means several databases. "
+        "Choose mode history, or follow them with a run for each database.",
     ),
     Case(
         "options.onto_itself",
@@ -754,6 +842,40 @@ CASES = (
         options(start="yesterday"),
         "Option 'start': 'yesterday' is not a moment. Give one such as 2021-01-01T00:00:00Z, or -30d.",
     ),
+    # --- Several databases
+    Case(
+        "request._cannot_be_listed",
+        a_name_that_no_list_can_have,
+        "Option 'source_database': it means 'plant,2'; a name with a comma, *, ?, or blanks at an end cannot be "
+        "migrated. Give names and patterns that do not mean it.",
+    ),
+    Case(
+        "request._in_the_way",
+        read_and_written_at_once,
+        "Option 'source_database': 'mig_src' is read, and is the target of 'mig_src' on the same server. "
+        "Give names or patterns without it, or another target_database.",
+    ),
+    Case(
+        "fleet.findings_of",
+        broken_in_a_fleet,
+        "Database 'nowhere': {error}. The log of the task has more.",
+    ),
+    Case(
+        "operators.comparison._gone",
+        certified(copied="line", planned=["plant", "power"]),
+        "Database 'line': it was planned, and the source has it no more, or no tables in it. "
+        "See whether that was meant; if so, start over, or start a new run.",
+    ),
+    Case(
+        "operators.comparison._unplanned",
+        certified(copied="power", planned=["power"]),
+        "Database 'plant': it has not been planned. Clear plan with all that follows.",
+    ),
+    Case(
+        "operators.comparison.TDengineVerifyOperator._comparing",
+        not_compared_in_a_fleet,
+        "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
+    ),
     # --- Operators
     Case(
         "operators.migration.client",
@@ -780,6 +902,22 @@ CASES = (
         command("--source-conn-id", "{source}", "--target-conn-id", "{source}", "--source-database", "a"),
         "Options 'source_conn_id' and 'target_conn_id': both name the database 'a' of {source}. "
         "Give another server or another target_database; a database cannot be copied onto itself.",
+    ),
+    Case(
+        "options.results_in",
+        command(
+            "--source-conn-id",
+            "{source}",
+            "--target-conn-id",
+            "{source}",
+            "--source-database",
+            SOURCE,
+            "--target-database",
+            "b",
+            "--results-database",
+            SOURCE,
+        ),
+        f"Option 'results_database': it is '{SOURCE}', the source database. Give a database of its own.",
     ),
     # --- All together
     Case(
@@ -1202,6 +1340,11 @@ CASES = (
         ONLY_3,
     ),
     Case(
+        "findings.received",
+        more_than_are_sent,
+        "3 more findings: they are left out here. The log of the task has them.",
+    ),
+    Case(
         "findings.sent",
         more_than_are_sent,
         "3 more findings: they are left out here. The log of the task has them.",
@@ -1226,6 +1369,17 @@ CASES = (
         "lookout.changes 2",
         changed("alter table {}.c set tag g = 2"),
         "Table 'c': its tag g is 2 in the source, 1 in the target. Bring it over, or set on_schema_change to evolve.",
+    ),
+    Case(
+        "carrier.ChangesProposed.__init__",
+        changed("create table {}.d using {}.s tags (2)", "ask"),
+        "Option 'on_schema_change': it is ask, and 1 statement would be run, such as CREATE TABLE IF NOT EXISTS "
+        f"`{TARGET}`.`d` USING `{TARGET}`.`s` (`g`) TAGS (2). Run them, or set it to evolve.",
+    ),
+    Case(
+        "operators.asking.check_dag",
+        lambda pair, folder: check_dag({"ti": SimpleNamespace(get_dag=lambda name: SimpleNamespace(is_paused=True))}),  # type: ignore[typeddict-item]
+        "DAG 'tdengine_approval', whose runs ask people: it is paused. Switch it on, then clear this task.",
     ),
     Case(
         "quiet.Quiet.check 1",
@@ -1319,7 +1473,8 @@ CASES = (
     Case(
         "stored.opened 1",
         lambda pair, folder: opened(folder),
-        "Folder '{folder}': it has no export: there is no schema.json. Give the folder that was exported into.",
+        "Folder '{folder}': it has no export on {host}: there is no schema.json. "
+        "Give the folder that was exported into; a folder on a disk must be on all workers.",
     ),
     Case(
         "stored.opened 2",
@@ -1404,23 +1559,37 @@ CASES = (
     Case(
         "storage.folder_findings",
         lambda pair, folder: stop_on(folder_findings({"certificate_path": f"{folder}/a\0b", "dead_letter_path": ""})),
-        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written (embedded null byte). "
+        "Option 'certificate_path': the folder '{folder}/a\\x00b' cannot be written on {host} (embedded null byte). "
         "Give a folder with room that this account may write.",
+    ),
+    Case(
+        "operators.shared.not_shared",
+        lambda pair, folder: stop_on(unshared(folder)),
+        "Option 'certificate_path': {host} does not have the folder file://{folder}/m/r that task resolve has made on "
+        "host a. Give a URL of an object storage, or a folder that all workers share, and start a new run; if they do "
+        "share it, clear resolve.",
     ),
     Case(
         "dead_letters._read",
         letters("{}\n"),
-        "File {folder}/a.jsonl: line 1 is no dead letter (KeyError('precision')). Mend or remove that line.",
+        "File {folder}/a.jsonl: line 1 is no dead letter (KeyError('precision')). Correct or remove that line.",
     ),
     Case(
         "dead_letters.replay",
         lambda pair, folder: replay(folder / "none", pair.catalogs[1]),
-        "Folder {folder}/none: there is none. Give the folder that the migration's log names.",
+        "Folder {folder}/none: there is none on {host}. "
+        "Give the folder that the migration's log names; a folder on a disk must be on this host.",
+    ),
+    Case(
+        "dead_letters._of_others",
+        letters(json.dumps({**json.loads(LETTER), "database": "line_2"})),
+        "Folder {folder}: it has rows of line_2, and target_database is 'mig_dst'. "
+        "Give a folder in it that has those of one database, and that database.",
     ),
     Case(
         "dead_letters._bring_back",
         letters(LETTER),
-        "Table 't': {error}. Mend the table, then bring the letters back again.",
+        "Table 't': {error}. Fix the table, then bring the letters back again.",
     ),
 )
 
@@ -1445,6 +1614,7 @@ def test_the_sentence(case: Case, faulty: BoxPair, tmp_path: Path, monkeypatch: 
         ("{source}", str(faulty.source.address)),
         ("{target}", str(faulty.target.address)),
         ("{folder}", str(tmp_path)),
+        ("{host}", this_host()),
         ("{quoted}", faulty.source.dialect.database(SOURCE)),
     ):
         expected = expected.replace(word, value)
