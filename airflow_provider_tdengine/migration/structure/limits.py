@@ -22,6 +22,9 @@ TAG_BYTES = 16_384
 _LATE = frozenset({Type.VARBINARY, Type.BLOB, *DECIMALS})
 """Types that 3.x did not have from its beginning."""
 
+_SECOND_KEYS = (3, 3)
+"""The first version whose tables have a second key; 3.0.5.2 calls it a syntax error."""
+
 
 def limit_findings(wanted: Table, there: Table | None) -> Iterator[Finding]:
     """A table that the target cannot hold.
@@ -63,6 +66,16 @@ def type_findings(wanted: Table, there: Table | None, target: Client) -> Iterato
                 f"{field.info.sql}",
                 "Leave it out with columns, or upgrade the target",
             )
+
+
+def key_findings(wanted: Table, there: Table | None, target: Client) -> Iterator[Finding]:
+    """A second key of a table that is to be created, where the target's version has none; parameters as above."""
+    if wanted.second_key and there is None and target.server.version < _SECOND_KEYS:
+        yield Finding(
+            f"Table {wanted.name!r}, column {wanted.second_key!r}",
+            f"it is a second key, and TDengine {target.server.version_text} of the target has none",
+            "Upgrade the target to 3.3 or later, or leave the table out with exclude",
+        )
 
 
 def _together(ours: tuple[Field, ...], theirs: tuple[Field, ...]) -> list[Field]:

@@ -33,7 +33,7 @@ from airflow_provider_tdengine.migration.headway import Headway
 from airflow_provider_tdengine.migration.options import MigrationOptions
 from airflow_provider_tdengine.migration.rows import TagTranscoder, Transform, conversion
 from airflow_provider_tdengine.migration.structure.database import NewDatabase, options_not_taken
-from airflow_provider_tdengine.migration.structure.limits import limit_findings, type_findings
+from airflow_provider_tdengine.migration.structure.limits import key_findings, limit_findings, type_findings
 from airflow_provider_tdengine.migration.structure.not_migrated import leftovers
 from airflow_provider_tdengine.migration.structure.privileges import denied, privilege_findings
 from airflow_provider_tdengine.migration.structure.structure import (
@@ -262,6 +262,7 @@ class SchemaSync:
             findings.add(name_findings(wanted))
             findings.add(limit_findings(wanted, pair.target))
             findings.add(type_findings(wanted, pair.target, self._target.client))
+            findings.add(key_findings(wanted, pair.target, self._target.client))
             if not wanted.is_super:
                 self._looking.add()
                 findings.add(_table_findings(None, wanted.name, owners, stables))

@@ -243,7 +243,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _concerns(mark: pytest.Mark | None, version: tuple[int, ...]) -> bool:
-    """Whether a test is for sources of this version: `@pytest.mark.source(since=(3, 3), before=(4,), boxes=False)`."""
+    """Whether a test is for servers of this version: `@pytest.mark.source(since=(3, 3), before=(4,), boxes=False)`."""
     if mark is None:
         return True
     return mark.kwargs.get("since", (0,)) <= version < mark.kwargs.get("before", (99,))
@@ -283,8 +283,10 @@ def pair(request: pytest.FixtureRequest, boxes: Callable[[str], TDengineBox]) ->
         if not source or not target:
             pytest.skip("needs real servers in TDENGINE_SOURCE_URL and TDENGINE_TARGET_URL")
         pair = Pair(Client(Address.from_url(source)), Client(Address.from_url(target)))
-        if not _concerns(request.node.get_closest_marker("source"), pair.source.server.version):
-            pytest.skip(f"TDENGINE_SOURCE_URL has {pair.source.server.version_text}, which this does not concern")
+        for role, client in (("source", pair.source), ("target", pair.target)):
+            if not _concerns(request.node.get_closest_marker(role), client.server.version):
+                has = f"TDENGINE_{role.upper()}_URL has {client.server.version_text}"
+                pytest.skip(f"{has}, which this does not concern")
     else:
         roles = f"{request.param} source", f"{max(request.param, '3.3.3.0')} target"
         pair = Pair(*(Client(address(boxes(role))) for role in roles))

@@ -248,6 +248,7 @@ def test_a_batch_has_one_folder_whatever_its_number_is(pair: Pair, tmp_path: Pat
     assert batch_folder(tmp_path, batch, pair.options(target_database="other")) != folder
 
 
+@pytest.mark.target(since=(3, 3))
 @pytest.mark.source(since=(3, 3))
 def test_a_second_key_beside_a_dead_letter(pair: Pair) -> None:
     pair.sql(

@@ -229,6 +229,7 @@ def test_a_large_table_is_cut(pair: Pair, values: dict[str, object]) -> None:
     assert comparison.collisions == copied.tally.collisions
 
 
+@pytest.mark.target(since=(3, 3))
 @pytest.mark.source(since=(3, 3))
 @pytest.mark.parametrize("strategy", ["dense", "sparse"])
 def test_a_second_key_keeps_rows_apart(pair: Pair, strategy: str) -> None:

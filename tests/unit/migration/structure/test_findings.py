@@ -666,6 +666,17 @@ def decimals(pair: BoxPair, folder: Path) -> object:
             assert Catalog(pair.target, TARGET).database() is None
 
 
+def second_keys(pair: BoxPair, folder: Path) -> object:
+    """A target that knows no second key."""
+    with TDengineBox(version="3.0.5.2") as box:
+        older = replace(pair, target=Client(address(box)), target_box=box)
+        sides(("create stable {}.s (ts timestamp, k int primary key, v int) tags (g int)",))(older)
+        try:
+            return older.sync()
+        finally:
+            assert Catalog(older.target, TARGET).database() is None
+
+
 CASES = (
     # --- Options
     Case(
@@ -1203,6 +1214,13 @@ CASES = (
         decimals,
         "Table 's', column 'price': it is DECIMAL(10,2), and TDengine 3.3.3.0 of the target has no DECIMAL. "
         "Leave it out with columns, or upgrade the target.",
+        ONLY_3,
+    ),
+    Case(
+        "limits.key_findings",
+        second_keys,
+        "Table 's', column 'k': it is a second key, and TDengine 3.0.5.2 of the target has none. "
+        "Upgrade the target to 3.3 or later, or leave the table out with exclude.",
         ONLY_3,
     ),
     # --- What does not stand in the way

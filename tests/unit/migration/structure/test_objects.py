@@ -65,6 +65,7 @@ def made(pair: Pair, kinds: str) -> dict[tuple[str, str], Made]:
         return {(one.kind, one.name): one for one in make_objects(source, target, pair.options(objects=kinds))}
 
 
+@pytest.mark.target(since=(3, 3))
 @pytest.mark.source(since=(3,))
 def test_a_topic_of_the_database_is_made_there_too(plant: Pair) -> None:
     topic = f"create topic mig_topic with meta as database {SOURCE}"
@@ -91,6 +92,7 @@ def test_a_topic_of_the_database_is_made_there_too(plant: Pair) -> None:
         plant.sql("drop topic airflow_x_0123456789abcdef")
 
 
+@pytest.mark.target(since=(3, 3))
 @pytest.mark.source(since=(3, 3), boxes=False)
 def test_all_kinds_of_a_real_database(plant: Pair) -> None:
     plant.sql(
