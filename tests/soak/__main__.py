@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from ..wild.comparer import differences, read
 from .faults import harms
-from .load import FOLLOW, HISTORY, LIVE, LIVE_COPY, Migrations, Writer, why
-from .plant import Plant, plant
+from .load import LIVE, LIVE_COPY, Migrations, Writer, why
+from .plant import FOLLOW, HISTORY, Plant, plant
 
 _RUN = "soak"
 _MOST_CLEARS = 20
+_PATIENCE = 900
+"""Seconds for what has to come about when nothing breaks any more."""
 
 
 def main() -> int:
     arguments = _arguments()
+    # Whoever stops it has all that it started stopped; in the background, where SIGINT is not heard, too.
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.default_int_handler)
     restarts = {"source": arguments.restart_source, "target": arguments.restart_target}
-    with (
-        tempfile.TemporaryDirectory(prefix="soak-") as folder,
-        plant(arguments.source, arguments.target, restarts, Path(folder)) as one,
-    ):
-        return _Soak(one, arguments).run()
+    # It is kept: the logs of Airflow say why something went wrong.
+    folder = Path(arguments.folder or tempfile.mkdtemp(prefix="soak-"))
+    print(f"Airflow and its logs are in {folder}", flush=True)
+    with plant(arguments.source, arguments.target, restarts, folder) as here:
+        return _Soak(here, arguments).run()
 
 
 class _Soak:
@@ -43,7 +50,6 @@ class _Soak:
         writer = Writer(plant, self._rng, self._arguments.rows)
         migrations = Migrations(plant, self._arguments.seed)
         for dag in (FOLLOW, HISTORY):
-            plant.api.wait(lambda dag=dag: plant.api.is_there(dag), 300)  # type: ignore[misc]
             plant.api.unpause(dag)
         plant.api.trigger(FOLLOW, _RUN, {"source_database": LIVE, "target_database": LIVE_COPY, "poll_interval": 1})
         writer.start()
@@ -91,23 +97,23 @@ class _Soak:
 
     def _finish(self) -> bool:
         """End the follow; whether its last task is green."""
-        api = self._plant.api
+        api, most = self._plant.api, len(self._reds) + _MOST_CLEARS
 
-        def is_following() -> bool:
-            self._go_on()
-            states = {task["task_id"]: task["state"] for task in api.tasks(FOLLOW, _RUN)}
-            return states.get("follow") in ("running", "deferred")
+        def comes_to(is_so: Callable[[], bool]) -> bool:
+            """Whether something comes about in time, and before too many clears."""
+            api.wait(lambda: (self._go_on() and is_so()) or len(self._reds) > most, _PATIENCE)
+            return len(self._reds) <= most and is_so()
 
-        if not api.wait(is_following, 600):
+        if not comes_to(lambda: self._follow_is("running", "deferred")):
             return False
         time.sleep(5)
         api.finish(FOLLOW, _RUN)
-        for _ in range(_MOST_CLEARS):
-            if not api.wait(lambda: api.state(FOLLOW, _RUN) in ("success", "failed"), 900):
-                return False
-            if self._go_on():
-                return True
-        return False
+        return comes_to(lambda: api.state(FOLLOW, _RUN) == "success")
+
+    def _follow_is(self, *states: str) -> bool:
+        return any(
+            task["task_id"] == "follow" and task["state"] in states for task in self._plant.api.tasks(FOLLOW, _RUN)
+        )
 
     def _different(self, writer: Writer) -> dict[str, str]:
         source, target = read(self._plant.source.server, LIVE), read(self._plant.target.server, LIVE_COPY)
@@ -159,6 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--target", default="box:3.3.3.0", help="the same, of 3.x")
     parser.add_argument("--restart-source", default="", help="a command that stops a real source and starts it again")
     parser.add_argument("--restart-target", default="", help="the same for a real target")
+    parser.add_argument("--folder", default="", help="where Airflow is kept, with its logs (default: a temporary one)")
     parser.add_argument("--seconds", type=float, default=1800, help="how long things break (default: 1800)")
     parser.add_argument("--every", type=float, default=5, help="seconds between faults, on average (default: 5)")
     parser.add_argument("--rows", type=int, default=200, help="that are written a second (default: 200)")

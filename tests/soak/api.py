@@ -72,9 +72,6 @@ class Api:
     def close(self) -> None:
         self._http.close()
 
-    def is_there(self, dag: str) -> bool:
-        return self._http.get(f"/api/v2/dags/{dag}").is_success
-
     def unpause(self, dag: str) -> None:
         self._http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}).raise_for_status()
 

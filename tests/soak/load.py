@@ -12,13 +12,10 @@ from typing import Any
 from ..wild.comparer import Contents, differences, read
 from ..wild.generator import SIZES, fill
 from ..wild.server import Refused
-from .plant import Plant
+from .plant import HISTORY, Plant
 
 LIVE, LIVE_COPY = "soak_live", "soak_live_copy"
 OLD, OLD_COPY = "soak_old", "soak_old_copy"
-
-FOLLOW = "tdengine_both"
-HISTORY = "quick_migration"
 
 _DAY = 86_400_000
 _MOST_CLEARS = 20
@@ -84,6 +81,9 @@ class Writer(threading.Thread):
             gone = self.tables.pop(rng.randrange(len(self.tables)))
             self.dropped.add(gone)
             self._server.run(f"drop table if exists {LIVE}.{gone}")
+        elif what > 0.985:
+            # Silence, in which whoever follows leaves the worker.
+            self._ended.wait(rng.uniform(5, 20))
 
     def _make(self) -> None:
         table = f"d{self._made}"

@@ -8,25 +8,54 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_tdengine.client import Address
+from airflow_provider_tdengine.demo.home import DAG_ID, AirflowHome
 from airflow_provider_tdengine.demo.ui import AirflowUi
 from airflow_provider_tdengine.testing import TDengineBox
 
 from ..faults.proxy import Line
-from ..system.conftest import PostgresHome
+from ..system.conftest import PRELOADED, PostgresHome
 from ..system.postgres import Postgres, programs
+from ..wild.server import Refused
 from .api import Api
 from .patient import PatientServer
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
+FOLLOW, HISTORY = "soak_both", DAG_ID
+"""DAGs: the one that follows, and the one that migrates a history."""
+
+_DAGS = f"""
+from datetime import timedelta
+
+from airflow_provider_tdengine.dags import migration_dag
+
+arguments = {{"default_args": {{"retry_delay": timedelta(seconds=5)}}}}
+history = migration_dag("{HISTORY}", **arguments)
+# Deferred as soon as nothing arrives.
+follow = migration_dag("{FOLLOW}", linger=2, defaults={{"mode": "both"}}, **arguments)
+"""
+
 USER, PASSWORD = "soak", "soak1234"
 """Whom the migrations are; the soak itself is root."""
+
+
+class _Home(PostgresHome):
+    """With the soak's own DAGs, and no others."""
+
+    @property
+    def dag_file(self) -> Path:
+        file = self.path / "dags" / "soak.py"
+        if not file.exists():
+            for path, text in {file: _DAGS, self.path / "config" / "airflow_local_settings.py": PRELOADED}.items():
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        return file
 
 
 @dataclass
@@ -66,7 +95,7 @@ class Plant:
         home: of Airflow.
     """
 
-    def __init__(self, source: Side, target: Side, postgres: Postgres, home: PostgresHome) -> None:
+    def __init__(self, source: Side, target: Side, postgres: Postgres, home: AirflowHome) -> None:
         self.source, self.target, self.postgres = source, target, postgres
         self._ui = AirflowUi(home, port=0)
         self._ended = threading.Event()
@@ -122,13 +151,12 @@ def plant(source: str, target: str, restarts: dict[str, str], folder: Path) -> I
     if found is None:
         raise SystemExit("The soak needs PostgreSQL for Airflow; on Debian and Ubuntu: apt-get install postgresql")
     with ExitStack() as stack:
-        sides = [
-            _side(name, url, restarts.get(name, ""), stack) for name, url in (("source", source), ("target", target))
-        ]
+        ours = _side("source", source, restarts.get("source", ""), stack)
+        theirs = _side("target", target, restarts.get("target", ""), stack)
         postgres = stack.enter_context(Postgres(found))
-        home = stack.enter_context(PostgresHome(folder, postgres.url))
+        home = stack.enter_context(_Home(folder, postgres.url))
         home.make_database()
-        yield stack.enter_context(Plant(*sides, postgres, home))
+        yield stack.enter_context(Plant(ours, theirs, postgres, home))
 
 
 def _side(name: str, url: str, restart: str, stack: ExitStack) -> Side:
@@ -146,6 +174,8 @@ def _side(name: str, url: str, restart: str, stack: ExitStack) -> Side:
         server.run(f"create user {USER} pass '{PASSWORD}'")
     if server.generation > 2:
         server.run(f"grant all on *.* to {USER}")
+        with suppress(Refused):  # 3.0 lets all users create databases.
+            server.run(f"alter user {USER} createdb 1")
     line = stack.enter_context(Line(urlsplit(url).port or 6041))
     return Side(name, server, line, box, again)
 

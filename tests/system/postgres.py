@@ -46,7 +46,17 @@ class Postgres:
         self._directory = Path(self._folder.name)
         if self._user:
             shutil.chown(self._directory, self._user)
-        initdb = [self._programs / "initdb", "-D", self._data, "-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
+        initdb: list[str | Path] = [
+            self._programs / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            _USER,
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run(initdb, user=self._user, cwd=self._directory, check=True, stdout=subprocess.DEVNULL)
         self.url = f"postgresql+psycopg2://{_USER}@/postgres?host={self._directory}"
         self.start()
@@ -70,7 +80,7 @@ class Postgres:
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + _START_SECONDS
-        ready = [self._programs / "pg_isready", "-q", "-h", self._directory, "-U", _USER]
+        ready: list[str | Path] = [self._programs / "pg_isready", "-q", "-h", self._directory, "-U", _USER]
         while subprocess.run(ready, check=False).returncode:
             assert self._server.poll() is None, "PostgreSQL ended at once"
             assert time.monotonic() < deadline, f"PostgreSQL did not start within {_START_SECONDS} s"
