@@ -46,17 +46,8 @@ class Postgres:
         self._directory = Path(self._folder.name)
         if self._user:
             shutil.chown(self._directory, self._user)
-        initdb: list[str | Path] = [
-            self._programs / "initdb",
-            "-D",
-            self._data,
-            "-U",
-            _USER,
-            "--auth=trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-        ]
+        settings = ["-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
+        initdb: list[str | Path] = [self._programs / "initdb", "-D", self._data, *settings]
         subprocess.run(initdb, user=self._user, cwd=self._directory, check=True, stdout=subprocess.DEVNULL)
         self.url = f"postgresql+psycopg2://{_USER}@/postgres?host={self._directory}"
         self.start()
