@@ -64,7 +64,7 @@ def _line(side: Side, kind: str, rng: Random) -> None:
 
 
 def _login(side: Side, rng: Random) -> None:
-    side.log_in_as("somebody1")
+    side.log_in_as("Somebody-1")
     try:
         side.line.drop()
         time.sleep(rng.uniform(1, 10))

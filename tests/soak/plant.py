@@ -41,7 +41,7 @@ history = migration_dag("{HISTORY}", **arguments)
 follow = migration_dag("{FOLLOW}", linger=2, defaults={{"mode": "both"}}, **arguments)
 """
 
-USER, PASSWORD = "soak", "soak1234"
+USER, PASSWORD = "soak", "Soak-1234"
 """Whom the migrations are; the soak itself is root."""
 
 
@@ -177,7 +177,10 @@ def _side(name: str, url: str, restart: str, stack: ExitStack) -> Side:
         with suppress(Refused):  # 3.0 lets all users create databases.
             server.run(f"alter user {USER} createdb 1")
     line = stack.enter_context(Line(urlsplit(url).port or 6041))
-    return Side(name, server, line, box, again)
+    side = Side(name, server, line, box, again)
+    # An earlier soak may have been stopped while its login was revoked.
+    side.log_in_as(PASSWORD)
+    return side
 
 
 def _restarted(box: TDengineBox) -> Callable[[float], None]:
