@@ -10,8 +10,9 @@ AIRFLOW ?= apache-airflow>=3.3
 # What pytest says about each test: failures and errors; -ra says as well why tests were skipped.
 REPORT ?= -rfE
 
-# Seconds that faults are tried for.
-SOAK ?= 3600
+# Seconds for which things break, and what else the soak takes, such as SOAK_OPTIONS='--every 2'; --help lists them.
+SOAK_SECONDS ?= 3600
+SOAK_OPTIONS ?=
 
 # Options of the benchmarks, such as BENCH='dense --runs 3'; BENCH=--help lists them.
 BENCH ?=
@@ -44,9 +45,8 @@ test: $(READY)  ## Check style and types, and run all tests
 pytest: $(READY)
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadscope --no-loadscope-reorder --durations 20 $(REPORT)
 
-soak: $(READY)  ## Break the lines to servers for an hour, without TLS and with it (SOAK=SECONDS)
-	@$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) && \
-		$(BIN)/python -m tests.faults --trials 1000000 --seconds $$(($(SOAK) / 2)) --tls
+soak: $(READY)  ## Break servers, lines and an Airflow that migrates, for an hour (SOAK_SECONDS)
+	@$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) $(SOAK_OPTIONS)
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check --quiet

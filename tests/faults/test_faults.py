@@ -1,4 +1,4 @@
-"""Some faults over TLS; `make soak` has all of them, with and without it, for as long as you like."""
+"""Some faults over TLS; `python -m tests.faults` has all of them, with and without it, for as long as you like."""
 
 from __future__ import annotations
 
