@@ -139,7 +139,7 @@ class _Soak:
         reds = Counter([red for one in migrations.outcomes for red in one.reds])
         for title, causes in (("red, then cleared", reds), ("follow red, then cleared", Counter(self._reds))):
             for red, count in causes.most_common():
-                print(f"  {title}, {count} times: {red[:300]}")
+                print(f"  {title}, {count} times: {' '.join(red.split())[:300]}")
         ours, theirs = self._rows
         verdict = "equal" if not found else f"{len(found)} tables differ"
         print(f"\nfollowed: {writer.written} rows written, {ours} in the source, {theirs} in the target: {verdict}")

@@ -115,7 +115,7 @@ class Api:
         """Why a task failed, in its own words."""
         place = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task['task_id']}/xcomEntries/findings"
         answer = self._http.get(place, params={"map_index": task["map_index"], "deserialize": True})
-        return [str(one) for one in answer.json()["value"]] if answer.is_success else []
+        return [f"{one['object']}: {one['found']}" for one in answer.json()["value"]] if answer.is_success else []
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Whether something came about in time."""

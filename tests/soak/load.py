@@ -189,15 +189,21 @@ def why(plant: Plant, dag: str, run: str) -> str:
     for task in plant.api.tasks(dag, run):
         if task["state"] == "failed":
             found = plant.api.findings(dag, run, task)
-            return f"{task['task_id']}: {found[0] if found else _last_error(plant.api.log(dag, run, task))}"
+            return f"{task['task_id']}: {'; '.join(found) or _last_error(plant.api.log(dag, run, task))}"
     return "no failed task"
 
 
 def _last_error(log: str) -> str:
-    """The last line of a log that is a warning or worse."""
+    """The last line of a log that is a warning or worse, and no traceback."""
     try:
         content: list[Any] = json.loads(log)["content"]
     except (ValueError, KeyError):
         return "without a word"
-    lines = [one for one in content if isinstance(one, dict) and one.get("level") in ("error", "critical", "warning")]
-    return str(lines[-1].get("error_detail") or lines[-1]["event"])[:400] if lines else "without a word"
+    bad = [
+        str(one["event"])
+        for one in content
+        if isinstance(one, dict)
+        and one.get("level") in ("error", "critical", "warning")
+        and not one.get("error_detail")
+    ]
+    return bad[-1] if bad else "without a word"

@@ -143,7 +143,6 @@ class Carrier:
             except OUTDATED as outdated:
                 if cures == CURES:
                     raise
-                log.info("%s", outdated)
                 self._adapt(outdated)
         raise AssertionError
 
@@ -278,6 +277,9 @@ class Carrier:
             ChangesProposed: a person is to be asked.
             MigrationStopped: what has changed, or why it cannot be brought over.
         """
+        if outdated:
+            # Its own words are for a copy, which somebody has to clear.
+            log.info("A table is new, or has changed; its structure is read again: %s", outdated.__cause__ or outdated)
         self._structure = None
         if self._options.on_schema_change != "fail":
             self._evolve()

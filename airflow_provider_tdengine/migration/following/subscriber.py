@@ -315,7 +315,6 @@ class Subscriber(Follower):
             except OUTDATED as outdated:
                 if cures == CURES:
                     raise
-                log.info("%s", outdated)
                 self._there.clear()
                 self._adapt(outdated)
         raise AssertionError
