@@ -242,8 +242,9 @@ def test_a_column_that_comes_up_between_two_looks_loses_no_value(devices: Pair, 
     assert [len(times(devices, table)) for table in ("d0", "d1")] == [1 + rows_each] * 2
 
 
-def test_a_follow_that_knows_the_structure_notices_it_too(devices: Pair) -> None:
+def test_a_follow_that_knows_the_structure_notices_it_too(devices: Pair, caplog: pytest.LogCaptureFixture) -> None:
     """A follower that goes on in the same process has read the structure before."""
+    caplog.set_level("INFO")
     follow = Follow(devices, {"lookback": 0})
     follower = follow.follower
     position = follower.round(follower.position(None)).position
@@ -257,6 +258,8 @@ def test_a_follow_that_knows_the_structure_notices_it_too(devices: Pair) -> None
     )
     follow.now += 1
     position = follower.round(position).position
+    assert "its structure is read again" in caplog.text
+    assert "Clear sync_schema" not in caplog.text  # Which is what a copy advises.
     assert [times(devices, table) for table in ("d0", "d9")] == [[1], [1]]
     follow.now += 10
     follower.round(position)
