@@ -371,7 +371,8 @@ class TDengineVerifyOperator(ComparingOperator):
             return compare
         batches = [batch for batch in known.batches if batch.database in ("", name)]
         if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
-            found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} have not been compared"
+            verb = "has" if len(missing) == 1 else "have"
+            found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} {verb} not been compared"
             if self._is_fleet:
                 raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
             lines = [f"  {label}" for label in missing[:_SHOWN]]

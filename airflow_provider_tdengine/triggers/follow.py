@@ -71,7 +71,7 @@ def said(event: Event) -> list[str]:
         return [f"There is something to do: {event['what']}"]
     return [
         f"The triggerer on {event['blind']} cannot look whether there is something to do: {event['what']}",
-        "A file that options or connections name has to be there by the same path, for the triggerer as for workers",
+        "If it is a file that it cannot read: that has to be there by the same path, for the triggerer as for workers",
     ]
 
 

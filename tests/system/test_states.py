@@ -247,6 +247,6 @@ def test_batches_that_could_not_be_compared_are_named(shop: Airflow, tmp_path: P
     shop.wait_for(lambda: shop.state(run) == "failed")
     shop.target.faults.clear()
     assert shop.states(run)["verify"] == {"success", "failed"}
-    said = "1 of 2 batches have not been compared:"
+    said = "1 of 2 batches has not been compared:"
     shop.wait_for(lambda: said in shop.log(run, "certify", attempt=2))
     assert "good good0…good1 · 2021-01-01" in shop.log(run, "certify", attempt=2)

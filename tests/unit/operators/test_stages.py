@@ -363,11 +363,11 @@ def test_batches_that_were_not_compared_are_named(run: Run) -> None:
     batches = run.plan()
     compared = run.verify(run.copy(batches))
     for left_out in (1, 2):
-        with pytest.raises(AirflowFailException, match="1 of 3 batches have not been compared") as failed:
+        with pytest.raises(AirflowFailException, match="1 of 3 batches has not been compared") as failed:
             run.certify(batches, [one for index, one in enumerate(compared) if index != left_out])
         assert f"\n  m d{3 * left_out}…d{3 * left_out + 2} · 2021-01-01\n" in str(failed.value)
     # As many results as batches are not enough: a batch that was planned in place of another one has none.
-    with pytest.raises(AirflowFailException, match="1 of 3 batches have not been compared"):
+    with pytest.raises(AirflowFailException, match="1 of 3 batches has not been compared"):
         run.certify(batches, [compared[0], compared[1], compared[1]])
     assert run.events.said == {}
 

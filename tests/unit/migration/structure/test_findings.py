@@ -885,7 +885,7 @@ CASES = (
     Case(
         "operators.comparison.TDengineVerifyOperator._comparing",
         not_compared_in_a_fleet,
-        "Database 'mig_src': 1 of 1 batch have not been compared. The logs of their tasks say why; clear those.",
+        "Database 'mig_src': 1 of 1 batch has not been compared. The logs of their tasks say why; clear those.",
     ),
     # --- Operators
     Case(
