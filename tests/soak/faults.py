@@ -91,8 +91,9 @@ def _clock(side: Side, rng: Random) -> None:
 
 def _error(side: Side, error: str, rng: Random) -> None:
     assert side.box
-    # Of tables that migrations write or read, and not of what the soak asks of them.
-    side.box.faults.answer_with(*_ERRORS[error], times=rng.randint(1, 5), matching=" from " if error == "busy" else "")
+    # Of tables that migrations read, or of databases that they write to.
+    matching = " from " if error == "busy" else "_copy`"
+    side.box.faults.answer_with(*_ERRORS[error], times=rng.randint(1, 5), matching=matching)
 
 
 def _kill_part(plant: Plant, part: str, _: Random) -> None:
