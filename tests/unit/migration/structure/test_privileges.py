@@ -287,6 +287,8 @@ def test_a_script_for_users_and_roles_of_34() -> None:
     def respond(statement: str) -> tuple[int, bytes]:
         if "ins_roles" in statement:
             kinds, rows = [["name", "VARCHAR", 64]], [["looker"]]
+        elif "ins_tokens" in statement:
+            kinds, rows = [["name", "VARCHAR", 64], ["user", "VARCHAR", 24]], [["nightly", "anna"]]
         elif re.search("ins_(user|role)_privileges|ins_users|version", statement):
             return answers(statement)
         else:
@@ -300,6 +302,7 @@ def test_a_script_for_users_and_roles_of_34() -> None:
         "GRANT SELECT (ts,v) ON `power`.`meters` WITH v > 1 TO anna; GRANT INSERT ON `power`.* TO anna; "
         "GRANT CREATE DATABASE TO anna",
         "role": "CREATE ROLE `looker`; GRANT USE ON DATABASE `power` TO `looker`",
+        "token": "of user anna; what it is made of is shown once, so another one must be made",
     }
 
 
