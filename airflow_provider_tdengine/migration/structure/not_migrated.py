@@ -32,8 +32,8 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, token, mount, xnode task, or an
-            option of the database or a super table.
+        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, token, mount, xnode task, or
+            an option of the database or a super table.
         name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
