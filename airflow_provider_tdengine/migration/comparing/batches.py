@@ -11,7 +11,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -174,16 +174,17 @@ class BatchComparison:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError, TypeError: not what `to_dict` gives.
+            KeyError, TypeError: it lacks something that `to_dict` gives.
         """
-        differences, deletions = stored["differences"], stored.get("deletions", [])
+        differences, deletions = stored["differences"], stored["deletions"]
         if not isinstance(differences, list) or not isinstance(deletions, list):
             raise TypeError("the differences, or deletions, of a comparison are no list")
         lists = {
             "differences": [Difference(**one) for one in differences],
             "deletions": [Deletion(**one) for one in deletions],
         }
-        return cls(**{**stored, **lists})  # type: ignore[arg-type]
+        known = {one.name: stored[one.name] for one in fields(cls)}
+        return cls(**{**known, **lists})  # type: ignore[arg-type]
 
 
 def compare_batch(

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself, results_in
+from airflow_provider_tdengine.migration.options import MigrationOptions, fleet_of, onto_itself, results_in
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
@@ -136,7 +136,7 @@ def expanded(options: MigrationOptions, source: Client, target: Client) -> Migra
     names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
     meant = selected(names, options.source_database, "source_database", str(source.address))
     stop_on(_cannot_be_listed(meant, options))
-    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
+    found = MigrationOptions.checked({**options.to_dict(), "source_database": fleet_of(meant)})
     stop_on(_in_the_way(found, source, target))
     return found
 

@@ -155,6 +155,7 @@ class Run:
         (operator,) = [task for task in self.dag.tasks if task.task_id == "certify"]
         assert isinstance(operator, TDengineVerifyOperator)
         operator.options, operator.batches, operator.compared = self.resolved, batches, compared
+        operator.copied = [self.xcoms[one] for one in sorted(self.xcoms) if one[0::2] == ("copy", "return_value")]
         return self._execute(operator)
 
     def all(self) -> Any:
@@ -236,6 +237,43 @@ def test_each_stage_says_how_far_it_is_and_what_it_came_to(
     # Copying, rows are as many as the batch has.
     (last, *_) = [text for text in caplog.messages[::-1] if text.startswith("Copying: ")]
     assert " of about 300 rows, " in last
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_a_plan_that_is_newer_than_its_copy_is_no_green_run(run: Run) -> None:
+    run.options["verify"] = "none"
+    run.resolve()
+    run.sync()
+    run.copy(run.plan())
+    run.plant.source.execute("create table plant.n (ts timestamp, v int)")
+    run.plant.source.execute(f"insert into plant.n values ({T},1)")
+    run.sync()
+    batches = run.plan()
+    with pytest.raises(AirflowFailException, match="1 of 4 batches have not been copied:\n  tables n"):
+        run.certify(batches, [])
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_a_removed_task_compares_no_batch_of_a_smaller_plan(run: Run) -> None:
+    """Somebody marks the one that compares it now as a success, before it has said anything."""
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    compared = run.verify(run.copy(batches))
+    with pytest.raises(AirflowFailException, match="1 of 2 batches have not been compared"):
+        run.certify(batches[1:], [compared[1], compared[2] | {"instance": 2}])
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_what_another_version_has_said_is_to_be_said_again(run: Run) -> None:
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    compared = run.verify(run.copy(batches))
+    deletion = {"table": "d0", "first": T, "last": T, "rows": 1, "example": "v 1.0", "precision": "ms"}
+    compared[0]["deletions"] = [deletion]
+    with pytest.raises(AirflowFailException, match=r"another version of this package .*\n  → Clear those that compare"):
+        run.certify(batches, compared)
 
 
 def test_one_that_is_cleared_reads_both_sides(run: Run) -> None:
