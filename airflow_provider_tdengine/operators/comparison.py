@@ -17,7 +17,7 @@ from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import ASK, MigrationOptions
 from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.asking import AskingOperator
@@ -28,6 +28,7 @@ from airflow_provider_tdengine.operators.migration import (
     failure,
     leave_out,
     run_name,
+    same,
     told,
 )
 from airflow_provider_tdengine.operators.packs import INSTANCE, Part, done_parts, each_part, label_of
@@ -238,9 +239,8 @@ class TDengineVerifyOperator(ComparingOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
-        from airflow_provider_tdengine.migration.comparing import Kind, Verdict, write
+        from airflow_provider_tdengine.migration.comparing import Kind, write
         from airflow_provider_tdengine.migration.fleet import at_once, named
-        from airflow_provider_tdengine.migration.structure import make_objects
 
         if self._is_last:
             self._check_upstream(context)
@@ -249,29 +249,11 @@ class TDengineVerifyOperator(ComparingOperator):
             raise AirflowSkipException("Dry run: there is nothing to compare")
         self._is_fleet, self._at_once = options.is_fleet, at_once(options)
         if options.verify == "none" or not options.copies_history:
-            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
-            verdict = Verdict(not_compared=why)
-            log.warning("%s", verdict.words)
-            context["ti"].xcom_push("verdict", verdict.to_dict())
-
-            def make(one: MigrationOptions, source: Catalog, target: Catalog) -> list[Made]:
-                self._check_copied(one)
-                if persist(source.database) is None:
-                    raise MigrationStopped([source.missing("source_database")])
-                return make_objects(source, target, one)
-
-            with clear_failures():
-                self._known = self._said_before(options)
-                made = self.of_each(options, context, make)
-                if made.broken:
-                    verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
-                    context["ti"].xcom_push("verdict", verdict.to_dict())
-                stop_on(one for name, found in made.broken.items() for one in named(name, found))
-            return {"verdict": verdict.to_dict()}
+            return self._pass_by(options, context)
         with clear_failures():
             self._known = self._said_before(options)
             try:
-                outcome = self.of_each(options, context, partial(self._look, context))
+                outcome = self.of_each_in_turn(options, context, partial(self._look, context))
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
         verdict, proof = _proved(options, outcome)
@@ -310,6 +292,32 @@ class TDengineVerifyOperator(ComparingOperator):
             "databases": {name: one.comparison.to_dict() for name, one in outcome.done.items()},
         }
 
+    def _pass_by(self, options: MigrationOptions, context: Context) -> dict[str, object]:
+        """Compare nothing, but see that all has been done that was planned."""
+        from airflow_provider_tdengine.migration.comparing import Verdict
+        from airflow_provider_tdengine.migration.fleet import named
+        from airflow_provider_tdengine.migration.structure import make_objects
+
+        why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+        verdict = Verdict(not_compared=why)
+        log.warning("%s", verdict.words)
+        context["ti"].xcom_push("verdict", verdict.to_dict())
+
+        def make(one: MigrationOptions, source: Catalog, target: Catalog) -> list[Made]:
+            self._check_copied(one)
+            if persist(source.database) is None:
+                raise MigrationStopped([source.missing("source_database")])
+            return make_objects(source, target, one)
+
+        with clear_failures():
+            self._known = self._said_before(options)
+            made = self.of_each(options, context, make)
+            if made.broken:
+                verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
+                context["ti"].xcom_push("verdict", verdict.to_dict())
+            stop_on(one for name, found in made.broken.items() for one in named(name, found))
+        return {"verdict": verdict.to_dict()}
+
     def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
         """The same, and databases of which the plan and the list that is meant by now do not agree."""
         broken = super().broken_before(options, context)
@@ -320,16 +328,40 @@ class TDengineVerifyOperator(ComparingOperator):
             return {**_gone(options, (*planned, *earlier)), **_unplanned(options, planned), **broken}
         return broken
 
-    def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
-        """Compare a database, and make its other objects where nothing differs."""
+    def _look(
+        self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog
+    ) -> Callable[[], _Looked]:
+        """Compare a database.
+
+        Returns:
+            What is left to do: to make its other objects where nothing differs; and before, if need be, to ask.
+        """
+        began = time.monotonic()
+        compare = self._comparing(source, target, options, context)
+        comparison = compare(frozenset())
+        conclude = partial(self._conclude, context, options, source, target, time.monotonic() - began)
+        if options.delete_extra != ASK:
+            return partial(same, conclude(comparison))
+
+        def ask() -> _Looked:
+            with source, target:
+                return conclude(self.compared_as_approved(context, options, comparison, compare))
+
+        return ask
+
+    def _conclude(
+        self,
+        context: Context,
+        options: MigrationOptions,
+        source: Catalog,
+        target: Catalog,
+        seconds: float,
+        comparison: Comparison,
+    ) -> _Looked:
+        """Keep what a comparison came to, and make the database's other objects where nothing differs."""
         from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
         from airflow_provider_tdengine.migration.structure import make_objects
 
-        # The limits are of all databases together.
-        own = options.divided(self._at_once)
-        began_comparing = time.monotonic()
-        comparison = self.compared_as_approved(context, options, self._comparing(source, target, own, context))
-        seconds = time.monotonic() - began_comparing
         keep_results(source, target, options, comparison, run_name(context), seconds)
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
         began = context["dag_run"].start_date or context["dag_run"].run_after
@@ -437,8 +469,12 @@ class TDengineVerifyOperator(ComparingOperator):
         name = options.source_database if self._is_fleet else ""
         refused, stop = self.refused(options, context, name), self.stop_event()
 
+        def own(approved: frozenset[Deletion]) -> MigrationOptions:
+            """The limits are of all databases together; when somebody has approved, one is compared after the other."""
+            return options if approved else options.divided(self._at_once)
+
         def compare(approved: frozenset[Deletion]) -> Comparison:
-            return verify(source, target, options, refused, approved=approved, is_end_implied=implied, stop=stop)
+            return verify(source, target, own(approved), refused, approved=approved, is_end_implied=implied, stop=stop)
 
         if known is None:
             return compare
@@ -448,9 +484,7 @@ class TDengineVerifyOperator(ComparingOperator):
         def add_up(approved: frozenset[Deletion]) -> Comparison:
             again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved, stop=stop)
             done = [
-                again(batch, self.batch_options(context, batch)).after(one)
-                if approved.intersection(one.deletions)
-                else one
+                again(batch, options).after(one) if approved.intersection(one.deletions) else one
                 for batch, one in zip(batches, compared, strict=True)
             ]
             # What was deleted is counted once.
@@ -458,7 +492,7 @@ class TDengineVerifyOperator(ComparingOperator):
             return conclude(
                 source,
                 target,
-                options,
+                own(approved),
                 batches,
                 done,
                 refused=refused,
@@ -625,10 +659,10 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be repaired: {comparison.obstacle}")
-    if comparison.deletions:
-        rows = number(sum(one.rows for one in comparison.deletions), "row")
+    if comparison.waiting:
+        rows = number(comparison.waiting, "row")
         lines.append(
-            f"  → {rows} that only the target has would have been deleted, which was rejected, or did not help"
+            f"  → {rows} that only the target has would have been deleted; nobody has approved that, or it did not help"
         )
     elif comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")

@@ -245,17 +245,32 @@ class MigrationOperator(OptionsOperator):
             MigrationStopped: no database is left.
             TDengineError: what no retry cured.
         """
-        from airflow_provider_tdengine.migration.fleet import of_each
+        return self.of_each_in_turn(options, context, lambda *given: partial(same, action(*given)))
+
+    def of_each_in_turn(
+        self,
+        options: MigrationOptions,
+        context: Context,
+        action: Callable[[MigrationOptions, Catalog, Catalog], Callable[[], _T]],
+    ) -> Outcome[_T]:
+        """The same, where something is left to do at the end that only the thread may do which runs the task.
+
+        Parameters:
+            options: of the migration.
+            context: of the task.
+            action: gives what is left to do.
+        """
+        from airflow_provider_tdengine.migration.fleet import in_turn, of_each
 
         ends = self.ends(options)
 
-        def act(one: MigrationOptions) -> _T:
+        def act(one: MigrationOptions) -> Callable[[], _T]:
             source, target = ends(one)
             with source, target:
                 return action(one, source, target)
 
         before = self.broken_before(options, context)
-        outcome = of_each(options, act, before)
+        outcome = in_turn(options, of_each(options, act, before))
         tell_broken({name: found for name, found in outcome.broken.items() if name not in before}, context)
         return outcome
 
@@ -302,6 +317,11 @@ class MigrationOperator(OptionsOperator):
         from airflow_provider_tdengine.migration.catalog import Catalog
 
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
+
+
+def same(value: _T) -> _T:
+    """What is given; of what is done already, nothing is left to do."""
+    return value
 
 
 def tell_broken(broken: Mapping[str, Sequence[Finding]], context: Context) -> None:
@@ -658,9 +678,9 @@ class TDengineRangeMigrationOperator(MigrationOperator):
 
     Returns:
         The number of the instance, the batch, what its copy came to (`migration.copying.Copied`), and of that for
-        people: rows that arrived, bytes, refused rows and the folder of their dead letters, rows left behind as too old,
-        collisions of cut timestamps, seconds of this try, strategy. Of a pack the same of each part as `parts`, those
-        that failed with `failed`, and the sums.
+        people: rows that arrived, bytes, refused rows and the folder of their dead letters, rows left behind as too
+        old, collisions of cut timestamps, seconds of this try, strategy. Of a pack the same of each part as `parts`,
+        those that failed with `failed`, and the sums.
     """
 
     map_index_template = "{{ task.batch_label }}"

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,20 @@ def test_all_databases_that_are_meant_arrive_in_a_few_tasks(run: Run, tmp_path: 
 
 
 @from_3
-def test_a_person_is_asked_for_one_database_after_the_other(run: Run) -> None:
-    people = People()
-    run.asking = people.says
-    run.options["delete_extra"] = "ask"
+def test_a_person_is_asked_for_one_database_after_the_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    people, limits, threads = People(), [], set()
+
+    def count(**asked: Any) -> int:
+        threads.add(threading.current_thread())
+        return people.get_dr_count(**asked)
+
+    def compare_batch(source: Catalog, target: Catalog, batch: Any, options: MigrationOptions, **given: Any) -> Any:
+        limits.append(options.max_rows_per_second)
+        return compare(source, target, batch, options, **given)
+
+    compare = comparing.compare_batch
+    run.asking = {**people.says, "get_dr_count": count}
+    run.options |= {"delete_extra": "ask", "max_rows_per_second": 1000}
     run.resolve()
     run.sync()
     batches = run.plan()
@@ -120,12 +131,18 @@ def test_a_person_is_asked_for_one_database_after_the_other(run: Run) -> None:
     compared = run.verify(copied)
     assert not [key for key in run.xcoms if key[2] == "failure"]
     subjects = set()
-    for _ in range(2):
-        subjects.add(people.asked(lambda: run.certify(batches, compared))["subject"])
+    monkeypatch.setattr(comparing, "compare_batch", compare_batch)
+    for is_answered in (False, True):
+        subjects.add(people.asked(partial(run.certify, batches, compared, is_answered=is_answered))["subject"])
         people.answer("success")
     assert subjects == {f"Delete 1 row of {name}_new that {name} does not have?" for name in ("Hall", "line_2")}
-    assert run.certify(batches, compared)["verdict"]["kind"] == "equal"
+    certified = run.certify(batches, compared, is_answered=True)
+    assert certified["verdict"]["kind"] == "equal"
+    assert [one["deleted"] for one in certified["databases"].values()] == [1, 0, 1, 0]
     assert equal(run.plant, *FLEET)
+    assert threads == {threading.main_thread()}
+    # Each is alone when it is compared again.
+    assert set(limits) == {1000}
 
 
 @from_3
