@@ -318,15 +318,14 @@ class TDengineVerifyOperator(ComparingOperator):
             stop_on(one for name, found in made.broken.items() for one in named(name, found))
         return {"verdict": verdict.to_dict()}
 
-    def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
-        """The same, and databases of which the plan and the list that is meant by now do not agree."""
-        broken = super().broken_before(options, context)
-        if self._is_last and options.is_fleet and options.copies_history:
-            pushed = self.pushed_before("planned", context)
-            planned = [name for one in pushed for name in one.get("databases", ())]
-            earlier = [name for one in pushed for name in one.get("gone", ())]
-            return {**_gone(options, (*planned, *earlier)), **_unplanned(options, planned), **broken}
-        return broken
+    def left_out(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """Databases of which the plan and the list that is meant by now do not agree."""
+        if not (self._is_last and options.is_fleet and options.copies_history):
+            return {}
+        pushed = self.pushed_before("planned", context)
+        planned = [name for one in pushed for name in one.get("databases", ())]
+        earlier = [name for one in pushed for name in one.get("gone", ())]
+        return {**_gone(options, (*planned, *earlier)), **_unplanned(options, planned)}
 
     def _look(
         self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog

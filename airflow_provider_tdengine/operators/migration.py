@@ -210,6 +210,10 @@ class MigrationOperator(OptionsOperator):
         found = self.pushed_before(BROKEN, context) if options.is_fleet else []
         return {database: received(findings) for pushed in found for database, findings in pushed.items()}
 
+    def left_out(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """What this task finds to stand in the way of databases of a fleet, without looking at them."""
+        return {}
+
     def pushed_before(self, key: str, context: Context) -> list[Mapping[str, Any]]:
         """The XComs of a key of all tasks before this one; of another migration of the DAG, which has a group of its
         own, they are none.
@@ -270,7 +274,7 @@ class MigrationOperator(OptionsOperator):
                 return action(one, source, target)
 
         before = self.broken_before(options, context)
-        outcome = in_turn(options, of_each(options, act, before))
+        outcome = in_turn(options, of_each(options, act, {**self.left_out(options, context), **before}))
         tell_broken({name: found for name, found in outcome.broken.items() if name not in before}, context)
         return outcome
 

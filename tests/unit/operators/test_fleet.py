@@ -232,6 +232,7 @@ def test_one_that_was_planned_and_is_not_meant_any_more_is_no_green_run(
     with pytest.raises(AirflowFailException, match=f"'{lost_database}': it was planned, and the source has it no"):
         run.certify(batches, run.verify(copied) if verify == "full" else [])
     assert run.xcoms["certify", -1, "verdict"]["words"].startswith(f"Not compared: {lost_database}")
+    assert list(run.xcoms["certify", -1, "broken"]) == [lost_database]
 
 
 @from_3
@@ -265,6 +266,7 @@ def test_one_that_is_mended_and_has_not_been_planned_is_no_green_run(run: Run, v
     del run.xcoms["plan", -1, "broken"]
     with pytest.raises(AirflowFailException, match="Database 'line_1': it has not been planned"):
         run.certify(batches, compared)
+    assert list(run.xcoms["certify", -1, "broken"]) == ["line_1"]
 
 
 @from_3

@@ -332,7 +332,7 @@ def certified(**given: Any) -> Callable[[BoxPair, Path], object]:
         pushed = {"planned": [given]}
         operator.pushed_before = lambda key, context: pushed.get(key, [])
         options = MigrationOptions.checked({"source_database": "plant, power"})
-        found = operator.broken_before(options, {})
+        found = operator.left_out(options, {})
         raise MigrationStopped([one for own in found.values() for one in own])
 
     return happen
