@@ -516,6 +516,12 @@ def test_one_server_may_have_two_addresses(run: Run, monkeypatch: pytest.MonkeyP
     run.options["source_database"] = "line_1*"
     with pytest.raises(AirflowFailException, match="'line_1_new' is read, and is the target of 'line_1'"):
         run.resolve()
+    run.options |= {"source_database": "line_1", "target_database": ""}
+    with pytest.raises(AirflowFailException, match="a database cannot be copied onto itself"):
+        run.resolve()
+    run.options |= {"target_database": "other", "results_database": "line_1"}
+    with pytest.raises(AirflowFailException, match="'results_database': it is 'line_1', the source database"):
+        run.resolve()
 
 
 def test_a_star_means_all_databases_but_the_system_s(run: Run) -> None:
