@@ -126,19 +126,24 @@ def test_a_person_is_asked_for_one_database_after_the_other(run: Run, monkeypatc
     run.sync()
     batches = run.plan()
     copied = run.copy(batches)
-    for database in ("Hall", "line_2"):
-        run.plant.target.execute(f"insert into `{database}_new`.d1 values ({T + 5000},7)")
+    monkeypatch.setattr(comparing.batches, "_MOST_DELETIONS", 1)
+    for database, moment in (("Hall", T + 5000), ("line_2", T + 5000), ("line_2", T - 5000)):
+        run.plant.target.execute(f"insert into `{database}_new`.d1 values ({moment},7)")
     compared = run.verify(copied)
     assert not [key for key in run.xcoms if key[2] == "failure"]
     subjects = set()
     monkeypatch.setattr(comparing, "compare_batch", compare_batch)
-    for is_answered in (False, True):
+    for is_answered in (False, True, True):
         subjects.add(people.asked(partial(run.certify, batches, compared, is_answered=is_answered))["subject"])
         people.answer("success")
-    assert subjects == {f"Delete 1 row of {name}_new that {name} does not have?" for name in ("Hall", "line_2")}
+    assert subjects == {
+        "Delete 1 row of Hall_new that Hall does not have?",
+        "Delete 1 of 2 rows of line_2_new that line_2 does not have?",
+        "Delete 1 row of line_2_new that line_2 does not have?",
+    }
     certified = run.certify(batches, compared, is_answered=True)
     assert certified["verdict"]["kind"] == "equal"
-    assert [one["deleted"] for one in certified["databases"].values()] == [1, 0, 1, 0]
+    assert [one["deleted"] for one in certified["databases"].values()] == [1, 0, 2, 0]
     assert equal(run.plant, *FLEET)
     assert threads == {threading.main_thread()}
     # Each is alone when it is compared again.
