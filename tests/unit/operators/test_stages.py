@@ -446,8 +446,9 @@ def test_what_a_plan_of_more_batches_has_left_is_not_added_up(run: Run) -> None:
     batches = run.plan()
     compared = run.verify(run.copy(batches))
     rows = run.certify(batches, compared)["rows"]
-    old = {**compared[0], "batch": "another one"}
-    assert run.certify(batches, [*compared, {**compared[1], "rows": 7}, old])["rows"] == rows
+    left = [{**compared[1], "rows": 7}, {**compared[0], "batch": "another one"}]
+    old = [{**one, "instance": instance} for instance, one in enumerate(left, len(batches))]
+    assert run.certify(batches, [*compared, *old])["rows"] == rows
 
 
 def test_with_verify_none_nothing_is_compared_and_nobody_told(run: Run) -> None:
