@@ -206,6 +206,15 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
         sentence = (run.error or "The process that runs it ended early").splitlines()
         _fail(screen, home, "The DAG run failed.", sentence)
         return False
+    return prove(screen, home, servers, run.seconds)
+
+
+def prove(screen: Screen, home: AirflowHome, servers: Servers, seconds: float) -> bool:
+    """Compare the databases row for row; true if all is equal.
+
+    Parameters:
+        seconds: that the tasks of the DAG took.
+    """
     screen.heading("Row for row: every value and every tag, read again from both servers")
     groups = compare_all(screen, servers)
     differences = [difference for group in groups for difference in group.differences]
@@ -213,9 +222,7 @@ def migrate(screen: Screen, home: AirflowHome, servers: Servers) -> bool:
         _fail(screen, home, "Source and target are not equal:", differences)
         return False
     rows = sum(group.rows for group in groups)
-    screen.heading(
-        f"All {rows:,} rows are equal. The tasks took {run.seconds:.1f} s; their log is in {shown(home.log)}"
-    )
+    screen.heading(f"All {rows:,} rows are equal. The tasks took {seconds:.1f} s; their log is in {shown(home.log)}")
     return True
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 import re
+import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,14 @@ _LONGEST = 500_000_000
 
 _PINNED = re.compile(r"(.*)#sha256=([0-9a-f]+)")
 _DIGITS = 16
+
+_OF_LIBRARIES = {
+    "aiohttp": "ClientError",
+    "azure.core.exceptions": "AzureError",
+    "botocore.exceptions": "BotoCoreError",
+    "google.auth.exceptions": "GoogleAuthError",
+}
+"""By module, what libraries below object storages raise that is no OSError, such as botocore where no S3 answers."""
 
 # What waiting does not cure; a full disk, and a storage behind a network, may be there again.
 _LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
@@ -53,8 +62,14 @@ def this_host() -> str:
     return f"host {platform.node()}"
 
 
+def _errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What reading or writing a file may raise, on a disk or in an object storage, and others."""
+    theirs = (getattr(sys.modules[module], name) for module, name in _OF_LIBRARIES.items() if module in sys.modules)
+    return OSError, *theirs, *others
+
+
 @contextmanager
-def storage(what: str, path: Path) -> Iterator[None]:
+def storage(what: str, path: Path | str) -> Iterator[None]:
     """Do something with a file or folder.
 
     Parameters:
@@ -62,14 +77,14 @@ def storage(what: str, path: Path) -> Iterator[None]:
         path: where it is.
 
     Raises:
-        StorageFailed: in place of an OSError, or of text that is not UTF-8.
+        StorageFailed: in place of an OSError, of one of an object storage, or of text that is not UTF-8.
     """
     try:
         yield
-    except (OSError, UnicodeDecodeError) as error:
+    except _errors(UnicodeDecodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         failed = StorageFailed(f"{what} {path} cannot be read or written ({reason})")
-        failed.retryable = isinstance(error, OSError) and not isinstance(error, _LASTING)
+        failed.retryable = not isinstance(error, (UnicodeDecodeError, *_LASTING))
         raise failed from error
 
 
@@ -101,7 +116,7 @@ def folder_findings(folders: Mapping[str, str], path: Callable[[str], Path] = Pa
             probe = there / f".tdengine-probe-{uuid4().hex}"
             probe.write_text("written and removed\n", encoding="utf-8")
             probe.unlink()
-        except (OSError, ValueError, ImportError) as error:
+        except _errors(ValueError, ImportError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or error
             found = f"the folder {folder!r} cannot be written on {this_host()} ({reason})"
             yield Finding(f"Option {option!r}", found, "Give a folder with room that this account may write")

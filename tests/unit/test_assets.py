@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_provider_tdengine.assets import create_asset
 
@@ -37,6 +36,8 @@ def test_names_are_quoted() -> None:
 
 
 def test_airflow_knows_the_parts() -> None:
-    manager = ProvidersManagerTaskRuntime()
+    # Of Airflow 3.2 and later.
+    runtime = pytest.importorskip("airflow.sdk.providers_manager_runtime")
+    manager = runtime.ProvidersManagerTaskRuntime()
     assert manager.asset_factories["tdengine"] is create_asset
     assert "tdengine" in manager.asset_uri_handlers

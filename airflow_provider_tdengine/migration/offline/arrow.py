@@ -21,6 +21,7 @@ from airflow_provider_tdengine.client.block import Block, Bytes, Column, FixedCo
 from airflow_provider_tdengine.client.errors import TDengineError
 from airflow_provider_tdengine.client.types import DECIMALS, MOST_DIGITS, TEXT, Field, Precision, Type
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
+from airflow_provider_tdengine.migration.storage import storage
 
 try:
     import pyarrow as pa
@@ -165,16 +166,18 @@ class Reader:
 
     Raises:
         NotParquet: it is something else.
+        StorageFailed: an object storage fails.
     """
 
     def __init__(self, file: str | IO[bytes], fields: Sequence[Field], *, has_names: bool = False) -> None:
         self._fields = tuple(fields)
         self._skip = int(has_names)
         self._what = file if isinstance(file, str) else getattr(file, "name", "a file")
-        try:
-            self._file = pq.ParquetFile(file, memory_map=isinstance(file, str))
-        except (pa.ArrowException, OSError) as error:
-            raise NotParquet(f"{self._what} cannot be read as Parquet ({error})") from error
+        with storage("The file", self._what):
+            try:
+                self._file = pq.ParquetFile(file, memory_map=isinstance(file, str))
+            except (pa.ArrowException, OSError) as error:
+                raise NotParquet(f"{self._what} cannot be read as Parquet ({error})") from error
 
     @property
     def groups(self) -> int:
@@ -186,11 +189,13 @@ class Reader:
 
         Raises:
             NotParquet: it cannot be read, or has other columns.
+            StorageFailed: an object storage fails.
         """
-        try:
-            table = self._file.read_row_group(group, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise NotParquet(f"{self._what} cannot be read as Parquet ({error})") from error
+        with storage("The file", self._what):
+            try:
+                table = self._file.read_row_group(group, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise NotParquet(f"{self._what} cannot be read as Parquet ({error})") from error
         arrays = table.columns[self._skip :]
         if len(arrays) != len(self._fields):
             raise NotParquet(f"{self._what} has {len(arrays)} columns where {len(self._fields)} were written")

@@ -32,8 +32,8 @@ class Leftover:
     """Something that stays behind.
 
     Parameters:
-        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, mount, xnode task, or an
-            option of the database or a super table.
+        kind: stream, topic, function, view, virtual table, index, tsma, rsma, user, role, token, mount, xnode task, or
+            an option of the database or a super table.
         name: its name; of a database option, what the source has.
         definition: how it was made, as far as the server says it; for making it again by hand.
     """
@@ -127,6 +127,10 @@ def _user(catalog: Catalog, row: Row) -> str:
     roles = filter(None, map(str.strip, _text(row.get("roles")).split(",")))
     granted = [f"GRANT ROLE {identifier(role)} TO {name}" for role in roles]
     return "; ".join([made, *granted, *_grants(catalog, "user", name)])
+
+
+def _token(_: Catalog, row: Row) -> str:
+    return f"of user {_text(row['user'])}; what it is made of is shown once, so another one must be made"
 
 
 def _role(catalog: Catalog, row: Row) -> str:
@@ -223,6 +227,7 @@ _VIRTUAL = (
 _OF_34 = (
     _List("rsma", f"{_SCHEMA}ins_rsmas {_OF_DATABASE}", "rsma_name", _rsma),
     _List("role", f"{_SCHEMA}ins_roles WHERE name NOT LIKE 'SYS%'", "name", _role),
+    _List("token", f"{_SCHEMA}ins_tokens", "name", _token),
     _List("mount", f"{_SCHEMA}ins_mounts", "name", _said_in("path")),
     _List("xnode task", f"{_SCHEMA}ins_xnode_tasks", "name", _xnode_task),
 )

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tdengine.client.block import Value
-from airflow_provider_tdengine.client.errors import PermissionDenied, TDengineError
+from airflow_provider_tdengine.client.errors import PermissionDenied, TableMissing, TDengineError
 from airflow_provider_tdengine.client.result import as_name, as_number
 from airflow_provider_tdengine.client.sql import string
 from airflow_provider_tdengine.migration import wording
@@ -161,8 +161,9 @@ def rights(catalog: Catalog) -> Rights | None:
         user = _user(catalog)
         accounts = _of(catalog, "ins_users", "name", user)
         grants = _of(catalog, "ins_user_privileges", "user_name", user)
-        for role in str(accounts[0].get("roles") or "").split(",") if accounts else ():
-            grants += _of(catalog, "ins_role_privileges", "role_name", role.strip())
+        for role in _roles(catalog, accounts[0].get("roles")) if accounts else ():
+            for view in ("ins_role_privileges", "ins_role_column_privileges"):
+                grants += _of(catalog, view, "role_name", role)
     except TDengineError as error:
         if error.retryable:
             raise
@@ -187,11 +188,26 @@ def _user(catalog: Catalog) -> str:
     return "".join(as_name(name).rpartition("@")[0] for (name,) in catalog.rows("SELECT CURRENT_USER()", 1))
 
 
+def _roles(catalog: Catalog, granted: Value) -> list[str]:
+    """Roles of an account, and those that they consist of."""
+    found = _names(granted)
+    for role in found:  # It grows meanwhile.
+        for row in _of(catalog, "ins_roles", "name", role):
+            found += [name for name in _names(row["subroles"]) if name not in found]
+    return found
+
+
+def _names(listed: Value) -> list[str]:
+    return [name for part in as_name(listed or "").split(",") if (name := part.strip())]
+
+
 def _of(catalog: Catalog, view: str, column: str, name: str) -> list[dict[str, Value]]:
-    """What a view of information_schema says of a user or role; nothing of no name."""
-    if not name:
+    """What a view of information_schema says of a user or role; nothing where a version has no such view."""
+    statement = f"SELECT * FROM information_schema.{view} WHERE {column} = {string(name)}"
+    try:
+        return list(catalog.by_column_name(statement))
+    except TableMissing:
         return []
-    return list(catalog.by_column_name(f"SELECT * FROM information_schema.{view} WHERE {column} = {string(name)}"))
 
 
 def _lacking(catalog: Catalog, rights: Rights, *needed: str) -> Iterator[Finding]:
@@ -212,7 +228,7 @@ def _lacking(catalog: Catalog, rights: Rights, *needed: str) -> Iterator[Finding
 def _hidden(granted: Iterable[Mapping[str, Value]]) -> Iterator[tuple[str, str]]:
     """Tables of which only a part can be read, and which part; a list of columns may have masks of them."""
     for grant in granted:
-        condition, columns = as_name(grant.get("condition") or ""), as_name(grant.get("columns") or "")
+        condition, columns = as_name(grant.get("condition") or ""), _columns(grant)
         if "privilege" in grant:
             parts = [f"subtables with {condition}"] if condition and grant["privilege"] == "read" else []
         elif "SELECT" not in as_name(grant.get("priv_type") or "").upper():
@@ -222,6 +238,11 @@ def _hidden(granted: Iterable[Mapping[str, Value]]) -> Iterator[tuple[str, str]]
             parts += [f"some columns, or masks of them ({columns})"] if columns.lower() not in ALL_COLUMNS else []
         if parts:
             yield as_name(grant["table_name"]), ", and ".join(parts)
+
+
+def _columns(grant: Mapping[str, Value]) -> str:
+    """The columns of a right: those of roles are listed one by one as well."""
+    return as_name(grant.get("columns") or grant.get("column_name") or "")
 
 
 def _account(catalog: Catalog, user: str) -> str:

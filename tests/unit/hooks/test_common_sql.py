@@ -12,9 +12,9 @@ from airflow.providers.common.sql.operators.sql import (
     SQLValueCheckOperator,
 )
 from airflow.providers.common.sql.sensors.sql import SqlSensor
-from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_tdengine.client.errors import TableMissing
+from airflow_provider_tdengine.compat import AirflowException
 from airflow_provider_tdengine.hooks.tdengine import TDengineHook
 from airflow_provider_tdengine.testing import TDengineBox
 

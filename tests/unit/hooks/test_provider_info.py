@@ -53,7 +53,8 @@ def test_airflow_finds_the_hook_without_warnings(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_token_is_a_secret_of_the_form() -> None:
-    token = ProvidersManager().connection_form_widgets["extra__tdengine__token"]
-    assert getattr(token, "is_sensitive", True) is True
+    widgets = ProvidersManager().connection_form_widgets
+    if widgets:  # Airflow 3.1 has none without the provider FAB.
+        assert getattr(widgets["extra__tdengine__token"], "is_sensitive", True) is True
     for name in ("token", "bearer_token", "totp_secret"):
         assert conn_fields()[name]["schema"]["format"] == "password"

@@ -50,6 +50,11 @@ class Pair:
                 session.query(statement)
 
     @property
+    def has_new_types(self) -> bool:
+        """Whether both sides have what came with 3.3: VARBINARY, GEOMETRY, second keys, storage options of columns."""
+        return all(side.dialect.has_storage for side in (self.source, self.target))
+
+    @property
     def catalogs(self) -> tuple[Catalog, Catalog]:
         return Catalog(self.source, SOURCE), Catalog(self.target, TARGET)
 

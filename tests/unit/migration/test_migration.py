@@ -342,6 +342,7 @@ def test_options_of_the_created_database(filled: Pair) -> None:
     assert (database.precision.value, database.keep[-1]) == ("ms", 20000 * 1440)
 
 
+@pytest.mark.target(since=(3, 3))
 def test_what_only_3x_has(pair: Pair) -> None:
     """Composite keys, VARBINARY, GEOMETRY, and how columns are stored."""
     if pair.source.server.version < (3, 3):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from airflow_provider_tdengine import cli
@@ -17,7 +21,7 @@ from airflow_provider_tdengine.migration import retry
 from airflow_provider_tdengine.migration.copying import Batch, Checkpoint, copy_batch
 from airflow_provider_tdengine.migration.findings import Finding
 from airflow_provider_tdengine.migration.following import Position
-from airflow_provider_tdengine.migration.storage import folder_findings, typed
+from airflow_provider_tdengine.migration.storage import StorageFailed, folder_findings, storage, typed
 
 from .conftest import SOURCE, TARGET, BoxPair, T, address
 from .test_cli import run
@@ -261,3 +265,24 @@ def test_runs_that_begin_together_probe_one_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert [found for found in pool.map(probe, range(400)) if found] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_storage_that_answers_nonsense_is_a_sentence() -> None:
+    """The library below has an error for it that is no OSError."""
+
+    def answer(server: socket.socket) -> None:
+        with server.accept()[0] as peer:
+            peer.recv(1 << 16)
+            peer.sendall(b"nonsense\r\n\r\n")
+
+    async def read(url: str) -> None:
+        async with aiohttp.request("GET", url):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/power/schema.json"
+        with pytest.raises(StorageFailed, match="cannot be read or written") as failed, storage("The file", url):
+            asyncio.run(read(url))
+    assert not isinstance(failed.value.__cause__, OSError)
+    assert failed.value.retryable

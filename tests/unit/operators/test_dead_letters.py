@@ -44,7 +44,14 @@ def context(pushed: dict[str, Any] | None = None) -> Any:
 @pytest.fixture(params=["file", "memory"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder of a file system, and one of an object storage."""
-    return f"file://{tmp_path}" if request.param == "file" else f"memory://{uuid4().hex}"
+    if request.param == "file":
+        return f"file://{tmp_path}"
+    place = f"memory://{uuid4().hex}"
+    try:
+        ObjectStoragePath(place).exists()
+    except ValueError as error:  # Airflow 3.1
+        pytest.skip(str(error))
+    return place
 
 
 class Events:

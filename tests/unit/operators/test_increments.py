@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
 from airflow_provider_tdengine.compat import AirflowException, AirflowFailException

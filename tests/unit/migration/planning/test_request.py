@@ -105,7 +105,7 @@ def test_both_servers_and_the_databases(site: Pair) -> None:
     with pytest.raises(MigrationStopped) as stopped:
         ask(site, source_database="powr", target_conn_id="nobody", create_database=False)
     assert "ws://127.0.0.1:1" in str(stopped.value)
-    assert re.search(r"has no database 'powr'\. It has .*mig_src", str(stopped.value))
+    assert re.search(r"has no database 'powr'\. It has .*(mig_src|and \d+ more)", str(stopped.value))
 
 
 def test_servers_that_do_not_answer_may_do_so_later(site: Pair) -> None:

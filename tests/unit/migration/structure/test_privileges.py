@@ -203,6 +203,7 @@ def documented_34(
     privileges: list[list[object]],
     roles: list[list[object]],
     sessions: list[list[object]] | None = None,
+    columns: list[list[object]] | None = None,
 ) -> Callable[[str], tuple[int, bytes]]:
     """What a server of 3.4 answers that lists these accounts, rights of them, and rights of roles."""
     of_rights = ["priv_type", "priv_scope", "db_name", "table_name", "condition", "notes", "columns", "update_time"]
@@ -214,11 +215,13 @@ def documented_34(
         "ins_users": (["name", "super", "enable", "sysinfo", "createdb", "roles"], users),
         "ins_user_privileges": (["user_name", *of_rights], privileges),
         "ins_role_privileges": (["role_name", *of_rights], roles),
+        "ins_role_column_privileges": (["role_name", *of_rights[:4], "column_name", "condition"], columns or []),
+        "ins_roles": (["name", "subroles"], [["looker", "reader,looker"], ["reader", ""]]),
     }
 
     def respond(statement: str) -> tuple[int, bytes]:
         names, rows = next(answer for view, answer in views.items() if view in statement)
-        if name := re.search(r"_name = '(.*)'", statement):
+        if name := re.search(r"name = '(.*)'", statement):
             rows = [row for row in rows if row[0] == name[1]]
         numbers = ("super", "enable", "sysinfo", "createdb", "session_per_user")
         kinds = [[name, "TINYINT" if name in numbers else "VARCHAR", 64] for name in names]
@@ -240,8 +243,13 @@ def test_parts_of_tables_that_rights_of_34_hide() -> None:
         right("anna", "CREATE TABLE", ""),
         right("otto", "SELECT", "whole", "v > 1"),
     ]
-    roles = [right("looker", "SELECT", "devices", "site = 'a'", "ts"), right("other", "SELECT", "whole", "v > 1")]
-    respond = documented_34([["anna", 0, 1, 1, 0, "looker, SYSINFO_1"]], privileges, roles)
+    roles = [
+        right("looker", "SELECT", "devices", "site = 'a'", "ts"),
+        right("reader", "SELECT", "rooms", "floor = 1"),
+        right("other", "SELECT", "whole", "v > 1"),
+    ]
+    columns: list[list[object]] = [["reader", "SELECT", "TABLE", "power", "pumps", "pressure", ""]]
+    respond = documented_34([["anna", 0, 1, 1, 0, "looker, SYSINFO_1"]], privileges, roles, columns=columns)
     with running_http(respond) as peer:
         found = rights(Catalog(Client(peer.address), "power"))
     assert found is not None
@@ -251,7 +259,23 @@ def test_parts_of_tables_that_rights_of_34_hide() -> None:
         "meters": "rows with ts >= '2024-01-01'",
         "log": "some columns, or masks of them (ts,v)",
         "devices": "rows with site = 'a', and some columns, or masks of them (ts)",
+        "rooms": "rows with floor = 1",
+        "pumps": "some columns, or masks of them (pressure)",
     }
+
+
+def test_a_34_without_a_view_of_columns() -> None:
+    answers = documented_34([["anna", 0, 1, 1, 0, "looker"]], [], [right("looker", "SELECT", "devices", "site = 'a'")])
+
+    def respond(statement: str) -> tuple[int, bytes]:
+        if "column_privileges" in statement:
+            return 200, json.dumps({"code": 9826, "desc": "Table does not exist"}).encode()
+        return answers(statement)
+
+    with running_http(respond) as peer:
+        found = rights(Catalog(Client(peer.address), "power"))
+    assert found is not None
+    assert found.hidden == {"devices": "rows with site = 'a'"}
 
 
 def test_a_script_for_users_and_roles_of_34() -> None:
@@ -263,6 +287,8 @@ def test_a_script_for_users_and_roles_of_34() -> None:
     def respond(statement: str) -> tuple[int, bytes]:
         if "ins_roles" in statement:
             kinds, rows = [["name", "VARCHAR", 64]], [["looker"]]
+        elif "ins_tokens" in statement:
+            kinds, rows = [["name", "VARCHAR", 64], ["user", "VARCHAR", 24]], [["nightly", "anna"]]
         elif re.search("ins_(user|role)_privileges|ins_users|version", statement):
             return answers(statement)
         else:
@@ -276,6 +302,7 @@ def test_a_script_for_users_and_roles_of_34() -> None:
         "GRANT SELECT (ts,v) ON `power`.`meters` WITH v > 1 TO anna; GRANT INSERT ON `power`.* TO anna; "
         "GRANT CREATE DATABASE TO anna",
         "role": "CREATE ROLE `looker`; GRANT USE ON DATABASE `power` TO `looker`",
+        "token": "of user anna; what it is made of is shown once, so another one must be made",
     }
 
 

@@ -93,7 +93,7 @@ class Made:
 
 
 @st.composite
-def schemas(draw: st.DrawFn, dialect: Dialect) -> Made:
+def schemas(draw: st.DrawFn, generation: int, has_new_types: bool) -> Made:
     taken: set[str] = set()
 
     def name() -> str:
@@ -105,7 +105,7 @@ def schemas(draw: st.DrawFn, dialect: Dialect) -> Made:
     stables = draw(st.integers(0, 2))
     for is_super in [True] * stables + [False] * draw(st.integers(0 if stables else 1, 1)):
         own = name()
-        columns = draw(several(_TAG_TYPES + _BINARY_TYPES if dialect.has_storage else _TAG_TYPES))
+        columns = draw(several(_TAG_TYPES + _BINARY_TYPES if has_new_types else _TAG_TYPES))
         tags = draw(several(_TAG_TYPES)) if is_super else []
         if tags and draw(st.booleans()):
             tags = [Field(tags[0].name, Type.JSON, 0)]
@@ -113,12 +113,12 @@ def schemas(draw: st.DrawFn, dialect: Dialect) -> Made:
         spelt = [field.name.lower() for field in (time, *columns, *tags)]
         assume(len(set(spelt)) == len(spelt))
         key = None
-        if dialect.has_storage and draw(st.booleans()):
+        if has_new_types and draw(st.booleans()):
             key = columns[0].name
             kind = draw(st.sampled_from(_KEYS))
             columns[0] = Field(key, kind, _width(kind))
         tables.append(Table(own, (time, *columns), tuple(tags), key))
-        its = [tuple(draw(values(tag, dialect.generation)) for tag in tags) for _ in range(draw(st.integers(0, 3)))]
+        its = [tuple(draw(values(tag, generation)) for tag in tags) for _ in range(draw(st.integers(0, 3)))]
         subtables.append({name(): each for each in its} if is_super else {})
     return Made(draw(st.sampled_from(["ms", "us", "ns"])), tables, subtables)
 
@@ -168,7 +168,7 @@ def read(catalog: Catalog) -> tuple[object, ...]:
 )
 @given(data=st.data())
 def test_both_catalogs_are_equal(pair: Pair, data: st.DataObject) -> None:
-    made = data.draw(schemas(pair.source.dialect))
+    made = data.draw(schemas(pair.source.generation, pair.has_new_types))
     pair.source.execute(f"drop database if exists {SOURCE}")
     pair.target.execute(f"drop database if exists {TARGET}")
     pair.sql(*statements(made, pair.source.dialect))

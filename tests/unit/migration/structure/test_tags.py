@@ -193,7 +193,7 @@ def prepare(pair: Pair, tags: str) -> None:
 @given(data=st.data())
 @SLOW
 def test_every_tag_arrives(pair: Pair, data: st.DataObject) -> None:
-    names = TYPES_2 + (TYPES_3 if pair.source.server.version >= (3, 3) else [])
+    names = TYPES_2 + (TYPES_3 if pair.has_new_types else [])
     tags = [field_from_sql(f"t{i}", name) for i, name in enumerate(names)]
     row = st.tuples(*(st.none() | values_of(tag, pair.source.generation) for tag in tags))
     rows = data.draw(st.lists(row, min_size=1, max_size=25))
