@@ -286,7 +286,7 @@ def test_a_plan_that_is_newer_than_its_copy_is_no_green_run(run: Run) -> None:
     run.resolve()
     run.sync()
     batches = run.plan()
-    with pytest.raises(AirflowFailException, match="Database 'line_2': 1 of 2 batches have not been copied"):
+    with pytest.raises(AirflowFailException, match="Database 'line_2': 1 of 2 batches has not been copied"):
         run.certify(batches, [])
     run.copy(batches)
     run.certify(batches, [])
@@ -335,7 +335,7 @@ def test_a_comparison_that_was_killed_is_not_replaced_by_one_of_an_earlier_plan(
     del run.xcoms["verify", 0, "return_value"]
     run.plant.target.execute(f"insert into line_3_new.d1 values ({T},7)")
     run.states = {"copy_1": "removed", "verify_1": "removed", "verify_0": "failed"}
-    with pytest.raises(AirflowFailException, match="Database 'line_3': 1 of 1 batch have not been compared"):
+    with pytest.raises(AirflowFailException, match="Database 'line_3': 1 of 1 batch has not been compared"):
         run.certify(batches, [run.xcoms["verify", 1, "return_value"]])
 
 

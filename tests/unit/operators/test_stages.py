@@ -258,7 +258,7 @@ def test_a_plan_that_is_newer_than_its_copy_is_no_green_run(run: Run) -> None:
     run.plant.source.execute(f"insert into plant.n values ({T},1)")
     run.sync()
     batches = run.plan()
-    with pytest.raises(AirflowFailException, match="1 of 4 batches have not been copied:\n  tables n"):
+    with pytest.raises(AirflowFailException, match="1 of 4 batches has not been copied:\n  tables n"):
         run.certify(batches, [])
 
 
@@ -269,7 +269,7 @@ def test_a_removed_task_compares_no_batch_of_a_smaller_plan(run: Run) -> None:
     run.sync()
     batches = run.plan()
     compared = run.verify(run.copy(batches))
-    with pytest.raises(AirflowFailException, match="1 of 2 batches have not been compared"):
+    with pytest.raises(AirflowFailException, match="1 of 2 batches has not been compared"):
         run.certify(batches[1:], [compared[1], compared[2] | {"instance": 2}])
 
 
