@@ -241,6 +241,7 @@ def migration(
             options=resolved,
             batches=batches,
             compared=compared,
+            copied=copied,
             max_active_tis_per_dag=1,
         )
         # A leaf of its own: it must not hide what the comparison finds, nor the other way round.

@@ -12,6 +12,8 @@ from itertools import product, starmap
 from pathlib import Path
 
 from airflow_provider_tdengine.client.errors import TDengineError
+from airflow_provider_tdengine.demo.home import DemoError
+from benchmarks.fleet import ALL, FLEET, drop_copies, measure_fleet
 from benchmarks.measure import CROSSING, WIDTHS, measure_crossing, measure_files, measure_shape, measure_structure
 from benchmarks.report import Report, merged
 from benchmarks.runners import BenchmarkFailed, drop_copy, why_no_taosdump
@@ -33,6 +35,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--crossing", action="store_true", help="dense against sparse, 10 to 5000 rows a subtable")
     parser.add_argument("--schema", action="store_true", help="schema sync of 20,000 subtables")
     parser.add_argument("--files", action="store_true", help="by an export and its import, beside the direct way")
+    parser.add_argument("--fleet", action="store_true", help="40 databases of 250,000 rows beside one, by Airflow")
+    parser.add_argument("--database-options", default="", help="of what --fleet makes, such as 'VGROUPS 1'")
     parser.add_argument("--memory", action="store_true", help="1 million against 50 million rows")
     parser.add_argument("--runs", type=int, help="of which the median is taken (default: 5; simulated servers: 1)")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many subtables (default: 1)")
@@ -69,7 +73,7 @@ def main(given: Sequence[str] | None = None) -> int:
                 _clean(sources, target)
                 return 0
             report = _measure(arguments, sources, target)
-    except (BenchmarkFailed, TDengineError, ValueError) as error:
+    except (BenchmarkFailed, DemoError, TDengineError, ValueError) as error:
         print(f"the benchmark failed: {error}", file=sys.stderr)
         return 1
     print(f"\n{report.text()}")
@@ -82,7 +86,7 @@ def _measure(arguments: argparse.Namespace, sources: list[Server], target: Serve
     simulated = target.simulated
     runs = arguments.runs or (1 if simulated else _REAL_RUNS)
     report = Report.begin(simulated=simulated)
-    others = arguments.crossing or arguments.schema or arguments.memory
+    others = arguments.crossing or arguments.schema or arguments.memory or arguments.fleet
     for shape in arguments.shapes or (() if others else SHAPES):
         source = _source_of(shape, sources)
         if source is None:
@@ -104,6 +108,9 @@ def _measure(arguments: argparse.Namespace, sources: list[Server], target: Serve
         report.crossing = measure_crossing(sources[0], target, runs, arguments.scale, _say)
     if arguments.schema:
         report.structures = [measure_structure(source, target, runs, arguments.scale, _say) for source in sources]
+    if arguments.fleet:
+        fleet = measure_fleet(sources[0], target, runs, arguments.scale, arguments.database_options, _say)
+        report.fleets.append(fleet)
     return report
 
 
@@ -117,6 +124,10 @@ def _clean(sources: list[Server], target: Server) -> None:
         for source in sources:
             drop(source.client, shape.database)
         drop_copy(shape, target)
+    for shape in (ALL, *FLEET):
+        for source in sources:
+            drop(source.client, shape.database)
+    drop_copies(target)
 
 
 def _say(text: str) -> None:

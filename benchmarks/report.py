@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.fleet import STAGES, Fleet
 from benchmarks.measure import Crossing, Files, Measured, Structure, cpu_crosses_at, crosses_at
 from benchmarks.runners import Rival
 from benchmarks.script import ROWS_AN_INSERT
@@ -22,6 +23,11 @@ _NOTES = [
 ]
 _FILES_NOTES = [
     "An import looks at the SHA-256 of all files, then copies; verify compares what arrived with the export."
+]
+_FLEET_NOTES = [
+    "Runs of Airflow with LocalExecutor, four tasks at a time; a stage is as long as from the begin of its first task "
+    "to the end of its last. What a run takes beside its stages is Airflow's scheduling. The ratio is that of runs "
+    "that followed each other."
 ]
 _RIVAL_NOTES = [
     f"The script reads subtable after subtable with taosrest and writes INSERT statements of {ROWS_AN_INSERT} rows; "
@@ -43,6 +49,7 @@ class Report:
         crossing: dense against sparse.
         structures: schema sync.
         files: by an export and its import.
+        fleets: many databases beside one.
         left_out: what was not measured, and why.
     """
 
@@ -54,6 +61,7 @@ class Report:
     crossing: list[Crossing] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)
     files: list[Files] = field(default_factory=list)
+    fleets: list[Fleet] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     @classmethod
@@ -70,7 +78,7 @@ class Report:
     def from_dict(cls, stored: dict[str, object]) -> Report:
         """The inverse of `to_dict`."""
         given: dict[str, list[dict[str, object]]] = stored  # type: ignore[assignment]
-        kinds = {"shapes": _measured, "crossing": Crossing, "structures": Structure, "files": Files}
+        kinds = {"shapes": _measured, "crossing": Crossing, "structures": Structure, "files": Files, "fleets": Fleet}
         lists = {name: [kind(**values) for values in given.get(name, [])] for name, kind in kinds.items()}  # type: ignore[operator]
         return cls(**{**stored, **lists})  # type: ignore[arg-type]
 
@@ -99,6 +107,7 @@ class Report:
             (_CROSSING_HEADS, [_crossing_line(one) for one in self.crossing]),
             (_STRUCTURE_HEADS, [_structure_line(one) for one in self.structures]),
             (_FILES_HEADS, [_files_line(one) for one in self.files]),
+            (_FLEET_HEADS, [line for one in self.fleets for line in _fleet_lines(one)]),
         )
         return [(heads, lines) for heads, lines in kinds if lines]
 
@@ -106,6 +115,7 @@ class Report:
         """What must be known to read the tables."""
         notes = [*_NOTES] if self.shapes else []
         notes += _FILES_NOTES if self.files else []
+        notes += _FLEET_NOTES if self.fleets else []
         notes += _RIVAL_NOTES if any(one.script for one in self.shapes) else []
         for columns in sorted({one.columns for one in self.crossing}):
             points = [one for one in self.crossing if one.columns == columns]
@@ -146,6 +156,7 @@ def merged(reports: Sequence[Report]) -> Report:
         [one for report in reports for one in report.crossing],
         [one for report in reports for one in report.structures],
         [one for report in reports for one in report.files],
+        [one for report in reports for one in report.fleets],
     )
 
 
@@ -268,6 +279,24 @@ def _files_line(one: Files) -> list[str]:
         f"{one.mb / one.values_mb:.0%}",
         f"{one.peak_mb:.0f} MB",
         f"{one.load:.1f}",
+    ]
+
+
+_FLEET_HEADS = ["rows in databases", *STAGES, "whole run", "ratio", "load"]
+
+
+def _fleet_lines(one: Fleet) -> list[list[str]]:
+    options = f", {one.options}" if one.options else ""
+    where = f"{_short(one.source)} → {_short(one.target)}{options}"
+    return [
+        [
+            f"{one.rows:,} in {databases:,}, {where}",
+            *(f"{one.stages[stage][side]:.1f} s" for stage in STAGES),
+            f"{seconds:.1f} s",
+            f"{one.ratio:.2f}" if side else "",
+            f"{one.load:.1f}",
+        ]
+        for side, (databases, seconds) in enumerate(((1, one.one), (one.databases, one.many)))
     ]
 
 

@@ -90,9 +90,9 @@ _CURRENT, _VOLTAGE, _PHASE = (
     Field("voltage", Type.INT, 4),
     Field("phase", Type.FLOAT, 4),
 )
-_METER = (_TIME, _CURRENT, _VOLTAGE, _PHASE)
+METER = (_TIME, _CURRENT, _VOLTAGE, _PHASE)
 _OLD_METER = (
-    *_METER,
+    *METER,
     Field("energy", Type.DOUBLE, 8),
     Field("pulses", Type.BIGINT, 8),
     Field("state", Type.VARCHAR, 16),
@@ -101,22 +101,22 @@ _KINDS = (Type.FLOAT, Type.INT, Type.DOUBLE, Type.SMALLINT, Type.BIGINT, Type.BO
 _MANY = tuple(Field(f"c{i}", kind, TYPES[kind].width) for i, kind in zip(range(199), cycle(_KINDS), strict=False))
 _NOTES = tuple(Field(f"note{i}", Type.NCHAR, 64) for i in range(4))
 
-DENSE = Shape("dense", 100, 50_000, _METER, generation=3)
+DENSE = Shape("dense", 100, 50_000, METER, generation=3)
 SHAPES = (
     DENSE,
-    Shape("sparse", 20_000, 10, _METER, generation=3),
+    Shape("sparse", 20_000, 10, METER, generation=3),
     Shape("old", 10, 20_000, _OLD_METER, nulls=0.05, generation=2),
     Shape("wide", 10, 5_000, (_TIME, *_MANY)),
     Shape("text", 10, 20_000, (_TIME, _VOLTAGE, *_NOTES), nulls=0.3),
 )
-STRUCTURE = Shape("structure", 20_000, 0, _METER)
-MEMORY = (Shape("memory_1m", 100, 10_000, _METER), Shape("memory_50m", 100, 500_000, _METER))
+STRUCTURE = Shape("structure", 20_000, 0, METER)
+MEMORY = (Shape("memory_1m", 100, 10_000, METER), Shape("memory_50m", 100, 500_000, METER))
 
 
 def crossing(rows: int, columns: int) -> Shape:
     """So many rows a subtable: about 2,000,000 values in all, of 2,000 subtables at most."""
     name = f"crossing_{rows}x{columns}"
-    return Shape(name, min(2_000, 2_000_000 // (rows * columns)), rows, (*_METER, *_MANY)[:columns])
+    return Shape(name, min(2_000, 2_000_000 // (rows * columns)), rows, (*METER, *_MANY)[:columns])
 
 
 def fill(client: Client, shape: Shape) -> bool:
@@ -145,7 +145,7 @@ def create(client: Client, database: str, shape: Shape, options: str = "") -> No
     """Make a database anew, with a shape's super table and no subtable; options as SQL says them."""
     drop(client, database)
     dialect = client.dialect
-    client.execute(f"CREATE DATABASE IF NOT EXISTS {dialect.database(database)} PRECISION 'ms' KEEP 36500")
+    client.execute(f"CREATE DATABASE IF NOT EXISTS {dialect.database(database)} PRECISION 'ms' KEEP 36500 {options}")
     columns, tags = (
         ", ".join(f"{identifier(field.name)} {dialect.type_name(field)}" for field in fields)
         for fields in (shape.columns, TAGS)

@@ -54,10 +54,8 @@ def of_each(
     """
     if not options.is_fleet:
         return Outcome({options.source_database: action(options)}, {})
-    done: dict[str, _T] = {}
-    broken = dict(before or {})
-    passing: list[TDengineError] = []
-    members = [one for one in options.members if one.source_database not in broken]
+    doing = _Doing(action, dict(before or {}))
+    members = [one for one in options.members if one.source_database not in doing.broken]
     waiting, lock = iter(members), threading.Lock()
 
     def take() -> MigrationOptions | None:
@@ -66,21 +64,62 @@ def of_each(
 
     def work() -> None:
         while one := take():
-            try:
-                done[one.source_database] = action(one)
-            except TDengineError as error:
-                if error.retryable:
-                    passing.append(error)
-                else:
-                    broken[one.source_database] = findings_of(one.source_database, error)
+            doing.do(one)
 
     for worker in [in_background(work) for _ in range(min(at_once(options), len(members)))]:
         worker.result()
-    if passing:
-        raise passing[0]
-    if not done:
-        raise MigrationStopped(_together(broken))
-    return Outcome(_ordered(done, options), _ordered(broken, options))
+    return doing.outcome(options)
+
+
+def in_turn(options: MigrationOptions, left: Outcome[Callable[[], _T]]) -> Outcome[_T]:
+    """Do what is left to do with each database, in the thread that calls.
+
+    Parameters:
+        options: of the migration.
+        left: what `of_each` came to, for each database what is done now.
+
+    Raises:
+        MigrationStopped, TDengineError: see `of_each`.
+    """
+    if not options.is_fleet:
+        return Outcome({name: do() for name, do in left.done.items()}, {})
+    doing = _Doing(lambda one: left.done[one.source_database](), dict(left.broken))
+    for one in options.members:
+        if one.source_database in left.done:
+            doing.do(one)
+    return doing.outcome(options)
+
+
+class _Doing(Generic[_T]):
+    """Does something with databases of a fleet.
+
+    Parameters:
+        action: what is done.
+        broken: databases that are broken, and what was found.
+    """
+
+    def __init__(self, action: Callable[[MigrationOptions], _T], broken: dict[str, list[Finding]]) -> None:
+        self._action = action
+        self._done: dict[str, _T] = {}
+        self._passing: list[TDengineError] = []
+        self.broken = broken
+
+    def do(self, one: MigrationOptions) -> None:
+        try:
+            self._done[one.source_database] = self._action(one)
+        except TDengineError as error:
+            if error.retryable:
+                self._passing.append(error)
+            else:
+                self.broken[one.source_database] = findings_of(one.source_database, error)
+
+    def outcome(self, options: MigrationOptions) -> Outcome[_T]:
+        """What it came to, of all of them."""
+        if self._passing:
+            raise self._passing[0]
+        if not self._done:
+            raise MigrationStopped(_together(self.broken))
+        return Outcome(_ordered(self._done, options), _ordered(self.broken, options))
 
 
 def at_once(options: MigrationOptions) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TypeVar, cast
@@ -731,8 +731,8 @@ class MigrationOptions:
 
     @property
     def is_fleet(self) -> bool:
-        """Whether it is a migration of several databases: of a list, or of a pattern."""
-        return len(self.databases) > 1 or bool(_PATTERN.search(self.source_database))
+        """Whether it is a migration of several databases: of a list, or of a pattern; see `fleet_of`."""
+        return _FLEET.search(self.source_database) is not None
 
     @property
     def members(self) -> list[MigrationOptions]:
@@ -912,7 +912,7 @@ _OBJECTS = {
 }
 """What the option `objects` may name, in the order in which it is made, with the kinds that it means."""
 
-_PATTERN = re.compile(r"[*?]")
+_FLEET = re.compile(r"[,*?]")
 
 _MOST_NAMES = 3
 """Databases that stand by name where a migration is called by them."""
@@ -932,10 +932,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MOMENTS = ("start", "end", "start_from", "stop_at")
 
 
+def fleet_of(names: Sequence[str]) -> str:
+    """The option `source_database` of a fleet of some databases. It stays one, with a comma, where only one is left."""
+    return ", ".join(names) if len(names) > 1 else f"{', '.join(names)},"
+
+
 def fleet_words(source_database: str) -> str:
     """The option `source_database` in a few words, however many databases it names."""
     names = _listed(source_database)
-    return f"{len(names):,} databases" if len(names) > _MOST_NAMES else source_database
+    return f"{len(names):,} databases" if len(names) > _MOST_NAMES else ", ".join(names)
 
 
 def is_connection(text: str) -> bool:

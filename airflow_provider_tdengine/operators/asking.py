@@ -9,7 +9,6 @@ asks anew: what was approved once may have been carried out, and undone by someb
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from airflow.utils.state import DagRunState
 from airflow_provider_tdengine.compat import DagRunTriggerException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import ASK, MigrationOptions
 from airflow_provider_tdengine.migration.storage import digest
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ APPROVAL_DAG = "tdengine_approval"
 APPROVE_TASK = "approve"
 """The task of that DAG which takes the answer."""
 
-_TELLING = threading.Lock()
-"""Held while Airflow is asked: of Airflow 3.1, a thread takes the answer that is meant for another one."""
+_DELETED = "deleted"
+"""The XCom of a task that says how many rows it has deleted since they were approved."""
 
 _ANSWERED = [DagRunState.SUCCESS, DagRunState.FAILED]
 
@@ -49,7 +48,10 @@ _SHOWN, _CHARACTERS = 200, 300
 
 
 class AskingOperator(BaseOperator):
-    """What operators have in common that may ask; whoever asks nothing waits for nobody."""
+    """What operators have in common that may ask; whoever asks nothing waits for nobody.
+
+    They ask in the thread that runs the task: of Airflow 3.1, one takes the answer that is meant for another one.
+    """
 
     def is_approved(
         self,
@@ -79,8 +81,7 @@ class AskingOperator(BaseOperator):
         question = [*asks, subject, sorted(told), meant]
         asked = f"asked__{digest(question)[:32]}"
 
-        with _TELLING:
-            answer = _answer(context, asked)
+        answer = _answer(context, asked)
         if answer:
             log.info("Approved: run %s of DAG %s", asked, APPROVAL_DAG)
             return True
@@ -90,15 +91,12 @@ class AskingOperator(BaseOperator):
             log.warning("%s", wording.folded([f"{found}; {again}"]))
             return False
         log.info("%s\n%s", subject, "\n".join(told))
-        with _TELLING:
-            is_there = bool(instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked]))
-            if not is_there:
-                check_dag(context)
-        if is_there:
+        if instance.get_dr_count(dag_id=APPROVAL_DAG, run_ids=[asked]):
             # It was asked by an earlier try.
             self.defer(
                 trigger=DagStateTrigger(APPROVAL_DAG, states=_ANSWERED, run_ids=[asked]), method_name="execute_complete"
             )
+        check_dag(context)
         log.info("A person is asked under Required Actions: run %s of DAG %s", asked, APPROVAL_DAG)
         raise DagRunTriggerException(
             trigger_dag_id=APPROVAL_DAG,
@@ -119,33 +117,47 @@ class AskingOperator(BaseOperator):
         return self.execute(context)
 
     def compared_as_approved(
-        self, context: Context, options: MigrationOptions, compare: Callable[[frozenset[Deletion]], Comparison]
+        self,
+        context: Context,
+        options: MigrationOptions,
+        comparison: Comparison,
+        compare: Callable[[frozenset[Deletion]], Comparison],
     ) -> Comparison:
         """What a comparison comes to when what it would delete has been approved, or rejected.
 
         Parameters:
             context: of the task.
             options: of the migration.
+            comparison: what it has come to before anybody is asked.
             compare: compares, mends, and deletes what has been approved; it counts what it has deleted this time.
         """
         from airflow_provider_tdengine.migration.comparing import Deletion, by_table
 
-        approved, deleted = frozenset[Deletion](), 0
-        while True:
-            comparison = compare(approved)
-            comparison.deleted = deleted = deleted + comparison.deleted
-            asked = frozenset(comparison.deletions)
-            if asked <= approved:
-                return comparison
-            rows = wording.number(sum(one.rows for one in asked), "row")
+        approved, before = frozenset[Deletion](), comparison.deleted
+        deleted, name = self._deleted(context) if options.delete_extra == ASK else {}, options.source_database
+        while (asked := frozenset(comparison.deletions)) - approved:
+            listed, waiting = sum(one.rows for one in asked), wording.number(comparison.waiting, "row")
+            rows = waiting if listed == comparison.waiting else f"{listed:,} of {waiting}"
             subject = f"Delete {rows} of {options.target} that {options.source_database} does not have?"
             rejected = "Rejected, they stay, and are a difference."
             told = [str(one) for one in sorted(asked)]
             meant = [asdict(one) for one in sorted(asked)]
             if not self.is_approved(context, subject, rejected, told, by_table(asked), meant):
-                return comparison
+                break
             # What is asked for may differ from one comparison to the next, and come back.
             approved |= asked
+            comparison = compare(approved)
+            deleted[name] = deleted.get(name, 0) + comparison.deleted
+            # The next question may end this process; what it has pushed stays until the answer.
+            context["ti"].xcom_push(_DELETED, deleted)
+        comparison.deleted = before + deleted.get(name, 0)
+        return comparison
+
+    def _deleted(self, context: Context) -> dict[str, int]:
+        """Rows that this try has deleted before it waited for an answer, by source database."""
+        instance = context["ti"]
+        pushed = instance.xcom_pull(task_ids=[self.task_id], key=_DELETED, map_indexes=instance.map_index)
+        return next((dict(one) for one in pushed if one), {})
 
 
 def _answer(context: Context, asked: str) -> bool | None:

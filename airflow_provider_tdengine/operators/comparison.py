@@ -17,7 +17,8 @@ from airflow_provider_tdengine.compat import AirflowSkipException
 from airflow_provider_tdengine.migration import wording
 from airflow_provider_tdengine.migration.background import Stopped
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions
+from airflow_provider_tdengine.migration.options import ASK, MigrationOptions
+from airflow_provider_tdengine.migration.retry import persist
 from airflow_provider_tdengine.migration.wording import number
 from airflow_provider_tdengine.operators.asking import AskingOperator
 from airflow_provider_tdengine.operators.metrics import Metrics
@@ -27,9 +28,10 @@ from airflow_provider_tdengine.operators.migration import (
     failure,
     leave_out,
     run_name,
+    same,
     told,
 )
-from airflow_provider_tdengine.operators.packs import Part, each_part, label_of
+from airflow_provider_tdengine.operators.packs import INSTANCE, Part, done_parts, each_part, label_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_tdengine.migration.comparing import BatchComparison, Comparison, Deletion, Verdict
     from airflow_provider_tdengine.migration.copying import Batch
     from airflow_provider_tdengine.migration.fleet import Outcome
+    from airflow_provider_tdengine.migration.structure import Made
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         options: as of all stages.
 
     Returns:
-        What was compared, see `migration.comparing.BatchComparison`; of a pack, that of each part as `parts`.
+        What was compared, see `migration.comparing.BatchComparison`, and the number of the instance; of a pack, that of
+        each part as `parts`.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -111,8 +115,9 @@ class TDengineVerifyBatchOperator(ComparingOperator):
                 result = self._compare(self.copied, (self.source(options), self.target(options)), context)
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
+        returned = {INSTANCE: context["ti"].map_index, **result.to_dict()}
         # Pushed before it may fail: the task that adds up reads it.
-        context["ti"].xcom_push("return_value", result.to_dict())
+        context["ti"].xcom_push("return_value", returned)
         whole = Comparison()
         whole.add(result)
         if whole.waits:
@@ -121,7 +126,7 @@ class TDengineVerifyBatchOperator(ComparingOperator):
             cure = "Clear this task to repair and compare once more, or the copy of this batch to copy all of it"
             raise failure(_in_words(whole, cure))
         told(f"Compared: batch {batch.label}", whole.facts())
-        return result.to_dict()
+        return returned
 
     def _compare_pack(self, copied: Sequence[Part], options: MigrationOptions, context: Context) -> dict[str, object]:
         """Compare batch by batch; what fails for good is put down, and the next one begun."""
@@ -149,7 +154,8 @@ class TDengineVerifyBatchOperator(ComparingOperator):
         differing = {
             name: one for name, one in compared.items() if one.verdict.kind is Kind.DIFFERENT and not one.waits
         }
-        result = {
+        result: dict[str, object] = {
+            INSTANCE: context["ti"].map_index,
             "parts": parts,
             "rows": sum(one.rows for one in compared.values()),
             "different": len(differing),
@@ -198,6 +204,8 @@ class TDengineVerifyOperator(ComparingOperator):
     Parameters:
         batches: what `TDenginePlanOperator` returned; None to compare the whole migration here.
         compared: what the tasks `TDengineVerifyBatchOperator` returned.
+        copied: what the tasks `TDengineRangeMigrationOperator` returned, which is held against the plan where `verify`
+            is none; None to hold nothing against it then.
         options: as of all stages.
 
     The verdict is the XCom `verdict`, too, and what proves it the XCom `certificate`, whether it is different or not.
@@ -206,14 +214,15 @@ class TDengineVerifyOperator(ComparingOperator):
         What was compared, see `migration.comparing.Comparison`.
     """
 
-    template_fields: Sequence[str] = ("options", "batches", "compared")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json", "batches": "json", "compared": "json"}
+    template_fields: Sequence[str] = ("options", "batches", "compared", "copied")
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields, "json")
 
     def __init__(
         self,
         *,
         batches: Sequence[Mapping[str, object]] | None = None,
         compared: Sequence[Mapping[str, object]] | None = None,
+        copied: Sequence[Mapping[str, object]] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs["outlets"] = [*kwargs.get("outlets", ()), AssetAlias(MIGRATED)]
@@ -226,35 +235,25 @@ class TDengineVerifyOperator(ComparingOperator):
         self._failed: list[str] = []
         self.batches = batches
         self.compared = compared
+        self.copied = copied
 
     def execute(self, context: Context) -> dict[str, object]:
         """Compare, mend, and compare again; then say what it came to."""
-        from airflow_provider_tdengine.migration.comparing import Kind, Verdict, write
+        from airflow_provider_tdengine.migration.comparing import Kind, write
         from airflow_provider_tdengine.migration.fleet import at_once, named
-        from airflow_provider_tdengine.migration.structure import make_objects
 
         if self._is_last:
             self._check_upstream(context)
         options = self.migration_options(context)
         if options.dry_run:
             raise AirflowSkipException("Dry run: there is nothing to compare")
-        if options.verify == "none" or not options.copies_history:
-            why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
-            verdict = Verdict(not_compared=why)
-            log.warning("%s", verdict.words)
-            context["ti"].xcom_push("verdict", verdict.to_dict())
-            with clear_failures():
-                made = self.of_each(options, context, lambda one, source, target: make_objects(source, target, one))
-                if made.broken:
-                    verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
-                    context["ti"].xcom_push("verdict", verdict.to_dict())
-                stop_on(one for name, found in made.broken.items() for one in named(name, found))
-            return {"verdict": verdict.to_dict()}
-        self._known = None if self.batches is None else _Known.of(self.batches[:], (self.compared or ())[:])
         self._is_fleet, self._at_once = options.is_fleet, at_once(options)
+        if options.verify == "none" or not options.copies_history:
+            return self._pass_by(options, context)
         with clear_failures():
+            self._known = self._said_before(options)
             try:
-                outcome = self.of_each(options, context, partial(self._look, context))
+                outcome = self.of_each_in_turn(options, context, partial(self._look, context))
             except Stopped:
                 raise failure([_STOPPED], retryable=True) from None
         verdict, proof = _proved(options, outcome)
@@ -293,26 +292,75 @@ class TDengineVerifyOperator(ComparingOperator):
             "databases": {name: one.comparison.to_dict() for name, one in outcome.done.items()},
         }
 
-    def broken_before(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
-        """The same, and databases of which the plan and the list that is meant by now do not agree."""
-        broken = super().broken_before(options, context)
-        if self._is_last and options.is_fleet and options.copies_history:
-            planned = [name for one in self.pushed_before("planned", context) for name in one.get("databases", ())]
-            batches: Sequence[Mapping[str, Any]] = self.batches or ()
-            copied = [part["database"] for one in batches for part in one.get("parts", ())]
-            return {**_gone(options, copied), **_unplanned(options, planned), **broken}
-        return broken
+    def _pass_by(self, options: MigrationOptions, context: Context) -> dict[str, object]:
+        """Compare nothing, but see that all has been done that was planned."""
+        from airflow_provider_tdengine.migration.comparing import Verdict
+        from airflow_provider_tdengine.migration.fleet import named
+        from airflow_provider_tdengine.migration.structure import make_objects
 
-    def _look(self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog) -> _Looked:
-        """Compare a database, and make its other objects where nothing differs."""
+        why = f"verify is {options.verify}, schema is {options.schema}, mode is {options.mode}"
+        verdict = Verdict(not_compared=why)
+        log.warning("%s", verdict.words)
+        context["ti"].xcom_push("verdict", verdict.to_dict())
+
+        def make(one: MigrationOptions, source: Catalog, target: Catalog) -> list[Made]:
+            self._check_copied(one)
+            if persist(source.database) is None:
+                raise MigrationStopped([source.missing("source_database")])
+            return make_objects(source, target, one)
+
+        with clear_failures():
+            self._known = self._said_before(options)
+            made = self.of_each(options, context, make)
+            if made.broken:
+                verdict = Verdict(not_compared=f"{', '.join(made.broken)} failed; {why}")
+                context["ti"].xcom_push("verdict", verdict.to_dict())
+            stop_on(one for name, found in made.broken.items() for one in named(name, found))
+        return {"verdict": verdict.to_dict()}
+
+    def left_out(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """Databases of which the plan and the list that is meant by now do not agree."""
+        if not (self._is_last and options.is_fleet and options.copies_history):
+            return {}
+        pushed = self.pushed_before("planned", context)
+        planned = [name for one in pushed for name in one.get("databases", ())]
+        earlier = [name for one in pushed for name in one.get("gone", ())]
+        return {**_gone(options, (*planned, *earlier)), **_unplanned(options, planned)}
+
+    def _look(
+        self, context: Context, options: MigrationOptions, source: Catalog, target: Catalog
+    ) -> Callable[[], _Looked]:
+        """Compare a database.
+
+        Returns:
+            What is left to do: to make its other objects where nothing differs; and before, if need be, to ask.
+        """
+        began = time.monotonic()
+        compare = self._comparing(source, target, options, context)
+        comparison = compare(frozenset())
+        conclude = partial(self._conclude, context, options, source, target, time.monotonic() - began)
+        if options.delete_extra != ASK:
+            return partial(same, conclude(comparison))
+
+        def ask() -> _Looked:
+            with source, target:
+                return conclude(self.compared_as_approved(context, options, comparison, compare))
+
+        return ask
+
+    def _conclude(
+        self,
+        context: Context,
+        options: MigrationOptions,
+        source: Catalog,
+        target: Catalog,
+        seconds: float,
+        comparison: Comparison,
+    ) -> _Looked:
+        """Keep what a comparison came to, and make the database's other objects where nothing differs."""
         from airflow_provider_tdengine.migration.comparing import Kind, certificate, keep_results
         from airflow_provider_tdengine.migration.structure import make_objects
 
-        # The limits are of all databases together.
-        own = options.divided(self._at_once)
-        began_comparing = time.monotonic()
-        comparison = self.compared_as_approved(context, options, self._comparing(source, target, own, context))
-        seconds = time.monotonic() - began_comparing
         keep_results(source, target, options, comparison, run_name(context), seconds)
         made = [] if comparison.verdict.kind is Kind.DIFFERENT else make_objects(source, target, options)
         began = context["dag_run"].start_date or context["dag_run"].run_after
@@ -354,6 +402,63 @@ class TDengineVerifyOperator(ComparingOperator):
             names = f" ({', '.join(idle)} did not run)" if idle else ""
             raise failure([f"Nothing was compared: a task before this one failed{names}", "  → Clear that one"])
 
+    def _said_before(self, options: MigrationOptions) -> _Known | None:
+        """What the tasks before came to, None where there are none; what was copied where nothing was compared.
+
+        Raises:
+            MigrationStopped: it cannot be read.
+        """
+        if self.batches is None:
+            return None
+        compared, copied = (None, self.copied) if options.verify == "none" else (self.compared, None)
+        try:
+            # Only a slice of XComs is fetched by one call.
+            return _Known.of(self.batches[:], (compared or ())[:], None if copied is None else copied[:])
+        except (KeyError, TypeError) as error:
+            log.debug("It cannot be read", exc_info=error)
+            raise MigrationStopped(
+                [
+                    Finding(
+                        "What the tasks before this one have said",
+                        "another version of this package has written it",
+                        "Clear those that compare the batches, with all that follows",
+                    )
+                ]
+            ) from None
+
+    def _check_copied(self, options: MigrationOptions) -> None:
+        """See that all batches of a database have been copied, where nothing is compared: a plan may be newer.
+
+        Raises:
+            MigrationStopped, AirflowFailException: one has not.
+        """
+        if self._known and self._known.copied is not None:
+            self._done(self._known, options.source_database if self._is_fleet else "", self._known.copied, "copied")
+
+    def _done(self, known: _Known, name: str, done: Collection[str], what: str) -> list[Batch]:
+        """The batches of a database, all of which have been done.
+
+        Parameters:
+            known: what the tasks before came to.
+            name: of the database, of a fleet.
+            done: identities of batches.
+            what: was done to them.
+
+        Raises:
+            MigrationStopped, AirflowFailException: one has not been done.
+        """
+        batches = [batch for batch in known.batches if batch.database in ("", name)]
+        missing = [batch.label for batch in batches if batch.identity not in done]
+        if not missing:
+            return batches
+        verb = "has" if len(missing) == 1 else "have"
+        found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} {verb} not been {what}"
+        if self._is_fleet:
+            raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
+        lines = [f"  {label}" for label in missing[:_SHOWN]]
+        more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
+        raise failure([f"{found}:", *lines, *more, f"  → {_CURE}"])
+
     def _comparing(
         self, source: Catalog, target: Catalog, options: MigrationOptions, context: Context
     ) -> Callable[[frozenset[Deletion]], Comparison]:
@@ -364,28 +469,22 @@ class TDengineVerifyOperator(ComparingOperator):
         name = options.source_database if self._is_fleet else ""
         refused, stop = self.refused(options, context, name), self.stop_event()
 
+        def own(approved: frozenset[Deletion]) -> MigrationOptions:
+            """The limits are of all databases together; when somebody has approved, one is compared after the other."""
+            return options if approved else options.divided(self._at_once)
+
         def compare(approved: frozenset[Deletion]) -> Comparison:
-            return verify(source, target, options, refused, approved=approved, is_end_implied=implied, stop=stop)
+            return verify(source, target, own(approved), refused, approved=approved, is_end_implied=implied, stop=stop)
 
         if known is None:
             return compare
-        batches = [batch for batch in known.batches if batch.database in ("", name)]
-        if missing := [batch.label for batch in batches if batch.identity not in known.compared]:
-            verb = "has" if len(missing) == 1 else "have"
-            found = f"{len(missing):,} of {number(len(batches), 'batch', 'batches')} {verb} not been compared"
-            if self._is_fleet:
-                raise MigrationStopped([Finding(f"Database {name!r}", found, _CURE)])
-            lines = [f"  {label}" for label in missing[:_SHOWN]]
-            more = [f"  and {len(missing) - _SHOWN:,} more"] if len(missing) > _SHOWN else []
-            raise failure([f"{found}:", *lines, *more, f"  → {_CURE}"])
+        batches = self._done(known, name, known.compared, "compared")
         compared = [known.compared[batch.identity] for batch in batches]
 
         def add_up(approved: frozenset[Deletion]) -> Comparison:
             again = partial(compare_batch, source, target, again=True, refused=refused, approved=approved, stop=stop)
             done = [
-                again(batch, self.batch_options(context, batch)).after(one)
-                if approved.intersection(one.deletions)
-                else one
+                again(batch, options).after(one) if approved.intersection(one.deletions) else one
                 for batch, one in zip(batches, compared, strict=True)
             ]
             # What was deleted is counted once.
@@ -393,7 +492,7 @@ class TDengineVerifyOperator(ComparingOperator):
             return conclude(
                 source,
                 target,
-                options,
+                own(approved),
                 batches,
                 done,
                 refused=refused,
@@ -427,24 +526,32 @@ class _Known:
     Parameters:
         batches: of the plan.
         compared: by their identity.
+        copied: identities of batches that have been copied, where nothing is compared; None where that is not known.
     """
 
     batches: list[Batch]
     compared: dict[str, BatchComparison]
+    copied: set[str] | None = None
 
     @classmethod
-    def of(cls, planned: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> _Known:
-        """From what tasks returned, of batches or of packs."""
+    def of(
+        cls,
+        planned: Sequence[Mapping[str, Any]],
+        compared: Sequence[Mapping[str, Any]],
+        copied: Sequence[Mapping[str, Any]] | None = None,
+    ) -> _Known:
+        """From what tasks returned, of batches or of packs.
+
+        Raises:
+            KeyError, TypeError: another version has written it.
+        """
         from airflow_provider_tdengine.migration.comparing import BatchComparison
         from airflow_provider_tdengine.migration.copying import Batch
 
-        batches = [batch for one in planned for batch in one.get("parts", [one])]
-        known = cls([Batch.from_dict(batch) for batch in batches], {})
-        for part in (part for one in compared for part in one.get("parts", [one]) if "failed" not in part):
-            result = BatchComparison.from_dict(part)
-            # Of a plan that had more batches, the XComs of the last ones are still there.
-            known.compared.setdefault(result.batch, result)
-        return known
+        batches = [Batch.from_dict(batch) for one in planned for batch in one.get("parts", [one])]
+        results = [BatchComparison.from_dict(part) for part in done_parts(compared, len(planned))]
+        copies = [Batch.from_dict(part["batch"]).identity for part in done_parts(copied or (), len(planned))]
+        return cls(batches, {result.batch: result for result in results}, None if copied is None else {*copies})
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,8 +619,8 @@ def _proved(options: MigrationOptions, outcome: Outcome[_Looked]) -> tuple[Verdi
     return verdict, fleet_certificate(options, verdict, proofs, outcome.broken)
 
 
-def _gone(options: MigrationOptions, copied: Iterable[str]) -> dict[str, list[Finding]]:
-    """What to say of databases of batches that are not meant any more: a pattern meant them when that was planned."""
+def _gone(options: MigrationOptions, planned: Iterable[str]) -> dict[str, list[Finding]]:
+    """What to say of databases that are not meant any more: a pattern meant them when they were planned."""
     return {
         name: [
             Finding(
@@ -522,7 +629,7 @@ def _gone(options: MigrationOptions, copied: Iterable[str]) -> dict[str, list[Fi
                 "See whether that was meant; if so, start over, or start a new run",
             )
         ]
-        for name in copied
+        for name in planned
         if name not in options.databases
     }
 
@@ -552,10 +659,10 @@ def _in_words(comparison: Comparison, cure: str) -> list[str]:
         lines += ["Rows that differ, the first ones:", *(f"  {row}" for row in comparison.shown[:_SHOWN])]
     if comparison.obstacle:
         lines.append(f"It cannot be repaired: {comparison.obstacle}")
-    if comparison.deletions:
-        rows = number(sum(one.rows for one in comparison.deletions), "row")
+    if comparison.waiting:
+        rows = number(comparison.waiting, "row")
         lines.append(
-            f"  → {rows} that only the target has would have been deleted, which was rejected, or did not help"
+            f"  → {rows} that only the target has would have been deleted; nobody has approved that, or it did not help"
         )
     elif comparison.extra:
         lines.append("  → Rows that only the target has are deleted with the option delete_extra")

@@ -138,7 +138,7 @@ class FollowingOperator(AskingOperator, MigrationOperator):
 
         Raises:
             AirflowException: `on_kill` was called.
-            AirflowFailException: a person has rejected a change.
+            AirflowFailException: a change was not approved.
             TDengineError: what no retry cured.
         """
         from airflow_provider_tdengine.migration.following import ChangesProposed
@@ -159,13 +159,13 @@ class FollowingOperator(AskingOperator, MigrationOperator):
         """Ask a person whether statements may be run in the target.
 
         Raises:
-            AirflowFailException: rejected.
+            AirflowFailException: it was not approved.
         """
         subject = f"The structure of {options.source_database} has changed: change {options.target}, too?"
         rejected = "Until then nothing is followed; rejected, the task fails."
         if not self.is_approved(context, subject, rejected, statements):
             cure = "Clear this task to be asked again, or make the change in the target by hand first"
-            raise failure([f"{subject} It was rejected", *statements[:_SHOWN], f"  → {cure}"])
+            raise failure([f"{subject} Nobody has approved it", *statements[:_SHOWN], f"  → {cure}"])
 
     def _caught_up(
         self,
@@ -492,7 +492,7 @@ class TDengineFinishOperator(FollowingOperator):
                     return verify(source, target, past, letters, approved=approved)
 
                 began = time.monotonic()
-                comparison = self.compared_as_approved(context, past, compare)
+                comparison = self.compared_as_approved(context, past, compare(frozenset()), compare)
                 keep_results(source, target, options, comparison, run_name(context), time.monotonic() - began)
                 verdict, lines = comparison.verdict, [f"  {one}" for one in comparison.differences]
                 proof = certificate(source, target, options, comparison, (begin, end))

@@ -36,12 +36,18 @@ from airflow_provider_tdengine.migration.findings import (
     stop_on,
 )
 from airflow_provider_tdengine.migration.headway import Headway
-from airflow_provider_tdengine.migration.options import OPTIONS, MigrationOptions, is_connection, no_connection
+from airflow_provider_tdengine.migration.options import (
+    OPTIONS,
+    MigrationOptions,
+    fleet_of,
+    is_connection,
+    no_connection,
+)
 from airflow_provider_tdengine.migration.storage import digest, folder_findings
 from airflow_provider_tdengine.operators.asking import check_dag
 from airflow_provider_tdengine.operators.lineage import added, batch_lineage
 from airflow_provider_tdengine.operators.metrics import Metrics
-from airflow_provider_tdengine.operators.packs import Part, broken_of, each_part, label_of, sums
+from airflow_provider_tdengine.operators.packs import INSTANCE, Part, broken_of, each_part, label_of, sums
 from airflow_provider_tdengine.operators.progress import Pace, plan_store, task_progress
 from airflow_provider_tdengine.operators.shared import mark_folders, not_shared, run_folder
 
@@ -204,6 +210,10 @@ class MigrationOperator(OptionsOperator):
         found = self.pushed_before(BROKEN, context) if options.is_fleet else []
         return {database: received(findings) for pushed in found for database, findings in pushed.items()}
 
+    def left_out(self, options: MigrationOptions, context: Context) -> dict[str, list[Finding]]:
+        """What this task finds to stand in the way of databases of a fleet, without looking at them."""
+        return {}
+
     def pushed_before(self, key: str, context: Context) -> list[Mapping[str, Any]]:
         """The XComs of a key of all tasks before this one; of another migration of the DAG, which has a group of its
         own, they are none.
@@ -239,17 +249,32 @@ class MigrationOperator(OptionsOperator):
             MigrationStopped: no database is left.
             TDengineError: what no retry cured.
         """
-        from airflow_provider_tdengine.migration.fleet import of_each
+        return self.of_each_in_turn(options, context, lambda *given: partial(same, action(*given)))
+
+    def of_each_in_turn(
+        self,
+        options: MigrationOptions,
+        context: Context,
+        action: Callable[[MigrationOptions, Catalog, Catalog], Callable[[], _T]],
+    ) -> Outcome[_T]:
+        """The same, where something is left to do at the end that only the thread may do which runs the task.
+
+        Parameters:
+            options: of the migration.
+            context: of the task.
+            action: gives what is left to do.
+        """
+        from airflow_provider_tdengine.migration.fleet import in_turn, of_each
 
         ends = self.ends(options)
 
-        def act(one: MigrationOptions) -> _T:
+        def act(one: MigrationOptions) -> Callable[[], _T]:
             source, target = ends(one)
             with source, target:
                 return action(one, source, target)
 
         before = self.broken_before(options, context)
-        outcome = of_each(options, act, before)
+        outcome = in_turn(options, of_each(options, act, {**self.left_out(options, context), **before}))
         tell_broken({name: found for name, found in outcome.broken.items() if name not in before}, context)
         return outcome
 
@@ -296,6 +321,11 @@ class MigrationOperator(OptionsOperator):
         from airflow_provider_tdengine.migration.catalog import Catalog
 
         return Catalog(client(options.target_conn_id, "target_conn_id"), options.target)
+
+
+def same(value: _T) -> _T:
+    """What is given; of what is done already, nothing is left to do."""
+    return value
 
 
 def tell_broken(broken: Mapping[str, Sequence[Finding]], context: Context) -> None:
@@ -530,13 +560,13 @@ class TDengineResolveOperator(MigrationOperator):
         names = [name for name in options.databases if name not in empty]
         options = replace(
             first.options,
-            source_database=", ".join(names),
+            source_database=fleet_of(names),
             target_database=options.target_database,
             name=options.name,
         )
         facts = [
             ("migration", options.label),
-            ("source", f"{wording.number(len(names), 'database')} on {source.address}: {options.source_database}"),
+            ("source", f"{wording.number(len(names), 'database')} on {source.address}: {', '.join(names)}"),
             ("target", f"{options.target} on {known(options.target_conn_id, 'target_conn_id').address}"),
             ("no tables, left out", ", ".join(empty)),
         ]
@@ -577,7 +607,8 @@ class TDengineSchemaSyncOperator(MigrationOperator):
 class TDenginePlanOperator(MigrationOperator):
     """Cuts the migration into batches, for the mapped copy tasks.
 
-    What it adds up to is the XCom `planned`: rows and batches.
+    What it adds up to is the XCom `planned`: rows and batches; of a fleet the rows of each of its `databases`, too, and
+    those that are `gone` of an earlier plan of this run.
 
     Returns:
         A `migration.planning.Batch` each, as dictionaries; none with `dry_run`, which shows the plan and stops.
@@ -596,7 +627,7 @@ class TDenginePlanOperator(MigrationOperator):
             log.info("No rows of before are copied: schema is %s, mode is %s", options.schema, options.mode)
             return []
         kept = plan_store(context, options)
-        known = kept.load()
+        known, before = kept.load(), kept.databases
         with clear_failures(context):
             plans = self.of_each(
                 options,
@@ -615,12 +646,15 @@ class TDenginePlanOperator(MigrationOperator):
             new = [batch for own in plans.values() for batch in own if batch.identity not in there]
             packs = packed(new, known, MOST_BATCHES)
             tasks, batches = packs, [batch for pack in packs for batch in pack.parts]
-        kept.save(batches)
+        # Those that have gone since: nothing else knows of one without rows.
+        before = list(dict.fromkeys([*before, *plans])) if options.is_fleet else []
+        kept.save(batches, before)
         Metrics(context).planned(batches)
         told(f"The plan{_of_databases(options, plans)}", plan_facts(batches))
         planned: dict[str, object] = {"rows": sum(batch.rows for batch in batches), "batches": len(tasks)}
         if options.is_fleet:
             planned["databases"] = {name: sum(batch.rows for batch in own) for name, own in plans.items()}
+            planned["gone"] = [name for name in before if name not in options.databases]
         context["ti"].xcom_push("planned", planned)
         return [task.to_dict() for task in tasks]
 
@@ -647,10 +681,10 @@ class TDengineRangeMigrationOperator(MigrationOperator):
     With `.partial(map_index_template=TDengineRangeMigrationOperator.map_index_template)` the grid names the tables.
 
     Returns:
-        The batch, what its copy came to (`migration.copying.Copied`), and of that for people: rows that arrived, bytes,
-        refused rows and the folder of their dead letters, rows left behind as too old, collisions of cut timestamps,
-        seconds of this try, strategy. Of a pack the same of each part as `parts`, those that failed with `failed`, and
-        the sums.
+        The number of the instance, the batch, what its copy came to (`migration.copying.Copied`), and of that for
+        people: rows that arrived, bytes, refused rows and the folder of their dead letters, rows left behind as too
+        old, collisions of cut timestamps, seconds of this try, strategy. Of a pack the same of each part as `parts`,
+        those that failed with `failed`, and the sums.
     """
 
     map_index_template = "{{ task.batch_label }}"
@@ -684,9 +718,10 @@ class TDengineRangeMigrationOperator(MigrationOperator):
         with clear_failures(context), Headway("Copying", batch.rows) as headway:
             try:
                 ends = self.source(options), self.target(options)
-                return self._copy(batch, options, ends, progress, Pace(context), headway, context)
+                copied = self._copy(batch, options, ends, progress, Pace(context), headway, context)
             except Stopped as stopped:
                 raise failure([str(stopped)], retryable=True) from None
+        return {INSTANCE: context["ti"].map_index, **copied}
 
     def _copy_pack(self, pack: Pack, options: MigrationOptions, context: Context) -> dict[str, object]:
         """Copy batch by batch; what fails for good is put down, and the next one begun."""
@@ -707,7 +742,7 @@ class TDengineRangeMigrationOperator(MigrationOperator):
             except Stopped as stopped:
                 raise failure([str(stopped)], retryable=True) from None
         leave_out(parts, context)
-        return sums(parts)
+        return {INSTANCE: context["ti"].map_index, **sums(parts)}
 
     def _copy(
         self,

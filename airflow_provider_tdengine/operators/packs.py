@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 Part = dict[str, Any]
 """What a batch of a pack came to; of one that failed, `batch`, `failed`: what was found, and `retryable`."""
 
+INSTANCE = "instance"
+"""In what a mapped task returns, its number: XComs outlive instances, those that there are no more, too."""
+
+
+def done_parts(returned: Iterable[Mapping[str, Any]], instances: int) -> list[Part]:
+    """What was done, batch by batch, by those instances of a mapped task that there are.
+
+    Parameters:
+        returned: by all instances, of batches or of packs.
+        instances: how many there are.
+    """
+    there = [one for one in returned if (one.get(INSTANCE) or 0) < instances]
+    return [part for one in there for part in one.get("parts", [one]) if "failed" not in part]
+
 
 def label_of(values: Mapping[str, object]) -> str:
     """What the grid calls a batch or a pack."""

@@ -162,11 +162,15 @@ class PlanStore:
     Parameters:
         store: the task's state store; None where Airflow has none, and nothing is kept.
         identity: of what is planned; a plan of something else is not used.
+
+    Attributes:
+        databases: of a fleet, those that have been planned by what was loaded.
     """
 
     def __init__(self, store: TaskStateStoreAccessor | None, identity: str) -> None:
         self._store = store
         self._identity = identity
+        self.databases: list[str] = []
 
     def load(self) -> list[Batch]:
         """What was kept, nothing if nothing was."""
@@ -188,10 +192,17 @@ class PlanStore:
             # A part of it was written, and then no more: tables would be in no batch, or in two.
             log.warning("The plan that was kept is not whole; it is made anew")
             return []
+        databases = head.get("databases")
+        self.databases = [str(name) for name in databases] if isinstance(databases, list) else []
         return batches
 
-    def save(self, batches: Sequence[Batch]) -> None:
-        """Keep them; a plan that cannot be kept is made anew when it is cleared."""
+    def save(self, batches: Sequence[Batch], databases: Sequence[str] = ()) -> None:
+        """Keep them; a plan that cannot be kept is made anew when it is cleared.
+
+        Parameters:
+            batches: of the plan.
+            databases: see the attribute.
+        """
         if self._store is None:
             return
         parts = [batches[start : start + _BATCHES_A_PART] for start in range(0, len(batches), _BATCHES_A_PART)]
@@ -199,7 +210,12 @@ class PlanStore:
             for number, part in enumerate(parts):
                 values = cast("list[JsonValue]", [batch.to_dict() for batch in part])
                 self._store.set(f"{_PLAN}-{number}", values, retention=_NEVER)
-            head: JsonValue = {"of": self._identity, "parts": len(parts), "digest": _digest_of(batches)}
+            head: JsonValue = {
+                "of": self._identity,
+                "parts": len(parts),
+                "digest": _digest_of(batches),
+                "databases": list(databases),
+            }
             self._store.set(_PLAN, head, retention=_NEVER)
         except AirflowRuntimeError as error:
             log.warning("The plan was not kept: %s", error)

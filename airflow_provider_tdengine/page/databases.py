@@ -52,8 +52,8 @@ def members(session: Session, migration: Migration, certificate: Mapping[str, An
     planned = migration.planned_databases
     rows, found = _rows(session, migration), dict(_found(session, migration))
     result = []
-    for one in migration.asked.members:
-        name = one.source_database
+    # Of those that are not meant any more, what was found is said.
+    for name in dict.fromkeys([*migration.asked.databases, *found]):
         verdict, count, total = proofs.get(name), rows.get(name, 0), planned.get(name)
         words, kind, state = found.get(name, ""), "", State.CREATED
         if verdict:
@@ -63,7 +63,7 @@ def members(session: Session, migration: Migration, certificate: Mapping[str, An
             state = State.FAILED
         elif total is not None:
             state = State.WAITING if not count and total else State.RUNNING
-        result.append(Member(name, one.target, state, count, total, words, kind))
+        result.append(Member(name, migration.asked.target_of(name), state, count, total, words, kind))
     return result
 
 

@@ -80,7 +80,9 @@ CASES = {
         "Not compared: verify is none",
         "running",
     ),
-    "resolve_failed": Case({"stables": "goods"}, states("f u u u u f u u u u"), "(plan, verify did not run)", "failed"),
+    "resolve_failed": Case(
+        {"stables": "goods"}, states("f u u u u f u u u u"), "(copy, plan, verify did not run)", "failed"
+    ),
     "copy_failed": Case(NANO, states("s s s sf u f u u u u"), "(verify did not run)", "failed"),
     "copy_failed_verify_none": Case(
         {**NANO, "verify": "none"}, states("s s s sf u f u u u u"), "(verify did not run)", "failed"

@@ -11,7 +11,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -59,7 +59,7 @@ SHOWN = 20
 """Differences that a result names; it says how many there are."""
 
 _MOST_DELETIONS, _VALUES = 1000, 4
-"""Deletions of a batch that a person is asked for at once, and values of a row that are shown of each."""
+"""Deletions of a batch that a person is asked for at once, the others then, and values of a row that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class BatchComparison:
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
-        deletions: those that a person is to be asked for first.
+        waiting: how many rows a person is to be asked for before they are deleted.
+        deletions: those of them that are asked for at once.
         obstacle: why what differs cannot be mended, if that was tried in vain.
     """
 
@@ -145,6 +146,7 @@ class BatchComparison:
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
+    waiting: int = 0
     deletions: list[Deletion] = field(default_factory=list)
     obstacle: str = ""
 
@@ -174,16 +176,17 @@ class BatchComparison:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError, TypeError: not what `to_dict` gives.
+            KeyError, TypeError: it lacks something that `to_dict` gives.
         """
-        differences, deletions = stored["differences"], stored.get("deletions", [])
+        differences, deletions = stored["differences"], stored["deletions"]
         if not isinstance(differences, list) or not isinstance(deletions, list):
             raise TypeError("the differences, or deletions, of a comparison are no list")
         lists = {
             "differences": [Difference(**one) for one in differences],
             "deletions": [Deletion(**one) for one in deletions],
         }
-        return cls(**{**stored, **lists})  # type: ignore[arg-type]
+        known = {one.name: stored[one.name] for one in fields(cls)}
+        return cls(**{**known, **lists})  # type: ignore[arg-type]
 
 
 def compare_batch(
@@ -565,6 +568,7 @@ class _BatchComparer:
         kept = [piece for piece in pieces if not self._refused.get(brief.target_name(piece.table))]
         deleted, deletes = 0, self._options.delete_extra != "false"
         self._result.deletions.clear()
+        self._result.waiting = 0
         if deletes and not brief.databases[0].keep:
             log.warning("Nothing is deleted: the account may not see the source's KEEP, by which rows may have gone")
         elif deletes:
@@ -690,6 +694,7 @@ class _BatchComparer:
         deletion = Deletion(name, first, last, rows, example, self._brief.databases[1].precision.value, f"{hashes:x}")
         if deletion in self._approved:
             return True
+        self._result.waiting += rows
         if len(self._result.deletions) < _MOST_DELETIONS:
             self._result.deletions.append(deletion)
         return False

@@ -120,7 +120,8 @@ class Comparison:
         mended: tables of which rows were copied again.
         mended_rows: how many rows.
         deleted: how many rows that only the target had were deleted.
-        deletions: those that a person is to be asked for first.
+        waiting: how many rows a person is to be asked for before they are deleted.
+        deletions: those of them that are asked for at once.
         tags: how many tag values were corrected.
         levels: number of batches by how they were compared.
         as_of: see `Verdict`.
@@ -147,6 +148,7 @@ class Comparison:
     mended: int = 0
     mended_rows: int = 0
     deleted: int = 0
+    waiting: int = 0
     deletions: list[Deletion] = field(default_factory=list)
     tags: int = 0
     levels: dict[str, int] = field(default_factory=dict)
@@ -192,8 +194,7 @@ class Comparison:
     @property
     def waits(self) -> bool:
         """Whether nothing differs but rows that a person is to be asked for."""
-        asked = sum(deletion.rows for deletion in self.deletions)
-        return bool(asked) and asked == self.extra and not (self.missing or self.changed)
+        return bool(self.waiting) and self.waiting == self.extra and not (self.missing or self.changed)
 
     def facts(self) -> wording.Facts:
         """What people read."""
@@ -264,6 +265,7 @@ class Comparison:
         self.mended += batch.mended
         self.mended_rows += batch.mended_rows
         self.deleted += batch.deleted
+        self.waiting += batch.waiting
         self.deletions += batch.deletions
         self.levels[batch.level] = self.levels.get(batch.level, 0) + 1
         self.obstacle = self.obstacle or batch.obstacle

@@ -16,7 +16,7 @@ from airflow_provider_tdengine.migration import retry, wording
 from airflow_provider_tdengine.migration.background import in_background
 from airflow_provider_tdengine.migration.catalog import Catalog, Scope, patiently, pinned
 from airflow_provider_tdengine.migration.findings import Finding, MigrationStopped, stop_on
-from airflow_provider_tdengine.migration.options import MigrationOptions, onto_itself, results_in
+from airflow_provider_tdengine.migration.options import MigrationOptions, fleet_of, onto_itself, results_in
 from airflow_provider_tdengine.migration.planning.names import selected
 from airflow_provider_tdengine.migration.planning.preflight import generation_findings
 from airflow_provider_tdengine.migration.retry import persist
@@ -100,10 +100,6 @@ def requested(
     is_read = source is None
     source = source or mistakes.side(_SOURCE, lambda: client(options.source_conn_id, _SOURCE), options.source_database)
     target = mistakes.side(_TARGET, lambda: client(options.target_conn_id, _TARGET), options.target)
-    if source and target and is_read and options.source_conn_id != options.target_conn_id:
-        mistakes.findings += same_database(source, target)
-        if options.results_database == source.name and _is_one_server(source, target):
-            mistakes.findings += results_in("source", options)
     mistakes.wait_for([(option, side) for option, side in ((_SOURCE, source), (_TARGET, target)) if side])
     if source and mistakes.answers(_SOURCE):
         # Of options without a mistake, the whole structure is read below.
@@ -111,6 +107,9 @@ def requested(
         mistakes.asking(_SOURCE, source, lambda: _source_findings(source, whose))
     if target and mistakes.answers(_TARGET):
         mistakes.asking(_TARGET, target, lambda: _target_findings(target, completed))
+    is_twofold = is_read and options.source_conn_id != options.target_conn_id
+    if source and target and is_twofold and mistakes.answers(_SOURCE) and mistakes.answers(_TARGET):
+        mistakes.asking(_TARGET, target, lambda: [*same_database(source, target), *_results(source, target, options)])
     mistakes.stop()
     assert source is not None
     assert target is not None
@@ -136,8 +135,8 @@ def expanded(options: MigrationOptions, source: Client, target: Client) -> Migra
     names = persist(Catalog(source, "").database_names, patience=retry.FIRST_CONTACT)
     meant = selected(names, options.source_database, "source_database", str(source.address))
     stop_on(_cannot_be_listed(meant, options))
-    found = MigrationOptions.checked({**options.to_dict(), "source_database": ", ".join(meant)})
-    stop_on(_in_the_way(found, source, target))
+    found = MigrationOptions.checked({**options.to_dict(), "source_database": fleet_of(meant)})
+    stop_on(persist(lambda: list(_in_the_way(found, source, target)), patience=retry.FIRST_CONTACT))
     return found
 
 
@@ -156,7 +155,7 @@ def _cannot_be_listed(names: Iterable[str], options: MigrationOptions) -> Iterat
 def _in_the_way(options: MigrationOptions, source: Client, target: Client) -> Iterator[Finding]:
     """Databases of one server that are read and written at once."""
     for one in options.members:
-        if one.target in options.databases and _is_one(Catalog(source, one.target), Catalog(target, one.target)):
+        if one.target in options.databases and _is_one(source, target, one.target):
             yield Finding(
                 "Option 'source_database'",
                 f"{one.target!r} is read, and is the target of {one.source_database!r} on the same server",
@@ -164,18 +163,21 @@ def _in_the_way(options: MigrationOptions, source: Client, target: Client) -> It
             )
 
 
-def _is_one(source: Catalog, target: Catalog) -> bool:
-    """Whether databases of one name are the same; one server may have several addresses."""
-    if str(source.client.address) == str(target.client.address):
+def _is_one(source: Client, target: Client, database: str) -> bool:
+    """Whether databases of one name are the same; one server may have several addresses.
+
+    3.x says to all accounts when a database was made, to the millisecond. A 2.x is no target.
+    """
+    if str(source.address) == str(target.address):
         return True
-    created = [_created(one) for one in (source, target)]
+    created = [_created(Catalog(one, database)) for one in (source, target)]
     return created[0] == created[1] is not None
 
 
 def _created(catalog: Catalog) -> str | None:
-    """When a database was made, to the millisecond, as a 3.x lists it; None where there is none."""
+    """When a database was made, as a 3.x lists it; None where there is none."""
     with catalog:
-        database = persist(catalog.database, patience=retry.FIRST_CONTACT)
+        database = catalog.database()
     return database.options.get("create_time") if database else None
 
 
@@ -346,13 +348,19 @@ def _unanswered(option: str, side: Catalog, error: TDengineError) -> Finding:
 
 
 def same_database(source: Catalog, target: Catalog) -> Iterator[Finding]:
-    """Two connections may lead to one server."""
-    if _is_one_server(source, target) and source.name and source.name == target.name:
+    """Two connections may lead to one server.
+
+    Raises:
+        TDengineError: no answer.
+    """
+    if source.name and source.name == target.name and _is_one(source.client, target.client, source.name):
         yield onto_itself(f"both name the database {source.name!r} of {source.client.address}", "server")
 
 
-def _is_one_server(source: Catalog, target: Catalog) -> bool:
-    return str(source.client.address) == str(target.client.address)
+def _results(source: Catalog, target: Catalog, options: MigrationOptions) -> Iterator[Finding]:
+    """Results that would be written into the source."""
+    if options.results_database == source.name and _is_one(source.client, target.client, source.name):
+        yield from results_in("source", options)
 
 
 def _source_findings(source: Catalog, options: MigrationOptions | None) -> list[Finding]:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from airflow_provider_tdengine.demo.compare import compare
 from airflow_provider_tdengine.migration.catalog import Catalog
 from airflow_provider_tdengine.testing import TDengineBox
 from benchmarks.__main__ import main
+from benchmarks.fleet import ALL, FLEET, STAGES, Fleet
 from benchmarks.measure import (
     Crossing,
     cpu_crosses_at,
@@ -39,6 +41,19 @@ def test_by_files_it_arrives_as_well(make_tdengine_box) -> None:  # type: ignore
     report.files.append(files)
     assert Report.from_dict(report.to_dict()).files == [files]
     assert "dense, 3.3.3.0 → 3.3.3.0 | 2,100 |" in report.markdown()
+
+
+def test_a_fleet_has_a_line_beside_one_database() -> None:
+    stages = {stage: [number, 2.0 * number] for number, stage in enumerate(STAGES)}
+    fleet = Fleet(40, 10_000_000, "3.3.3.0.alpha", "3.3.5.2", "VGROUPS 1", 0.5, 5, 40.0, 50.0, 1.24, stages)
+    report = Report.begin(simulated=False)
+    report.fleets.append(fleet)
+    assert Report.from_dict(report.to_dict()).fleets == [fleet]
+    alone, many = (line for line in report.markdown().splitlines() if line.startswith("| 10,000,000"))
+    assert alone.startswith("| 10,000,000 in 1, 3.3.3.0 → 3.3.5.2, VGROUPS 1 | 0.0 s | 1.0 s |")
+    assert many.endswith("| 10.0 s | 50.0 s | 1.24 | 0.5 |")
+    assert ALL.total == sum(shape.total for shape in FLEET) == 10_000_000
+    assert not fnmatch(ALL.database, "bench_fleet_*"), "the pattern of the fleet means it not"
 
 
 def test_the_package_does_without_them() -> None:

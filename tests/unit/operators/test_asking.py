@@ -18,6 +18,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow_provider_tdengine.approval import approval_dag
 from airflow_provider_tdengine.compat import AirflowFailException, DagRunTriggerException
 from airflow_provider_tdengine.migration.catalog import Catalog
+from airflow_provider_tdengine.migration.comparing import batches
 from airflow_provider_tdengine.operators.asking import APPROVAL_DAG
 from airflow_provider_tdengine.operators.comparison import TDengineReconcileOperator
 from airflow_provider_tdengine.operators.follow import TDengineFollowOperator
@@ -27,6 +28,8 @@ from .conftest import Plant, Store, dag_run, task_instance
 from .test_reconcile import Events, ago, reconcile
 
 NIGHT = dag_run()
+
+from_3 = pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
 
 
 @dataclass
@@ -38,18 +41,24 @@ class People:
         approved: those in which somebody has pressed Approve.
         is_paused: of the DAG; None where it is not there.
         max_tries: of the task that asks; clearing it raises this.
+        pushed: its XComs, which stay until it is tried again.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
     approved: set[str] = field(default_factory=set)
     is_paused: bool | None = False
     max_tries: int = 0
+    pushed: dict[str, Any] = field(default_factory=dict)
 
     def get_dr_count(self, dag_id: str, run_ids: list[str], states: list[str] | None = None) -> int:
         assert dag_id == APPROVAL_DAG
         return sum(run in self.runs and (states is None or self.runs[run] in states) for run in run_ids)
 
-    def xcom_pull(self, *, dag_id: str, run_id: str, task_ids: str, map_indexes: None) -> Any:
+    def xcom_pull(
+        self, *, task_ids: str, map_indexes: int | None, dag_id: str = "m", run_id: str = "r", key: str = ""
+    ) -> Any:
+        if key:
+            return [self.pushed.get(key)]
         assert (dag_id, task_ids) == (APPROVAL_DAG, "approve")
         # One that is rejected fails, and returns nothing.
         return {"chosen_options": ["Approve"]} if run_id in self.approved else None
@@ -65,7 +74,8 @@ class People:
         return {"get_dr_count": self.get_dr_count, "get_dag": self.get_dag, "xcom_pull": self.xcom_pull}
 
     def context(self, task_id: str, **more: Any) -> Any:
-        instance = task_instance(task_id, max_tries=self.max_tries, **self.says)
+        own = {"xcom_push": self.pushed.__setitem__, **self.says}
+        instance = task_instance(task_id, max_tries=self.max_tries, **own)
         return {"dag_run": NIGHT, "ti": instance, "outlet_events": Events(), **more}
 
     def asked(self, action: Any) -> dict[str, str]:
@@ -188,6 +198,25 @@ def test_the_night_changes_no_structure_that_a_person_is_asked_for(plant: Plant,
     assert plant.is_equal
 
 
+@from_3
+def test_more_rows_than_are_asked_for_at_once_are_asked_for_one_after_the_other(
+    plant: Plant, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MOST_DELETIONS", 2)
+    late = ago(hours=30)
+    for step in range(5):
+        plant.source.execute(f"insert into plant.d0 values ({late + 2 * step},2)")
+        plant.target.execute(f"insert into follower.d0 values ({late + 2 * step + 1},3)")
+    subjects = []
+    for _ in range(3):
+        subjects.append(people.asked(lambda: compared(plant, people))["subject"])
+        people.answer("success")
+    rows = ["2 of 5 rows", "2 of 3 rows", "1 row"]
+    assert subjects == [f"Delete {each} of follower that plant does not have?" for each in rows]
+    found = compared(plant, people)
+    assert (found["verdict"]["kind"], found["deleted"]) == ("equal", 5)
+
+
 @pytest.mark.parametrize(("is_paused", "sentence"), [(True, "it is paused"), (None, "it is not there")])
 def test_nobody_waits_for_a_question_that_cannot_be_asked(
     plant: Plant, people: People, is_paused: bool | None, sentence: str
@@ -251,7 +280,9 @@ def test_a_follow_stops_at_a_change_and_goes_on_when_it_is_approved(plant: Plant
     plant.source.execute(f"insert into plant.d8 values ({int(time.time() * 1000)},1,1)")
     people.asked(task)
     people.answer("failed")
-    with pytest.raises(AirflowFailException, match=r"It was rejected\nCREATE TABLE IF NOT EXISTS `follower`.`d8`"):
+    with pytest.raises(
+        AirflowFailException, match=r"Nobody has approved it\nCREATE TABLE IF NOT EXISTS `follower`.`d8`"
+    ):
         task()
     assert ("d8", 8) not in plant.target.execute("select distinct tbname, g from follower.m")
 

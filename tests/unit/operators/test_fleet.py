@@ -6,6 +6,7 @@ import json
 import os
 import random
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def fill(plant: Plant, database: str, tables: int = TABLES, rows: int = ROWS) ->
     box.execute(f"create stable {name}.m (ts timestamp, v double) tags (g int)")
     for i in range(tables):
         some = "".join(f"({T + row},{values.random()})" for row in range(rows))
-        box.execute(f"insert into {name}.d{i} using {name}.m tags ({i}) values {some}")
+        box.execute(f"create table {name}.d{i} using {name}.m tags ({i})")
+        if some:
+            box.execute(f"insert into {name}.d{i} values {some}")
 
 
 def rows(plant: Plant, side: str, database: str) -> list[tuple[object, ...]]:
@@ -87,6 +90,7 @@ def test_all_databases_that_are_meant_arrive_in_a_few_tasks(run: Run, tmp_path: 
         "rows": 240,
         "batches": 2,
         "databases": dict.fromkeys(FLEET, TABLES * ROWS),
+        "gone": [],
     }
     operator = TDengineRangeMigrationOperator(task_id="copy", options=run.resolved, batch=batches[0])
     assert operator.batch_label == "Hall…line_1"
@@ -104,25 +108,46 @@ def test_all_databases_that_are_meant_arrive_in_a_few_tasks(run: Run, tmp_path: 
 
 
 @from_3
-def test_a_person_is_asked_for_one_database_after_the_other(run: Run) -> None:
-    people = People()
-    run.asking = people.says
-    run.options["delete_extra"] = "ask"
+def test_a_person_is_asked_for_one_database_after_the_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    people, limits, threads = People(), [], set()
+
+    def count(**asked: Any) -> int:
+        threads.add(threading.current_thread())
+        return people.get_dr_count(**asked)
+
+    def compare_batch(source: Catalog, target: Catalog, batch: Any, options: MigrationOptions, **given: Any) -> Any:
+        limits.append(options.max_rows_per_second)
+        return compare(source, target, batch, options, **given)
+
+    compare = comparing.compare_batch
+    run.asking = {**people.says, "get_dr_count": count}
+    run.options |= {"delete_extra": "ask", "max_rows_per_second": 1000}
     run.resolve()
     run.sync()
     batches = run.plan()
     copied = run.copy(batches)
-    for database in ("Hall", "line_2"):
-        run.plant.target.execute(f"insert into `{database}_new`.d1 values ({T + 5000},7)")
+    monkeypatch.setattr(comparing.batches, "_MOST_DELETIONS", 1)
+    for database, moment in (("Hall", T + 5000), ("line_2", T + 5000), ("line_2", T - 5000)):
+        run.plant.target.execute(f"insert into `{database}_new`.d1 values ({moment},7)")
     compared = run.verify(copied)
     assert not [key for key in run.xcoms if key[2] == "failure"]
     subjects = set()
-    for _ in range(2):
-        subjects.add(people.asked(lambda: run.certify(batches, compared))["subject"])
+    monkeypatch.setattr(comparing, "compare_batch", compare_batch)
+    for is_answered in (False, True, True):
+        subjects.add(people.asked(partial(run.certify, batches, compared, is_answered=is_answered))["subject"])
         people.answer("success")
-    assert subjects == {f"Delete 1 row of {name}_new that {name} does not have?" for name in ("Hall", "line_2")}
-    assert run.certify(batches, compared)["verdict"]["kind"] == "equal"
+    assert subjects == {
+        "Delete 1 row of Hall_new that Hall does not have?",
+        "Delete 1 of 2 rows of line_2_new that line_2 does not have?",
+        "Delete 1 row of line_2_new that line_2 does not have?",
+    }
+    certified = run.certify(batches, compared, is_answered=True)
+    assert certified["verdict"]["kind"] == "equal"
+    assert [one["deleted"] for one in certified["databases"].values()] == [1, 0, 2, 0]
     assert equal(run.plant, *FLEET)
+    assert threads == {threading.main_thread()}
+    # Each is alone when it is compared again.
+    assert set(limits) == {1000}
 
 
 @from_3
@@ -183,9 +208,23 @@ def test_one_that_is_not_copied_is_no_green_run(run: Run, verify: str) -> None:
 
 @from_3
 @pytest.mark.parametrize("verify", ["full", "none"])
-@pytest.mark.parametrize("lost", ["database line_3", "table line_3.m"])
-def test_one_that_was_planned_and_is_not_meant_any_more_is_no_green_run(run: Run, lost: str, verify: str) -> None:
-    run.options["verify"] = verify
+@pytest.mark.parametrize(
+    ("meant", "lost"),
+    [
+        ("Hall, line_*", "database line_3"),
+        ("Hall, line_*", "table line_3.m"),
+        ("line_3*", "database line_3x"),
+        ("line_*", "database line_4"),
+    ],
+    ids=["database", "tables", "all-but-one", "without-rows"],
+)
+def test_one_that_was_planned_and_is_not_meant_any_more_is_no_green_run(
+    run: Run, meant: str, lost: str, verify: str
+) -> None:
+    run.options |= {"verify": verify, "source_database": meant}
+    lost_database = lost.split()[1].removesuffix(".m")
+    if lost_database not in FLEET:
+        fill(run.plant, lost_database, rows=0 if lost_database == "line_4" else ROWS)
     run.resolve()
     run.sync()
     run.copy(run.plan())
@@ -195,9 +234,24 @@ def test_one_that_was_planned_and_is_not_meant_any_more_is_no_green_run(run: Run
     run.sync()
     batches = run.plan()
     copied = run.copy(batches)
-    with pytest.raises(AirflowFailException, match="Database 'line_3': it was planned, and the source has it no more"):
+    with pytest.raises(AirflowFailException, match=f"'{lost_database}': it was planned, and the source has it no"):
         run.certify(batches, run.verify(copied) if verify == "full" else [])
-    assert run.xcoms["certify", -1, "verdict"]["words"].startswith("Not compared: line_3")
+    assert run.xcoms["certify", -1, "verdict"]["words"].startswith(f"Not compared: {lost_database}")
+    assert list(run.xcoms["certify", -1, "broken"]) == [lost_database]
+
+
+@from_3
+@pytest.mark.parametrize("verify", ["full", "none"])
+def test_one_without_rows_that_vanishes_is_no_green_run(run: Run, verify: str) -> None:
+    run.options["verify"] = verify
+    fill(run.plant, "line_4", rows=0)
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    copied = run.copy(batches)
+    run.plant.source.execute("drop database line_4")
+    with pytest.raises(AirflowFailException, match="no database 'line_4'"):
+        run.certify(batches, run.verify(copied) if verify == "full" else [])
 
 
 @from_3
@@ -217,6 +271,25 @@ def test_one_that_is_mended_and_has_not_been_planned_is_no_green_run(run: Run, v
     del run.xcoms["plan", -1, "broken"]
     with pytest.raises(AirflowFailException, match="Database 'line_1': it has not been planned"):
         run.certify(batches, compared)
+    assert list(run.xcoms["certify", -1, "broken"]) == ["line_1"]
+
+
+@from_3
+def test_a_plan_that_is_newer_than_its_copy_is_no_green_run(run: Run) -> None:
+    run.options["verify"] = "none"
+    run.resolve()
+    run.sync()
+    run.copy(run.plan())
+    run.plant.source.execute("create stable line_2.o (ts timestamp, v double) tags (g int)")
+    run.plant.source.execute(f"insert into line_2.n using line_2.o tags (1) values ({T},1)")
+    # Somebody clears resolve, sync_schema, plan and certify alone.
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    with pytest.raises(AirflowFailException, match="Database 'line_2': 1 of 2 batches have not been copied"):
+        run.certify(batches, [])
+    run.copy(batches)
+    run.certify(batches, [])
 
 
 @from_3
@@ -262,7 +335,7 @@ def test_a_comparison_that_was_killed_is_not_replaced_by_one_of_an_earlier_plan(
     del run.xcoms["verify", 0, "return_value"]
     run.plant.target.execute(f"insert into line_3_new.d1 values ({T},7)")
     run.states = {"copy_1": "removed", "verify_1": "removed", "verify_0": "failed"}
-    with pytest.raises(AirflowFailException, match=r"^verify\[0\] failed\n  → The logs of their tasks say why"):
+    with pytest.raises(AirflowFailException, match="Database 'line_3': 1 of 1 batch have not been compared"):
         run.certify(batches, [run.xcoms["verify", 1, "return_value"]])
 
 
@@ -448,6 +521,12 @@ def test_one_server_may_have_two_addresses(run: Run, monkeypatch: pytest.MonkeyP
     run.options["source_database"] = "line_1*"
     with pytest.raises(AirflowFailException, match="'line_1_new' is read, and is the target of 'line_1'"):
         run.resolve()
+    run.options |= {"source_database": "line_1", "target_database": ""}
+    with pytest.raises(AirflowFailException, match="a database cannot be copied onto itself"):
+        run.resolve()
+    run.options |= {"target_database": "other", "results_database": "line_1"}
+    with pytest.raises(AirflowFailException, match="'results_database': it is 'line_1', the source database"):
+        run.resolve()
 
 
 def test_a_star_means_all_databases_but_the_system_s(run: Run) -> None:
@@ -458,11 +537,11 @@ def test_a_star_means_all_databases_but_the_system_s(run: Run) -> None:
 
 
 @from_3
-def test_a_pattern_that_means_one_database_is_a_migration_of_that_one(run: Run) -> None:
+def test_a_pattern_that_means_one_database_is_a_fleet_of_that_one(run: Run) -> None:
     run.options["source_database"] = "line_1*"
     assert run.all()["verdict"]["words"] == "Equal as copied: 60 rows in 3 tables"
     assert equal(run.plant, "line_1")
-    assert run.xcoms["plan", -1, "planned"] == {"rows": 60, "batches": 1}
+    assert run.xcoms["plan", -1, "planned"] == {"rows": 60, "batches": 1, "databases": {"line_1": 60}, "gone": []}
 
 
 @from_3

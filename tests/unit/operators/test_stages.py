@@ -93,14 +93,19 @@ class Run:
             return {"r": {task: state for task, state in self.states.items() if own.fullmatch(task)}}
 
         def pull(
-            *, task_ids: list[str], key: str = "return_value", map_indexes: range | None = None, **elsewhere: Any
+            *,
+            task_ids: list[str],
+            key: str = "return_value",
+            map_indexes: range | int | None = None,
+            **elsewhere: Any,
         ) -> Any:
             if elsewhere:
                 return self.asking["xcom_pull"](task_ids=task_ids, map_indexes=map_indexes, **elsewhere)
+            some = [map_indexes] if isinstance(map_indexes, int) else map_indexes
             return [
                 value
                 for (task, index, name), value in self.xcoms.items()
-                if task in task_ids and name == key and (map_indexes is None or index in map_indexes)
+                if task in task_ids and name == key and (some is None or index in some)
             ]
 
         attempt = self.tries.get(task_id, 1)
@@ -112,8 +117,10 @@ class Run:
             given["task_state_store"] = self.stores.setdefault((task_id, index), Store())
         return given
 
-    def _execute(self, operator: Any, index: int = -1) -> Any:
-        self.xcoms = {key: value for key, value in self.xcoms.items() if key[:2] != (operator.task_id, index)}
+    def _execute(self, operator: Any, index: int = -1, *, is_answered: bool = False) -> Any:
+        """Try it; where it had asked, and goes on when that is answered, its XComs are still there."""
+        if not is_answered:
+            self.xcoms = {key: value for key, value in self.xcoms.items() if key[:2] != (operator.task_id, index)}
         result = json.loads(json.dumps(operator.execute(self.context(operator.task_id, index))))
         self.xcoms[operator.task_id, index, "return_value"] = result
         return result
@@ -150,12 +157,15 @@ class Run:
         said = ((task, index, key) for task, index, key in sorted(self.xcoms))
         return [self.xcoms[one] for one in said if one[0] == "verify" and one[2] == "return_value"]
 
-    def certify(self, batches: Sequence[dict[str, Any]] | None, compared: Sequence[dict[str, Any]]) -> Any:
+    def certify(
+        self, batches: Sequence[dict[str, Any]] | None, compared: Sequence[dict[str, Any]], *, is_answered: bool = False
+    ) -> Any:
         # It knows which tasks are before it; their XComs come when it runs.
         (operator,) = [task for task in self.dag.tasks if task.task_id == "certify"]
         assert isinstance(operator, TDengineVerifyOperator)
         operator.options, operator.batches, operator.compared = self.resolved, batches, compared
-        return self._execute(operator)
+        operator.copied = [self.xcoms[one] for one in sorted(self.xcoms) if one[0::2] == ("copy", "return_value")]
+        return self._execute(operator, is_answered=is_answered)
 
     def all(self) -> Any:
         """From the first stage to the last; what certify says."""
@@ -236,6 +246,43 @@ def test_each_stage_says_how_far_it_is_and_what_it_came_to(
     # Copying, rows are as many as the batch has.
     (last, *_) = [text for text in caplog.messages[::-1] if text.startswith("Copying: ")]
     assert " of about 300 rows, " in last
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_a_plan_that_is_newer_than_its_copy_is_no_green_run(run: Run) -> None:
+    run.options["verify"] = "none"
+    run.resolve()
+    run.sync()
+    run.copy(run.plan())
+    run.plant.source.execute("create table plant.n (ts timestamp, v int)")
+    run.plant.source.execute(f"insert into plant.n values ({T},1)")
+    run.sync()
+    batches = run.plan()
+    with pytest.raises(AirflowFailException, match="1 of 4 batches have not been copied:\n  tables n"):
+        run.certify(batches, [])
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_a_removed_task_compares_no_batch_of_a_smaller_plan(run: Run) -> None:
+    """Somebody marks the one that compares it now as a success, before it has said anything."""
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    compared = run.verify(run.copy(batches))
+    with pytest.raises(AirflowFailException, match="1 of 2 batches have not been compared"):
+        run.certify(batches[1:], [compared[1], compared[2] | {"instance": 2}])
+
+
+@pytest.mark.parametrize("plant", ["3.3.3.0"], indirect=True, ids=["from-3.3.3.0"])
+def test_what_another_version_has_said_is_to_be_said_again(run: Run) -> None:
+    run.resolve()
+    run.sync()
+    batches = run.plan()
+    compared = run.verify(run.copy(batches))
+    deletion = {"table": "d0", "first": T, "last": T, "rows": 1, "example": "v 1.0", "precision": "ms"}
+    compared[0]["deletions"] = [deletion]
+    with pytest.raises(AirflowFailException, match=r"another version of this package .*\n  → Clear those that compare"):
+        run.certify(batches, compared)
 
 
 def test_one_that_is_cleared_reads_both_sides(run: Run) -> None:
@@ -399,8 +446,9 @@ def test_what_a_plan_of_more_batches_has_left_is_not_added_up(run: Run) -> None:
     batches = run.plan()
     compared = run.verify(run.copy(batches))
     rows = run.certify(batches, compared)["rows"]
-    old = {**compared[0], "batch": "another one"}
-    assert run.certify(batches, [*compared, {**compared[1], "rows": 7}, old])["rows"] == rows
+    left = [{**compared[1], "rows": 7}, {**compared[0], "batch": "another one"}]
+    old = [{**one, "instance": instance} for instance, one in enumerate(left, len(batches))]
+    assert run.certify(batches, [*compared, *old])["rows"] == rows
 
 
 def test_with_verify_none_nothing_is_compared_and_nobody_told(run: Run) -> None:

@@ -74,6 +74,16 @@ def test_each_database_says_how_far_it_is_and_what_stands_in_its_way(fleet: Meta
     assert [one.state for one in members(fleet.session, found, proof) if one.name == "c"] == [State.FAILED]
 
 
+def test_a_database_that_is_gone_or_not_planned_is_shown_with_why(fleet: Metadata) -> None:
+    found = reading.one(fleet.session, "f", "r", "")
+    assert found is not None
+    gone = {**WHY, "object": "Database 'x'", "found": "it was planned, and the source has it no more"}
+    fleet.xcom("f", 7, "certify", "broken", {"x": [gone]})
+    last = members(fleet.session, found, None)[-1]
+    assert (last.name, last.target, last.state) == ("x", "x_new", State.FAILED)
+    assert last.words == "Database 'x': it was planned, and the source has it no more. Change it"
+
+
 def test_a_retry_begins_where_a_database_was_found_broken(fleet: Metadata) -> None:
     fleet.run("f", "r2", 8, "failed")
     fleet.tasks("f", "r2", {**DONE, "copy": "success", "verify": "success", "certify": "failed"})

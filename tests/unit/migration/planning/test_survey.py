@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -219,8 +220,9 @@ def test_users_of_a_server_are_said_once(plants: Plants, target: Client) -> None
 
 
 @pytest.mark.parametrize("plants", ["3.3.3.0"], indirect=True)
-def test_nothing_is_copied_onto_itself(plants: Plants) -> None:
-    found = look(plants, Client(address(plants.box)), databases="plant_*")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_nothing_is_copied_onto_itself(plants: Plants, host: str) -> None:
+    found = look(plants, Client(replace(address(plants.box), host=host)), databases="plant_*")
     assert {finding.object for finding in found.blockers} == {"Options 'source_conn_id' and 'target_conn_id'"}
     assert (len(found.blockers), found.schedule.slots) == (3, [])
     assert "0 of 3 databases can be copied" in text_of(survey_document(found, datetime.now(timezone.utc)))

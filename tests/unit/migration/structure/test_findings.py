@@ -318,16 +318,21 @@ def not_compared_in_a_fleet(pair: BoxPair, folder: Path) -> object:
     return operator._comparing(*pair.catalogs, pair.options(), {"dag_run": run})
 
 
+def said_by_another_version(pair: BoxPair, folder: Path) -> object:
+    operator = TDengineVerifyOperator(task_id="certify", batches=[], compared=[{"rows": 1}])
+    operator.batches = [{}]
+    return operator._said_before(pair.options())
+
+
 def certified(**given: Any) -> Callable[[BoxPair, Path], object]:
     """A fleet of plant and power, where the plan has but power, and one that is gone."""
 
     def happen(pair: BoxPair, folder: Path) -> object:
-        batch = {"database": given["copied"]}
-        operator = TDengineVerifyOperator(task_id="certify", batches=[{"parts": [batch]}])
-        pushed = {"planned": [{"databases": given["planned"]}]}
+        operator = TDengineVerifyOperator(task_id="certify", batches=[])
+        pushed = {"planned": [given]}
         operator.pushed_before = lambda key, context: pushed.get(key, [])
         options = MigrationOptions.checked({"source_database": "plant, power"})
-        found = operator.broken_before(options, {})
+        found = operator.left_out(options, {})
         raise MigrationStopped([one for own in found.values() for one in own])
 
     return happen
@@ -873,17 +878,23 @@ CASES = (
     ),
     Case(
         "operators.comparison._gone",
-        certified(copied="line", planned=["plant", "power"]),
+        certified(databases=["plant", "power"], gone=["line"]),
         "Database 'line': it was planned, and the source has it no more, or no tables in it. "
         "See whether that was meant; if so, start over, or start a new run.",
     ),
     Case(
         "operators.comparison._unplanned",
-        certified(copied="power", planned=["power"]),
+        certified(databases=["power"]),
         "Database 'plant': it has not been planned. Clear plan with all that follows.",
     ),
     Case(
-        "operators.comparison.TDengineVerifyOperator._comparing",
+        "operators.comparison.TDengineVerifyOperator._said_before",
+        said_by_another_version,
+        "What the tasks before this one have said: another version of this package has written it. "
+        "Clear those that compare the batches, with all that follows.",
+    ),
+    Case(
+        "operators.comparison.TDengineVerifyOperator._done",
         not_compared_in_a_fleet,
         "Database 'mig_src': 1 of 1 batch has not been compared. The logs of their tasks say why; clear those.",
     ),
