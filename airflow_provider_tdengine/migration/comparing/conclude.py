@@ -344,6 +344,11 @@ def conclude(
         if late:
             # The target may have got their tables meanwhile.
             structure = persist(partial(read_structure, source, target, options), stop)
+        if options.mode == "both" and _has_outgrown(structure, options):
+            # Columns that came when their batch had been compared are followed; they are no difference.
+            again = SchemaSync.again(source, target, options, structure.scope)
+            persist(again.run, stop)
+            structure = persist(partial(read_structure, source, target, options), stop)
         for pair in structure.pairs:
             created = _conclude_pair(source, target, structure, pair, options, result, stop)
             for batch in persist(partial(_late, source, structure, pair, options, created), stop):
@@ -491,6 +496,14 @@ def _conclude_pair(
     result.extra_tables += others
     result.differ(total, differences)
     return missing - _missing(differences)
+
+
+def _has_outgrown(structure: Structure, options: MigrationOptions) -> bool:
+    """Whether tables of the target lack what the source has, and a comparison may bring it over."""
+    if not options.repair_rounds or options.schema != "always" or options.on_schema_change != "evolve":
+        return False
+    pairs = [pair for pair in structure.pairs if pair.target is not None]
+    return any(True for pair in pairs for _ in _compare_structure(structure.time, pair, tags=True))
 
 
 def _missing(differences: Sequence[Difference]) -> set[str]:

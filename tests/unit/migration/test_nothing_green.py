@@ -64,6 +64,16 @@ def test_a_subtable_that_came_after_its_batch_was_compared(devices: Pair) -> Non
     assert (comparison.rows, comparison.mended, comparison.verdict.kind) == (6 * ROWS, 3, Kind.EQUAL)
 
 
+@pytest.mark.parametrize(("changes", "kind"), [("evolve", Kind.EQUAL), ("fail", Kind.DIFFERENT)])
+def test_a_column_that_came_after_its_batch_was_compared_is_followed(devices: Pair, changes: str, kind: Kind) -> None:
+    options = devices.options(mode="both", on_schema_change=changes)
+    (batch,) = make_plan(*devices.catalogs, options)
+    copied = copy_batch(*devices.catalogs, batch, options, MemoryProgress())
+    compared = compare_batch(*devices.catalogs, batch, options, copied=copied)
+    devices.sql(f"alter table {SOURCE}.m add column w int")
+    assert conclude(*devices.catalogs, options, [batch], [compared]).verdict.kind is kind
+
+
 def test_a_subtable_in_the_place_of_another_one(devices: Pair) -> None:
     """The source has as many rows as were copied, but not the same."""
     copied = devices.copy_batches()
