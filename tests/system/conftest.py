@@ -39,7 +39,7 @@ DISTRIBUTED = "distributed_migration"
 PATIENCE = 180.0
 """Seconds after which a test gives up waiting; a machine that is busy with other things takes most of a minute."""
 
-LOOK = 0.3
+LOOK = 0.5
 """Seconds between two looks at whether something has happened: each costs the API server as much as a task does."""
 
 
@@ -206,8 +206,8 @@ PRELOADED = (
 """What all parts of Airflow import as they start: their forks, one a task, need not import it again."""
 
 QUICK = {
-    # What has become ready is seen to three times a second,
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+    # What has become ready is seen to twice a second,
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     # a scheduler or triggerer that is killed is missed sooner than after half a minute; one which a busy machine
     # keeps from its heartbeat takes itself for dead, and tries its tasks again: 12 s were too few,
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
