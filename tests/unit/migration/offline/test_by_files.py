@@ -372,7 +372,7 @@ def test_rows_that_are_damaged_in_the_target_come_from_the_files(two: BoxPair, c
 @pytest.mark.parametrize("faulty", ["3.3.3.0"], indirect=True)
 def test_any_storage_will_do(two: BoxPair, calls: Calls) -> None:
     folder = cast(Path, ObjectStoragePath(f"file://{calls.folder}"))
-    assert not isinstance(folder, Path)
+    assert not type(folder).__module__.startswith("pathlib")  # In Airflow 3.1 it is a Path of its own kind.
     done = Export(two.catalogs[0], two.options(), folder).run()
     assert done.rows == 1000
     assert Export(two.catalogs[0], two.options(), folder).run().kept == 2
