@@ -158,12 +158,17 @@ def together(
 def _together(
     catalog: Catalog, table: Table, scope: Scope, period: Period, stop: threading.Event | None
 ) -> Holding | None:
-    def ask() -> Holding | None:
+    dialect = catalog.client.dialect
+
+    def answer(bounds: list[str]) -> Block | None:
         with catalog.session() as session:
-            bounds = catalog.client.dialect.bounds(table.time_column)
             statement = f"SELECT {', '.join(bounds)} FROM {catalog.table(table.name)}"
-            result = session.query(statement + where(_conditions(table, scope, period)))
-            block = _whole(result, len(bounds))
+            return _whole(session.query(statement + where(_conditions(table, scope, period))), len(bounds))
+
+    def ask() -> Holding | None:
+        block = answer(dialect.bounds(table.time_column))
+        if block and table.is_super and dialect.generation == 3 and _reaches_1970(block):
+            block = answer(dialect.exact_bounds(table.time_column))
         return None if block is None else next(iter(_holdings([table.name], block)), None)
 
     found = persist(ask, stop)
@@ -446,6 +451,12 @@ def _whole(result: Result, columns: int) -> Block | None:
         raise AnswerError(f"a question about rows was answered with {len(result.fields)} columns, not {columns}")
     there = [block for block in result.blocks() if block.rows]
     return concatenate(there).select(range(columns)) if there else None
+
+
+def _reaches_1970(block: Block) -> bool:
+    """Whether there are rows, and the first or last one is at 1970 or before by an answer."""
+    bounds = [column for column in block.columns[1:] if isinstance(column, FixedColumn)]
+    return any(bool((_whole_numbers(column)[~column.nulls] <= 0).any()) for column in bounds)
 
 
 def _holdings(names: list[str], block: Block) -> Holdings:

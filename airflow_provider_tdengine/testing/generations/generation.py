@@ -166,6 +166,8 @@ class Generation:
         maximum_skips_zero: MAX of unsigned numbers that are all 0 finds no value (measured 2.4.0.18, 2.6.0.27).
         infinity: what JSON has where a number is none: "cut", it ends there (measured 2.4.0.18, 2.6.0.27, 3.0.5.2);
             "nothing", there is no answer (measured 3.3.3.0, 3.3.5.2); "null" since 3.3.8, by its documents.
+        last_begins_at_0: LAST of the timestamps of a super table is 0 where all are before 1970 (measured 3.0.5.2,
+            where a vgroup has none of its rows; not 3.3.3.0, 3.3.5.2).
         sums_infinity: a sum beyond DOUBLE is infinite (2.x), rather than NULL (measured 3.0.5.2, 3.3.3.0, 3.3.5.2).
         first_slips: FIRST of the timestamp beside SUM, MIN or MAX in a GROUP BY tbname may be a step too low
             (measured 2.4.0.18, not 2.6.0.27).
@@ -230,6 +232,7 @@ class Generation:
     maximum_skips_zero: bool
     infinity: str
     sums_infinity: bool
+    last_begins_at_0: bool
     first_slips: bool
     names_geometry: bool
     selects_tags: bool
@@ -302,6 +305,7 @@ GENERATION_2 = Generation(
     maximum_skips_zero=True,
     infinity="cut",
     sums_infinity=True,
+    last_begins_at_0=False,
     first_slips=True,
     names_geometry=False,
     selects_tags=False,
@@ -359,6 +363,7 @@ GENERATION_3 = Generation(
     maximum_skips_zero=False,
     infinity="nothing",
     sums_infinity=False,
+    last_begins_at_0=False,
     first_slips=False,
     names_geometry=True,
     selects_tags=True,
@@ -402,6 +407,7 @@ def generation_of(version: str) -> Generation:
         selects_tags=is_current,
         distinct_json=not is_current,
         counts_empty_tables=is_current,
+        last_begins_at_0=not is_current,
         strays_in_lists=numbers < (3, 3, 5),
         # 3.0 keeps no log for subscriptions unless it is told to (measured 3.0.5.2, 3.3.3.0).
         database_options=_DATABASE_OPTIONS_335

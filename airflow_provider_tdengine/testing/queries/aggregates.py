@@ -98,7 +98,12 @@ def aggregate(call: Call, frame: Frame, groups: Groups) -> Vector:
     vector = evaluate(argument, frame)
     column = vector.expand(frame.rows)
     if call.function in ("first", "last", "last_row"):
-        return Vector(vector.field, _edge(call.function, column, groups))
+        edge = _edge(call.function, column, groups)
+        is_latest = call.function != "first" and vector.field.type is Type.TIMESTAMP
+        if is_latest and frame.generation.last_begins_at_0 and not groups.by_time:
+            assert isinstance(edge, FixedColumn)
+            edge.values = np.maximum(edge.values, 0)
+        return Vector(vector.field, edge)
     arranged = groups.arrange(column)
     if call.function == "count":
         present = groups.reduce(np.add, (~arranged.nulls).astype(np.int64), 0)

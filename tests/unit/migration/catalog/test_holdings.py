@@ -28,6 +28,7 @@ from airflow_provider_tdengine.migration.comparing import Comparison
 from airflow_provider_tdengine.migration.copying import Batch, Copied, MemoryProgress, copy_batch
 from airflow_provider_tdengine.migration.findings import MigrationStopped
 from airflow_provider_tdengine.migration.planning import make_plan
+from airflow_provider_tdengine.testing import TDengineBox
 
 from ..conftest import SOURCE, TARGET, BoxPair, Pair, T, address
 
@@ -110,6 +111,33 @@ def test_what_tables_hold(pair: Pair) -> None:
     assert together(source, stable, Scope(), ALL) == Holding("m", found.total, T, T + 67)
     assert together(source, stable, Scope(), (T - 5, T)) is None
     assert (count(source, stable, Scope(), ALL), count(source, normal, Scope(), (T, T + 9))) == (found.total, 1)
+
+
+def before_1970(pair: Pair) -> None:
+    """One super table of two rows, and of subtables without."""
+    pair.sql(
+        f"create database {SOURCE} keep 36500",
+        f"create stable {SOURCE}.m (ts timestamp, v int) tags (g int)",
+        *(f"create table {SOURCE}.d{i} using {SOURCE}.m tags ({i})" for i in range(8)),
+        f"insert into {SOURCE}.d0 values (-6225516708,1) (-3280387013,2)",
+    )
+    source, _ = pair.catalogs
+    stable = source.describe("m")
+    assert together(source, stable, Scope(), ALL) == Holding("m", 2, -6225516708, -3280387013)
+    assert list(holdings(source, stable, Scope(), ALL)) == [Holding("d0", 2, -6225516708, -3280387013)]
+    assert together(source, stable, Scope(), (None, -6225516708)) is None
+
+
+def test_what_a_super_table_holds_from_before_1970(pair: Pair) -> None:
+    before_1970(pair)
+
+
+def test_what_a_super_table_of_3_0_holds_from_before_1970() -> None:
+    """Its LAST is garbage: 0, or a number cut to 24 bits."""
+    with TDengineBox("3.0.5.2") as box:
+        client = Client(address(box))
+        before_1970(Pair(client, client))
+        assert client.rows(f"select last(ts) from {SOURCE}.m") == [(0,)]
 
 
 def over_rest(pair: BoxPair, side: str = "source") -> BoxPair:
