@@ -503,7 +503,7 @@ def _has_outgrown(structure: Structure, options: MigrationOptions) -> bool:
     if not options.repair_rounds or options.schema != "always" or options.on_schema_change != "evolve":
         return False
     pairs = [pair for pair in structure.pairs if pair.target is not None]
-    return any(True for pair in pairs for _ in _compare_structure(structure.time, pair, tags=True))
+    return any(found for pair in pairs for found in _compare_structure(structure.time, pair, tags=True))
 
 
 def _missing(differences: Sequence[Difference]) -> set[str]:
